@@ -1,0 +1,113 @@
+"""Every way this package says no, as one tree.
+
+::
+
+    SeamlessError
+    ├── InputNotFound        (FileNotFoundError)  no such file or folder
+    ├── InputUnreadable      (ValueError)         it is there, but it is not an image that we can read
+    │   └── InputDamaged                          it began well, and then bytes were missing or wrong
+    ├── InputMismatch        (ValueError)         image and model do not fit together
+    ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
+    │   └── BudgetTooSmall                        not even the smallest tile fits
+    ├── ModelError           (ValueError)
+    │   ├── UnknownModel                          no model of that name
+    │   ├── WeightsMismatch                       weights and architecture differ
+    │   ├── TraceFailed                           the network cannot be traced at this size
+    │   └── NotTileable                           an operator that looks at the whole plane, or has no rule
+    ├── DeviceUnavailable    (RuntimeError)       the device asked for is not there
+    ├── OutputExists         (FileExistsError)    something else is already at the output path
+    ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
+    └── RunCancelled                              somebody stopped the run; what was finished is kept
+
+Every message has three parts in one sentence: the rule, what was got, what to do. Each class also subclasses the
+built-in that a caller would expect, so ordinary ``except`` clauses keep working.
+"""
+
+from __future__ import annotations
+
+
+class SeamlessError(Exception):
+    """Anything this package refuses, with a message fit to be shown to a user.
+
+    ``exit_code`` is what the command line returns for it.
+    """
+
+    exit_code: int = 1
+
+
+class InputNotFound(SeamlessError, FileNotFoundError):
+    """The image or folder does not exist."""
+
+    exit_code = 3
+
+
+class InputUnreadable(SeamlessError, ValueError):
+    """The file exists but no reader here understands it."""
+
+    exit_code = 3
+
+
+class InputDamaged(InputUnreadable):
+    """The file is of a known format, but part of it is missing or corrupt."""
+
+
+class InputMismatch(SeamlessError, ValueError):
+    """The image does not have the channels, axes or size that the model needs."""
+
+    exit_code = 4
+
+
+class BadRequest(SeamlessError, ValueError):
+    """A parameter (region, level, tile, budget, axes) is outside what is possible."""
+
+    exit_code = 2
+
+
+class BudgetTooSmall(BadRequest):
+    """Not even the smallest tile fits in the memory budget."""
+
+
+class ModelError(SeamlessError, ValueError):
+    """A model cannot be loaded, traced or tiled."""
+
+    exit_code = 5
+
+
+class UnknownModel(ModelError):
+    """No model has that name."""
+
+
+class WeightsMismatch(ModelError):
+    """A state dict does not belong to the architecture."""
+
+
+class TraceFailed(ModelError):
+    """``torch.export`` could not trace the network at the image's size."""
+
+
+class NotTileable(ModelError):
+    """The network contains an operator that cannot be computed exactly tile by tile."""
+
+
+class DeviceUnavailable(SeamlessError, RuntimeError):
+    """The requested device does not exist on this machine."""
+
+    exit_code = 6
+
+
+class OutputExists(SeamlessError, FileExistsError):
+    """The output path is taken by something that is not this run's own result."""
+
+    exit_code = 7
+
+
+class OutputUnwritable(SeamlessError, OSError):
+    """The output path cannot be created or written to."""
+
+    exit_code = 7
+
+
+class RunCancelled(SeamlessError):
+    """The run was cancelled; finished chunks are kept."""
+
+    exit_code = 130

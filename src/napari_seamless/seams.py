@@ -1,0 +1,220 @@
+"""The Protocols between rooms, each with its thread and ownership rules.
+
+Arrays that cross a seam have axes (c, [z,] y, x): channels first, no batch axis, even for one channel.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.geometry import Levels, Region, Tile
+
+Pixels = NDArray[np.generic]
+StopFlag = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image is, without its pixels.
+
+    `levels` are spatial shapes ((z,) y, x). `channels` is the length of the channel axis that every read returns.
+    `pixel_size` is in `unit` per level-0 pixel, one number a spatial axis, or None where the file does not say.
+    `rgb` says that the (three) channels are red, green and blue. `identity` changes when the pixels do (path, size
+    and modification time of a file; a digest or object identity for arrays); a journal is valid for one identity only.
+    """
+
+    name: str
+    levels: Levels
+    channels: int
+    dtype: np.dtype
+    identity: str
+    channel_names: tuple[str, ...] = ()
+    rgb: bool = False
+    pixel_size: tuple[float, ...] | None = None
+    unit: str = "micrometer"
+    format: str = "array"
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes, 2 or 3."""
+        return self.levels.ndim
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A region of an image as an array.
+
+    `read` is called from any thread, several at once. The array it returns belongs to the caller, has shape
+    (c, *region.shape) and the source's own dtype. The region must lie inside the level: a source never clamps or
+    pads. A damaged file raises InputDamaged. A source that can be reopened elsewhere (a path) is picklable.
+    """
+
+    @property
+    def info(self) -> ImageInfo: ...
+
+    def read(self, region: Region, level: int = 0) -> Pixels: ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """A program on a device.
+
+    `compute` runs in one worker thread at a time per engine. It calls `read` (once, for the tile's read region) in that thread
+    and looks at `stop` between operators; when it says True, RunCancelled is raised. The returned array is
+    (c, *write.shape) in host memory, and belongs to the caller.
+    """
+
+    def tile(self, write: Region) -> Tile: ...
+
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels: ...
+
+
+class Sink(Protocol):
+    """Where computed pixels go.
+
+    `write` is called from worker threads or processes; no two calls touch one chunk. `landed` is called in the
+    thread that drives the run, once for every write, after it returned: coarser levels, journal and watchers are
+    updated there. Both raise OutputUnwritable when the disk says no.
+    """
+
+    def write(self, region: Region, pixels: Pixels) -> None: ...
+
+    def landed(self, region: Region) -> None: ...
+
+
+class Agenda(Protocol):
+    """The tiles still to do, asked one at a time, so that the order can change between two of them.
+
+    Safe to call from any thread. `take` returns None when nothing is left to start right now; `is_finished` is True
+    once nothing is left and nothing is in flight.
+    """
+
+    def take(self) -> Region | None: ...
+
+    def done(self, write: Region) -> None: ...
+
+    def give_back(self, write: Region) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to make a tile: read, compute, write. Picklable when its parts are."""
+
+    source: Source
+    level: int
+    engine: Engine
+    sink: Sink
+
+    def make(self, write: Region, stop: StopFlag) -> None:
+        """Compute one write region and put it in the sink. Any thread; one at a time per engine."""
+        tile = self.engine.tile(write)
+        self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
+
+    def read(self, region: Region) -> Pixels:
+        return self.source.read(region, self.level)
+
+
+class Scheduler(Protocol):
+    """Runs an agenda to its end.
+
+    Blocks the calling thread (the driving thread) until the agenda is empty or `stop` says True. `landed` is called in the driving
+    thread after each finished tile. The first exception of a worker stops the run and is raised here.
+    """
+
+    def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None: ...
+
+    def close(self) -> None: ...
+
+
+RunState = Literal["waiting", "running", "paused", "finished", "cancelled", "failed"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A snapshot of a run. Counts are output pixels (of one channel) of the regions that the run was asked for."""
+
+    state: RunState
+    done: int
+    total: int
+    tiles: int
+    seconds: float
+    rate: float
+    eta: float | None
+    error: BaseException | None = None
+
+    @property
+    def fraction(self) -> float:
+        return self.done / self.total if self.total else 1.0
+
+
+class RunHandle(Protocol):
+    """A started plan. Every method may be called from any thread and returns at once, except `wait`.
+
+    `retarget` names the output region on screen (None: nothing is): it is computed first, nearest its centre first,
+    then its surroundings. `set_tile` takes effect on the next tile; nothing finished is computed again.
+    `cancel` keeps what is finished. `wait` blocks, and raises what made the run fail.
+    """
+
+    def progress(self) -> Progress: ...
+
+    def retarget(self, view: Region | None) -> None: ...
+
+    def set_tile(self, tile: int) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """A class of a segmentation: its value in the label image, its name and its colour as #rrggbb."""
+
+    value: int
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Freshly computed pixels of one level of a live image: (c, *region.shape), read only."""
+
+    level: int
+    region: Region
+    pixels: Pixels
+
+
+class LiveImage(Protocol):
+    """A result that can be shown while it fills.
+
+    `levels` are array-likes, finest first, of shape (y, x) for labels and single planes or (c, y, x) (with z before y for
+    volumes), that answer `__getitem__` at once from memory or disk, with 0 where nothing is written, and never
+    compute. The last one is a plain numpy array that changes in place. `watch` gives a new deque that receives every
+    piece from then on (bounded: when it is full the oldest pieces go, and a watcher refreshes instead); it is
+    filled by the driving thread and drained by the watcher's.
+    """
+
+    @property
+    def info(self) -> ImageInfo: ...
+
+    @property
+    def kind(self) -> Literal["labels", "image"]: ...
+
+    @property
+    def classes(self) -> Sequence[LabelClass]: ...
+
+    @property
+    def levels(self) -> Sequence[object]: ...
+
+    def watch(self) -> deque[Piece]: ...
