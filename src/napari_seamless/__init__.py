@@ -1,1 +1,65 @@
-"""Run convolutional networks on images of any size, exactly as if the whole image fitted in memory."""
+"""Run convolutional networks on images of any size, exactly as if the whole image fitted in memory.
+
+>>> import napari_seamless as ns
+>>> ns.Region.of((0, 512), (256, 768))
+y[0, 512) x[256, 768)
+
+Names are loaded when they are first used: importing this package loads neither torch, dask, zarr nor Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_seamless.errors import SeamlessError
+    from napari_seamless.geometry import Region
+    from napari_seamless.pipeline import (
+        Explanation,
+        Result,
+        describe_model,
+        explain,
+        load_model,
+        model_names,
+        open_image,
+        prepare,
+        run,
+        start,
+        tile_for,
+    )
+
+    __version__: str
+
+__all__ = [
+    "Explanation",
+    "Region",
+    "Result",
+    "SeamlessError",
+    "__version__",
+    "describe_model",
+    "explain",
+    "load_model",
+    "model_names",
+    "open_image",
+    "prepare",
+    "run",
+    "start",
+    "tile_for",
+]
+
+
+if not TYPE_CHECKING:  # a type checker would take it to know every name
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "__version__":
+            return version("napari-seamless")
+        room = {"Region": "geometry", "SeamlessError": "errors"}.get(name, "pipeline")
+        return getattr(import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
