@@ -10,7 +10,6 @@ Names are loaded when they are first used: importing this package loads neither 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
         tile_for,
     )
 
-    __version__: str
+__version__ = "0.1.0"
 
 __all__ = [
     "Explanation",
@@ -55,8 +54,6 @@ if not TYPE_CHECKING:  # a type checker would take it to know every name
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name == "__version__":
-            return version("napari-seamless")
         room = {"Region": "geometry", "SeamlessError": "errors"}.get(name, "pipeline")
         return getattr(import_module(f"{__name__}.{room}"), name)
 
