@@ -1,0 +1,336 @@
+"""The pipeline in a shell.
+
+    napari-seamless run SLIDE --model nuclei --output OUT.ome.zarr
+    napari-seamless explain nuclei SLIDE
+
+Results go to standard output, everything else to standard error. An error is one sentence, and the exit code is
+that of its class (errors.py): 2 a parameter, 3 the image, 4 image and model, 5 the model, 6 the device, 7 the output,
+130 stopped. Commands import what they need when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from napari_seamless.errors import (
+    BadRequest,
+    OutputExists,
+    OutputUnwritable,
+    RunCancelled,
+    SeamlessError,
+)
+
+if TYPE_CHECKING:
+    from napari_seamless import seams
+    from napari_seamless.geometry import Region
+
+NAME = "napari-seamless"
+SAMPLE = "CMU-1-Small-Region.svs"
+
+app = typer.Typer(
+    name=NAME,
+    help="Run convolutional networks on images of any size, exactly as if the whole image fitted in memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Slide = Annotated[
+    str, typer.Argument(help="An image file, or an OME-Zarr folder.", metavar="SLIDE", show_default=False)
+]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name from 'models', or a path to a model file.")]
+Level = Annotated[int, typer.Option(help="The level of the pyramid to work on; 0 is the finest.")]
+Budget = Annotated[
+    str | None, typer.Option(help="Device memory that the run may use, as 2GB or 500MB.", show_default="what is free")
+]
+TileOption = Annotated[
+    int | None, typer.Option("--tile", help="Side of a tile in pixels.", show_default="the largest that fits")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps or xpu.")]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region", metavar="Y0:Y1,X0:X1", help="Half-open, in level-0 pixels.", show_default="the whole image"
+    ),
+]
+Scheduler = Annotated[str, typer.Option(help="dask, serial, or the address of a dask cluster (tcp://...).")]
+
+
+@dataclass
+class Options:
+    """What holds for every command."""
+
+    debug: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's) and return its exit code."""
+    options = Options()
+    if argv is None:
+        sys.excepthook = lambda kind, error, trace: _unexpected(options, kind, error, trace)
+    try:
+        typer.main.get_command(app)(args=None if argv is None else list(argv), prog_name=NAME, obj=options)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except SeamlessError as error:
+        if options.debug:
+            traceback.print_exc()
+        _say(f"{NAME}: {error}")
+        return error.exit_code
+    return 0
+
+
+def _unexpected(options: Options, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if options.debug:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _say(f"{NAME}: a fault of the program itself ({kind.__name__}: {error}); see where with '{NAME} --debug ...'")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    _version_asked: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say it and stop.")
+    ] = False,
+) -> None:
+    context.obj.debug = debug
+
+
+@app.command()
+def run(
+    slide: Slide,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The OME-Zarr folder to write.", show_default=False)],
+    model: ModelOption = "nuclei",
+    region: RegionOption = None,
+    level: Level = 0,
+    budget: Budget = None,
+    device: Device = "auto",
+    tile: TileOption = None,
+    scheduler: Scheduler = "dask",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
+) -> None:
+    """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
+    where = None if region is None else parse_region(region)
+    from napari_seamless import pipeline
+
+    with closing(pipeline.open_image(slide)) as image:
+        with _busy("tracing the network at the size of the image"):
+            prepared = pipeline.prepare(pipeline.load_model(model), image, level=level)
+        handle = pipeline.start(
+            prepared,
+            region=where,
+            budget=None if budget is None else pipeline.parse_budget(budget),
+            tile=tile,
+            device=device,
+            scheduler=scheduler,
+            output=output,
+            overwrite=overwrite,
+        )
+        _follow(handle, output)
+    typer.echo(output)
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with the package."""
+    from napari_seamless import pipeline
+
+    names = pipeline.model_names()
+    width = max(map(len, names))
+    for name in names:
+        typer.echo(f"{name:<{width}}  {pipeline.describe_model(name)}")
+
+
+@app.command()
+def info(slide: Slide) -> None:
+    """Say what is in an image file."""
+    from napari_seamless import pipeline
+
+    with closing(pipeline.open_image(slide)) as image:
+        typer.echo("\n".join(_facts(image.info)))
+
+
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="A name from 'models', or a path.", metavar="MODEL", show_default=False)],
+    slide: Slide,
+    level: Level = 0,
+    budget: Budget = None,
+    device: Device = "auto",
+    tile: TileOption = None,
+) -> None:
+    """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
+    from napari_seamless import pipeline
+
+    with closing(pipeline.open_image(slide)) as image:
+        size = None if budget is None else pipeline.parse_budget(budget)
+        text = pipeline.explain(pipeline.load_model(model), image, level=level, budget=size, tile=tile, device=device)
+    typer.echo(text)
+
+
+@app.command()
+def sample(
+    path: Annotated[Path | None, typer.Argument(help="A file or folder to copy it to.", show_default=False)] = None,
+) -> None:
+    """Print where the sample slide is (stained tissue, 2220 x 2967), or copy it to PATH."""
+    with as_file(files("napari_seamless") / "samples" / SAMPLE) as packaged:
+        if path is None:
+            typer.echo(packaged)
+            return
+        target = path / SAMPLE if path.is_dir() else path
+        if target.exists():
+            raise OutputExists(f"the sample is not copied over something else; {target} exists, name another path")
+        try:
+            shutil.copyfile(packaged, target)
+        except OSError as error:
+            raise OutputUnwritable(f"cannot write the sample to {target}: {error.strerror}") from error
+    typer.echo(target)
+
+
+def parse_region(text: str) -> Region:
+    """``Y0:Y1,X0:X1`` (with ``Z0:Z1,`` before it for a volume) as a region of level-0 pixels."""
+    from napari_seamless.geometry import Region
+
+    bounds: list[tuple[int, int]] = []
+    for part in text.split(","):
+        lo, colon, hi = part.partition(":")
+        if not (colon and lo.strip().isdecimal() and hi.strip().isdecimal() and int(lo) < int(hi)):
+            raise BadRequest(f"a region is Y0:Y1,X0:X1, each from a smaller to a larger whole number; got {text!r}")
+        bounds.append((int(lo), int(hi)))
+    if len(bounds) not in (2, 3):
+        raise BadRequest(f"a region has two axes, Y0:Y1,X0:X1, or three with Z0:Z1 in front; got {text!r}")
+    return Region.of(*bounds)
+
+
+def _facts(info: seams.ImageInfo) -> Iterator[str]:
+    """Lines about an image."""
+    axes = " x ".join("zyx"[-info.ndim :])
+    yield f"name        {info.name}"
+    yield f"format      {info.format}"
+    yield f"channels    {info.channels}{' (RGB)' if info.rgb else ''} of {info.dtype}"
+    if info.channel_names:
+        yield f"names       {', '.join(info.channel_names)}"
+    size = "not said in the file" if info.pixel_size is None else " x ".join(f"{s:g}" for s in info.pixel_size)
+    yield f"pixel size  {size}{'' if info.pixel_size is None else f' {info.unit}'}"
+    for index, shape in enumerate(info.levels.shapes):
+        yield f"level {index}     {' x '.join(map(str, shape))}  ({axes})"
+
+
+class Display(Protocol):
+    """Where the progress of a run is shown."""
+
+    def show(self, now: seams.Progress) -> None: ...
+
+
+class Bar:
+    """A bar with throughput and the time left, for a terminal."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def show(self, now: seams.Progress) -> None:
+        rate = f"{now.rate / 1e6:.2f} MP/s" if now.rate else ""
+        self.progress.update(self.task, completed=now.done, total=now.total, rate=rate, size=_megapixels(now))
+
+
+class Lines:
+    """A line at every tenth of the way, but no more than one every ten seconds: for a log file."""
+
+    def __init__(self) -> None:
+        self.tenth, self.said = 0, monotonic()
+
+    def show(self, now: seams.Progress) -> None:
+        tenth = int(10 * now.fraction)
+        if tenth > self.tenth and monotonic() - self.said > 10:
+            left = "" if now.eta is None else f", {now.eta:.0f} s left"
+            _say(f"{_megapixels(now)}, {now.rate / 1e6:.2f} MP/s{left}")
+            self.tenth, self.said = tenth, monotonic()
+
+
+@contextmanager
+def _display() -> Iterator[Display]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[size]}  {task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bar(progress, progress.add_task("", total=None, size="", rate=""))
+
+
+@contextmanager
+def _busy(what: str) -> Iterator[None]:
+    """Say what is being waited for, where somebody is looking."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def _follow(handle: seams.RunHandle, output: Path) -> None:
+    """Show a run until it ends; Ctrl-C cancels it. Raises what made it fail."""
+    try:
+        with _display() as display:
+            while (now := handle.progress()).state in ("waiting", "running", "paused"):
+                display.show(now)
+                sleep(0.1)
+            display.show(now)
+        handle.wait()
+    except KeyboardInterrupt:
+        _cancel(handle)
+        raise RunCancelled(f"stopped; {_kept(handle, output)}") from None
+    except SeamlessError:
+        if handle.progress().done:
+            _say(_kept(handle, output))
+        raise
+    _say(f"{now.done / 1e6:.2f} MP in {now.seconds:.1f} s ({now.rate / 1e6:.2f} MP/s), {now.tiles} tiles")
+
+
+def _cancel(handle: seams.RunHandle) -> None:
+    """Cancel and wait until the tiles in flight have let go of the output."""
+    handle.cancel()
+    try:
+        handle.wait()
+    except RunCancelled:
+        return
+
+
+def _kept(handle: seams.RunHandle, output: Path) -> str:
+    return f"{_megapixels(handle.progress())} are finished and kept in {output}; the same command goes on from there"
+
+
+def _megapixels(now: seams.Progress) -> str:
+    return f"{now.done / 1e6:.2f} of {now.total / 1e6:.2f} MP"
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
