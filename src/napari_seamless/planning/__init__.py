@@ -1,0 +1,1 @@
+"""How to cut: which tiles, how large, in which order."""
