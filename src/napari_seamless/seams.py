@@ -92,9 +92,13 @@ class Sink(Protocol):
 class Agenda(Protocol):
     """The tiles still to do, asked one at a time, so that the order can change between two of them.
 
-    Safe to call from any thread. `take` returns None when nothing is left to start right now; `is_finished` is True
-    once nothing is left and nothing is in flight.
+    Safe to call from any thread. `take` returns None when nothing is left to start right now. What it gave comes
+    back exactly once, by `done` or `give_back`. `revision` grows whenever the order was changed from outside, so
+    that a scheduler that groups tiles can begin with single ones again.
     """
+
+    @property
+    def revision(self) -> int: ...
 
     def take(self) -> Region | None: ...
 
@@ -124,8 +128,10 @@ class Job:
 class Scheduler(Protocol):
     """Runs an agenda to its end.
 
-    Blocks the calling thread (the driving thread) until the agenda is empty or `stop` says True. `landed` is called in the driving
-    thread after each finished tile. The first exception of a worker stops the run and is raised here.
+    Blocks the calling thread (the driving thread) until the agenda has nothing to start and nothing is in flight, or
+    `stop` says True and what was in flight has come back. `landed` is called in the driving thread after each finished
+    tile, before the agenda's `done`. The first exception of a worker stops the run and is raised here; what was not
+    finished is given back.
     """
 
     def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None: ...

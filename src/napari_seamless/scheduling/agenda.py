@@ -1,0 +1,244 @@
+"""What is left to make, kept per chunk and asked for one tile at a time.
+
+The unit of completion is the store's chunk, the unit of work is the tile, a cell of a coarser grid anchored at zero
+whose edge is a whole number of chunks. Because only chunks are remembered, the tile edge may change at any moment:
+what is done stays done, and the new tiles only hold what is left::
+
+    chunks      # done   . to do   ~ in flight
+
+    # # . .     A tile of 4 x 4 chunks, of which some were made with smaller tiles before. `take` gives
+    # # . .     the 2 x 2 rectangle at the top right, then the 1 x 4 row under it, and so on: disjoint
+    . . . .     rectangles of chunks to do, until the tile holds none.
+    ~ ~ . .
+
+Two cursors walk the tiles: the near one over the view and its surroundings, begun anew at every retarget, and the
+far one over everything, which is not, so that a pan never walks again over thousands of finished tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Cell, Grid, Interval, Region
+
+Order = Callable[[Grid, Region, Region | None, bool], Iterator[Cell]]
+Chunks = NDArray[np.bool_]
+
+
+class Agenda:
+    """The tiles still to do; implements `seams.Agenda`. Every method may be called from any thread.
+
+    `chunks` is the store's chunk grid over the output, `wanted` the output pixels asked for, rounded out to whole
+    chunks. `finished` says for each chunk, shape `chunks.counts`, whether it is done already; it is copied.
+    `order(grid, wanted, view, whole)` yields the cells of a grid in the order to make them; without a view and with
+    `whole` it gives all of them. `tile` is the edge in y and x, `z` that in z (default: one chunk), in output
+    pixels and whole chunks. Without `whole` only the view and its surroundings are made.
+
+    Raises BadRequest for a tile that is not a whole number of chunks, and for a `finished` of another shape.
+    """
+
+    def __init__(
+        self,
+        chunks: Grid,
+        wanted: Region,
+        finished: Chunks,
+        order: Order,
+        tile: int,
+        *,
+        z: int | None = None,
+        view: Region | None = None,
+        whole: bool = True,
+    ) -> None:
+        if finished.shape != chunks.counts:
+            raise BadRequest(
+                f"finished chunks are said for the whole chunk grid of {chunks.counts}; got an array of {finished.shape}"
+            )
+        self._chunks = chunks
+        self._box = chunks.covering(wanted)
+        self._wanted = chunks.pixels(self._box)
+        self._order = order
+        self._view = view
+        self._whole = whole
+        self._done = np.array(finished, dtype=bool)
+        self._todo = np.zeros(chunks.counts, dtype=bool)
+        inside = self._box.slices()
+        self._todo[inside] = ~self._done[inside]
+        self._taken: set[Region] = set()
+        self._lock = Lock()
+        self._revision = 0
+        self._counts: tuple[int, int] | None = None
+        self._tile = _tile_shape(chunks, tile, z)
+        self._rewind()
+
+    @property
+    def revision(self) -> int:
+        """How often the order was changed from outside (retarget, tile size)."""
+        return self._revision
+
+    @property
+    def tile(self) -> tuple[int, ...]:
+        """The present tile's edges in output pixels, in (z,) y, x order."""
+        return self._tile
+
+    @property
+    def wanted(self) -> Region:
+        """The output pixels that this agenda is about: what was asked for, rounded out to whole chunks."""
+        return self._wanted
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing is in flight and nothing is left to start (for the present view, without `whole`)."""
+        with self._lock:
+            return not self._taken and self._seek() is None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Output pixels (done, total) of what is asked for: all that is wanted, or the view and its surroundings."""
+        with self._lock:
+            if self._counts is None:
+                asked = self._asked()
+                area = asked.slices()
+                sizes = [
+                    np.diff(np.minimum(np.arange(i.lo, i.hi + 1) * cell, size))
+                    for i, cell, size in zip(asked.intervals, self._chunks.cell, self._chunks.shape, strict=True)
+                ]
+                self._counts = _weigh(self._done[area], sizes), prod(int(s.sum()) for s in sizes)
+            return self._counts
+
+    def take(self) -> Region | None:
+        """The output pixels of the next piece of work: whole chunks, cut only at the image's edge."""
+        with self._lock:
+            box = self._seek()
+            if box is None:
+                return None
+            piece = _rectangle(self._todo[box.slices()]).shift(box.start)
+            self._todo[piece.slices()] = False
+            write = self._chunks.pixels(piece)
+            self._taken.add(write)
+            return write
+
+    def done(self, write: Region) -> None:
+        """What `take` gave is written, and will not be given again."""
+        with self._lock:
+            self._done[self._return(write).slices()] = True
+            done, total = self._counts or (0, 0)
+            self._counts = (done + write.size, total) if self._whole and self._counts else None
+
+    def give_back(self, write: Region) -> None:
+        """What `take` gave was not written; it will be given again."""
+        with self._lock:
+            self._todo[self._return(write).slices()] = True
+            self._rewind()
+
+    def retarget(self, view: Region | None) -> None:
+        """Make what `view` (output pixels) shows before everything else."""
+        with self._lock:
+            if view == self._view:
+                return
+            self._view = view
+            self._revision += 1
+            self._near = self._start(self._view, whole=False)
+            self._counts = None
+
+    def set_tile(self, tile: int, z: int | None = None) -> None:
+        """Use another tile edge from the next tile on. Raises BadRequest unless it is a whole number of chunks."""
+        shape = _tile_shape(self._chunks, tile, z or (self._tile[0] if len(self._tile) == 3 else None))
+        with self._lock:
+            if shape == self._tile:
+                return
+            self._tile = shape
+            self._revision += 1
+            self._counts = None
+            self._rewind()
+
+    def _rewind(self) -> None:
+        self._near = self._start(self._view, whole=False)
+        self._far = self._start(None, whole=self._whole)
+
+    def _start(self, view: Region | None, *, whole: bool) -> _Cursor:
+        tiles = Grid(self._chunks.shape, self._tile)
+        return _Cursor(self._boxes(tiles, self._order(tiles, self._wanted, view, whole)))
+
+    def _boxes(self, tiles: Grid, cells: Iterator[Cell]) -> Iterator[Region]:
+        """The wanted chunks of each tile, as boxes of chunk indices."""
+        per_tile = tuple(-(-t // c) for t, c in zip(self._tile, self._chunks.cell, strict=True))
+        for cell in cells:
+            spans = zip(cell, per_tile, self._box.intervals, strict=True)
+            yield Region(tuple(Interval(max(i * n, b.lo), min((i + 1) * n, b.hi)) for i, n, b in spans))
+
+    def _seek(self) -> Region | None:
+        """The next tile's box of chunks that holds something to do."""
+        for cursor in (self._near, self._far):
+            while cursor.box is not None:
+                if self._todo[cursor.box.slices()].any():
+                    return cursor.box
+                cursor.step()
+        return None
+
+    def _return(self, write: Region) -> Region:
+        if write not in self._taken:
+            raise BadRequest(f"only a region that was taken can be done or given back, once; got {write!r}")
+        self._taken.remove(write)
+        return self._chunks.covering(write)
+
+    def _asked(self) -> Region:
+        if self._whole:
+            return self._box
+        asked = Region.from_shape((0,) * self._box.ndim)
+        cursor = self._start(self._view, whole=False)
+        while cursor.box is not None:
+            asked = asked.hull(cursor.box)
+            cursor.step()
+        return asked
+
+
+class _Cursor:
+    """An iterator with the present element kept, since one tile can give several pieces."""
+
+    def __init__(self, boxes: Iterator[Region]) -> None:
+        self._boxes = boxes
+        self.step()
+
+    def step(self) -> None:
+        self.box = next(self._boxes, None)
+
+
+def _tile_shape(chunks: Grid, tile: int, z: int | None) -> tuple[int, ...]:
+    """The tile's edges, checked; along an axis that is a single chunk any edge will do."""
+    asked = (tile, tile) if len(chunks.cell) == 2 else (z or chunks.cell[0], tile, tile)
+    for edge, chunk, count in zip(asked, chunks.cell, chunks.counts, strict=True):
+        if edge < 1 or (count > 1 and edge % chunk):
+            raise BadRequest(
+                f"a tile must be a whole number of chunks, of {chunk} pixels along this axis; got {edge}; "
+                f"use {max(1, round(edge / chunk)) * chunk}"
+            )
+    pairs = zip(asked, chunks.cell, chunks.counts, strict=True)
+    return tuple(edge if count > 1 else chunk for edge, chunk, count in pairs)
+
+
+def _rectangle(todo: Chunks) -> Region:
+    """A box of True that starts at the first one in row-major order and grows along x, then y, then z."""
+    start = tuple(int(i) for i in np.unravel_index(int(todo.argmax()), todo.shape))
+    stop = [i + 1 for i in start]
+    for axis in reversed(range(todo.ndim)):
+        while stop[axis] < todo.shape[axis]:
+            ahead = [slice(a, b) for a, b in zip(start, stop, strict=True)]
+            ahead[axis] = slice(stop[axis], stop[axis] + 1)
+            if not todo[tuple(ahead)].all():
+                break
+            stop[axis] += 1
+    return Region.of(*zip(start, stop, strict=True))
+
+
+def _weigh(chosen: Chunks, sizes: list[NDArray[np.int64]]) -> int:
+    """Pixels of the chosen chunks, from the chunks' sizes along each axis."""
+    total = chosen.astype(np.int64)
+    for size in reversed(sizes):
+        total = total @ size
+    return int(total)
