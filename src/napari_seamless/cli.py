@@ -26,6 +26,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from napari_seamless import __version__
 from napari_seamless.errors import (
     BadRequest,
     OutputExists,
