@@ -1,0 +1,26 @@
+"""Networks with everything around them: weights, pre- and post-processing, classes, a card.
+
+`names` and `describe` are for menus and cost nothing; torch is loaded with the first of the
+other names that is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from napari_seamless.models.bundled import describe, names
+
+if TYPE_CHECKING:
+    from napari_seamless.models.loading import load_model
+    from napari_seamless.models.recipe import ClassInfo, Model
+
+__all__ = ["ClassInfo", "Model", "describe", "load_model", "names"]
+
+_HOMES = {"ClassInfo": "recipe", "Model": "recipe", "load_model": "loading"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,10 +7,25 @@ class of a pixel depends on its neighbourhood alone.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+
 import torch
+from safetensors.torch import load
 from torch import nn
 
+from napari_seamless.errors import WeightsMismatch
+from napari_seamless.models.bundled import describe
+from napari_seamless.models.recipe import ClassInfo, Model
 from napari_seamless.models.unet import UNet
+
+CLASSES = (
+    ClassInfo(0, "background", "#000000"),
+    ClassInfo(1, "nucleus", "#1fd160"),
+    ClassInfo(2, "boundary", "#ffe119"),
+)
+"""What the numbers in the output stand for."""
 
 
 class Intensity(nn.Module):
@@ -53,8 +68,55 @@ class NucleiNetwork(nn.Module):
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """(n, 3, y, x) in 0..255 -> (n, 3, y, x), what training works on."""
-        return self.unet(self.intensity(x))
+        logits: torch.Tensor = self.unet(self.intensity(x))
+        return logits
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The class of every pixel."""
-        return self.class_map(self.logits(x))
+        classes: torch.Tensor = self.class_map(self.logits(x))
+        return classes
+
+
+def bundled_nuclei() -> Model:
+    """The network with the weights that come with the package, and their card."""
+    folder = files("napari_seamless.models") / "weights"
+    return nuclei_from(
+        load((folder / "nuclei.safetensors").read_bytes()),
+        name="nuclei",
+        title=describe("nuclei"),
+        card=json.loads((folder / "nuclei.json").read_text(encoding="utf-8")),
+    )
+
+
+def nuclei_from(
+    state: Mapping[str, torch.Tensor], name: str, title: str, card: Mapping[str, object] | None = None
+) -> Model:
+    """The network with the weights in `state`, a complete state dict of `NucleiNetwork`.
+
+    Raises `WeightsMismatch`, with the names that differ, for the state of another network.
+    """
+    network = NucleiNetwork().eval()
+    _check(state, network.state_dict())
+    network.load_state_dict(dict(state))
+    return Model(
+        name=name, module=network, title=title, channels=3, kind="labels", classes=CLASSES, card=dict(card or {})
+    )
+
+
+def _check(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights whose names or shapes are not those wanted."""
+    reasons = {
+        "missing": [key for key in wanted if key not in got],
+        "unexpected": [key for key in got if key not in wanted],
+        "of another shape": [key for key in wanted if key in got and got[key].shape != wanted[key].shape],
+    }
+    found = [f"{len(keys)} {reason} ({_first_five(keys)})" for reason, keys in reasons.items() if keys]
+    if found:
+        raise WeightsMismatch(
+            f"weights must have the names and shapes of the nuclei network; got {', '.join(found)}; "
+            "pass the module itself if it is another network"
+        )
+
+
+def _first_five(keys: list[str]) -> str:
+    return ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")

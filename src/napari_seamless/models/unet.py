@@ -18,6 +18,7 @@ that costs a quarter, and stacks them on the fine features of the same width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -59,18 +60,13 @@ class UNet(nn.Module):
         Channels at each scale, finest first; each scale halves the size of the one before.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, widths: Sequence[int] = (16, 32, 64, 96, 128)
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, widths: Sequence[int] = (16, 32, 64, 96, 128)) -> None:
         super().__init__()
         self.stride = 2 ** (len(widths) - 1)
         self.down = nn.ModuleList(
-            _two_convs(before, width)
-            for before, width in zip((inputs, *widths), widths, strict=False)
+            _two_convs(before, width) for before, width in zip((inputs, *widths), widths, strict=False)
         )
-        self.joins = nn.ModuleList(
-            Join(coarse, fine) for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.joins = nn.ModuleList(Join(coarse, fine) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(_two_convs(2 * width, width) for width in widths[:-1])
         self.halve = nn.MaxPool2d(2)
         self.head = nn.Conv2d(widths[0], outputs, kernel_size=1)
@@ -84,7 +80,8 @@ class UNet(nn.Module):
         x = skips.pop()
         for join, convs in zip(reversed(self.joins), reversed(self.up), strict=True):
             x = convs(join(x, skips.pop()))
-        return self.head(x)
+        logits: torch.Tensor = self.head(x)
+        return logits
 
 
 def _two_convs(inputs: int, outputs: int) -> nn.Sequential:

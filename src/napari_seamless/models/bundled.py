@@ -1,0 +1,48 @@
+"""The list of models that come with the package. Cheap to import: no torch."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from napari_seamless.errors import UnknownModel
+
+TITLES = MappingProxyType(
+    {
+        "nuclei": "Cell nuclei and their boundaries, in stained histology and in fluorescence (RGB)",
+        "stain": "Haematoxylin and eosin density, by fixed colour deconvolution, smoothed (RGB, no training)",
+    }
+)
+"""One line per model, in the order in which to offer them."""
+
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
+"""Files that are taken for weights of the nuclei network."""
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load_model` knows.
+
+    >>> names()
+    ('nuclei', 'stain')
+    """
+    return tuple(TITLES)
+
+
+def describe(name: str) -> str:
+    """One line about a bundled model.
+
+    Raises `UnknownModel` for any other name.
+    """
+    if name not in TITLES:
+        raise unknown(name)
+    return TITLES[name]
+
+
+def unknown(name: str) -> UnknownModel:
+    """The error for a name that is not in the list, with the list and the nearest name."""
+    nearest = get_close_matches(name.lower(), TITLES, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else "choose one of these"
+    return UnknownModel(
+        f"a model is one of {', '.join(TITLES)}, or a file of weights ({', '.join(WEIGHT_SUFFIXES)}); "
+        f"got {name!r}: {hint}"
+    )

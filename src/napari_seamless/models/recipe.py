@@ -1,0 +1,48 @@
+"""What the rest of the package knows about a network: the module and how to show its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One value of a label image."""
+
+    value: int
+    """The number in the image; 0 is background, which is shown as transparent."""
+    name: str
+    """What it stands for, in lower case."""
+    colour: str
+    """As `#rrggbb`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its pre- and post-processing inside, ready to be traced.
+
+    Two of these are equal only if they are the same object, as with the module they hold.
+    """
+
+    name: str
+    """Short, for the command line: `nuclei`."""
+    module: torch.nn.Module
+    """In eval mode. float32 (1, c, [z,] y, x), values as in the file -> (1, [k,] [z,] y, x)."""
+    title: str
+    """One line, for a list."""
+    channels: int | None = None
+    """Input channels that it wants; None for any."""
+    ndim: int = 2
+    """Spatial dimensions."""
+    kind: Literal["labels", "image"] = "image"
+    """Whether the output is class numbers or intensities."""
+    classes: tuple[ClassInfo, ...] = ()
+    """The values that a label output can have."""
+    channel_names: tuple[str, ...] = ()
+    """Names of the output channels of an image."""
+    card: Mapping[str, object] = field(default_factory=dict)
+    """Where it comes from: data, licence, measured figures, limits."""
