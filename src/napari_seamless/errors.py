@@ -17,6 +17,7 @@
     ├── DeviceUnavailable    (RuntimeError)       the device asked for is not there
     ├── OutputExists         (FileExistsError)    something else is already at the output path
     ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
+    ├── WorkersLost          (RuntimeError)       the machines of a cluster went away, or never came
     └── RunCancelled                              somebody stopped the run; what was finished is kept
 
 Every message has three parts in one sentence: the rule, what was got, what to do. Each class also subclasses the
@@ -105,6 +106,12 @@ class OutputUnwritable(SeamlessError, OSError):
     """The output path cannot be created or written to."""
 
     exit_code = 7
+
+
+class WorkersLost(SeamlessError, RuntimeError):
+    """The workers of a cluster died over a tile, or there are none."""
+
+    exit_code = 8
 
 
 class RunCancelled(SeamlessError):
