@@ -68,9 +68,16 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"{path.name} cannot be read as weights ({reason[0]}); save a state dict there") from error
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        # torch's own message advises to load without the guard, so it is chained, not quoted
+        raise _no_state_dict(path, "something damaged, or other objects") from error
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise ModelError(f"{path.name} must hold a state dict; got {type(state).__name__}; save module.state_dict()")
+        raise _no_state_dict(path, f"a {type(state).__name__} of something else")
     return state
+
+
+def _no_state_dict(path: Path, got: str) -> ModelError:
+    return ModelError(
+        f"a file of weights holds a state dict, names and tensors and nothing else; {path.name} holds {got}; "
+        "write module.state_dict() to it"
+    )
