@@ -196,7 +196,7 @@ def sample(
     path: Annotated[Path | None, typer.Argument(help="A file or folder to copy it to.", show_default=False)] = None,
 ) -> None:
     """Print where the sample slide is (stained tissue, 2220 x 2967), or copy it to PATH."""
-    with as_file(files("napari_seamless") / "samples" / SAMPLE) as packaged:
+    with as_file(files("napari_seamless") / "sources" / "data" / SAMPLE) as packaged:
         if path is None:
             typer.echo(packaged)
             return
