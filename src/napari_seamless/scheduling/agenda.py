@@ -57,7 +57,8 @@ class Agenda:
     ) -> None:
         if finished.shape != chunks.counts:
             raise BadRequest(
-                f"finished chunks are said for the whole chunk grid of {chunks.counts}; got an array of {finished.shape}"
+                f"finished chunks must be given for the whole chunk grid, {chunks.counts}; got shape {finished.shape}; "
+                "make the array from the same grid"
             )
         self._chunks = chunks
         self._box = chunks.covering(wanted)
@@ -167,7 +168,7 @@ class Agenda:
 
     def _boxes(self, tiles: Grid, cells: Iterator[Cell]) -> Iterator[Region]:
         """The wanted chunks of each tile, as boxes of chunk indices."""
-        per_tile = tuple(-(-t // c) for t, c in zip(self._tile, self._chunks.cell, strict=True))
+        per_tile = tuple(-(-t // c) for t, c in zip(tiles.cell, self._chunks.cell, strict=True))
         for cell in cells:
             spans = zip(cell, per_tile, self._box.intervals, strict=True)
             yield Region(tuple(Interval(max(i * n, b.lo), min((i + 1) * n, b.hi)) for i, n, b in spans))

@@ -13,7 +13,7 @@ class Serial:
     """Makes one tile after the other where it is called; implements `seams.Scheduler`."""
 
     def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None:
-        """Work until the agenda has nothing to start, or `stop` says True; a tile that was not finished is given back."""
+        """Work until the agenda has nothing to start, or `stop` says True; an unfinished tile is given back."""
         while not stop() and (write := agenda.take()) is not None:
             try:
                 job.make(write, stop)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from threading import Event, Lock, Semaphore, current_thread
+from threading import Condition, Lock, current_thread
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -85,31 +85,42 @@ class BoxBlurEngine:
 class StepEngine:
     """Wraps an engine so that a test decides when each tile is computed; no time is involved.
 
-    Every `compute` waits for one of the `allow`ed turns, or for the stop flag when `nudge` is called.
-    `entered` is set while a tile waits.
+    Every `compute` uses up one of the `allow`ed turns, and waits for one where there is none.
     """
 
     def __init__(self, inner: Engine) -> None:
         self._inner = inner
-        self._turns = Semaphore(0)
-        self.entered = Event()
+        self._turns = 0
+        self._waiting = 0
+        self._computed = 0
+        self._changed = Condition()
 
     def allow(self, tiles: int = 1) -> None:
-        """Let this many tiles be computed."""
-        self._turns.release(tiles)
+        """Let this many tiles more be computed."""
+        with self._changed:
+            self._turns += tiles
+            self._changed.notify_all()
 
-    def nudge(self) -> None:
-        """Wake a waiting tile so that it looks at its stop flag."""
-        self._turns.release()
+    def wait_for(self, tiles: int, timeout: float) -> bool:
+        """Block until so many tiles were computed in all, and the next one waits for its turn; False on time-out."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._computed >= tiles and self._waiting > 0, timeout)
 
     def tile(self, write: Region) -> Tile:
         return self._inner.tile(write)
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
-        self.entered.set()
-        self._turns.acquire()
-        self.entered.clear()
-        return self._inner.compute(tile, read, stop)
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._turns > 0)
+            self._turns -= 1
+            self._waiting -= 1
+        pixels = self._inner.compute(tile, read, stop)
+        with self._changed:
+            self._computed += 1
+            self._changed.notify_all()
+        return pixels
 
 
 class RecordingSink:
@@ -196,4 +207,4 @@ def _box_mean(pixels: Pixels, radius: int) -> Pixels:
     for axis in range(1, pixels.ndim):
         windows = np.lib.stride_tricks.sliding_window_view(total, width, axis=axis)
         total = windows.sum(axis=-1)
-    return (total / width ** (pixels.ndim - 1)).astype(np.float32)
+    return np.asarray(total / width ** (pixels.ndim - 1), np.float32)

@@ -1,0 +1,273 @@
+"""Our order, dask's execution: in this process by default, on any dask cluster by its address or client.
+
+Priorities of tasks in flight cannot be changed in dask, so only a few are: one a worker thread, and one more that is
+ready when the first of them ends. Everything else stays in the agenda, where a retarget finds it.
+"""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pickle import PicklingError
+from time import monotonic
+from uuid import uuid4
+
+from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, Worker, wait
+
+from napari_seamless.errors import BadRequest, WorkersLost
+from napari_seamless.geometry import Region
+from napari_seamless.scheduling.grouping import Grouping
+from napari_seamless.scheduling.resident import Carried, Report, Resident, halt_here, make_tiles
+from napari_seamless.seams import Agenda, Job, StopFlag
+
+Landed = Callable[[Region], None]
+
+LOOK_SECONDS = 0.1
+COUNT_SECONDS = 5
+WORKERS_SECONDS = 30
+
+
+class DaskScheduler:
+    """Implements `seams.Scheduler` with dask.distributed.
+
+    Without a `cluster`, a cluster of one worker with `threads` threads is started in this process by the first run,
+    and stopped by `close`. Several threads overlap reading and writing; the engine still computes one tile at a
+    time. A `cluster` is a Client, which stays the caller's, or an address such as tcp://host:8786; source, engine
+    and sink are then pickled once to each worker, and must be reachable from there. `resources` are dask's, such as
+    {"GPU": 1}, one unit of which a task occupies.
+
+    Raises WorkersLost when a cluster has no workers, cannot be reached, or loses its workers over one tile again and
+    again (dask gives it to others, three times unless the cluster is set up otherwise), and BadRequest when the job
+    cannot be pickled.
+    """
+
+    def __init__(
+        self,
+        cluster: Client | str | None = None,
+        *,
+        threads: int = 1,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
+        self._given = cluster
+        self._threads = threads
+        self._resources = dict(resources or {})
+        self._client: Client | None = cluster if isinstance(cluster, Client) else None
+        self._cluster: LocalCluster | None = None
+
+    def run(self, job: Job, agenda: Agenda, landed: Landed, stop: StopFlag) -> None:
+        """Work through the agenda. Blocks; one run at a time."""
+        client = self._connect()
+        with _installed(client, job, stop) as (name, halt, is_here):
+            flight = _Flight(client, name, agenda, landed, self._resources)
+            try:
+                flight.go(stop, halt, None if is_here else LOOK_SECONDS)
+            finally:
+                flight.abandon(halt)
+
+    def close(self) -> None:
+        """Stop what this scheduler started itself. No run may be going on."""
+        if self._client is not None and not isinstance(self._given, Client):
+            self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+        self._client = self._cluster = None
+
+    def _connect(self) -> Client:
+        if self._client is None:
+            if isinstance(self._given, str):
+                self._client = _dial(self._given)
+            else:
+                self._cluster = LocalCluster(
+                    n_workers=1,
+                    processes=False,
+                    threads_per_worker=self._threads,
+                    dashboard_address=None,
+                    memory_limit=0,  # the limit would be this whole process's, and pause the worker
+                    silence_logs=logging.ERROR,
+                )
+                self._client = Client(self._cluster, set_as_default=False)
+        return self._client
+
+
+class _Flight:
+    """The tiles in flight of one run. Driving thread only."""
+
+    def __init__(
+        self, client: Client, name: str, agenda: Agenda, landed: Landed, resources: Mapping[str, float]
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._agenda = agenda
+        self._landed = landed
+        self._resources = resources
+        self._grouping = Grouping()
+        self._numbers = count()
+        self._flying: dict[Future[Report], list[Region]] = {}
+        self._room = _threads_of(client) + 1
+        self._counted = monotonic()
+
+    def go(self, stop: StopFlag, halt: Callable[[], None], look: float | None) -> None:
+        """Keep the workers busy until there is nothing more to start; `look` is how often to look at `stop`."""
+        while self._fill(stop) or self._flying:
+            for future in self._ended(stop, halt, look):
+                self._settle(future)
+            self._count_workers()
+
+    def abandon(self, halt: Callable[[], None]) -> None:
+        """After a failure: end what still flies, and give it back."""
+        if not self._flying:
+            return
+        halt()
+        with self._client.as_current():
+            wait(list(self._flying))
+        for writes in self._flying.values():
+            self._give_back(writes)
+        self._flying.clear()
+
+    def _fill(self, stop: StopFlag) -> bool:
+        """Submit until the room is used up; True if anything was."""
+        before = len(self._flying)
+        while len(self._flying) < self._room and not stop():
+            self._grouping.heed(self._agenda.revision)
+            writes = list(self._take(self._grouping.size))
+            if not writes:
+                break
+            number = next(self._numbers)
+            future = self._client.submit(
+                make_tiles,
+                self._name,
+                tuple(writes),
+                key=f"{self._name}-{number}",
+                priority=-number,
+                resources=self._resources or None,
+                pure=False,
+            )
+            self._flying[future] = writes
+        return len(self._flying) > before
+
+    def _count_workers(self) -> None:
+        """A cluster may grow and shrink while we run."""
+        if monotonic() - self._counted > COUNT_SECONDS:
+            self._room = max(1, sum(self._client.nthreads().values())) + 1
+            self._counted = monotonic()
+
+    def _take(self, most: int) -> Iterator[Region]:
+        for _ in range(most):
+            write = self._agenda.take()
+            if write is None:
+                return
+            yield write
+
+    def _ended(self, stop: StopFlag, halt: Callable[[], None], look: float | None) -> Iterable[Future[Report]]:
+        """Wait until at least one task has ended, and tell the workers should the run be stopped meanwhile."""
+        while True:
+            if stop():
+                halt()
+            try:
+                with self._client.as_current():
+                    return list(wait(list(self._flying), timeout=look, return_when="FIRST_COMPLETED").done)
+            except TimeoutError:
+                continue
+
+    def _settle(self, future: Future[Report]) -> None:
+        """Land what a task finished, give the rest back, raise what went wrong."""
+        writes = self._flying.pop(future)
+        left = list(writes)
+        try:
+            report = future.result()
+            for write in report.done:
+                self._landed(write)
+                left.remove(write)
+                self._agenda.done(write)
+        except (KilledWorker, CancelledError) as error:
+            raise WorkersLost(
+                f"a tile must be made by a worker that stays alive; the workers were lost, again and again, over "
+                f"{writes[0]!r}; look at their logs and memory, and use a smaller budget"
+            ) from error
+        finally:
+            self._give_back(left)
+        if report.error is not None:
+            raise report.error
+        self._grouping.learn(len(report.done), report.seconds)
+
+    def _give_back(self, writes: Iterable[Region]) -> None:
+        for write in writes:
+            self._agenda.give_back(write)
+
+
+@contextmanager
+def _installed(client: Client, job: Job, stop: StopFlag) -> Iterator[tuple[str, Callable[[], None], bool]]:
+    """Put the job on every worker while the context lasts: its name, how to halt it, whether it is in this process."""
+    name = f"napari-seamless-{uuid4().hex}"
+    here = _workers_here(client)
+    if here:
+        resident = Resident(job, stop)
+        for worker in here:
+            client.sync(worker.plugin_add, plugin=resident, name=name)
+        try:
+            yield name, resident.halt, True
+        finally:
+            for worker in here:
+                client.sync(worker.plugin_remove, name=name)
+        return
+    client.register_plugin(_carried(job), name)
+    try:
+        yield name, _Halt(client, name), False
+    finally:
+        client.unregister_worker_plugin(name)
+
+
+class _Halt:
+    """Sets the stop flag of a job on all workers of a cluster, once."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._told = False
+
+    def __call__(self) -> None:
+        if not self._told:
+            self._told = True
+            self._client.run(halt_here, self._name, on_error="ignore")
+
+
+def _carried(job: Job) -> Carried:
+    try:
+        return Carried(job)
+    except (PicklingError, TypeError, AttributeError) as error:
+        raise BadRequest(
+            f"a run on a cluster sends image, network and output to its workers, so all three must be picklable; "
+            f"got: {error}; give the image and the output as paths, or run with scheduler='dask' in this process"
+        ) from error
+
+
+def _dial(address: str) -> Client:
+    try:
+        return Client(address, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise WorkersLost(
+            f"a cluster must answer at its address; {address} did not ({error}); check the address and that its "
+            "scheduler runs"
+        ) from error
+
+
+def _workers_here(client: Client) -> list[Worker]:
+    """The cluster's workers, if all of them live in this process."""
+    workers = list(getattr(client.cluster, "workers", {}).values())
+    return workers if all(isinstance(worker, Worker) for worker in workers) else []
+
+
+def _threads_of(client: Client) -> int:
+    """Threads of all workers; waits for the first worker to come."""
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_SECONDS)
+    except TimeoutError as error:
+        raise WorkersLost(
+            f"a cluster must have a worker; none came within {WORKERS_SECONDS} s; start one, for example with: "
+            "dask worker ADDRESS"
+        ) from error
+    return sum(client.nthreads().values())

@@ -1,0 +1,50 @@
+"""How fast a run goes: pixels per second over the last ten seconds of work."""
+
+from __future__ import annotations
+
+from collections import deque
+
+WINDOW_SECONDS = 10.0
+
+
+class Pace:
+    """Counts working seconds (not those paused or waiting) and smooths the rate. Guarded by its owner's lock.
+
+    All times are seconds of one clock that never runs backwards.
+    """
+
+    def __init__(self) -> None:
+        self._worked = 0.0
+        self._since: float | None = None
+        self._gains: deque[tuple[float, int]] = deque([(0.0, 0)])
+
+    def start(self, now: float) -> None:
+        """Work begins, or goes on."""
+        if self._since is None:
+            self._since = now
+
+    def rest(self, now: float) -> None:
+        """Work pauses."""
+        self._worked = self.seconds(now)
+        self._since = None
+
+    def seconds(self, now: float) -> float:
+        """Seconds of work so far."""
+        return self._worked + (now - self._since if self._since is not None else 0.0)
+
+    def gain(self, now: float, pixels: int) -> None:
+        """So many output pixels are done."""
+        self._gains.append((self.seconds(now), pixels))
+        self._forget(now)
+
+    def rate(self, now: float) -> float:
+        """Output pixels per second; 0 until something is done."""
+        self._forget(now)
+        (begin, _), *later = self._gains
+        span = self.seconds(now) - begin
+        return sum(pixels for _, pixels in later) / span if span > 0 else 0.0
+
+    def _forget(self, now: float) -> None:
+        """Keep one gain from before the window, which says when the next began, and at least one after it."""
+        while len(self._gains) > 2 and self._gains[1][0] < self.seconds(now) - WINDOW_SECONDS:
+            self._gains.popleft()

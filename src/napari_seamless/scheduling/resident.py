@@ -1,0 +1,125 @@
+"""What lives on a dask worker for the length of a run: the job, with its engine, ready for tiles.
+
+A task carries regions, a few integers. The job with its network travels once: handed over as it is to workers in
+this process, pickled to workers elsewhere (to those that join later, too).
+"""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pickle import loads
+from threading import Event, Lock
+from time import perf_counter
+
+from cloudpickle import dumps
+from distributed import Worker, WorkerPlugin, get_worker
+
+from napari_seamless.errors import RunCancelled
+from napari_seamless.geometry import Region, Tile
+from napari_seamless.seams import Engine, Job, Pixels, StopFlag
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a task did: the regions it finished, the seconds that they took, and what went wrong after them."""
+
+    done: tuple[Region, ...]
+    seconds: float
+    error: BaseException | None = None
+
+
+class Resident(WorkerPlugin):
+    """A job on workers of this process, shared by all of them; its stop flag is the run's own."""
+
+    def __init__(self, job: Job, stop: StopFlag) -> None:
+        self._halted = Event()
+        self._job = replace(job, engine=_OneAtATime(job.engine))
+        self._stop = stop
+
+    def halt(self) -> None:
+        """Let tasks that are running come to an early end, and those that wait do nothing."""
+        self._halted.set()
+
+    def make(self, writes: tuple[Region, ...]) -> Report:
+        """Make the regions one after the other until one fails or the run is stopped. Called in a worker's thread."""
+        done: list[Region] = []
+        begin = perf_counter()
+        try:
+            for write in writes:
+                if self._stopped():
+                    break
+                self._job.make(write, self._stopped)
+                done.append(write)
+        except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
+            stopped = isinstance(error, RunCancelled) and self._stopped()
+            return Report(tuple(done), perf_counter() - begin, None if stopped else error)
+        return Report(tuple(done), perf_counter() - begin)
+
+    def _stopped(self) -> bool:
+        return self._halted.is_set() or self._stop()
+
+
+class Carried(WorkerPlugin):
+    """A job for workers in other processes; each unpickles its own at set-up. Its stop flag is set by `halt`."""
+
+    def __init__(self, job: Job) -> None:
+        self._pickled = dumps(job)
+        self._resident: Resident | None = None
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
+        """Called by dask on each worker when it gets the plugin."""
+        self._resident = Resident(loads(self._pickled), _never)
+
+    def halt(self) -> None:
+        """As `Resident.halt`, on this worker."""
+        if self._resident is not None:
+            self._resident.halt()
+
+    def make(self, writes: tuple[Region, ...]) -> Report:
+        """As `Resident.make`, but an error is raised, since dask knows how to carry one between processes."""
+        if self._resident is None:
+            raise RuntimeError("dask ran a task before it set the worker up")
+        report = self._resident.make(writes)
+        if report.error is not None:
+            raise report.error
+        return report
+
+
+def make_tiles(name: str, writes: tuple[Region, ...]) -> Report:
+    """The dask task: have the job that lives here under `name` make these regions."""
+    plugin = get_worker().plugins[name]
+    if not isinstance(plugin, Resident | Carried):
+        raise TypeError(f"{name} must be a job of this package; got {type(plugin).__name__}")
+    return plugin.make(writes)
+
+
+def halt_here(name: str, dask_worker: Worker) -> None:
+    """Run by the client on each worker's event loop, beside its tasks: set the job's stop flag."""
+    with suppress(KeyError):  # a worker that has just joined may not have the job yet
+        plugin = dask_worker.plugins[name]
+        if isinstance(plugin, Carried):
+            plugin.halt()
+
+
+class _OneAtATime:
+    """An engine for several worker threads: one computes while another waits, or writes what it computed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = Lock()
+
+    def tile(self, write: Region) -> Tile:
+        with self._lock:
+            return self._engine.tile(write)
+
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
+        with self._lock:
+            return self._engine.compute(tile, read, stop)
+
+
+def _never() -> bool:
+    return False

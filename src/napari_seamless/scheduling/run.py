@@ -1,0 +1,224 @@
+"""A started plan: one daemon thread drives a scheduler through an agenda, and anybody may steer.
+
+::
+
+    waiting --> running <--> paused          every state but the last three can still be steered;
+                   |  \\-------> cancelled    with `follow`, finished goes back to running when a new view
+                   v   \\------> failed       shows something that is not done
+                finished
+
+Steering never touches the scheduler: a pause shuts the gate through which it takes tiles, a retarget changes what
+the agenda gives next. The scheduler returns when nothing comes through the gate, and the driving thread then waits on
+a condition until something can.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Condition, Thread
+from typing import Self
+
+from napari_seamless.geometry import Region
+from napari_seamless.scheduling.agenda import Agenda
+from napari_seamless.scheduling.pace import Pace
+from napari_seamless.seams import Job, Progress, RunState, Scheduler
+
+Landed = Callable[[Region], None]
+Ended = Callable[[], None]
+
+
+class Run:
+    """Implements `seams.RunHandle`; `start` makes it go.
+
+    `on_landed(region)` is called in the driving thread after a tile was written, told to the sink and counted.
+    `on_end()` is called there once, whatever the end, after the state has become final for a run that does not
+    follow; what it raises makes the run fail. With `follow` the run does not end when its agenda is finished: it
+    shows state "finished" and goes on when it is retargeted to something that is not done, until it is cancelled.
+    The scheduler stays the caller's, who closes it (for example in `on_end`).
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        agenda: Agenda,
+        scheduler: Scheduler,
+        *,
+        follow: bool = False,
+        on_landed: Landed | None = None,
+        on_end: Ended | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job = job
+        self._agenda = agenda
+        self._scheduler = scheduler
+        self._follow = follow
+        self._on_landed = on_landed
+        self._on_end = on_end
+        self._clock = clock
+        self._changed = Condition()
+        self._state: RunState = "waiting"
+        self._is_paused = False
+        self._is_cancelled = False
+        self._is_over = False
+        self._error: BaseException | None = None
+        self._tiles = 0
+        self._pace = Pace()
+        self._thread = Thread(target=self._drive, name="napari-seamless run", daemon=True)
+
+    def start(self) -> Self:
+        """Begin, in a thread of its own; once."""
+        self._thread.start()
+        return self
+
+    def progress(self) -> Progress:
+        """A snapshot. The rate is smoothed over about ten seconds; there is no eta before the first tile is done."""
+        done, total = self._agenda.counts
+        with self._changed:
+            now = self._clock()
+            rate = self._pace.rate(now)
+            eta = (total - done) / rate if rate > 0 else None
+            return Progress(
+                state=self._state,
+                done=done,
+                total=total,
+                tiles=self._tiles,
+                seconds=self._pace.seconds(now),
+                rate=rate,
+                eta=0.0 if self._state == "finished" else eta,
+                error=self._error,
+            )
+
+    def retarget(self, view: Region | None) -> None:
+        """Make what `view` (output pixels) shows next."""
+        self._agenda.retarget(view)
+        self._wake()
+
+    def set_tile(self, tile: int) -> None:
+        """Use another tile edge from the next tile on; BadRequest unless it is a whole number of chunks."""
+        self._agenda.set_tile(tile)
+        self._wake()
+
+    def pause(self) -> None:
+        """Start no new tile; those in flight are finished."""
+        with self._changed:
+            self._is_paused = True
+            if self._state in ("waiting", "running"):
+                self._enter("paused")
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        with self._changed:
+            self._is_paused = False
+            if self._state == "paused":
+                self._enter("running")
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Stop within about one tile; what is finished is kept."""
+        with self._changed:
+            self._is_cancelled = True
+            self._changed.notify_all()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the run is finished, cancelled or failed, or `timeout` seconds have gone by; raise its failure.
+
+        A time-out and a cancelled run raise nothing: the state says so.
+        """
+        with self._changed:
+            self._changed.wait_for(self._is_settled, timeout)
+            if self._error is not None:
+                raise self._error
+
+    def _is_settled(self) -> bool:
+        return self._is_over or (self._follow and self._state == "finished")
+
+    def _drive(self) -> None:
+        """The driving thread."""
+        state: RunState = "failed"
+        try:
+            state = self._work()
+        except BaseException as error:  # noqa: BLE001 - carried to whoever waits, and shown in progress
+            self._error = error
+        self._finish(state)
+
+    def _work(self) -> RunState:
+        while True:
+            with self._changed:
+                if self._agenda.is_finished and not self._is_cancelled:
+                    self._enter("finished")
+                self._changed.wait_for(self._can_go_on)
+                if self._agenda.is_finished and not self._follow:
+                    return "finished"
+                if self._is_cancelled:
+                    return "cancelled"
+                self._enter("running")
+            self._scheduler.run(self._job, _Gate(self), self._job.sink.landed, self._stopped)
+
+    def _can_go_on(self) -> bool:
+        """Whether there is something to start, or a reason to end."""
+        if self._is_cancelled:
+            return True
+        if self._agenda.is_finished:
+            return not self._follow
+        return not self._is_paused
+
+    def _finish(self, state: RunState) -> None:
+        """Tell `on_end`, then everybody who waits."""
+        with self._changed:
+            self._enter(state)
+        try:
+            if self._on_end is not None:
+                self._on_end()
+        except BaseException as error:  # noqa: BLE001 - as in _drive
+            self._error = self._error or error
+            state = "failed"
+        with self._changed:
+            self._enter(state)
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _enter(self, state: RunState) -> None:
+        """Change the state; the condition is held."""
+        self._state = state
+        if state == "running":
+            self._pace.start(self._clock())
+        else:
+            self._pace.rest(self._clock())
+        self._changed.notify_all()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _stopped(self) -> bool:
+        return self._is_cancelled
+
+    def _count(self, write: Region) -> None:
+        with self._changed:
+            self._tiles += 1
+            self._pace.gain(self._clock(), write.size)
+        if self._on_landed is not None:
+            self._on_landed(write)
+
+
+class _Gate:
+    """The agenda as the scheduler sees it: nothing comes while the run is paused, and what is done is counted."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._agenda = run._agenda
+
+    @property
+    def revision(self) -> int:
+        return self._agenda.revision
+
+    def take(self) -> Region | None:
+        return None if self._run._is_paused else self._agenda.take()
+
+    def done(self, write: Region) -> None:
+        self._agenda.done(write)
+        self._run._count(write)
+
+    def give_back(self, write: Region) -> None:
+        self._agenda.give_back(write)
