@@ -1,0 +1,124 @@
+"""Arrays in memory or lazy ones (numpy, dask, zarr, anything that slices like them), and lists of them as a pyramid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_seamless.errors import InputUnreadable
+from napari_seamless.geometry import Levels, Region
+from napari_seamless.seams import ImageInfo, Pixels
+from napari_seamless.sources.axes import Layout, layout_of, native, require_inside
+
+SAMPLES_IN_DIGEST = 4096
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Arrays, finest first, as a Source.
+
+    Any thread; picklable when the arrays are. The arrays stay the caller's: they are never written to, and `close`
+    leaves them alone.
+    """
+
+    info: ImageInfo
+    arrays: tuple[Any, ...]
+    layouts: tuple[Layout, ...]
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        require_inside(self.info.levels.shape(level), region)
+        return self.layouts[level].read(self.arrays[level], region)
+
+    def close(self) -> None:
+        """Nothing to give back: the arrays belong to the caller."""
+
+
+def looks_like_array(what: object) -> bool:
+    """Whether `what` has a shape and a dtype and can be sliced."""
+    return all(hasattr(what, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def open_arrays(
+    arrays: Sequence[Any],
+    *,
+    axes: str | None = None,
+    rgb: bool | None = None,
+    name: str = "array",
+    pixel_size: tuple[float, ...] | None = None,
+    unit: str = "micrometer",
+    channel_names: tuple[str, ...] = (),
+    format: str = "array",
+    identity: str | None = None,
+    rgb_planes: bool = False,
+) -> ArraySource:
+    """A Source over arrays of one image, finest first.
+
+    `axes` has one letter an array axis (see `axes.py`); without it the axes are inferred. `pixel_size` belongs to
+    the spatial axes in (z,) y, x order. `rgb_planes` says that three separate channels are red, green and blue.
+    Raises BadRequest for axes that cannot be, InputUnreadable for arrays that are not one image.
+    """
+    if not arrays:
+        raise InputUnreadable("an image needs at least one array; got an empty list")
+    first = layout_of(arrays[0].shape, dtype_of(arrays[0]), axes, rgb=rgb)
+    layouts = tuple(Layout(first.axes, tuple(int(n) for n in a.shape), first.rgb) for a in arrays)
+    _require_one_image(arrays, layouts)
+    info = ImageInfo(
+        name=name,
+        levels=Levels(tuple(layout.spatial_shape for layout in layouts)),
+        channels=first.channels,
+        dtype=native(dtype_of(arrays[0])),
+        identity=identity or identity_of(arrays[0]),
+        channel_names=channel_names if len(channel_names) == first.channels else (),
+        rgb=first.rgb or (rgb_planes and first.channels == 3),
+        pixel_size=pixel_size,
+        unit=unit,
+        format=format,
+    )
+    return ArraySource(info, tuple(arrays), layouts)
+
+
+def dtype_of(array: Any) -> np.dtype:
+    """The numpy type of an array-like; InputUnreadable where it has none (a torch tensor, for example)."""
+    try:
+        dtype: np.dtype = np.dtype(array.dtype)
+    except TypeError:
+        raise InputUnreadable(
+            f"an array must have a numpy data type; got {array.dtype} of {type(array).__name__}; "
+            "convert it with numpy.asarray"
+        ) from None
+    return dtype
+
+
+def identity_of(array: Any) -> str:
+    """A string that changes when another array is given, and nearly always when the pixels do.
+
+    For numpy: shape, type, the object's id and a digest of some thousand evenly spaced values. Hashing all of a large
+    image would take as long as reading it, and a journal of a run over an array in memory cannot outlive this
+    process anyway, so that the id alone tells two arrays apart. Lazy arrays give dask's own name, or the id.
+    """
+    kind = f"{type(array).__module__}.{type(array).__qualname__}"
+    facts = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
+    if not isinstance(array, np.ndarray):
+        return facts if hasattr(array, "__dask_graph__") else f"{facts}:{id(array)}"
+    strides = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
+    sample = np.ascontiguousarray(array[strides]).ravel()[:SAMPLES_IN_DIGEST]
+    return f"{facts}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"
+
+
+def _require_one_image(arrays: Sequence[Any], layouts: Sequence[Layout]) -> None:
+    """Levels must agree in axes, channels and type, and get smaller."""
+    for array, layout, finer in zip(arrays[1:], layouts[1:], layouts, strict=False):
+        same = len(layout.shape) == len(finer.shape) and dtype_of(array) == dtype_of(arrays[0])
+        if not same or layout.channels != finer.channels:
+            raise InputUnreadable(
+                f"the levels of an image must have the same axes, channels and data type; got shapes "
+                f"{layouts[0].shape} and {layout.shape}, types {arrays[0].dtype} and {array.dtype}; open one of them, or stack them"
+            )
+        if any(b > a for a, b in zip(finer.spatial_shape, layout.spatial_shape, strict=True)):
+            raise InputUnreadable(
+                f"the levels of an image must be given finest first; got {layout.shape} after {finer.shape}; sort them"
+            )

@@ -1,0 +1,85 @@
+"""Images that live in other programs' objects: napari layers, AICSImage and BioImage. Known by what they can do, so
+that none of these packages is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from napari_seamless.sources.array import ArraySource, open_arrays
+
+UNITS = {"µm": "micrometer", "μm": "micrometer", "um": "micrometer", "micron": "micrometer"}
+
+
+def is_layer(what: Any) -> bool:
+    """Whether `what` behaves as a napari image or labels layer."""
+    return all(hasattr(what, name) for name in ("data", "multiscale", "scale", "name"))
+
+
+def open_layer(layer: Any, axes: str | None) -> ArraySource:
+    """A napari layer's data, with its name and its scale as pixel size (none when the layer's unit is the pixel)."""
+    arrays = tuple(layer.data) if layer.multiscale else (layer.data,)
+    rgb = getattr(layer, "rgb", None)
+    source = open_arrays(arrays, axes=axes, rgb=rgb, name=str(layer.name), format="napari layer")
+    unit = _unit(layer)
+    sizes = dict(zip(_displayed(source, rgb), (float(s) for s in layer.scale), strict=False))
+    spatial = source.layouts[0].spatial
+    if unit == "pixel" or any(letter not in sizes for letter in spatial):
+        return source
+    pixel_size = tuple(sizes[letter] for letter in spatial)
+    return replace(source, info=replace(source.info, pixel_size=pixel_size, unit=unit))
+
+
+def _displayed(source: ArraySource, rgb: bool | None) -> str:
+    """The letters of the axes that a layer has a scale for: all but the colours of an RGB layer."""
+    letters = source.layouts[0].axes
+    return letters[:-1] if rgb else letters
+
+
+def _unit(layer: Any) -> str:
+    units = getattr(layer, "units", None) or ("pixel",)
+    last = str(units[-1])
+    return UNITS.get(last, last)
+
+
+def is_bioimage(what: Any) -> bool:
+    """Whether `what` behaves as an AICSImage or a BioImage."""
+    return all(hasattr(what, name) for name in ("get_image_dask_data", "dims", "physical_pixel_sizes"))
+
+
+def open_bioimage(image: Any, axes: str | None, *, name: str = "", identity: str | None = None) -> ArraySource:
+    """The current scene of an AICSImage or BioImage, first time point.
+
+    Its dask arrays have one chunk a plane: every region read of a plane computes the whole plane, which is slow for
+    planes that are large. `axes` is not needed: the object names its axes (given all the same, it must fit them).
+    """
+    order = str(image.dims.order)
+    letters = "".join(letter for letter in "CZYXS" if letter in order)
+    if "Z" in letters and int(image.dims.Z) == 1:
+        letters = letters.replace("Z", "")
+    arrays = tuple(_level(image, level, letters) for level in getattr(image, "resolution_levels", None) or (0,))
+    sizes = image.physical_pixel_sizes
+    by_letter = {"z": sizes.Z, "y": sizes.Y, "x": sizes.X}
+    spatial = [by_letter[letter.lower()] for letter in letters if letter in "ZYX"]
+    return open_arrays(
+        arrays,
+        axes=letters.lower() if axes is None else axes,
+        name=name or type(image).__name__,
+        pixel_size=tuple(float(s) for s in spatial) if all(spatial) else None,
+        channel_names=tuple(str(c) for c in getattr(image, "channel_names", None) or ()),
+        format="bioio",
+        identity=identity,
+    )
+
+
+def _level(image: Any, level: int, letters: str) -> Any:
+    """One level's dask array; the object's own current level is put back, since it belongs to the caller."""
+    if not hasattr(image, "set_resolution_level"):
+        return image.get_image_dask_data(letters)
+    before = image.current_resolution_level
+    image.set_resolution_level(level)
+    try:
+        return image.get_image_dask_data(letters)
+    finally:
+        image.set_resolution_level(before)

@@ -1,0 +1,139 @@
+"""Whatever somebody calls an image, as a Source.
+
+The openers of paths are the ordered tuple below, one file each. Each is imported only when its turn comes, so that
+opening an array loads no library of a file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from napari_seamless.errors import InputDamaged, InputUnreadable
+from napari_seamless.seams import Source
+from napari_seamless.sources.array import looks_like_array, open_arrays
+from napari_seamless.sources.files import require_exists
+from napari_seamless.sources.foreign import is_bioimage, is_layer, open_bioimage, open_layer
+
+OPENSLIDE_SUFFIXES = (".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu")
+
+
+@dataclass(frozen=True)
+class Opener:
+    """One way to read a path: raises InputUnreadable with the reason when the path is not for it."""
+
+    name: str
+    open: Callable[[Path, str | None], Source]
+
+
+def open_image(what: object, *, axes: str | None = None) -> Source:
+    """A region of an image as an array, for anything that is one.
+
+    `what`: a path; a numpy, dask or zarr array; a list of arrays (one image's levels, finest first); a napari layer; an
+    AICSImage or BioImage; a Source (given back as it is). `axes` has one letter for each axis, in the order of
+    the array (c channel, z y x space, t time), for example "yxc"; without it they are inferred. Colours that come last
+    lose their alpha channel. Raises InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or BadRequest for
+    axes that cannot be.
+
+    >>> import numpy as np
+    >>> open_image(np.zeros((3, 200, 100))).info.levels
+    Levels(shapes=((200, 100),))
+    """
+    if isinstance(what, str | Path):
+        return _open_path(Path(what), axes)
+    if isinstance(what, Source):
+        return what
+    if is_layer(what):
+        return open_layer(what, axes)
+    if is_bioimage(what):
+        return open_bioimage(what, axes)
+    if looks_like_array(what):
+        return open_arrays([what], axes=axes)
+    if isinstance(what, list | tuple) and what and all(looks_like_array(level) for level in what):
+        return open_arrays(what, axes=axes)
+    raise InputUnreadable(
+        "an image must be a path, an array, a list of arrays (levels, finest first), a napari layer or a BioImage; "
+        f"got {_described(what)}"
+    )
+
+
+def _described(what: object) -> str:
+    if isinstance(what, Sequence):
+        return f"a {type(what).__name__} of {len(what)}"
+    return type(what).__name__
+
+
+def _open_path(path: Path, axes: str | None) -> Source:
+    require_exists(path)
+    reasons = []
+    # some of these begin as TIFF files, which only OpenSlide puts together rightly
+    for opener in (OPENSLIDE,) if path.suffix.lower() in OPENSLIDE_SUFFIXES else OPENERS:
+        try:
+            return opener.open(path, axes)
+        except InputDamaged:
+            raise
+        except InputUnreadable as reason:
+            reasons.append(f"{opener.name}: {reason}")
+    raise InputUnreadable(f"an image must be in a format that is read here; got {path}; tried {'; '.join(reasons)}")
+
+
+def _open_zarr(path: Path, axes: str | None) -> Source:
+    if not path.is_dir():
+        raise InputUnreadable("not a folder")
+    from napari_seamless.sources.zarr_store import ZarrSource, is_zarr
+
+    if not is_zarr(path):
+        raise InputUnreadable("no zarr metadata in it")
+    return ZarrSource(path, axes)
+
+
+def _open_tiff(path: Path, axes: str | None) -> Source:
+    _require_file(path)
+    from napari_seamless.sources.tiff import TiffSource, is_tiff
+
+    if not is_tiff(path):
+        raise InputUnreadable("it does not begin as a TIFF file")
+    return TiffSource(path, axes)
+
+
+def _open_openslide(path: Path, axes: str | None) -> Source:  # noqa: ARG001
+    _require_file(path)
+    if find_spec("openslide") is None:
+        raise InputUnreadable('not installed; pip install "napari-seamless[slides]"')
+    from napari_seamless.sources.openslide_slides import OpenSlideSource
+
+    return OpenSlideSource(path)
+
+
+def _open_raster(path: Path, axes: str | None) -> Source:
+    _require_file(path)
+    from napari_seamless.sources.raster import RasterSource
+
+    return RasterSource(path, axes)
+
+
+def _open_bioio(path: Path, axes: str | None) -> Source:
+    if find_spec("bioio") is None:
+        raise InputUnreadable('not installed; pip install "napari-seamless[bioio]"')
+    from napari_seamless.sources.bioio_images import BioioSource
+
+    return BioioSource(path, axes)
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputUnreadable("not a file")
+    if not path.stat().st_size:
+        raise InputUnreadable("the file is empty")
+
+
+OPENSLIDE = Opener("OpenSlide", _open_openslide)
+OPENERS: tuple[Opener, ...] = (
+    Opener("zarr", _open_zarr),
+    Opener("TIFF", _open_tiff),
+    Opener("picture", _open_raster),
+    OPENSLIDE,
+    Opener("bioio", _open_bioio),
+)

@@ -1,0 +1,113 @@
+"""TIFF, BigTIFF, OME-TIFF, Aperio SVS and generic pyramids.
+
+tifffile parses the file once; after that every read takes tiles or strips straight from the file and decodes them in
+the calling thread, so that threads do not wait for each other. Decoded pieces are cached, since reads overlap.
+Levels come from subdirectories or from pages of decreasing size; thumbnail, label and macro images are left out.
+Of a time axis the first point is taken; of several images in one file the first (the baseline of a slide). A declared
+alpha channel of an RGB image is left out. A truncated file raises InputDamaged; a piece that the file declares unwritten
+(length 0) holds the file's no-data value.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import tifffile
+
+from napari_seamless.errors import InputDamaged, SeamlessError
+from napari_seamless.geometry import Levels, Region
+from napari_seamless.seams import ImageInfo, Pixels
+from napari_seamless.sources.axes import require_inside
+from napari_seamless.sources.files import ByteFile, identity_of_path
+from napari_seamless.sources.piece_cache import PieceCache
+from napari_seamless.sources.tiff_directories import MAGIC, check_directories
+from napari_seamless.sources.tiff_scale import channel_names, pixel_sizes
+from napari_seamless.sources.tiff_stack import Stack, stacks_of
+
+CACHE_BYTES = 256 << 20
+# what tifffile raises when tags contradict each other
+DAMAGE = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError, OSError,
+    EOFError, MemoryError, struct.error,
+)  # fmt: skip
+
+
+class TiffSource:
+    """A TIFF file as a Source. Any thread; picklable (opened again from its path, with an empty cache).
+
+    Arrays that `read` gives may have colours last in memory, as the file does: they are (c, y, x) all the same.
+    """
+
+    def __init__(self, path: Path, axes: str | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+        self._path = path
+        self._axes = axes
+        self._cache_bytes = cache_bytes
+        self._files = {path: ByteFile(path)}
+        try:
+            self._info, self._stacks = _parsed(path, self._files, axes)
+        except SeamlessError:
+            self._close_files()
+            raise
+        self._cache = PieceCache(max(cache_bytes, *(stack.piece_bytes for stack in self._stacks)))
+
+    @property
+    def info(self) -> ImageInfo:
+        return self._info
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        require_inside(self._info.levels.shape(level), region)
+        return self._stacks[level].read(region, self._cache)
+
+    def close(self) -> None:
+        """Closes the file and forgets decoded pieces; no read may be under way."""
+        self._cache.clear()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, int]]:
+        return TiffSource, (self._path, self._axes, self._cache_bytes)
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the file begins as a TIFF file does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in MAGIC
+
+
+def _parsed(path: Path, files: dict[Path, ByteFile], axes: str | None) -> tuple[ImageInfo, tuple[Stack, ...]]:
+    check_directories(files[path])
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            stacks = stacks_of(series, files, axes)
+            return _info(path, tiff, stacks), stacks
+    except SeamlessError:
+        raise
+    except DAMAGE as problem:
+        raise InputDamaged(
+            f"a TIFF file must be consistent; {path.name}: {type(problem).__name__} {problem}; copy or export it again"
+        ) from problem
+
+
+def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...]) -> ImageInfo:
+    base = stacks[0]
+    sizes = pixel_sizes(tiff, tiff.series[0].keyframe)
+    spatial = "zyx" if base.volume else "yx"
+    names = ("red", "green", "blue") if base.rgb else channel_names(tiff)
+    return ImageInfo(
+        name=path.name,
+        levels=Levels(tuple(stack.spatial_shape for stack in stacks)),
+        channels=base.channels,
+        dtype=base.dtype,
+        identity=identity_of_path(path),
+        channel_names=names if len(names) == base.channels else (),
+        rgb=base.rgb,
+        pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
+        format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(tiff.series[0].kind, "TIFF"),
+    )

@@ -1,0 +1,75 @@
+"""Pixel size and channel names of a TIFF file, from whichever of its dialects says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+import tifffile
+
+MICROMETRES = {
+    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "nm": 1e-3, "mm": 1e3,
+    "cm": 1e4, "inch": 25400.0, "m": 1e6, "\\u00B5m": 1.0,
+}  # fmt: skip
+# a resolution tag that gives pixels larger than this (some 1200 dpi) was written for a printer, not by a microscope
+LARGEST_BELIEVED = 20.0
+Sizes = Mapping[str, float]
+
+
+def pixel_sizes(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Sizes:
+    """Micrometres per level-0 pixel, under `z`, `y`, `x`; empty where the file does not say."""
+    if tiff.is_svs:
+        return _aperio(page.description)
+    if tiff.is_ome and tiff.ome_metadata:
+        return _ome(tiff.ome_metadata)
+    if tiff.is_imagej:
+        return _imagej(tiff.imagej_metadata or {}, page)
+    return _resolution(page)
+
+
+def channel_names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
+    """Names of the channels of an OME-TIFF's first image, or nothing."""
+    pixels = _ome_pixels(tiff.ome_metadata) if tiff.is_ome and tiff.ome_metadata else None
+    names = [] if pixels is None else [c.get("Name", "") for c in pixels.findall("{*}Channel")]
+    return tuple(names) if all(names) else ()
+
+
+def _aperio(description: str) -> Sizes:
+    found = re.search(r"MPP\s*=\s*([0-9.]+)", description)
+    return dict.fromkeys("yx", float(found[1])) if found and float(found[1]) > 0 else {}
+
+
+def _ome_pixels(xml: str) -> ElementTree.Element | None:
+    try:
+        return ElementTree.fromstring(xml).find("{*}Image/{*}Pixels")
+    except ElementTree.ParseError:
+        return None
+
+
+def _ome(xml: str) -> Sizes:
+    pixels = _ome_pixels(xml)
+    sizes: dict[str, float] = {}
+    for axis in "XYZ" if pixels is not None else "":
+        assert pixels is not None
+        unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        text = pixels.get(f"PhysicalSize{axis}")
+        if unit is not None and text and float(text) > 0:
+            sizes[axis.lower()] = float(text) * unit
+    return sizes
+
+
+def _imagej(metadata: Mapping[str, Any], page: tifffile.TiffPage) -> Sizes:
+    unit = MICROMETRES.get(str(metadata.get("unit", "")))
+    if unit is None:
+        return {}
+    sizes = {axis: unit / r for axis, r in zip("xy", page.resolution, strict=True) if r > 0}
+    spacing = float(metadata.get("spacing", 0))
+    return sizes | ({"z": spacing * unit} if spacing > 0 else {})
+
+
+def _resolution(page: tifffile.TiffPage) -> Sizes:
+    unit = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
+    sizes = {axis: unit / r for axis, r in zip("xy", page.resolution, strict=True) if r > 0} if unit else {}
+    return sizes if sizes and max(sizes.values()) <= LARGEST_BELIEVED else {}
