@@ -1,0 +1,305 @@
+"""The life of a run, without Qt and without napari.
+
+::
+
+    empty -> preparing -> ready -> starting -> running <-> paused
+                 ^          ^                     |
+                 |          +---- finished, cancelled, failed
+                 +-- another image or model
+
+Every method is called from the GUI thread and returns at once. Slow work (tracing, choosing a tile, starting,
+exporting) goes on in the background; `poll` collects what has come of it and gives a snapshot of everything that the
+dock shows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, TileChoice
+from napari_seamless._napari.problems import Problem, problem_of
+from napari_seamless._napari.tasks import Background, StopFlag, Task
+from napari_seamless.errors import RunCancelled
+from napari_seamless.geometry import Region
+from napari_seamless.seams import ImageInfo, Progress, Source
+
+Phase = Literal["empty", "preparing", "ready", "starting", "running", "paused", "finished", "cancelled", "failed"]
+ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
+KEPT = 4
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image that can be opened (in a background thread), and a key that says whether it is still the same."""
+
+    key: Hashable
+    open: Callable[[], Source]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network traced for an image."""
+
+    prepared: Prepared
+    image: ImageInfo
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on."""
+
+    view: Callable[[Prepared], Region | None]
+    whole: bool = True
+    output: Path | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the dock shows, at one moment."""
+
+    phase: Phase = "empty"
+    queued: bool = False
+    image: ImageInfo | None = None
+    choice: TileChoice | None = None
+    progress: Progress | None = None
+    problem: Problem | None = None
+    exporting: bool = False
+    exported: Path | None = None
+
+    @property
+    def is_active(self) -> bool:
+        return self.phase in ("starting", "running", "paused")
+
+
+class Controller:
+    """Owns the background work and the run. `on_started` is called (from `poll`) with every run that has started."""
+
+    def __init__(self, pipeline: Pipeline, on_started: Callable[[Run, Prepared], None]) -> None:
+        self._pipeline = pipeline
+        self._on_started = on_started
+        self._background = Background()
+        self._cache: OrderedDict[tuple[Hashable, str], Ready] = OrderedDict()
+        self._pair: tuple[Hashable, str] | None = None
+        self._ready: Ready | None = None
+        self._choice: TileChoice | None = None
+        self._budget: int | None = None
+        self._tile: int | None = None
+        self._order: Order | None = None
+        self._run: Run | None = None
+        self._shows_run = False
+        self._problem: Problem | None = None
+        self._exported: Path | None = None
+        self._preparing: Task[Ready] | None = None
+        self._choosing: Task[TileChoice] | None = None
+        self._starting: Task[tuple[Run, Prepared]] | None = None
+        self._exporting: Task[Path] | None = None
+
+    def choose(self, image: ImageRef | None, model: str | None) -> None:
+        """Takes another image or model and begins to trace, unless this pair was traced before."""
+        pair = None if image is None or model is None else (image.key, model)
+        if pair == self._pair:
+            return
+        self._forget_preparation()
+        self._pair, self._problem, self._shows_run, self._order = pair, None, False, None
+        if image is None or model is None or pair is None:
+            return
+        ready = self._cache.get(pair)
+        if ready is not None:
+            self._take(ready)
+        else:
+            self._preparing = self._background.begin(lambda stop: self._prepare(image, model, stop))
+
+    def forget(self, key: Hashable) -> None:
+        """Drops what is kept for an image that is gone."""
+        for pair in [pair for pair in self._cache if pair[0] == key]:
+            del self._cache[pair]
+
+    def set_budget(self, count: int) -> None:
+        """Bytes that runs may use; the choice of tile sizes follows in the background."""
+        if count != self._budget:
+            self._budget = count
+            self._choose_tile()
+
+    def set_tile(self, tile: int) -> None:
+        """Edge of the tiles, in output pixels, of this run (from its next tile on) and the following ones."""
+        self._tile = tile
+        run = self._active_run()
+        if run is not None:
+            run.set_tile(tile)
+
+    def start(self, order: Order) -> None:
+        """Starts a run as soon as the network is ready."""
+        if self._active_run() is None and self._starting is None and self._pair is not None:
+            self._order, self._problem, self._exported = order, None, None
+
+    def pause(self) -> None:
+        run = self._active_run()
+        if run is not None:
+            run.pause()
+
+    def resume(self) -> None:
+        run = self._active_run()
+        if run is not None:
+            run.resume()
+
+    def cancel(self) -> None:
+        """Stops the run, or the wish for one. What is finished is kept."""
+        self._order = None
+        if self._starting is not None:
+            self._starting.stop.set()
+        if self._run is not None:
+            self._run.cancel()
+
+    def retarget(self, view: Region | None) -> None:
+        """Names the output region on screen."""
+        run = self._active_run()
+        if run is not None:
+            run.retarget(view)
+
+    def export(self, path: Path) -> None:
+        """Saves the result of the last run as OME-Zarr, in the background."""
+        run = self._run
+        if run is not None and self._exporting is None:
+            self._problem, self._exported = None, None
+            self._exporting = self._background.begin(lambda _stop: _save(run.result(), path))
+
+    def report(self, error: BaseException) -> None:
+        """Shows an error that came up outside of the controller."""
+        self._problem = problem_of(error)
+
+    def close(self) -> None:
+        """Stops everything. No method does anything useful after it."""
+        self.cancel()
+        self._pair = None
+        self._background.close()
+
+    def poll(self) -> Snapshot:
+        """Collects what the background has finished, starts what can be started, and says how things stand."""
+        self._collect()
+        if self._order is not None and self._ready is not None and self._can_start():
+            self._begin(self._order, self._ready)
+        progress = self._run.progress() if self._run is not None else None
+        if self._shows_run and progress is not None and progress.state == "failed" and self._problem is None:
+            self._problem = problem_of(progress.error or RuntimeError("the run failed without saying why"))
+        return Snapshot(
+            phase=self._phase(progress),
+            queued=self._order is not None,
+            image=self._ready.image if self._ready else None,
+            choice=self._choice,
+            progress=progress if self._shows_run else None,
+            problem=self._problem,
+            exporting=self._exporting is not None,
+            exported=self._exported,
+        )
+
+    def _phase(self, progress: Progress | None) -> Phase:
+        if self._starting is not None:
+            return "starting"
+        if self._shows_run and progress is not None:
+            return "running" if progress.state == "waiting" else progress.state
+        if self._preparing is not None:
+            return "preparing"
+        return "ready" if self._ready is not None else "empty"
+
+    def _active_run(self) -> Run | None:
+        if self._run is None or self._run.progress().state in ENDED:
+            return None
+        return self._run
+
+    def _can_start(self) -> bool:
+        return self._starting is None and self._active_run() is None and self._choosing is None
+
+    def _prepare(self, image: ImageRef, model: str, stop: StopFlag) -> Ready:
+        source = image.open()
+        network = self._pipeline.load_model(model)
+        if stop():
+            raise RunCancelled("the network is not needed any more")
+        return Ready(self._pipeline.prepare(network, source, cancelled=stop), source.info)
+
+    def _forget_preparation(self) -> None:
+        for task in (self._preparing, self._choosing):
+            if task is not None:
+                task.cancel()
+        self._preparing = self._choosing = None
+        self._ready = self._choice = None
+
+    def _take(self, ready: Ready) -> None:
+        self._ready = ready
+        if self._pair is not None:
+            self._cache[self._pair] = ready
+            self._cache.move_to_end(self._pair)
+        while len(self._cache) > KEPT:
+            self._cache.popitem(last=False)
+        self._choose_tile()
+
+    def _choose_tile(self) -> None:
+        ready, budget = self._ready, self._budget
+        if ready is None:
+            return
+        if self._choosing is not None:
+            self._choosing.cancel()
+        self._choosing = self._background.begin(lambda _stop: self._pipeline.tile_for(ready.prepared, budget))
+
+    def _begin(self, order: Order, ready: Ready) -> None:
+        """Starts the run in the background: it may have to start workers first."""
+        self._order = None
+        view = order.view(ready.prepared)
+        tile, budget = self._tile, self._budget
+
+        def work(stop: StopFlag) -> tuple[Run, Prepared]:
+            run: Any = self._pipeline.start(
+                ready.prepared, view=view, whole=order.whole, budget=budget, tile=tile, output=order.output
+            )
+            if stop():
+                run.cancel()
+            return run, ready.prepared
+
+        self._starting = self._background.begin(work)
+
+    def _collect(self) -> None:
+        """Takes the outcome of every task that is done."""
+        self._preparing, prepared = _finished(self._preparing)
+        if isinstance(prepared, Ready):
+            self._take(prepared)
+        self._fail(prepared)
+        self._choosing, choice = _finished(self._choosing)
+        if isinstance(choice, BaseException):
+            self._fail(choice)
+            self._choice = None
+        elif choice is not None:
+            self._choice = choice
+            self._clear_problem("budget")
+        self._starting, started = _finished(self._starting)
+        if isinstance(started, tuple):
+            self._run, self._shows_run = started[0], True
+            self._on_started(*started)
+        self._fail(started)
+        self._exporting, exported = _finished(self._exporting)
+        if isinstance(exported, Path):
+            self._exported = exported
+        self._fail(exported)
+
+    def _fail(self, outcome: object) -> None:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, RunCancelled):
+            self._order = None
+            self._problem = problem_of(outcome)
+
+    def _clear_problem(self, field: str) -> None:
+        if self._problem is not None and self._problem.field == field:
+            self._problem = None
+
+
+def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:
+    """(the task while it still runs, its outcome once it is done)."""
+    if task is None or not task.is_done:
+        return task, None
+    return None, task.outcome()
+
+
+def _save(result: Result, path: Path) -> Path:
+    result.save(path)
+    return path

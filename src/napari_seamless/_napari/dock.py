@@ -1,0 +1,278 @@
+"""The dock widget: it connects the panel, the life of a run, and the viewer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Layer
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_seamless._napari.activity import ActivityBar
+from napari_seamless._napari.controller import Controller, ImageRef, Order, Snapshot
+from napari_seamless._napari.editors import Budget, ModelChoice, ModelOption, SourceChoice, SourceOption, TileSetting
+from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, placed_over, source_of, spatial_shape
+from napari_seamless._napari.opener import Opener
+from napari_seamless._napari.panel import Panel
+from napari_seamless._napari.port import Pipeline, Prepared, Run
+from napari_seamless._napari.session import Session
+from napari_seamless._napari.style import sheet
+from napari_seamless._napari.view import ViewWatch, output_region, visible_region
+from napari_seamless.geometry import Region
+
+if TYPE_CHECKING:
+    import napari
+
+TICK_MS = 40
+POLL_EVERY = 3
+
+
+class SeamlessDock(QWidget):
+    """Choose an image and a network, run it, watch the result fill in.
+
+    One timer in the GUI thread shows fresh pixels and asks how the run stands; no other thread touches Qt or napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Pipeline | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._pipeline = _real_pipeline() if pipeline is None else pipeline
+        names = self._pipeline.model_names()
+        self.panel = Panel([ModelOption(name, self._pipeline.describe_model(name)) for name in names])
+        self._session = Session(
+            Controller(self._pipeline, self._show_run),
+            Opener(self._pipeline),
+            ViewWatch(napari_viewer, self._retarget, self),
+        )
+        self._last = Snapshot()
+        self._ticks = 0
+        self._was_docked = False
+        self._lay_out()
+        self._connect_panel()
+        self._connect_viewer()
+        self._controller.set_budget(self.panel.budget.value().bytes)
+        self._list_images()
+        self._timer = QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """How things stood when the dock last looked."""
+        return self._last
+
+    @property
+    def result_layers(self) -> list[Any]:
+        """The layers of the current result."""
+        return self._session.shown.layers if self._session.shown is not None else []
+
+    def open(self, path: str | Path) -> None:
+        """Opens a file in the background, adds it to the viewer and chooses it."""
+        self.panel.describe_image(f"Opening {Path(path).name}…")
+        self._session.opener.begin(path)
+
+    def choose_model(self, name: str) -> None:
+        """Chooses a network by its name or by the path of its file."""
+        self.panel.model.setValue(ModelChoice(name))
+
+    def run(self) -> None:
+        """Starts a run of what is chosen, as soon as the network is ready."""
+        order = Order(self._output_view, self.panel.extent.value().whole, self.panel.output.value().path)
+        self._controller.start(order)
+        self._poll()
+
+    def poll(self) -> Snapshot:
+        """Looks at the run now, not at the next tick of the timer."""
+        self._poll()
+        return self._last
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notices that napari has taken the widget out of its dock, which is how it closes plugins."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self._timer.stop()
+                self._session.close()
+                self.deleteLater()
+        return super().event(event)
+
+    @property
+    def _controller(self) -> Controller:
+        return self._session.controller
+
+    def _lay_out(self) -> None:
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.panel)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(scroll)
+        self.setMinimumWidth(340)
+        self._restyle()
+
+    def _restyle(self, _event: object = None) -> None:
+        self.setStyleSheet(sheet(str(self._viewer.theme)))
+
+    def _connect_panel(self) -> None:
+        panel, controller = self.panel, self._controller
+        panel.source.valueChanged.connect(self._choose)
+        panel.source.openRequested.connect(self.open)
+        panel.model.valueChanged.connect(self._choose)
+        panel.budget.valueChanged.connect(self._take_budget)
+        panel.tile.valueChanged.connect(self._take_tile)
+        panel.runPressed.connect(self._press_main)
+        panel.cancelPressed.connect(controller.cancel)
+        panel.exportRequested.connect(controller.export)
+
+    def _connect_viewer(self) -> None:
+        layers = self._viewer.layers.events
+        pairs: list[tuple[Any, Any]] = [
+            (layers.inserted, self._list_images),
+            (layers.removed, self._layer_removed),
+            (layers.reordered, self._list_images),
+            (self._viewer.events.theme, self._restyle),
+        ]
+        for emitter, slot in pairs:
+            emitter.connect(slot)
+            self._session.disconnect.append(partial(emitter.disconnect, slot))
+        self.destroyed.connect(self._session.close)
+
+    def _images(self) -> dict[str, Image]:
+        """The layers that a network can run on, topmost first, by key."""
+        found = (layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image) and not is_result(layer))
+        return {key_of(layer): layer for layer in found}
+
+    def _chosen(self) -> Image | None:
+        return self._images().get(self.panel.source.value().key or "")
+
+    def _list_images(self, _event: object = None) -> None:
+        self.panel.source.setOptions([SourceOption(key, layer.name) for key, layer in self._images().items()])
+        self._choose()
+
+    def _layer_removed(self, event: Any) -> None:
+        gone = event.value
+        if gone in self.result_layers:
+            self._controller.cancel()
+            self._session.shown = None
+        if key_of(gone) == self.panel.source.value().key:
+            self._controller.cancel()
+        self._controller.forget(key_of(gone))
+        self._list_images()
+
+    def _choose(self, _value: object = None) -> None:
+        """Starts to prepare the network for what is chosen now."""
+        layer = self._chosen()
+        self.panel.describe_image("" if layer is None else about(layer))
+        if self._last.is_active:
+            return
+        image = None if layer is None else ImageRef(key_of(layer), partial(_open_layer, self._pipeline, layer))
+        self._controller.choose(image, self.panel.model.value().name)
+
+    def _take_budget(self, budget: Budget) -> None:
+        self._controller.set_budget(budget.bytes)
+
+    def _take_tile(self, setting: TileSetting) -> None:
+        if setting.tile:
+            self._controller.set_tile(setting.tile)
+
+    def _press_main(self) -> None:
+        """The main button: what it does is what it says."""
+        match self._last.phase:
+            case "running":
+                self._controller.pause()
+            case "paused":
+                self._controller.resume()
+            case _:
+                self.run()
+        self._poll()
+
+    def _tick(self) -> None:
+        if self._session.shown is not None:
+            self._session.shown.tick()
+        self._ticks += 1
+        if self._ticks % POLL_EVERY == 0:
+            self._poll()
+
+    def _poll(self) -> None:
+        self._take_opened()
+        before, self._last = self._last, self._controller.poll()
+        now = self._last
+        if now.choice is not None and now.choice is not before.choice:
+            self.panel.tile.setChoices(now.choice.choices, now.choice.tile, now.choice.budget)
+            self._take_tile(self.panel.tile.value())
+        if now != before:
+            layer = self._chosen()
+            self.panel.showSnapshot(now, None if layer is None else spatial_shape(layer))
+        if now.problem is not None and now.problem != before.problem:
+            show_error(now.problem.notice.sentence)
+        self._follow_activity(now)
+        if before.is_active and not now.is_active:
+            self._ended()
+
+    def _follow_activity(self, now: Snapshot) -> None:
+        activity = self._session.activity
+        if activity is None or now.progress is None:
+            return
+        activity.show(now.progress)
+        if activity.is_cancelled:
+            self._controller.cancel()
+
+    def _ended(self) -> None:
+        """Shows the last pixels, and takes up what was chosen meanwhile."""
+        self._session.end_activity()
+        if self._session.shown is not None:
+            self._session.shown.finish()
+
+    def _take_opened(self) -> None:
+        opened = self._session.opener.poll()
+        if isinstance(opened, BaseException):
+            self.panel.describe_image("")
+            self._controller.report(opened)
+        elif opened is not None:
+            layer = Layer.create(*opened)
+            self._viewer.add_layer(layer)
+            self.panel.source.setValue(SourceChoice(key_of(layer)))
+
+    def _show_run(self, run: Run, prepared: Prepared) -> None:
+        """Puts the empty result over its source. Called by the controller when a run has started."""
+        layer = self._chosen()
+        if layer is None:
+            run.cancel()
+            return
+        name = f"{layer.name}: {Path(self.panel.model.value().name or 'result').stem}"
+        placed = placed_over(layer, prepared.scale, prepared.offset)
+        self._session.shown = ResultLayers(self._viewer, run.store, name, placed)
+        self._session.end_activity()
+        self._session.activity = ActivityBar(name)
+        self._retarget()
+
+    def _output_view(self, prepared: Prepared) -> Region | None:
+        """What is on screen, in output pixels of a run that has no layer yet."""
+        layer = self._chosen()
+        view = None if layer is None else visible_region(self._viewer, layer)
+        if view is None:
+            return None
+        return output_region(view, prepared.scale, prepared.offset, prepared.output_shape)
+
+    def _retarget(self) -> None:
+        shown = self._session.shown
+        if shown is not None and self._session.is_open:
+            self._controller.retarget(visible_region(self._viewer, shown.layers[0]))
+
+
+def _open_layer(pipeline: Pipeline, layer: Image) -> Any:
+    return source_of(layer) or pipeline.open_image(layer)
+
+
+def _real_pipeline() -> Pipeline:
+    from napari_seamless import pipeline
+
+    real: Pipeline = pipeline
+    return real

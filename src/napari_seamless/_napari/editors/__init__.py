@@ -1,0 +1,28 @@
+"""Small widgets over frozen values: `value()`, `setValue()`, `valueChanged`. They know no viewer and no torch."""
+
+from napari_seamless._napari.editors.budget import Budget, BudgetEditor
+from napari_seamless._napari.editors.extent import Extent, ExtentEditor
+from napari_seamless._napari.editors.model import ModelChoice, ModelOption, ModelPicker
+from napari_seamless._napari.editors.notice import Notice, NoticeLabel
+from napari_seamless._napari.editors.output import OutputChoice, OutputEditor
+from napari_seamless._napari.editors.source import SourceChoice, SourceOption, SourcePicker
+from napari_seamless._napari.editors.tile import TileEditor, TileSetting
+
+__all__ = [
+    "Budget",
+    "BudgetEditor",
+    "Extent",
+    "ExtentEditor",
+    "ModelChoice",
+    "ModelOption",
+    "ModelPicker",
+    "Notice",
+    "NoticeLabel",
+    "OutputChoice",
+    "OutputEditor",
+    "SourceChoice",
+    "SourceOption",
+    "SourcePicker",
+    "TileEditor",
+    "TileSetting",
+]

@@ -1,0 +1,255 @@
+"""A source as an image layer, and a live result as layers that fill while one looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless._napari.patcher import LivePatcher, Refresher
+from napari_seamless._napari.pixels import ArrayLike, ChannelLevel, ColourLevel, SourceLevel, rgba
+from napari_seamless._napari.wording import size
+from napari_seamless.seams import LabelClass, LiveImage, Piece, Pixels, Source
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Labels, Layer
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+# Says to napari's own progressive loader that these levels are looked after (it would cache stale pixels).
+OWN_LOADER = {"progressive_loader": "napari-seamless"}
+SOURCE, RESULT = "napari-seamless source", "napari-seamless result"
+TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
+CHANNEL_COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
+
+
+def source_layer(source: Source) -> LayerTuple:
+    """A source as the data, settings and type of an image layer. Reads the coarsest level; any thread."""
+    info = source.info
+    lazy = [SourceLevel(source, level) for level in range(len(info.levels))]
+    levels: list[Any] = [*lazy[:-1], lazy[-1][...]]
+    axes = "zyx"[-info.ndim :] if info.rgb or info.channels == 1 else "czyx"[:1] + "zyx"[-info.ndim :]
+    settings: dict[str, Any] = {
+        "name": info.name,
+        "rgb": info.rgb,
+        "multiscale": len(levels) > 1,
+        "metadata": {**OWN_LOADER, SOURCE: source},
+        "axis_labels": tuple(axes),
+    }
+    if info.pixel_size is not None:
+        pad = len(axes) - info.ndim
+        settings["scale"] = (1.0,) * pad + tuple(info.pixel_size)
+        settings["units"] = ("pixel",) * pad + (info.unit,) * info.ndim
+    return (levels if len(levels) > 1 else levels[0]), settings, "image"
+
+
+def source_of(layer: Image) -> Source | None:
+    """The source behind a layer that `source_layer` made."""
+    found = layer.metadata.get(SOURCE)
+    return found if found is not None and hasattr(found, "read") else None
+
+
+def is_result(layer: Layer) -> bool:
+    """Whether a layer shows the result of a run."""
+    return bool(layer.metadata.get(RESULT))
+
+
+def key_of(layer: Layer) -> str:
+    """A key that no other layer has, and that stays when the layer is renamed."""
+    return str(layer.unique_id)
+
+
+def spatial_shape(layer: Image) -> tuple[int, ...]:
+    """Shape of level 0 without channels."""
+    source = source_of(layer)
+    if source is not None:
+        return source.info.levels.shapes[0]
+    return tuple(int(n) for n in layer.level_shapes[0][: layer.ndim])
+
+
+def about(layer: Image) -> str:
+    """One line on an image: its size, colours, type of number, size of a pixel and levels."""
+    parts = [size(spatial_shape(layer))]
+    source = source_of(layer)
+    if layer.rgb:
+        parts.append("RGB")
+    elif source is not None:
+        parts.append("1 channel" if source.info.channels == 1 else f"{source.info.channels} channels")
+    parts.append(str(layer.dtype))
+    if source is not None and source.info.pixel_size is not None:
+        unit = {"micrometer": "µm"}.get(source.info.unit, source.info.unit)
+        parts.append(f"{source.info.pixel_size[-1]:.3g} {unit}/px")
+    if len(layer.level_shapes) > 1:
+        parts.append(f"{len(layer.level_shapes)} levels")
+    return "  ·  ".join(parts)
+
+
+def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float]) -> dict[str, Any]:
+    """Settings that put a result over its source, whatever transform the source has.
+
+    Result pixel o lies at source pixel `o * scale + offset` (spatial axes; the source may have channels before them).
+    """
+    ndim = len(scale)
+    if source.ndim == ndim:
+        corner = np.asarray(source.affine.inverse(source.data_to_world(tuple(offset))))
+        return {
+            "scale": np.asarray(source.scale) * np.asarray(scale, float),
+            "rotate": source.rotate,
+            "shear": source.shear,
+            "translate": corner,
+            "affine": source.affine,
+            "units": source.units,
+        }
+    front = (0.0,) * (source.ndim - ndim)
+    start = np.asarray(source.data_to_world((*front, *offset)))[-ndim:]
+    affine = np.eye(ndim + 1)
+    affine[:-1, -1] = start
+    for axis in range(ndim):
+        step = np.asarray(offset, float)
+        step[axis] += scale[axis]
+        affine[:-1, axis] = np.asarray(source.data_to_world((*front, *step)))[-ndim:] - start
+    return {"affine": affine, "units": source.units[-ndim:]}
+
+
+@dataclass
+class Plane:
+    """One layer of a result: how its pixels come out of a piece, and where the live coarsest level lies."""
+
+    layer: Image | Labels
+    pick: Callable[[Pixels], Pixels]
+    patcher: LivePatcher
+    refresher: Refresher
+    coarsest: NDArray[Any] | None = None
+
+
+class ResultLayers:
+    """The layers of one live result. `tick` is called by the GUI timer and shows what has come in since.
+
+    A tick stops after `PATIENCE` seconds, so that a flood of pieces cannot hold up the window; the rest waits.
+    """
+
+    PATIENCE = 0.004
+
+    def __init__(self, viewer: napari.Viewer, image: LiveImage, name: str, placed: dict[str, Any]) -> None:
+        self._image = image
+        self._pieces = image.watch()
+        self._settings = {"name": name, "metadata": {**OWN_LOADER, RESULT: True}, **placed}
+        self.planes = self._labels(viewer) if image.kind == "labels" else self._images(viewer)
+
+    @property
+    def layers(self) -> list[Image | Labels]:
+        return [plane.layer for plane in self.planes]
+
+    def tick(self) -> None:
+        """Shows pieces that have arrived, for at most a few milliseconds."""
+        start = perf_counter()
+        if self._pieces.maxlen is not None and len(self._pieces) >= self._pieces.maxlen:
+            self._each(Refresher.soon)
+        while self._pieces and perf_counter() - start < self.PATIENCE:
+            self._show(self._pieces.popleft())
+        self._each(Refresher.tick)
+
+    def finish(self) -> None:
+        """Shows the final state of everything; called once when the run has ended."""
+        self._pieces.clear()
+        for plane in self.planes:
+            if plane.coarsest is not None:
+                plane.coarsest[...] = rgba(np.asarray(self._image.levels[-1]))
+        self._each(Refresher.now)
+
+    def _each(self, do: Callable[[Refresher], None]) -> None:
+        for plane in self.planes:
+            do(plane.refresher)
+
+    def _show(self, piece: Piece) -> None:
+        for plane in self.planes:
+            pixels = plane.pick(piece.pixels)
+            if plane.coarsest is not None and piece.level == len(self._image.levels) - 1:
+                plane.coarsest[piece.region.slices()] = pixels
+            shown = piece.region.ndim == 2 and plane.patcher.patch(piece.level, piece.region, pixels)
+            if not shown:
+                plane.refresher.soon()
+            plane.refresher.eventually()
+
+    def _labels(self, viewer: napari.Viewer) -> list[Plane]:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        colours: dict[Any, Any] = {None: TRANSPARENT, 0: TRANSPARENT}
+        colours |= {c.value: c.colour for c in self._image.classes if c.value}
+        layer = viewer.add_labels(
+            _data(self._image.levels),
+            multiscale=len(self._image.levels) > 1,
+            colormap=DirectLabelColormap(color_dict=colours),
+            features=_class_names(self._image.classes),
+            opacity=0.6,
+            **self._settings,
+        )
+        return [self._plane(viewer, layer, lambda pixels: pixels[0])]
+
+    def _images(self, viewer: napari.Viewer) -> list[Plane]:
+        info, levels = self._image.info, self._image.levels
+        if info.channels == 3 and (info.rgb or [n.lower() for n in info.channel_names] == ["red", "green", "blue"]):
+            return [self._colour(viewer)]
+        if info.channels == 1:
+            return [self._grey(viewer, levels, 0, self._settings | {"colormap": "gray"})]
+        planes = []
+        for channel in range(info.channels):
+            named = info.channel_names[channel] if channel < len(info.channel_names) else f"channel {channel}"
+            colour = CHANNEL_COLOURS[channel % len(CHANNEL_COLOURS)]
+            settings = self._settings | {"name": f"{self._settings['name']}: {named}", "colormap": colour}
+            parts = [*(ChannelLevel(_like(level), channel) for level in levels[:-1]), _array(levels[-1])[channel]]
+            planes.append(self._grey(viewer, parts, channel, settings))
+        return planes
+
+    def _colour(self, viewer: napari.Viewer) -> Plane:
+        levels = self._image.levels
+        coarsest = rgba(_array(levels[-1]))
+        data = [*(ColourLevel(_like(level)) for level in levels[:-1]), coarsest]
+        layer = viewer.add_image(_data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
+        return self._plane(viewer, layer, rgba, coarsest)
+
+    def _grey(self, viewer: napari.Viewer, levels: Sequence[object], channel: int, settings: dict[str, Any]) -> Plane:
+        layer = viewer.add_image(
+            _data(levels),
+            multiscale=len(levels) > 1,
+            rgb=False,
+            blending="additive",
+            contrast_limits=_contrast(self._image.info.dtype),
+            **settings,
+        )
+        return self._plane(viewer, layer, lambda pixels: pixels[channel])
+
+    def _plane(
+        self,
+        viewer: napari.Viewer,
+        layer: Image | Labels,
+        pick: Callable[[Pixels], Pixels],
+        coarsest: NDArray[Any] | None = None,
+    ) -> Plane:
+        return Plane(layer, pick, LivePatcher(viewer, layer), Refresher(layer), coarsest)
+
+
+def _data(levels: Sequence[object]) -> Any:
+    return list(levels) if len(levels) > 1 else levels[0]
+
+
+def _like(level: object) -> ArrayLike:
+    return level  # type: ignore[return-value]
+
+
+def _array(level: object) -> NDArray[Any]:
+    """The coarsest level, which is a plain array already and must not be copied."""
+    return np.asarray(level)
+
+
+def _contrast(dtype: np.dtype[Any]) -> tuple[float, float]:
+    return (0.0, float(np.iinfo(dtype).max)) if np.issubdtype(dtype, np.integer) else (0.0, 1.0)
+
+
+def _class_names(classes: Sequence[LabelClass]) -> dict[str, list[Any]]:
+    """A table that makes napari's status bar name the class under the pointer."""
+    return {"index": [c.value for c in classes], "class": [c.name for c in classes]}

@@ -1,0 +1,34 @@
+"""Opening a file in the background, as a layer that is ready to be added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_seamless._napari.layers import LayerTuple, source_layer
+from napari_seamless._napari.port import Pipeline
+from napari_seamless._napari.tasks import Background, Task
+
+
+class Opener:
+    """One file at a time. GUI thread; the reading itself goes on in another one."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._background = Background(threads=1)
+        self._task: Task[LayerTuple] | None = None
+
+    def begin(self, path: str | Path) -> None:
+        """Starts to open a file; one that is still being opened is forgotten."""
+        if self._task is not None:
+            self._task.cancel()
+        self._task = self._background.begin(lambda _stop: source_layer(self._pipeline.open_image(path)))
+
+    def poll(self) -> LayerTuple | BaseException | None:
+        """The layer or the error, once, when there is one."""
+        if self._task is None or not self._task.is_done:
+            return None
+        task, self._task = self._task, None
+        return task.outcome()
+
+    def close(self) -> None:
+        self._background.close()

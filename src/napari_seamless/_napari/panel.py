@@ -1,0 +1,181 @@
+"""The face of the dock: all editors in one column, and how a snapshot looks. Knows no viewer and no pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_seamless._napari.controller import Snapshot
+from napari_seamless._napari.editors import (
+    BudgetEditor,
+    ExtentEditor,
+    ModelOption,
+    ModelPicker,
+    NoticeLabel,
+    OutputEditor,
+    SourcePicker,
+    TileEditor,
+)
+from napari_seamless._napari.editors.output import ask_for_store
+from napari_seamless._napari.problems import Field
+from napari_seamless._napari.wording import advance, size
+
+BAR_STEPS = 1000
+MAIN_BUTTON = {"running": "Pause", "paused": "Resume", "starting": "Starting…"}
+
+
+class Panel(QWidget):
+    """Choices above, the run below. `runPressed` means whatever the main button says at the moment."""
+
+    runPressed = Signal()
+    cancelPressed = Signal()
+    exportRequested = Signal(object)
+
+    def __init__(self, models: Sequence[ModelOption], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.source = SourcePicker()
+        self.model = ModelPicker(models)
+        self.budget = BudgetEditor()
+        self.tile = TileEditor()
+        self.extent = ExtentEditor()
+        self.output = OutputEditor()
+        self.notices: dict[Field, NoticeLabel] = {
+            name: NoticeLabel() for name in ("image", "model", "budget", "output", "run")
+        }
+        self._about_image, self._about_model = _hint(), _hint()
+        self._caption, self._status = QLabel(), _hint()
+        self._caption.setObjectName("caption")
+        self._main, self._cancel, self._export = QPushButton("Run"), QPushButton("Cancel"), QPushButton("Export…")
+        self._bar = QProgressBar()
+        self._lay_out()
+        self._main.clicked.connect(self.runPressed)
+        self._cancel.clicked.connect(self.cancelPressed)
+        self._export.clicked.connect(self._ask_where)
+        self.model.valueChanged.connect(self._describe_model)
+        self._describe_model()
+        self.showSnapshot(Snapshot(), None)
+
+    def describe_image(self, text: str) -> None:
+        """A line under the image: its size, channels and so on."""
+        self._about_image.setText(text)
+        self._about_image.setVisible(bool(text))
+
+    def showSnapshot(self, now: Snapshot, image_shape: Sequence[int] | None) -> None:
+        """Shows a snapshot. `image_shape` is that of the chosen image, None where none is chosen."""
+        waits = now.queued and now.phase == "preparing"
+        self._main.setText("Starting…" if waits else MAIN_BUTTON.get(now.phase, "Run"))
+        self._main.setEnabled(not waits and now.phase not in ("empty", "starting"))
+        self._cancel.setEnabled(now.is_active or waits)
+        for editor in (self.source, self.model, self.extent, self.output):
+            editor.setEnabled(not now.is_active and not waits)
+        for field, label in self.notices.items():
+            matches = now.problem is not None and now.problem.field == field
+            label.setValue(now.problem.notice if matches and now.problem else None)
+        self._show_progress(now, waits)
+        self._status.setText(_status(now, image_shape))
+        done = now.progress is not None and now.progress.done > 0
+        self._export.setEnabled(done and not now.is_active and not now.exporting)
+
+    def _show_progress(self, now: Snapshot, waits: bool) -> None:
+        busy = now.phase == "starting" or waits or now.exporting
+        self._bar.setRange(0, 0 if busy else BAR_STEPS)
+        fraction = now.progress.fraction if now.progress is not None else 0.0
+        if not busy:
+            self._bar.setValue(int(fraction * BAR_STEPS))
+        self._caption.setText(advance(now.progress) if now.progress is not None else "")
+
+    def _describe_model(self, _value: object = None) -> None:
+        self._about_model.setText(self.model.description())
+        self._about_model.setVisible(bool(self.model.description()))
+
+    def _ask_where(self) -> None:
+        path: Path | None = ask_for_store(self, "Export the result as OME-Zarr")
+        if path is not None:
+            self.exportRequested.emit(path)
+
+    def _lay_out(self) -> None:
+        self._bar.setTextVisible(True)
+        self._bar.setFormat("%p %")
+        self._main.setObjectName("main")
+        self._cancel.setObjectName("second")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.setSpacing(8)
+        column.addLayout(self._choices())
+        column.addWidget(_rule())
+        buttons = QHBoxLayout()
+        buttons.addWidget(self._main, 3)
+        buttons.addWidget(self._cancel, 1)
+        column.addLayout(buttons)
+        column.addWidget(self._bar)
+        column.addWidget(self._caption)
+        column.addWidget(self._status)
+        column.addWidget(self.notices["run"])
+        column.addWidget(self._export)
+        column.addStretch(1)
+
+    def _choices(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(5)
+        grid.setColumnStretch(1, 1)
+        rows: tuple[tuple[str, tuple[QWidget, ...]], ...] = (
+            ("Image", (self.source, self._about_image, self.notices["image"])),
+            ("Model", (self.model, self._about_model, self.notices["model"])),
+            ("Memory", (self.budget, self.notices["budget"])),
+            ("Tile", (self.tile,)),
+            ("Region", (self.extent,)),
+            ("Result", (self.output, self.notices["output"])),
+        )
+        row = 0
+        for name, widgets in rows:
+            grid.addWidget(QLabel(name), row, 0, Qt.AlignmentFlag.AlignTop)
+            for widget in widgets:
+                grid.addWidget(widget, row, 1)
+                row += 1
+        return grid
+
+
+def _hint() -> QLabel:
+    label = QLabel()
+    label.setObjectName("hint")
+    label.setWordWrap(True)
+    return label
+
+
+def _rule() -> QFrame:
+    line = QFrame()
+    line.setObjectName("rule")
+    line.setFrameShape(QFrame.Shape.HLine)
+    return line
+
+
+def _status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
+    """One sentence on what is going on."""
+    if now.exporting:
+        return "Exporting…"
+    if now.exported is not None:
+        return f"Exported to {now.exported}."
+    if now.phase == "preparing" and image_shape is not None:
+        then = " The run starts when it is done." if now.queued else ""
+        return f"Preparing the network for {size(image_shape)}…{then}"
+    if now.phase == "empty":
+        if now.problem is not None:
+            return ""
+        return "Open an image to begin." if image_shape is None else "Choose a model."
+    return STATUS[now.phase]
+
+
+STATUS = {
+    "preparing": "Preparing the network…",
+    "ready": "Ready.",
+    "starting": "Starting the workers…",
+    "running": "What is on screen comes first; pan or zoom to change that.",
+    "paused": "Paused. What is finished stays.",
+    "finished": "Finished.",
+    "cancelled": "Cancelled. What is finished stays and can be exported.",
+    "failed": "Stopped by an error. What is finished stays and can be exported.",
+}

@@ -1,0 +1,146 @@
+"""Array-likes that napari can show: a level of a source with its colours last, and parts of a live level.
+
+None of them holds an image: `__getitem__` reads what is asked for. A read of more than half a gigabyte is refused
+(napari would otherwise take all of level 0 when its resolution is locked). They have no `chunks` on purpose: napari
+may replace layers whose arrays have them by its own loader, which caches what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.geometry import Region
+from napari_seamless.seams import Pixels, Source
+
+LARGEST_READ = 500_000_000
+Key = tuple[slice, ...]
+
+
+class ArrayLike(Protocol):
+    """What a level of a LiveImage answers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+class LazyLevel:
+    """The base of all of them: turns any basic index into plain slices, and refuses what is too large."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __getitem__(self, key: Any) -> Pixels:
+        starts, after = plain_slices(key, self.shape)
+        needed = prod(s.stop - s.start for s in starts) * self.dtype.itemsize
+        if needed > LARGEST_READ:
+            raise MemoryError(
+                f"one view of an image may hold at most {LARGEST_READ / 1e9:.1f} GB; "
+                f"got {needed / 1e9:.1f} GB; show a coarser level or zoom in"
+            )
+        read: Pixels = self._read(starts)[after]
+        return read
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
+
+    def _read(self, key: Key) -> Pixels:
+        raise NotImplementedError
+
+
+class SourceLevel(LazyLevel):
+    """One level of a source as (y, x, 3) when it is RGB, (y, x) with one channel, else (c, [z,] y, x)."""
+
+    def __init__(self, source: Source, level: int) -> None:
+        self.source, self.level = source, level
+        info = source.info
+        spatial = info.levels.shape(level)
+        self._last, self._single = info.rgb, info.channels == 1 and not info.rgb
+        if self._last:
+            self.shape = (*spatial, info.channels)
+        else:
+            self.shape = spatial if self._single else (info.channels, *spatial)
+        self.dtype = info.dtype
+
+    def _read(self, key: Key) -> Pixels:
+        spatial = key[:-1] if self._last else key if self._single else key[1:]
+        pixels = self.source.read(Region.of(*((s.start, s.stop) for s in spatial)), self.level)
+        if self._last:
+            return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)[..., key[-1]])
+        channels: Pixels = pixels[0] if self._single else pixels[key[0]]
+        return channels
+
+
+class ChannelLevel(LazyLevel):
+    """One channel of a live level of shape (c, [z,] y, x)."""
+
+    def __init__(self, level: ArrayLike, channel: int) -> None:
+        self._level, self._channel = level, channel
+        self.shape, self.dtype = tuple(level.shape[1:]), np.dtype(level.dtype)
+
+    def _read(self, key: Key) -> Pixels:
+        return np.asarray(self._level[(self._channel, *key)])
+
+
+class ColourLevel(LazyLevel):
+    """A live level of shape (3, y, x) as (y, x, 4), transparent where nothing is written."""
+
+    def __init__(self, level: ArrayLike) -> None:
+        self._level = level
+        self.shape, self.dtype = (*level.shape[1:], 4), np.dtype(level.dtype)
+
+    def _read(self, key: Key) -> Pixels:
+        return rgba(np.asarray(self._level[(slice(0, 3), *key[:-1])]))[..., key[-1]]
+
+
+def rgba(pixels: Pixels) -> Pixels:
+    """(3, y, x) as (y, x, 4): opaque, but for pixels that are 0 in all channels, which count as not written."""
+    opaque = np.iinfo(str(pixels.dtype)).max if pixels.dtype.kind in "iu" else 1
+    out = np.empty((*pixels.shape[1:], 4), pixels.dtype)
+    out[..., :3] = np.moveaxis(pixels, 0, -1)
+    out[..., 3] = np.where(pixels.any(axis=0), opaque, 0)
+    return out
+
+
+def plain_slices(key: Any, shape: Sequence[int]) -> tuple[Key, tuple[Any, ...]]:
+    """An index as (slices with a start and a stop for every axis, what is left to do to the array they give)."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in keys:
+        at = keys.index(Ellipsis)
+        keys[at : at + 1] = [slice(None)] * (len(shape) - len(keys) + 1)
+    keys += [slice(None)] * (len(shape) - len(keys))
+    pairs = [_plain(k, n) for k, n in zip(keys, shape, strict=True)]
+    return tuple(first for first, _ in pairs), tuple(then for _, then in pairs)
+
+
+def _plain(key: Any, size: int) -> tuple[slice, Any]:
+    if isinstance(key, slice):
+        start, stop, step = key.indices(size)
+        if step < 1:
+            raise IndexError(f"a step must be positive; got {step}")
+        return slice(start, max(stop, start)), slice(None, None, step)
+    index = int(key) + (size if key < 0 else 0)
+    if not 0 <= index < size:
+        raise IndexError(f"index {key} is outside an axis of {size}")
+    return slice(index, index + 1), 0

@@ -1,0 +1,78 @@
+"""What the dock needs of the pipeline, so that a fake can stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari_seamless.geometry import Region
+from napari_seamless.seams import LiveImage, RunHandle, Source
+
+
+class Prepared(Protocol):
+    """A network traced at the size of one image. Output pixel o lies at level-0 pixel `o * scale + offset`."""
+
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def scale(self) -> Sequence[float]: ...
+
+    @property
+    def offset(self) -> Sequence[float]: ...
+
+
+class TileChoice(Protocol):
+    """The tile (edge in output pixels) that a budget allows, and all (tile, bytes) that there are."""
+
+    @property
+    def tile(self) -> int: ...
+
+    @property
+    def choices(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def budget(self) -> int: ...
+
+
+class Result(Protocol):
+    """A finished (or stopped) run."""
+
+    def save(self, path: str | Path, overwrite: bool = False) -> object: ...
+
+
+class Run(RunHandle, Protocol):
+    """A started run, its live result, and the result once it has ended."""
+
+    @property
+    def store(self) -> LiveImage: ...
+
+    def result(self) -> Result: ...
+
+
+class Pipeline(Protocol):
+    """The functions of `napari_seamless.pipeline` that the dock calls. Slow ones run in a background thread."""
+
+    def open_image(self, what: Any, *, axes: str | None = None) -> Source: ...
+
+    def load_model(self, what: Any) -> Any: ...
+
+    def model_names(self) -> Sequence[str]: ...
+
+    def describe_model(self, name: str) -> str: ...
+
+    def prepare(self, model: Any, image: Any, *, cancelled: Callable[[], bool] | None = None) -> Any: ...
+
+    def tile_for(self, prepared: Any, budget: int | None = None) -> TileChoice: ...
+
+    def start(
+        self,
+        prepared: Any,
+        *,
+        view: Region | None = None,
+        whole: bool = True,
+        budget: int | None = None,
+        tile: int | None = None,
+        output: Path | None = None,
+    ) -> Any: ...

@@ -1,0 +1,59 @@
+"""Which field of the dock an error is about, and how it is put to the user. Pure."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_seamless._napari.editors.notice import Notice
+from napari_seamless.errors import (
+    BudgetTooSmall,
+    DeviceUnavailable,
+    InputMismatch,
+    InputNotFound,
+    InputUnreadable,
+    ModelError,
+    OutputExists,
+    OutputUnwritable,
+    SeamlessError,
+)
+
+Field = Literal["image", "model", "budget", "output", "run"]
+
+FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
+    (BudgetTooSmall, "budget"),
+    (InputNotFound, "image"),
+    (InputUnreadable, "image"),
+    (InputMismatch, "image"),
+    (ModelError, "model"),
+    (DeviceUnavailable, "model"),
+    (OutputExists, "output"),
+    (OutputUnwritable, "output"),
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A notice and the field that it stands next to."""
+
+    field: Field
+    notice: Notice
+
+
+def problem_of(error: BaseException) -> Problem:
+    """The problem that an error means.
+
+    What this package refuses is a sentence already; anything else is a fault of the program, and is called one.
+    """
+    field: Field = next((field for kind, field in FIELDS if isinstance(error, kind)), "run")
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, SeamlessError):
+        return Problem(field, Notice(_sentence(str(error)), details))
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Problem(field, Notice(f"Something went wrong that should not have: {told}", details))
+
+
+def _sentence(text: str) -> str:
+    """The same text with a capital letter at its start."""
+    return text[:1].upper() + text[1:]

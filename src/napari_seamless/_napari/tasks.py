@@ -1,0 +1,54 @@
+"""Slow work beside the GUI: started and looked at from the GUI thread, done in another one, without Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+StopFlag = Callable[[], bool]
+
+
+@dataclass
+class Task(Generic[T]):
+    """One piece of slow work and its stop flag."""
+
+    future: Future[T]
+    stop: Event = field(default_factory=Event)
+
+    @property
+    def is_done(self) -> bool:
+        return self.future.done()
+
+    def cancel(self) -> None:
+        """Asks the work to end soon; its outcome is nobody's business any more."""
+        self.stop.set()
+        self.future.cancel()
+
+    def outcome(self) -> T | BaseException:
+        """What the work gave or what made it fail. Only when it is done."""
+        error = self.future.exception()
+        return self.future.result() if error is None else error
+
+
+class Background:
+    """A thread or two for slow work. `close` stops what runs and forgets what waits, without blocking."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="seamless-gui")
+        self._tasks: set[Task[object]] = set()
+
+    def begin(self, work: Callable[[StopFlag], T]) -> Task[T]:
+        """Starts `work`, which gets a function that says whether it should stop."""
+        stop = Event()
+        task: Task[T] = Task(self._pool.submit(work, stop.is_set), stop)
+        self._tasks = {t for t in self._tasks if not t.is_done} | {task}  # type: ignore[arg-type]
+        return task
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,64 @@
+"""Numbers as a person reads them. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_seamless.seams import Progress
+
+
+def memory(count: int) -> str:
+    """Bytes in a decimal unit.
+
+    >>> memory(310_400_000), memory(1_400_000_000)
+    ('310 MB', '1.4 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 999_500_000 else f"{max(count / 1e6, 1):.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, no more exact than it can be known.
+
+    >>> duration(4.2), duration(75), duration(7300)
+    ('4 s', '1 min 15 s', '2 h 2 min')
+    """
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def megapixels(count: float) -> str:
+    """Pixels in millions (or thousands of millions).
+
+    >>> megapixels(6_586_740), megapixels(180_000), megapixels(4.2e9)
+    ('6.6 MP', '0.18 MP', '4.2 GP')
+    """
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GP"
+    return f"{count / 1e6:.2f} MP" if count < 1e6 else f"{count / 1e6:.1f} MP"
+
+
+def size(shape: Sequence[int]) -> str:
+    """A spatial shape, in the order that people say it: width first.
+
+    >>> size((2967, 2220)), size((64, 512, 600))
+    ('2220 × 2967 px', '600 × 512 px × 64 planes')
+    """
+    *front, height, width = shape
+    planes = "".join(f" × {n} planes" for n in front)
+    return f"{width} × {height} px{planes}"
+
+
+def advance(progress: Progress) -> str:
+    """One line on how far a run is, how fast, and how long it still takes."""
+    parts = [f"{megapixels(progress.done)} of {megapixels(progress.total)}"]
+    if progress.rate > 0:
+        parts.append(f"{progress.rate / 1e6:.2f} MP/s")
+    if progress.state == "running" and progress.eta is not None:
+        parts.append(f"{duration(progress.eta)} left")
+    elif progress.state == "finished":
+        parts.append(f"in {duration(progress.seconds)}")
+    return "  ·  ".join(parts)
