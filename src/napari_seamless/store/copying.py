@@ -1,0 +1,51 @@
+"""A result as a clean OME-Zarr: the same pixels and metadata, without the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.geometry import Region, cells_of
+from napari_seamless.store.arrays import create_arrays, disk_errors
+from napari_seamless.store.folder import built_beside, check_replaceable
+from napari_seamless.store.metadata import attributes_of
+from napari_seamless.store.spec import StoreSpec
+
+Read = Callable[[int, Region], NDArray[Any]]
+OnProgress = Callable[[int, int], None]
+
+
+def copy_pixels(
+    spec: StoreSpec,
+    read: Read,
+    finished: NDArray[np.bool_],
+    path: Path,
+    overwrite: bool,
+    on_progress: OnProgress | None,
+) -> Path:
+    """Copy all levels chunk by chunk, one chunk in memory at a time; the path appears when everything is there.
+
+    A copy of a partly finished result is marked: `complete` is false and `finished` says which chunks it has, so
+    that it can be opened, and continued, as the result itself. `on_progress` gets (chunks done, chunks in all) in
+    this thread; what it raises ends the copy and leaves nothing behind. Raises OutputExists and OutputUnwritable.
+    """
+    with disk_errors(path):
+        check_replaceable(path, overwrite=overwrite)
+        grids = [spec.grid_of(level) for level in range(len(spec.level_shapes))]
+        total, done = sum(grid.size for grid in grids), 0
+        with built_beside(path) as built:
+            target = create_arrays(built, spec, attributes_of(spec, finished))
+            for level, grid in enumerate(grids):
+                for cell in cells_of(Region.from_shape(grid.counts)):
+                    region = grid.region(cell)
+                    pixels = read(level, region)
+                    if pixels.any():
+                        target.write(level, region, pixels)
+                    done += 1
+                    if on_progress is not None:
+                        on_progress(done, total)
+    return path

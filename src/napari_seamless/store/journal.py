@@ -1,0 +1,109 @@
+"""Which chunks are done, on disk, in a form that survives a kill.
+
+One line a finished region, the box of its chunks on the level-0 grid, appended after the chunk data was written:
+`+0:2 3:4` is rows 0 and 1 of column 3. A line counts once its newline is there, and every line begins with a plus, so
+that a torn or damaged one cannot be read as another box: its region is computed again. The marker `clean` says that
+the coarse levels on disk belong to the journal's chunks; it is removed before the first change and put back on
+close. Both lie in a hidden folder inside the level-0 array, where zarr looks for chunks only (in the group's own
+folder every zarr library would warn of an unknown member).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Region
+
+FOLDER = Path("0") / ".seamless"
+
+
+class Journal:
+    """The journal of one result. Driving thread only. Methods raise OSError."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / FOLDER
+        self._lines = self._folder / "journal"
+        self._marker = self._folder / "clean"
+        self._file: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        return self._lines.exists()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the coarse levels on disk are up to date. A copy without a journal is."""
+        return self._marker.exists() or not self.exists
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `begin` was called since the last `finish`."""
+        return self._file is not None
+
+    def boxes(self) -> Iterator[Region]:
+        """Every box of chunks that was recorded, oldest first."""
+        if not self.exists:
+            return
+        *whole, _torn = self._lines.read_bytes().split(b"\n")
+        for line in whole:
+            box = _parse(line)
+            if box is not None:
+                yield box
+
+    def begin(self) -> None:
+        """Say that the coarse levels are about to differ from the disk. Cheap when it was said already."""
+        if self._file is not None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._marker.unlink(missing_ok=True)
+        _cut_torn_line(self._lines)
+        self._file = os.open(self._lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def record(self, box: Region) -> None:
+        """Append one box; the line reaches the operating system before this returns, so a kill cannot lose it."""
+        if self._file is None:
+            raise BadRequest("a journal is begun before anything is recorded in it; call begin() first")
+        line = f"+{_format(box)}\n".encode()
+        if os.write(self._file, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lines))
+
+    def sync(self) -> None:
+        """Ask the operating system to put the lines on the disk itself."""
+        if self._file is not None:
+            os.fsync(self._file)
+
+    def finish(self) -> None:
+        """Put the marker back, the coarse levels being on disk."""
+        if self._file is None:
+            return
+        self.sync()
+        os.close(self._file)
+        self._file = None
+        self._marker.touch()
+
+
+def _cut_torn_line(path: Path) -> None:
+    if path.exists():
+        written = path.read_bytes()
+        whole = written.rfind(b"\n") + 1
+        if whole < len(written):
+            os.truncate(path, whole)
+
+
+def _format(box: Region) -> str:
+    return " ".join(f"{i.lo}:{i.hi}" for i in box.intervals)
+
+
+def _parse(line: bytes) -> Region | None:
+    """The box of a line, None where it is damaged."""
+    if not line.startswith(b"+"):
+        return None
+    try:
+        bounds = [tuple(map(int, part.split(b":"))) for part in line[1:].split()]
+        return Region.of(*((lo, hi) for lo, hi in bounds))
+    except ValueError:  # BadRequest, for a box that ends before it starts, is one too
+        return None

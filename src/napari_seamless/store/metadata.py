@@ -1,0 +1,135 @@
+"""OME-Zarr 0.5 metadata of a result, through yaozarrs (the only module that knows it).
+
+A label result is a label image at the root of its own zarr group: multiscales and `image-label` side by side. It is
+valid so, every reader finds the pixels, and those that know labels show it as labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from yaozarrs import v05
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.seams import LabelClass
+from napari_seamless.store.spec import StoreSpec
+
+KEY = "napari-seamless"
+FORMAT = 1
+PALETTE = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+
+
+def attributes_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """All attributes of a result's group: `ome`, and ours under `napari-seamless`.
+
+    `finished` is for a copy, which has no journal: the chunks of level 0 that it holds.
+    """
+    own = {"format": FORMAT, **spec.to_json(), "provenance": dict(spec.provenance), "complete": False}
+    if finished is not None:
+        own["complete"] = bool(finished.all())
+        own["finished"] = np.packbits(finished).tobytes().hex()
+    return {"ome": _ome(spec), KEY: own}
+
+
+def unpacked(bits: str | None, spec: StoreSpec) -> NDArray[np.bool_]:
+    """The finished chunks that `attributes_of` wrote down, none where it did not."""
+    counts = spec.grid.counts
+    if bits is None:
+        return np.zeros(counts, bool)
+    flat = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=spec.grid.size)
+    return flat.astype(bool).reshape(counts)
+
+
+def spec_of(attributes: Mapping[str, Any]) -> StoreSpec | None:
+    """The spec that a group's attributes were made from; None where they are not ours or not understood."""
+    own = attributes.get(KEY)
+    if not isinstance(own, Mapping) or own.get("format") != FORMAT:
+        return None
+    try:
+        return StoreSpec.from_json(own, own["provenance"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def is_rgb(spec: StoreSpec) -> bool:
+    """Whether the channels are red, green and blue, by their names."""
+    return spec.channels == 3 and tuple(n[:1].lower() for n in spec.channel_names) == ("r", "g", "b")
+
+
+def _ome(spec: StoreSpec) -> dict[str, Any]:
+    multiscale = v05.Multiscale(
+        name=spec.name,
+        axes=[*_channel_axes(spec), *_space_axes(spec)],
+        datasets=[_dataset(spec, level) for level in range(len(spec.level_shapes))],
+        type="mode" if spec.kind == "labels" else "mean",
+    )
+    image: v05.Image
+    if spec.kind == "labels":
+        image = v05.LabelImage.model_validate({"multiscales": [multiscale], "image-label": _image_label(spec.classes)})
+    else:
+        image = v05.Image(multiscales=[multiscale], omero=_omero(spec))
+    written: dict[str, Any] = image.model_dump(mode="json", exclude_none=True, by_alias=True)
+    for colour in written.get("image-label", {}).get("colors", ()):
+        colour["label-value"] = int(colour["label-value"])  # the model makes floats of them, which readers skip
+    return written
+
+
+def _channel_axes(spec: StoreSpec) -> list[v05.ChannelAxis]:
+    return [v05.ChannelAxis(name="c") for _ in spec.channel_axis]
+
+
+def _space_axes(spec: StoreSpec) -> list[v05.SpaceAxis]:
+    unit = None if spec.pixel_size is None else spec.unit
+    return [v05.SpaceAxis(name=name, unit=unit) for name in "zyx"[-len(spec.shape) :]]
+
+
+def _dataset(spec: StoreSpec, level: int) -> v05.Dataset:
+    """Scale, and where the centre of the first pixel lies: a coarse pixel's centre is half a pixel further in."""
+    ndim = len(spec.shape)
+    size = spec.pixel_size or (1.0,) * ndim
+    start = spec.translation or (0.0,) * ndim
+    factors = (*(1 for _ in range(ndim - 2)), 2**level, 2**level)
+    front = [1.0 for _ in spec.channel_axis]
+    scale = [*front, *(s * f for s, f in zip(size, factors, strict=True))]
+    centre = [*(0.0 for _ in front), *(t + s * (f - 1) / 2 for t, s, f in zip(start, size, factors, strict=True))]
+    steps: list[v05.ScaleTransformation | v05.TranslationTransformation] = [v05.ScaleTransformation(scale=scale)]
+    if any(centre):
+        steps.append(v05.TranslationTransformation(translation=centre))
+    return v05.Dataset(path=str(level), coordinateTransformations=steps)
+
+
+def _image_label(classes: tuple[LabelClass, ...]) -> v05.ImageLabel:
+    if not classes:
+        return v05.ImageLabel(version="0.5")
+    colours = [v05.LabelColor.model_validate({"label-value": c.value, "rgba": _rgba(c)}) for c in classes]
+    names = [v05.LabelProperty.model_validate({"label-value": c.value, "class": c.name}) for c in classes]
+    return v05.ImageLabel(version="0.5", colors=colours, properties=names)
+
+
+def _rgba(label: LabelClass) -> list[int]:
+    """Background is transparent, everything else opaque."""
+    digits = label.colour.removeprefix("#")
+    try:
+        red, green, blue = bytes.fromhex(digits)
+    except ValueError as error:
+        raise BadRequest(f"a class has a colour of the form #rrggbb; got {label.colour!r} for {label.name}") from error
+    return [red, green, blue, 255 if label.value else 0]
+
+
+def _omero(spec: StoreSpec) -> v05.Omero:
+    if spec.dtype.kind == "f":
+        low, high = 0.0, 1.0
+    else:
+        low, high = float(np.iinfo(spec.dtype).min), float(np.iinfo(spec.dtype).max)
+    window = v05.OmeroWindow(min=low, start=low, max=high, end=high)
+    count = spec.channels or 1
+    names = spec.channel_names or tuple(f"channel {k}" for k in range(count))
+    colours = ("FF0000", "00FF00", "0000FF") if is_rgb(spec) else tuple(PALETTE[k % len(PALETTE)] for k in range(count))
+    channels = [
+        v05.OmeroChannel(window=window, label=name, color=colour, active=True)
+        for name, colour in zip(names, colours, strict=True)
+    ]
+    return v05.Omero(channels=channels)

@@ -1,0 +1,116 @@
+"""Making, opening and continuing results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import MemoryStore
+
+from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists
+from napari_seamless.geometry import Region
+from napari_seamless.store.arrays import ZarrArrays, create_arrays, disk_errors
+from napari_seamless.store.folder import attributes_at, built_beside, check_replaceable, is_free, is_ours
+from napari_seamless.store.journal import Journal
+from napari_seamless.store.metadata import KEY, attributes_of, spec_of, unpacked
+from napari_seamless.store.spec import StoreSpec
+from napari_seamless.store.store import CACHE_BYTES, Store
+
+
+def create_store(
+    path: str | Path | None, spec: StoreSpec, *, overwrite: bool = False, cache_bytes: int = CACHE_BYTES
+) -> Store:
+    """An empty result at `path`, or in memory where that is None.
+
+    With `overwrite` an earlier result of this package is replaced; anything else at the path is refused (OutputExists).
+    """
+    attributes = attributes_of(spec)
+    if path is None:
+        return Store(spec, create_arrays(MemoryStore(), spec, attributes), _none(spec), None, cache_bytes)
+    path = Path(path)
+    with disk_errors(path):
+        check_replaceable(path, overwrite=overwrite)
+        with built_beside(path) as built:
+            create_arrays(built, spec, attributes)
+    return _open(path, spec, cache_bytes)
+
+
+def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
+    """An existing result, to read or to continue. Coarse levels are rebuilt first where its last writer died.
+
+    Raises InputNotFound, InputUnreadable (not a result of this package) or InputDamaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputNotFound(f"a result must exist to be opened; there is nothing at {path}; check the path")
+    attributes = attributes_at(path)
+    spec = spec_of(attributes)
+    if spec is None:
+        raise InputUnreadable(f"only results of this package are opened as such; {path} is none; open it as an image")
+    return _open(path, spec, cache_bytes)
+
+
+def resume_or_create(
+    path: str | Path, spec: StoreSpec, overwrite: bool = False, *, cache_bytes: int = CACHE_BYTES
+) -> Store:
+    """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does.
+
+    Raises OutputExists, with what differs, for an earlier result of another kind unless `overwrite` says to replace it.
+    """
+    path = Path(path)
+    if is_free(path):
+        return create_store(path, spec, cache_bytes=cache_bytes)
+    earlier = spec_of(attributes_at(path)) if is_ours(path) else None
+    difference = None if earlier is None else _difference(earlier, spec)
+    if earlier is not None and difference is None:
+        return _open(path, earlier, cache_bytes)
+    if difference is not None and not overwrite:
+        raise OutputExists(
+            f"only a run of the same program on the same image can continue a result; the one at {path} has "
+            f"{difference}; choose another path or overwrite it"
+        )
+    return create_store(path, spec, overwrite=overwrite, cache_bytes=cache_bytes)
+
+
+def _open(path: Path, spec: StoreSpec, cache_bytes: int) -> Store:
+    with disk_errors(path):
+        journal = Journal(path)
+        try:
+            arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
+        except (KeyError, ValueError) as error:
+            raise InputDamaged(f"a result has an array for every level; {path} has not: {error}") from error
+        store = Store(spec, arrays, _finished(path, spec, journal), path, cache_bytes)
+        clean = journal.is_clean
+    if not clean:
+        store.repair()
+    return store
+
+
+def _none(spec: StoreSpec) -> NDArray[np.bool_]:
+    return np.zeros(spec.grid.counts, bool)
+
+
+def _finished(path: Path, spec: StoreSpec, journal: Journal) -> NDArray[np.bool_]:
+    """What a partial copy says of itself, and what the journal adds."""
+    finished = unpacked(attributes_at(path)[KEY].get("finished"), spec)
+    whole = Region.from_shape(spec.grid.counts)
+    for box in journal.boxes():
+        if box.ndim == whole.ndim and whole.contains(box):
+            finished[box.slices()] = True
+    return finished
+
+
+def _difference(earlier: StoreSpec, spec: StoreSpec) -> str | None:
+    """What keeps two runs from sharing a result, in words."""
+    facts = {
+        "another source image": (earlier.source_identity, spec.source_identity),
+        "another program (model, weights or settings)": (earlier.program_hash, spec.program_hash),
+        f"the shape {earlier.shape} instead of {spec.shape}": (earlier.shape, spec.shape),
+        f"{earlier.channels} channels instead of {spec.channels}": (earlier.channels, spec.channels),
+        f"{earlier.dtype} pixels instead of {spec.dtype}": (earlier.dtype, spec.dtype),
+        f"the kind {earlier.kind} instead of {spec.kind}": (earlier.kind, spec.kind),
+        f"chunks of {earlier.chunk} instead of {spec.chunk} pixels": (earlier.chunk, spec.chunk),
+    }
+    return next((words for words, (before, now) in facts.items() if before != now), None)

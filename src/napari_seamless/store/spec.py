@@ -1,0 +1,161 @@
+"""What a result is, before any pixel of it exists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Grid, halved
+from napari_seamless.seams import LabelClass
+
+LAST_LEVEL_EDGE = 1024
+LAST_LEVEL_BYTES = 64 * 2**20
+CHUNK_DEPTH = 16
+JOINT_CHANNELS = 4
+
+Kind = Literal["labels", "image"]
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """Shape, kind and provenance of a result.
+
+    `shape` is spatial, ((z,) y, x), of level 0. `channels` is None for a result without a channel axis. `chunk` is
+    the edge of a chunk in y and x, in pixels. `pixel_size` and `translation` hold one number a spatial axis, in
+    `unit`; the translation is where the centre of level-0 pixel 0 lies. `provenance` must be JSON-able.
+    `source_identity` and `program_hash` decide whether a later run may continue this result.
+
+    Raises BadRequest for what cannot be stored.
+    """
+
+    shape: tuple[int, ...]
+    channels: int | None
+    dtype: np.dtype[Any]
+    kind: Kind
+    source_identity: str
+    program_hash: str
+    chunk: int = 512
+    classes: tuple[LabelClass, ...] = ()
+    channel_names: tuple[str, ...] = ()
+    name: str = "result"
+    pixel_size: tuple[float, ...] | None = None
+    translation: tuple[float, ...] | None = None
+    unit: str = "micrometer"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
+        _check_shape(self)
+        _check_dtype(self)
+        try:
+            json.dumps(dict(self.provenance))
+        except TypeError as error:
+            raise BadRequest(f"provenance must be made of JSON values; {error}; convert it first") from error
+
+    @property
+    def grid(self) -> Grid:
+        """Level-0 chunks, spatial axes only."""
+        return self.grid_of(0)
+
+    @property
+    def level_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Spatial shapes, finest first; y and x halve (rounding up), z stays, until the last fits in memory."""
+        edge = LAST_LEVEL_EDGE
+        shapes = halved(self.shape, edge)
+        while prod(shapes[-1]) * self.pixel_bytes > LAST_LEVEL_BYTES and edge > 64:
+            edge //= 2
+            shapes = halved(self.shape, edge)
+        return shapes
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel, all channels."""
+        return (self.channels or 1) * int(self.dtype.itemsize)
+
+    def grid_of(self, level: int) -> Grid:
+        """Chunks of a level. Volumes have chunks of at most 16 planes: a plane is cheap to read, a tile may be flat."""
+        shape = self.level_shapes[level]
+        depth = tuple(min(n, CHUNK_DEPTH) for n in shape[:-2])
+        return Grid(shape, (*depth, self.chunk, self.chunk))
+
+    def stored_shape(self, level: int) -> tuple[int, ...]:
+        """Shape of the zarr array of a level: with a channel axis only if the result has one."""
+        return (*self.channel_axis, *self.level_shapes[level])
+
+    def stored_chunk(self, level: int) -> tuple[int, ...]:
+        """Chunk of the zarr array of a level. Up to four channels (RGB, RGBA) share one: they are shown together."""
+        joint = tuple(c if c <= JOINT_CHANNELS else 1 for c in self.channel_axis)
+        return (*joint, *self.grid_of(level).cell)
+
+    @property
+    def channel_axis(self) -> tuple[int, ...]:
+        return () if self.channels is None else (self.channels,)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the provenance, as JSON values."""
+        return {
+            "shape": list(self.shape),
+            "channels": self.channels,
+            "dtype": self.dtype.name,
+            "kind": self.kind,
+            "source_identity": self.source_identity,
+            "program_hash": self.program_hash,
+            "chunk": self.chunk,
+            "classes": [[c.value, c.name, c.colour] for c in self.classes],
+            "channel_names": list(self.channel_names),
+            "name": self.name,
+            "pixel_size": None if self.pixel_size is None else list(self.pixel_size),
+            "translation": None if self.translation is None else list(self.translation),
+            "unit": self.unit,
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any], provenance: Mapping[str, Any]) -> StoreSpec:
+        """The inverse of `to_json`. Raises KeyError or TypeError where `saved` is not what `to_json` made."""
+        return cls(
+            shape=tuple(saved["shape"]),
+            channels=saved["channels"],
+            dtype=np.dtype(saved["dtype"]),
+            kind=saved["kind"],
+            source_identity=saved["source_identity"],
+            program_hash=saved["program_hash"],
+            chunk=saved["chunk"],
+            classes=tuple(LabelClass(*c) for c in saved["classes"]),
+            channel_names=tuple(saved["channel_names"]),
+            name=saved["name"],
+            pixel_size=None if saved["pixel_size"] is None else tuple(saved["pixel_size"]),
+            translation=None if saved["translation"] is None else tuple(saved["translation"]),
+            unit=saved["unit"],
+            provenance=provenance,
+        )
+
+
+def _check_shape(spec: StoreSpec) -> None:
+    if len(spec.shape) not in (2, 3) or min(spec.shape) < 1:
+        raise BadRequest(f"a result has 2 or 3 spatial axes with pixels in them; got shape {spec.shape}")
+    if spec.channels is not None and spec.channels < 1:
+        raise BadRequest(f"a channel axis needs at least one channel; got {spec.channels}; use None for no such axis")
+    if spec.chunk < 1:
+        raise BadRequest(f"the edge of a chunk must be at least 1 pixel; got {spec.chunk}; 512 is a good value")
+    for word, numbers in (("pixel_size", spec.pixel_size), ("translation", spec.translation)):
+        if numbers is not None and len(numbers) != len(spec.shape):
+            raise BadRequest(f"{word} needs one number a spatial axis ({len(spec.shape)}); got {numbers}")
+    if spec.channel_names and len(spec.channel_names) != (spec.channels or 1):
+        raise BadRequest(f"a channel has one name; got {spec.channel_names} for {spec.channels or 1} channels")
+
+
+def _check_dtype(spec: StoreSpec) -> None:
+    if spec.kind == "labels":
+        if spec.dtype.kind not in "iu" or spec.channels is not None:
+            raise BadRequest(
+                f"labels are integers without a channel axis; got {spec.dtype} with channels={spec.channels}; "
+                "cast them, or store them as an image"
+            )
+    elif spec.dtype.kind not in "iuf" or (spec.dtype.kind in "iu" and spec.dtype.itemsize > 4):
+        raise BadRequest(f"an image holds floats or integers of at most 32 bits; got {spec.dtype}; cast the output")

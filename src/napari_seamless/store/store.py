@@ -1,0 +1,233 @@
+"""A result that fills while it is shown: Sink, Source and LiveImage in one.
+
+::
+
+    worker threads, processes        driving thread                         any thread
+    write(region, pixels) ──────>  landed(region)                           levels[k][...]
+      level-0 chunks on disk         coarse levels, last level in place     read(region, k)
+                                     journal line                           finished
+                                     pieces into every watcher's deque
+
+A chunk is readable from the moment its region landed. What is on disk at any moment is a valid OME-Zarr; its coarse
+levels lag behind until `flush` or `close`, and are rebuilt from level 0 when the process died before that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Grid, Levels, Region
+from napari_seamless.seams import ImageInfo, LabelClass, Piece
+from napari_seamless.store.arrays import ZarrArrays, disk_errors
+from napari_seamless.store.cache import ArrayCache
+from napari_seamless.store.copying import copy_pixels
+from napari_seamless.store.journal import Journal
+from napari_seamless.store.levels import LevelArray
+from napari_seamless.store.metadata import KEY, is_rgb
+from napari_seamless.store.pyramid import Pyramid
+from napari_seamless.store.spec import Kind, StoreSpec
+from napari_seamless.store.writer import ChunkWriter, RemoteWriter, absolute, check, owned
+
+Array = NDArray[Any]
+
+CACHE_BYTES = 192 * 2**20
+"""About eight screens of RGB. More would break the promise that memory does not grow with the image."""
+
+FRESH_BYTES = 64 * 2**20
+WATCHED_PIECES = 256
+
+
+class Store:
+    """Made by `create_store`, `open_store` or `resume_or_create`; `with` closes it. See the module for the threads.
+
+    Pickled, it becomes a writer of level-0 chunks at the same path; a store in memory refuses (BadRequest).
+    """
+
+    def __init__(
+        self, spec: StoreSpec, arrays: ZarrArrays, finished: NDArray[np.bool_], path: Path | None, cache_bytes: int
+    ) -> None:
+        self.spec = spec
+        self.path = path
+        self._place = path or "memory"
+        self._arrays = arrays
+        self._writer = ChunkWriter(arrays, spec, self._place)
+        self._fresh = ArrayCache(FRESH_BYTES)
+        self._journal = None if path is None else Journal(path)
+        self._watchers: list[deque[Piece]] = []
+        with disk_errors(self._place):
+            self._pyramid = Pyramid(spec, arrays, finished, cache_bytes)
+
+    # -- what it is
+
+    @property
+    def program_hash(self) -> str:
+        return self.spec.program_hash
+
+    @property
+    def kind(self) -> Kind:
+        return self.spec.kind
+
+    @property
+    def classes(self) -> Sequence[LabelClass]:
+        return self.spec.classes
+
+    @property
+    def grid(self) -> Grid:
+        """Level-0 chunks, spatial axes only."""
+        return self.spec.grid
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """Which chunks of `grid` have landed: a read-only view that goes on changing."""
+        view = self._pyramid.finished.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def info(self) -> ImageInfo:
+        spec = self.spec
+        place = f"memory-{id(self)}" if self.path is None else absolute(self.path)
+        return ImageInfo(
+            name=spec.name,
+            levels=Levels(spec.level_shapes),
+            channels=spec.channels or 1,
+            dtype=spec.dtype,
+            identity=f"{place}:{spec.program_hash}:{spec.source_identity}",
+            channel_names=spec.channel_names,
+            rgb=is_rgb(spec),
+            pixel_size=spec.pixel_size,
+            unit=spec.unit,
+            format="OME-Zarr 0.5",
+        )
+
+    @property
+    def levels(self) -> Sequence[object]:
+        """Array-likes, finest first, ([c,] [z,] y, x); the last one a numpy array that changes in place."""
+        last = self._pyramid.last if self.spec.channels is not None else self._pyramid.last[0]
+        return [*(LevelArray(self._pyramid, k) for k in range(len(self.spec.level_shapes) - 1)), last]
+
+    # -- Source
+
+    def read(self, region: Region, level: int = 0) -> Array:
+        """(c, *region.shape) of a level, 0 where nothing has landed. Any thread. Raises BadRequest outside it."""
+        shape = self.info.levels.shape(level)
+        if region.ndim != len(shape) or not Region.from_shape(shape).contains(region):
+            raise BadRequest(f"a region must lie inside its level of {shape} pixels; got {region!r} of level {level}")
+        return self._pyramid.read(level, region)
+
+    # -- Sink
+
+    def write(self, region: Region, pixels: Array) -> None:
+        """Put whole chunks on disk. Any thread, each chunk by one of them. Raises as `ChunkWriter.write` does."""
+        self._writer.write(region, pixels)
+        self._fresh.put(region, owned(pixels))
+
+    def landed(self, region: Region) -> None:
+        """Take a written region into levels, journal and watchers. Driving thread. Raises OutputUnwritable."""
+        check(self.spec, region)
+        with disk_errors(self._place):
+            if self._journal is not None:
+                self._journal.begin()
+            known = self._fresh.get(region)
+            self._fresh.drop(region)
+            changed = self._pyramid.add(region, self._pyramid.read_disk(region) if known is None else known)
+            if self._journal is not None:
+                self._journal.record(self.grid.covering(region))
+        for level, where, pixels in changed:
+            self._announce(Piece(level, where, pixels))
+
+    # -- LiveImage
+
+    def watch(self) -> deque[Piece]:
+        """A deque that receives every piece from now on; the oldest of more than 256 go. Any thread."""
+        watcher: deque[Piece] = deque(maxlen=WATCHED_PIECES)
+        self._watchers.append(watcher)
+        return watcher
+
+    def unwatch(self, watcher: deque[Piece]) -> None:
+        """Stop filling a deque that `watch` gave. Any thread."""
+        self._watchers = [kept for kept in self._watchers if kept is not watcher]
+
+    def _announce(self, piece: Piece) -> None:
+        piece.pixels.flags.writeable = False
+        for watcher in self._watchers:
+            watcher.append(piece)
+
+    # -- its life
+
+    def report(self, facts: Mapping[str, Any]) -> None:
+        """Merge JSON-able facts (seconds, passes, self-check) into the provenance on disk. Driving thread."""
+        with disk_errors(self._place):
+            self._note("provenance", {**self.provenance, **facts})
+
+    def _note(self, key: str, value: Any) -> None:
+        attributes = self._arrays.group.attrs
+        attributes[KEY] = {**_ours(attributes.asdict()), key: value}
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Model, version, settings, and what `report` added."""
+        return dict(_ours(self._arrays.group.attrs.asdict())["provenance"])
+
+    def flush(self) -> None:
+        """Put the coarse levels on disk. Driving thread. Raises OutputUnwritable."""
+        with disk_errors(self._place):
+            self._pyramid.flush()
+            if self._journal is not None:
+                self._journal.sync()
+
+    def close(self) -> None:
+        """Flush, and mark the result as consistent. Reading goes on working; so does `landed`, until the next close."""
+        with disk_errors(self._place):
+            if self._journal is not None and self._journal.is_open:
+                self._pyramid.flush()
+                self._note("complete", bool(self.finished.all()))
+                self._journal.finish()
+
+    def repair(self) -> None:
+        """Rebuild the coarse levels from level 0, and clear what a killed writer left. Driving thread."""
+        with disk_errors(self._place):
+            if self.path is not None:
+                for torn in self.path.glob("*/c/**/*.partial"):
+                    torn.unlink(missing_ok=True)
+            if self._journal is not None:
+                self._journal.begin()
+            self._pyramid.rebuild()
+            if self._journal is not None:
+                self._journal.finish()
+
+    def copy_to(
+        self, path: str | Path, *, overwrite: bool = False, on_progress: Callable[[int, int], None] | None = None
+    ) -> Path:
+        """A clean OME-Zarr of what is finished by now, see `copy_pixels`. Any thread, also while the run goes on."""
+        spec = replace(self.spec, provenance=self.provenance)
+        return copy_pixels(spec, self._pyramid.read, self.finished.copy(), Path(path), overwrite, on_progress)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str]]:
+        if self.path is None:
+            raise BadRequest(
+                "a result in memory cannot be written from another process; "
+                "got a store without a path; give the run an output path"
+            )
+        return RemoteWriter, (absolute(self.path),)
+
+
+def _ours(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(attributes[KEY])
