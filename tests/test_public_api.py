@@ -2,6 +2,10 @@
 
 import subprocess
 import sys
+import tarfile
+import zipfile
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +53,26 @@ def test_public_classes_and_functions_have_docstrings() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"napari_seamless.*no attribute 'segment'"):
         _ = napari_seamless.segment  # type: ignore[attr-defined]
+
+
+SHIPPED = ("napari.yaml", "py.typed", "models/weights/nuclei.safetensors", "sources/data/CMU-1-Small-Region.svs")
+
+
+def test_wheel_and_sdist_hold_manifest_weights_and_sample(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        assert [name for name in SHIPPED if not archive.read(f"napari_seamless/{name}")] == []
+    with tarfile.open(sdist) as archive:
+        below = {name.partition("/")[2] for name in archive.getnames()}
+    assert [name for name in SHIPPED if f"src/napari_seamless/{name}" not in below] == []
+
+
+def test_napari_and_the_shell_find_their_entry_points() -> None:
+    (manifest,) = entry_points(group="napari.manifest", name="napari-seamless")
+    assert manifest.value == "napari_seamless:napari.yaml"
+    (script,) = entry_points(group="console_scripts", name="napari-seamless")
+    assert callable(script.load())
+    assert "napari-seamless.dock" in (Path(napari_seamless.__file__).parent / "napari.yaml").read_text(encoding="utf-8")

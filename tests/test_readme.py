@@ -1,0 +1,97 @@
+"""What is shown is run: README's Python and shell lines, and every script in examples/."""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_seamless.cli import main
+from napari_seamless.sources import sample_slide
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of README in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own to work in, with a slide in it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(sample_slide(), tmp_path / "slide.svs")
+    return tmp_path
+
+
+def test_the_python_lines_run(here: Path) -> None:
+    (code,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["nuclei"].shape[-2:] == (300, 300)  # type: ignore[attr-defined]
+    assert (here / "nuclei.ome.zarr" / "zarr.json").exists()
+
+
+def test_the_shell_lines_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "slide.svs").unlink()
+    (lines,) = blocks("shell")
+    for line in lines.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "napari-seamless"
+        assert main(arguments) == 0, (line, capsys.readouterr().err)
+    assert (here / "region.ome.zarr" / "zarr.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "says"),
+    [
+        ("segment_slide.py", ["slide.svs", "out.ome.zarr", "--rows", "256"], "belong to nuclei"),
+        (
+            "own_network.py",
+            ["--size", "300"],
+            r"largest difference from the whole image: \d\.\de-(0[6-9]|[1-9]\d)|0.0e\+00",
+        ),
+        ("region_of_gigapixel.py", ["--rows", "128"], r"128\) out of \(100000, 100000\)"),
+        ("cluster.py", ["slide.svs", "out.ome.zarr", "--rows", "256"], "tiles"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
+)
+def test_an_example_runs(
+    script: str,
+    arguments: list[str],
+    says: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    runpy.run_path(str(ROOT / "examples" / script), run_name="__main__")
+    assert re.search(says, capsys.readouterr().out)
+
+
+def test_an_example_is_short_and_no_example_is_forgotten() -> None:
+    scripts = {path.name: path for path in (ROOT / "examples").glob("*.py")}
+    assert set(scripts) == {
+        "segment_slide.py",
+        "own_network.py",
+        "region_of_gigapixel.py",
+        "cluster.py",
+        "train_nuclei.py",
+    }
+    for name, path in scripts.items():
+        assert name == "train_nuclei.py" or len(path.read_text(encoding="utf-8").splitlines()) < 41
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_file_that_readme_points_to_is_there(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("target", re.findall(r"`make (\w+)`|^    make (\w+)", README, flags=re.MULTILINE))
+def test_every_make_target_in_readme_is_there(target: tuple[str, str]) -> None:
+    assert f"\n{target[0] or target[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
