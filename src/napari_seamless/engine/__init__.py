@@ -1,0 +1,1 @@
+"""Region programs on a device."""

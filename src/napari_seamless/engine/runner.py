@@ -1,0 +1,69 @@
+"""Running a region program: forwards, each node on its own region, freeing what has no user left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from napari_seamless.errors import RunCancelled
+from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.local import Local
+from napari_seamless.program.ops.operation import narrow, resolve
+from napari_seamless.program.region_program import Placed, Step
+from napari_seamless.program.spans import Box
+
+
+def run_region(
+    program: Program, placed: Placed, image: Tensor, constants: Mapping[str, Tensor], stop: Callable[[], bool]
+) -> Tensor:
+    """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
+
+    `stop` is asked before every step; RunCancelled is raised when it says True.
+    """
+    values: dict[int, Tensor] = {program.input: image}
+    del image
+    for index, step in enumerate(placed.region.steps):
+        if stop():
+            raise RunCancelled("the run was cancelled; finished tiles are kept")
+        values[step.node.output] = _step(program, placed, index, step, values, constants)
+        for done in step.frees:
+            del values[done]
+    return values[program.output]
+
+
+def _step(
+    program: Program,
+    placed: Placed,
+    index: int,
+    step: Step,
+    values: Mapping[int, Tensor],
+    constants: Mapping[str, Tensor],
+) -> Tensor:
+    needs = placed.needs(index)
+    inputs = [
+        narrow(values[i], program.values[i].dims, placed.box(i), need)
+        for i, need in zip(step.node.inputs, needs, strict=True)
+    ]
+    want: Box = placed.box(step.node.output)
+    operation = step.node.operation
+    if step.in_place is not None and isinstance(operation, Local) and not _is_expanded(inputs[0]):
+        return operation.call(resolve(step.in_place), inputs, constants, want)
+    return operation.run(inputs, constants, needs, want)
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    """Whether several positions share memory, so that nothing can be written to them one by one."""
+    return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
+
+
+def as_image(pixels: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(c, [z,] y, x) of any dtype as (1, c, [z,] y, x) on the device, channels last in memory.
+
+    Convolutions on CPUs and on tensor cores want channels last; a copy is made in any case, because the image may be
+    overwritten.
+    """
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(pixels.dim() + 1, torch.contiguous_format)
+    moved = pixels.unsqueeze(0).to(device, non_blocking=True)
+    return moved.to(dtype, memory_format=order, copy=moved.dtype == dtype)

@@ -1,0 +1,1 @@
+"""What the network needs: tracing, rules, demand, region programs, predicted bytes."""

@@ -1,0 +1,221 @@
+"""From torch's traced graph to our program.
+
+Every traced node is one of three things. What depends on weights alone is computed here, once, and becomes a constant.
+What depends on the image becomes a node with an operation from the table. What the table refuses becomes a Refusal,
+and the walk goes on where it can, so that the user hears of all of them at once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node as Traced
+
+from napari_seamless.program.graph import Node, Program, Refusal, Value
+from napari_seamless.program.ops.local import ConstantImage
+from napari_seamless.program.ops.operation import resolve
+from napari_seamless.program.ops.request import Built, Constant, Image, Request, Unsupported, flatten
+from napari_seamless.program.ops.table import build as build_operation
+from napari_seamless.program.spans import Dims
+
+LARGEST_CONSTANT = 1 << 28
+"""Bytes above which something computed from weights alone is refused instead of stored."""
+
+IGNORED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_size.int"})
+
+
+@dataclass(frozen=True)
+class Several:
+    """A traced node with several results, waiting for somebody to pick one."""
+
+    node: Traced
+
+
+@dataclass
+class Builder:
+    """The state of one walk over a traced graph."""
+
+    ndim: int
+    values: list[Value] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    known: dict[Traced, Any] = field(default_factory=dict)
+
+    def image_input(self, node: Traced) -> None:
+        shape = tuple(node.meta["val"].shape)
+        dims: Dims = ((), ()) + tuple((a,) for a in range(self.ndim))
+        self.values.append(Value(shape, node.meta["val"].dtype, dims, shape[2:]))
+        self.known[node] = Image(0, self.values[0])
+
+    def constant(self, node: Traced, name: str, tensor: Tensor) -> None:
+        self.constants[name] = tensor.detach()
+        self.known[node] = Constant(name, tensor.detach())
+
+    def call(self, node: Traced) -> None:
+        if node.target is operator.getitem:
+            source = self.known[node.args[0]]  # type: ignore[index]
+            if isinstance(source, Several):
+                self._request(node, source.node, node.args[1])  # type: ignore[arg-type]
+            else:
+                self.known[node] = source
+            return
+        name = str(node.target)
+        if name in IGNORED:
+            return
+        if not isinstance(node.meta.get("val"), torch.Tensor):
+            self.known[node] = Several(node)
+            return
+        self._request(node, node, None)
+
+    def _request(self, result: Traced, node: Traced, part: int | None) -> None:
+        args = tuple(self._argument(a) for a in node.args)
+        kwargs = {k: self._argument(v) for k, v in node.kwargs.items() if k not in ("device", "pin_memory", "layout")}
+        fake = result.meta["val"]
+        request = Request(str(node.target), args, kwargs, tuple(fake.shape), fake.dtype, self.ndim, part)
+        try:
+            if not request.images:
+                self.constant(result, result.name, self._fold(node, part, fake))
+                return
+            self.known[result] = self._add(self._with_constant_images(request), result)
+        except Unsupported as reason:
+            self.refusals.append(Refusal(request.target, layer_path(node), str(reason)))
+            self.known[result] = self._stand_in(request)
+
+    def _argument(self, item: Any) -> Any:
+        if isinstance(item, Traced):
+            return self.known[item]
+        if isinstance(item, tuple | list):
+            return tuple(self._argument(i) for i in item)
+        return item
+
+    def _fold(self, node: Traced, part: int | None, fake: Tensor) -> Tensor:
+        """Compute what depends on weights alone. Expanded constants stay views, so they cost nothing."""
+
+        def real(item: Any) -> Any:
+            if isinstance(item, Traced):
+                return self.known[item].tensor
+            return [real(i) for i in item] if isinstance(item, tuple | list) else item
+
+        name = str(node.target)
+        if name.startswith(("aten.zeros.", "aten.ones.", "aten.full.")):
+            fill = 0 if "zeros" in name else 1 if "ones" in name else node.args[1]
+            return torch.tensor(fill, dtype=fake.dtype).expand(fake.shape)
+        if not name.startswith(("aten.expand.", "aten.view.", "aten.slice.")) and fake.nbytes > LARGEST_CONSTANT:
+            raise Unsupported("it makes a constant as large as the image")
+        kwargs = {k: real(v) for k, v in node.kwargs.items() if k != "device"}
+        with torch.no_grad():
+            result = node.target(*(real(a) for a in node.args), **kwargs)  # type: ignore[operator]
+        return result if part is None else result[part]  # type: ignore[no-any-return]
+
+    def _with_constant_images(self, request: Request) -> Request:
+        """Constants with positions in them (coordinates, position codes) become nodes that hand out their regions."""
+        dims = _aligned(request)
+        if dims is None:
+            return request
+
+        def convert(item: Any) -> Any:
+            if isinstance(item, tuple):
+                return tuple(convert(i) for i in item)
+            return self._constant_image(item, dims) if isinstance(item, Constant) else item
+
+        return Request(
+            request.target, convert(request.args), request.kwargs, request.shape, request.dtype, request.ndim, request.part
+        )
+
+    def _constant_image(self, constant: Constant, dims: Dims) -> Constant | Image:
+        tensor = constant.tensor
+        own = dims[len(dims) - tensor.dim() :]
+        own = tuple(axes if size > 1 else () for axes, size in zip(own, tensor.shape, strict=True))
+        if not any(own):
+            return constant
+        if any(len(axes) > 1 for axes in own):
+            raise Unsupported("it uses a constant as large as the image along flattened axes")
+        built = Built(ConstantImage(constant.name, own), (), own)
+        return self._append(built, tuple(tensor.shape), tensor.dtype, "", "constant")
+
+    def _add(self, request: Request, node: Traced) -> Image:
+        built = build_operation(request)
+        return self._append(built, request.shape, request.dtype, layer_path(node), request.target)
+
+    def _append(self, built: Built, shape: tuple[int, ...], dtype: torch.dtype, path: str, target: str) -> Image:
+        value = Value(shape, dtype, built.dims, built.domain(shape, self.ndim))
+        self.values.append(value)
+        index = len(self.values) - 1
+        self.nodes.append(Node(index, built.operation, tuple(i.index for i in built.inputs), path, target))
+        return Image(index, value)
+
+    def _stand_in(self, request: Request) -> Image:
+        """A value in place of a refused one, so that the rest can still be looked at: spatial where sizes agree."""
+        source = request.images[0].value if request.images else self.values[0]
+        dims: list[tuple[int, ...]] = [()] * len(request.shape)
+        if len(source.shape) == len(request.shape):
+            dims = [a if n == m else () for a, n, m in zip(source.dims, source.shape, request.shape, strict=True)]
+        single = tuple(axes if len(axes) == 1 else () for axes in dims)
+        domain: list[int | None] = [None] * self.ndim
+        for size, axes in zip(request.shape, single, strict=True):
+            for axis in axes:
+                domain[axis] = size
+        self.values.append(Value(request.shape, request.dtype, single, tuple(domain)))
+        return Image(len(self.values) - 1, self.values[-1])
+
+
+def _aligned(request: Request) -> Dims | None:
+    """For operators that match dimensions from the last: which output dimensions are spatial."""
+    if request.target in ("aten.cat.default", "aten.stack.default"):
+        return next(i for i in request.images).value.dims
+    try:
+        tagged = torch.Tag.pointwise in resolve(request.target).tags
+    except AttributeError:
+        return None
+    if not tagged or request.target == "aten.prelu.default":
+        return None
+    dims: list[tuple[int, ...]] = [()] * len(request.shape)
+    for image in request.images:
+        shift = len(dims) - len(image.value.dims)
+        for d, axes in enumerate(image.value.dims):
+            dims[shift + d] = axes or dims[shift + d]
+    return tuple(dims)
+
+
+def layer_path(node: Traced) -> str:
+    """The user's name of the layer that a traced node belongs to, "" for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    names = [path for path, _ in stack.values()]
+    return names[-1] if names else ""
+
+
+def program_of(exported: torch.export.ExportedProgram, ndim: int) -> Program:
+    """Build the program of a traced network. Its input must be one image and its output one tensor."""
+    signature = exported.graph_signature
+    tensors: Mapping[str, Any] = {**exported.state_dict, **exported.constants}
+    origin = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target is not None}
+    builder = Builder(ndim)
+    for node in exported.graph.nodes:
+        match node.op:
+            case "placeholder" if node.name in origin:
+                builder.constant(node, origin[node.name], tensors[origin[node.name]])
+            case "placeholder":
+                builder.image_input(node)
+            case "call_function":
+                builder.call(node)
+            case "output":
+                result = _output(builder, node)
+    return Program(
+        tuple(builder.nodes), tuple(builder.values), builder.constants, 0, result, refusals=tuple(builder.refusals)
+    )
+
+
+def _output(builder: Builder, node: Traced) -> int:
+    """The program's result: the first tensor of what the network returns."""
+    results = [builder.known[r] for r in flatten(node.args) if isinstance(r, Traced)]
+    images = [r for r in results if isinstance(r, Image)]
+    if not images:
+        builder.refusals.append(Refusal("output", "", "the network's result does not depend on the image"))
+        return 0
+    return images[0].index

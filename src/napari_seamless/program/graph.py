@@ -1,0 +1,117 @@
+"""The whole-image program: a traced network as our own data.
+
+A program is a list of nodes in the order of execution. Each node makes one value from earlier values and from
+constants by one operation, and each operation carries its rule (which input region an output region needs) beside its
+kernel (how to compute just that region). All shapes are the true ones, of the whole image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_seamless.program.spans import Dims, Span
+
+if TYPE_CHECKING:
+    from napari_seamless.program.ops.operation import Operation
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the program that depends on the image.
+
+    `shape` is its true shape and `dims` says which of its dimensions are spatial. `domain` is its size along each
+    spatial axis of the program (None where it lacks the axis): the grid on which its regions are counted.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    dims: Dims
+    domain: tuple[int | None, ...]
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one position over all channel-like dimensions."""
+        count = self.dtype.itemsize
+        for size, axes in zip(self.shape, self.dims, strict=True):
+            count *= 1 if axes else size
+        return count
+
+    def bytes_of(self, spans: tuple[Span | None, ...]) -> int:
+        """Bytes of one region of this value."""
+        count = self.pixel_bytes
+        for span in spans:
+            count *= 1 if span is None else span[1] - span[0]
+        return count
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step: `values[output] = operation(values[i] for i in inputs, constants)`.
+
+    `path` is the name of the layer in the user's model ("encoder.layer1.0.conv2"), `operator` torch's name for the
+    operation ("aten.conv2d.default"); both are for messages.
+    """
+
+    output: int
+    operation: Operation
+    inputs: tuple[int, ...]
+    path: str
+    operator: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one operator cannot be computed tile by tile, in words for the user."""
+
+    operator: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f" at layer '{self.path}'" if self.path else ""
+        return f"{self.operator}{where}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced network: `values[input]` is the image, (1, c, [z,] y, x) float32, `values[output]` the result.
+
+    `divisor` is the number by which the network wants its input sizes to be divisible; where it is above 1 the far
+    edges are padded by reflection and the output is cropped, as nodes of this very program.
+    """
+
+    nodes: tuple[Node, ...]
+    values: tuple[Value, ...]
+    constants: dict[str, torch.Tensor]
+    input: int
+    output: int
+    divisor: int = 1
+    refusals: tuple[Refusal, ...] = field(default=())
+
+    @property
+    def ndim(self) -> int:
+        return len(self.values[self.input].domain)
+
+    @property
+    def users(self) -> dict[int, list[Node]]:
+        """For each value the nodes that read it."""
+        readers: dict[int, list[Node]] = {i: [] for i in range(len(self.values))}
+        for node in self.nodes:
+            for i in node.inputs:
+                readers[i].append(node)
+        return readers
+
+
+def check(program: Program) -> None:
+    """Every value is made once, before it is read, and the output is among them."""
+    made = {program.input}
+    for node in program.nodes:
+        missing = [i for i in node.inputs if i not in made]
+        if missing or node.output in made:
+            raise AssertionError(f"{node.operator} at {node.path!r} reads {missing} before they are made, or makes {node.output} twice")
+        made.add(node.output)
+    if program.output not in made:
+        raise AssertionError("the program never makes its output")

@@ -1,0 +1,72 @@
+"""The arithmetic that convolution and pooling share: a kernel that slides over one axis.
+
+With stride s, dilation d, kernel k and padding p, outputs [lo, hi) read inputs
+
+    [lo * s - p,  (hi - 1) * s - p + d * (k - 1) + 1)
+
+What of that lies outside the tensor is the network's own padding; it is applied there and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_seamless.program.ops.operation import Centre
+from napari_seamless.program.spans import Box, Span, clip
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One dimension of a sliding kernel. `axis` is None where the dimension is not spatial and so always whole."""
+
+    axis: int | None
+    kernel: int
+    stride: int
+    before: int
+    after: int
+    dilation: int
+    size: int
+
+    def reach(self, span: Span) -> Span:
+        """The inputs that outputs `span` read, padding included."""
+        lo = span[0] * self.stride - self.before
+        return lo, (span[1] - 1) * self.stride - self.before + self.dilation * (self.kernel - 1) + 1
+
+    def demand(self, span: Span) -> Span:
+        return clip(self.reach(span), self.size)
+
+    def padding(self, span: Span) -> tuple[int, int]:
+        """How much of the reach lies outside the tensor, before and after the demanded part."""
+        lo, hi = self.reach(span)
+        first, last = self.demand(span)
+        return first - lo, hi - last
+
+    @property
+    def centre(self) -> Centre:
+        return Fraction(self.stride), Fraction(self.dilation * (self.kernel - 1), 2) - self.before
+
+
+def paddings(slides: Sequence[Slide], want: Box) -> list[tuple[int, int]]:
+    """Padding (before, after) of each dimension for the output region `want`; negative where input must be cut."""
+    result = []
+    for slide in slides:
+        span = want[slide.axis] if slide.axis is not None else None
+        result.append(slide.padding(span) if span is not None else (slide.before, slide.after))
+    return result
+
+
+def padded(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """Pad the last len(pads) dimensions; torch wants the last one first."""
+    if not any(before or after for before, after in pads):
+        return x
+    flat = [n for pair in reversed(pads) for n in pair]
+    return F.pad(x, flat, value=value)
+
+
+def by_axis(slides: Sequence[Slide]) -> dict[int, Slide]:
+    return {s.axis: s for s in slides if s.axis is not None}

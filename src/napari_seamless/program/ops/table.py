@@ -1,0 +1,103 @@
+"""The table of operators: torch's name -> how to build the operation. What is not here, and not pointwise, is refused."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_seamless.program.ops import build_local as local
+from napari_seamless.program.ops import build_spatial as spatial
+from napari_seamless.program.ops.operation import resolve
+from napari_seamless.program.ops.request import Built, Request, Unsupported
+
+Builder = local.Builder
+
+BUILDERS: dict[str, Builder] = {
+    **{f"aten.conv{n}d.default": spatial.conv(n) for n in (1, 2, 3)},
+    **{f"aten.conv{n}d.padding": spatial.conv(n) for n in (1, 2, 3)},
+    "aten.convolution.default": spatial.convolution,
+    "aten.conv_transpose1d.default": spatial.conv_transpose(1),
+    "aten.conv_transpose2d.input": spatial.conv_transpose(2),
+    "aten.conv_transpose3d.input": spatial.conv_transpose(3),
+    **{f"aten.max_pool{n}d.default": spatial.max_pool(n) for n in (1, 2, 3)},
+    **{f"aten.max_pool{n}d_with_indices.default": spatial.max_pool(n) for n in (2, 3)},
+    **{f"aten.avg_pool{n}d.default": spatial.avg_pool(n) for n in (1, 2, 3)},
+    **{f"aten.adaptive_avg_pool{n}d.default": spatial.adaptive_pool(n, "avg") for n in (1, 2, 3)},
+    **{f"aten._adaptive_avg_pool{n}d.default": spatial.adaptive_pool(n, "avg") for n in (2, 3)},
+    **{f"aten.adaptive_max_pool{n}d.default": spatial.adaptive_pool(n, "max") for n in (1, 2, 3)},
+    "aten.pad.default": spatial.pad,
+    "aten.constant_pad_nd.default": spatial.pad,
+    "aten.slice.Tensor": spatial.slice_,
+    "aten.select.int": spatial.select,
+    "aten.split.Tensor": spatial.piece,
+    "aten.split_with_sizes.default": spatial.piece,
+    "aten.unbind.int": spatial.piece,
+    "aten.flip.default": spatial.flip,
+    "aten.roll.default": spatial.roll,
+    "aten.cat.default": spatial.cat,
+    "aten.pixel_shuffle.default": spatial.shuffle(True),
+    "aten.pixel_unshuffle.default": spatial.shuffle(False),
+    **{f"aten.upsample_nearest{n}d.vec": spatial.upsample(n, "nearest") for n in (1, 2, 3)},
+    **{f"aten._upsample_nearest_exact{n}d.vec": spatial.upsample(n, "nearest-exact") for n in (1, 2, 3)},
+    "aten.upsample_linear1d.vec": spatial.upsample(1, "linear"),
+    "aten.upsample_bilinear2d.vec": spatial.upsample(2, "linear"),
+    "aten.upsample_trilinear3d.vec": spatial.upsample(3, "linear"),
+    "aten.upsample_bicubic2d.vec": spatial.upsample(2, "cubic"),
+    "aten._upsample_bilinear2d_aa.vec": spatial.upsample(2, "linear", antialias=True),
+    "aten._upsample_bicubic2d_aa.vec": spatial.upsample(2, "cubic", antialias=True),
+    "aten._native_batch_norm_legit_no_training.default": local.batch_norm,
+    "aten.prelu.default": local.prelu,
+    "aten.layer_norm.default": local.layer_norm,
+    "aten.linear.default": local.linear,
+    "aten.matmul.default": local.matmul,
+    "aten.mm.default": local.matmul,
+    "aten.bmm.default": local.matmul,
+    "aten.permute.default": local.permute,
+    "aten.transpose.int": local.transpose,
+    "aten.unsqueeze.default": local.unsqueeze,
+    **{f"aten.squeeze.{kind}": local.squeeze for kind in ("default", "dim", "dims")},
+    "aten.expand.default": local.expand,
+    **{f"aten.{name}.default": local.view for name in ("view", "_unsafe_view", "reshape")},
+    "aten.unflatten.int": local.view,
+    "aten.flatten.using_ints": local.view,
+    "aten.repeat.default": local.repeat,
+    "aten.stack.default": local.stack,
+    "aten.index.Tensor": local.channel_index,
+    "aten.slice_scatter.default": local.channel_scatter,
+    "aten.select_scatter.default": local.channel_scatter,
+    **{f"aten.{name}.int": local.along_channels(1) for name in ("softmax", "log_softmax")},
+    **{f"aten._{name}.default": local.along_channels(1) for name in ("softmax", "log_softmax")},
+    "aten.cumsum.default": local.along_channels(1),
+    "aten.argmax.default": local.along_channels(1, keepdim_at=2),
+    "aten.argmin.default": local.along_channels(1, keepdim_at=2),
+    **{f"aten.{name}.dim_IntList": local.along_channels(1, keepdim_at=2) for name in ("sum",)},
+    **{f"aten.{name}.default": local.along_channels(1, keepdim_at=2) for name in ("amax", "amin")},
+    **{f"aten.{name}.dim": local.along_channels(1, keepdim_at=2) for name in ("mean", "max", "min", "any", "all")},
+    **{f"aten.{name}.dim": local.along_channels(1, keepdim_at=3) for name in ("var", "std")},
+    **{f"aten.{name}.correction": local.along_channels(1) for name in ("var", "std")},
+    "aten.prod.dim_int": local.along_channels(1, keepdim_at=2),
+    "aten.logsumexp.default": local.along_channels(1, keepdim_at=2),
+    "aten.linalg_vector_norm.default": local.along_channels(2, keepdim_at=3),
+    **{f"aten.{name}.default": local.spatially_global("takes statistics") for name in (
+        "instance_norm", "group_norm", "native_group_norm", "mean", "sum", "max", "min")},
+    "aten._native_batch_norm_legit.no_stats": local.spatially_global("takes statistics"),
+    "aten.native_batch_norm.default": local.spatially_global("takes statistics"),
+    "aten.scaled_dot_product_attention.default": local.spatially_global("attends"),
+}  # fmt: skip
+
+ELEMENTWISE = frozenset({
+    "aten.clone.default", "aten._to_copy.default", "aten.to.dtype", "aten.type_as.default", "aten.detach.default",
+    "aten.alias.default", "aten.contiguous.default", "aten.lift_fresh_copy.default", "aten.dropout.default",
+    "aten.zeros_like.default", "aten.ones_like.default", "aten.full_like.default",
+    "aten.fill.Scalar", "aten.masked_fill.Scalar",
+})  # fmt: skip
+"""Elementwise operators that torch does not tag as pointwise."""
+
+
+def build(request: Request) -> Built:
+    """The operation for one traced node. Raises Unsupported with the reason."""
+    builder = BUILDERS.get(request.target)
+    if builder is not None:
+        return builder(request)
+    if request.target in ELEMENTWISE or torch.Tag.pointwise in resolve(request.target).tags:
+        return local.pointwise(request)
+    raise Unsupported("there is no rule for this operator yet")

@@ -1,0 +1,203 @@
+"""Region programs: the whole-image program cut down to one output region, ready to be run.
+
+Away from the borders all tiles of one size need the same region program, shifted; so it is built once for each shape
+class and kept. It says, step by step, what to compute, what may be overwritten in place and what can be freed, and
+from the same liveness it predicts the peak of memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from napari_seamless.geometry import Interval, Region, Tile
+from napari_seamless.program.demand import AxisDemand, axis_demand, boxes
+from napari_seamless.program.graph import Node, Program
+from napari_seamless.program.ops.conv import Conv
+from napari_seamless.program.ops.in_place import in_place_twin
+from napari_seamless.program.ops.local import ConstantImage, Local
+from napari_seamless.program.spans import Box, Span, local_shape
+
+KEPT_AXES = 4096
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node: `in_place` names the operator that may overwrite the first input, `frees` the values done with."""
+
+    node: Node
+    in_place: str | None
+    frees: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RegionProgram:
+    """What to do for every region of one shape class.
+
+    `peak_bytes` is the predicted peak of tensors alive at once, weights not included; `macs` the multiply-adds.
+    """
+
+    steps: tuple[Step, ...]
+    peak_bytes: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A region program at a place: the demand of its axes gives the region of every value."""
+
+    region: RegionProgram
+    axes: tuple[AxisDemand, ...]
+
+    def box(self, value: int) -> Box:
+        return boxes(self.axes, value)
+
+    def needs(self, index: int) -> list[Box]:
+        """What each input of node `index` must hand over."""
+        return [tuple(spans) for spans in zip(*(a.needs[index] for a in self.axes), strict=True)]
+
+
+@dataclass
+class RegionPrograms:
+    """The region programs of one program, built when first needed and kept by shape class. Safe in any thread."""
+
+    program: Program
+    _axes: OrderedDict[tuple[int, Span], AxisDemand] = field(default_factory=OrderedDict)
+    _regions: dict[tuple[Hashable, ...], RegionProgram] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def at(self, write: Region) -> Placed:
+        """The region program for one output region."""
+        with self._lock:
+            axes = tuple(self._axis(k, (i.lo, i.hi)) for k, i in enumerate(write.intervals))
+            key = tuple(a.shape for a in axes)
+            if key not in self._regions:
+                self._regions[key] = _built(self.program, axes)
+            return Placed(self._regions[key], axes)
+
+    def tile(self, write: Region) -> Tile:
+        """What must be read to write `write`."""
+        box = self.at(write).box(self.program.input)
+        return Tile(write, Region(tuple(Interval(*span) for span in box if span is not None)))
+
+    def __len__(self) -> int:
+        return len(self._regions)
+
+    def _axis(self, axis: int, span: Span) -> AxisDemand:
+        found = self._axes.get((axis, span))
+        if found is None:
+            found = self._axes[axis, span] = axis_demand(self.program, axis, span)
+            if len(self._axes) > KEPT_AXES:
+                self._axes.popitem(last=False)
+        else:
+            self._axes.move_to_end((axis, span))
+        return found
+
+
+def _built(program: Program, axes: tuple[AxisDemand, ...]) -> RegionProgram:
+    last = _last_uses(program)
+    storage = _storages(program)
+    steps, macs = [], 0
+    alive = {program.input}
+    ledger = _Ledger(program, axes, storage)
+    ledger.make(program.input, 0)
+    for k, node in enumerate(program.nodes):
+        frees = tuple(sorted({i for i in node.inputs if last[i] == k and i != program.output}))
+        twin = _twin(program, axes, k, node, frees, alive, storage)
+        ledger.run(k, node, twin is not None)
+        alive.add(node.output)
+        alive.difference_update(frees)
+        ledger.free(alive)
+        steps.append(Step(node, twin, frees))
+        shapes = [_shape(program, tuple(s)) for s in zip(node.inputs, _need_boxes(axes, k), strict=True)]
+        macs += node.operation.macs(shapes, _shape(program, (node.output, boxes(axes, node.output))))
+    return RegionProgram(tuple(steps), ledger.peak, macs)
+
+
+def _shape(program: Program, item: tuple[int, Box]) -> tuple[int, ...]:
+    value = program.values[item[0]]
+    return local_shape(value.shape, value.dims, item[1])
+
+
+def _need_boxes(axes: tuple[AxisDemand, ...], index: int) -> list[Box]:
+    return [tuple(spans) for spans in zip(*(a.needs[index] for a in axes), strict=True)]
+
+
+def _last_uses(program: Program) -> dict[int, int]:
+    return {i: k for k, node in enumerate(program.nodes) for i in node.inputs}
+
+
+def _storages(program: Program) -> dict[int, int]:
+    """For each value the value whose memory it may share; -1 for constants' memory, which is never written to."""
+    owner = {program.input: program.input}
+    for node in program.nodes:
+        operation = node.operation
+        if isinstance(operation, ConstantImage) or (isinstance(operation, Local) and "expand" in operation.target):
+            owner[node.output] = -1
+        elif operation.aliases and node.inputs:
+            owner[node.output] = owner[node.inputs[0]]
+        else:
+            owner[node.output] = node.output
+    return owner
+
+
+def _twin(
+    program: Program,
+    axes: tuple[AxisDemand, ...],
+    index: int,
+    node: Node,
+    frees: tuple[int, ...],
+    alive: set[int],
+    storage: dict[int, int],
+) -> str | None:
+    """The in-place operator for a node, if its first input's memory is whole, its own and needed by nobody else."""
+    if not isinstance(node.operation, Local) or not node.inputs or node.inputs[0] not in frees:
+        return None
+    first, out = program.values[node.inputs[0]], program.values[node.output]
+    owner = storage[node.inputs[0]]
+    shared = [i for i in alive if i != node.inputs[0] and storage[i] == owner]
+    held, wanted = boxes(axes, node.inputs[0]), boxes(axes, node.output)
+    if owner < 0 or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
+        return None
+    if _shape(program, (node.inputs[0], held)) != _shape(program, (node.output, wanted)):
+        return None
+    return in_place_twin(node.operation)
+
+
+@dataclass
+class _Ledger:
+    """Counts the bytes alive while a region program is walked through."""
+
+    program: Program
+    axes: tuple[AxisDemand, ...]
+    storage: dict[int, int]
+    held: dict[int, int] = field(default_factory=dict)
+    peak: int = 0
+
+    def size(self, value: int) -> int:
+        return self.program.values[value].bytes_of(boxes(self.axes, value))
+
+    def make(self, value: int, temporary: int) -> None:
+        owner = self.storage[value]
+        if owner >= 0 and owner not in self.held:
+            self.held[owner] = self.size(value)
+        self.peak = max(self.peak, sum(self.held.values()) + temporary)
+
+    def run(self, index: int, node: Node, in_place: bool) -> None:
+        if in_place:
+            self.held[node.output] = self.held.pop(self.storage[node.inputs[0]])
+            self.storage[node.output] = node.output
+            return
+        needs = _need_boxes(self.axes, index)
+        sizes = [self.program.values[i].bytes_of(box) for i, box in zip(node.inputs, needs, strict=True)]
+        temporary = node.operation.workspace(needs, boxes(self.axes, node.output), sizes)
+        if isinstance(node.operation, Conv) and needs[0] != boxes(self.axes, node.inputs[0]) and not temporary:
+            temporary = sizes[0]
+        self.make(node.output, temporary)
+
+    def free(self, alive: set[int]) -> None:
+        used = {self.storage[i] for i in alive if i in self.storage}
+        for owner in [o for o in self.held if o not in used]:
+            del self.held[owner]

@@ -1,0 +1,188 @@
+"""Tracing: a network and an image size become a program, without computing or allocating a pixel.
+
+`torch.export` runs the network on a *fake* tensor of the image's true size. Every size in the traced graph is then
+the true one, which is what makes ratios, odd sizes and divisibility come out as they do for the whole image.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, TraceFailed
+from napari_seamless.program.build import program_of
+from napari_seamless.program.graph import Program, Refusal, check
+from napari_seamless.program.simplify import simplify
+
+DIVISORS = (2, 4, 8, 16, 32, 64, 128)
+TIME_LIMIT = 120.0
+
+
+def trace(
+    network: nn.Module,
+    shape: Sequence[int],
+    *,
+    dtype: torch.dtype = torch.float32,
+    cancelled: Callable[[], bool] = lambda: False,
+    time_limit: float = TIME_LIMIT,
+    refuse: bool = True,
+) -> Program:
+    """Trace `network` for an image of true shape (1, c, [z,] y, x).
+
+    The network is put in eval mode for the time being and must be on the CPU. Slow (0.3 to 13 s); callable from any
+    thread. `cancelled` is asked at every torch call. With `refuse` False a program with refusals is returned instead
+    of raised, for explaining.
+
+    Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
+    """
+    guard = _Guard(cancelled, time.monotonic() + time_limit, time_limit)
+    was_training = network.training
+    network.eval()
+    try:
+        divisor = find_divisor(network, shape, dtype, guard)
+        module = network if divisor == 1 else Padded(network, divisor)
+        program = simplify(program_of(_exported(module, shape, dtype, guard), len(shape) - 2))
+    finally:
+        network.train(was_training)
+    program = replace(program, divisor=divisor, refusals=program.refusals + _output_refusals(program))
+    if program.refusals and refuse:
+        raise NotTileable(refusal_text(program.refusals))
+    if not program.refusals:
+        check(program)
+    return program
+
+
+def refusal_text(refusals: Sequence[Refusal]) -> str:
+    """One sentence for all refusals: at most three are named."""
+    named = "; ".join(str(r) for r in refusals[:3])
+    more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
+    return (
+        f"only networks whose every output pixel depends on a bounded neighbourhood can be computed exactly tile by "
+        f"tile; got {named}{more}; use a network without it, or run the network on a downsampled level that fits whole"
+    )
+
+
+class _Guard(TorchFunctionMode):
+    """Looks at every torch call whether tracing should go on."""
+
+    def __init__(self, cancelled: Callable[[], bool], deadline: float, limit: float) -> None:
+        super().__init__()
+        self._cancelled, self._deadline, self._limit = cancelled, deadline, limit
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._cancelled():
+            raise RunCancelled("tracing was cancelled before it was done; start it again to run the network")
+        if time.monotonic() > self._deadline:
+            raise TraceFailed(f"tracing must end within {self._limit:g} s; this network had not; give it a longer limit")
+        return func(*args, **(kwargs or {}))
+
+
+class Padded(nn.Module):
+    """A network that wants sizes divisible by `divisor`: far edges padded by reflection, output cropped to match.
+
+    Where an image is smaller than the padding it needs, reflection repeats, as numpy's does.
+    """
+
+    def __init__(self, network: nn.Module, divisor: int) -> None:
+        super().__init__()
+        self.network, self.divisor = network, divisor
+
+    def forward(self, x: Tensor) -> Tensor:
+        sizes = x.shape[2:]
+        padded = x
+        for k, size in enumerate(sizes):
+            padded = _reflected(padded, 2 + k, -size % self.divisor)
+        result: Tensor = self.network(padded)
+        first = result.dim() - len(sizes)
+        for k, size in enumerate(sizes):
+            keep = -(-result.shape[first + k] * size // padded.shape[2 + k])
+            result = result.narrow(first + k, 0, keep)
+        return result
+
+
+def _reflected(x: Tensor, dim: int, amount: int) -> Tensor:
+    """`amount` pixels of reflection at the far end of one dimension, however small the image."""
+    while amount:
+        size = x.shape[dim]
+        step = min(amount, size - 1) if size > 1 else amount
+        after_dim, before_dim = x.dim() - 1 - dim, dim - 2
+        pads = [0, 0] * after_dim + [0, step] + [0, 0] * before_dim
+        x = F.pad(x, pads, mode="reflect" if size > 1 else "replicate")
+        amount -= step
+    return x
+
+
+def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> int:
+    """The smallest number by which the image's sizes must be divisible, by trial on fake tensors; 1 mostly."""
+    failure = _failure(network, shape, dtype, guard)
+    if failure is None:
+        return 1
+    for divisor in DIVISORS:
+        if _failure(Padded(network, divisor), shape, dtype, guard) is None:
+            return divisor
+    raise _explained(failure, shape) from failure
+
+
+def _failure(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Exception | None:
+    """What the network itself raises on a fake image of this shape, if anything."""
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        image = torch.empty(tuple(shape), dtype=dtype)
+        try:
+            with guard:
+                network(image)
+        except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError) as failure:
+            return failure
+    return None
+
+
+def _explained(failure: Exception, shape: Sequence[int]) -> Exception:
+    text = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
+    size = " x ".join(str(n) for n in shape[2:])
+    if "channels" in text or "number of channels" in text:
+        return InputMismatch(f"image and network must have the same number of channels; the image has {shape[1]}, and the network says: {text}")
+    if any(word in text for word in ("Kernel size can't be", "too small", "Output size is too small", "Padding size should be less", "size 0", "negative")):
+        return InputMismatch(f"the image must not be smaller than the network's minimum; it is {size}, and the network says: {text}; use a larger image or a finer level")
+    return TraceFailed(f"a network must accept an image of the size it is run on; at {size} with {shape[1]} channels it says: {text}")
+
+
+def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Any:
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        image = torch.empty(tuple(shape), dtype=dtype)
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), mode, guard:
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(network, (image,), strict=False)
+        with warnings.catch_warnings(), guard:
+            warnings.simplefilter("ignore")
+            return exported.run_decompositions({})
+    except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, AssertionError) as failure:
+        if isinstance(failure, TraceFailed):
+            raise
+        text = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
+        raise TraceFailed(
+            f"torch.export must be able to trace the network (no branches on pixel values); it says: {text}"
+        ) from failure
+
+
+def _output_refusals(program: Program) -> tuple[Refusal, ...]:
+    """The result must be (1, [c,] [z,] y, x): every spatial axis once, in order, nothing flattened."""
+    if program.refusals:
+        return ()
+    value = program.values[program.output]
+    spatial = [axes for axes in value.dims if axes]
+    if spatial != [(a,) for a in range(program.ndim)] or value.dims[-program.ndim :] != tuple(spatial):
+        return (Refusal("output", "", f"its result of shape {value.shape} is not an image (1, [channels,] [z,] y, x)"),)
+    channels = value.shape[: -program.ndim]
+    if len(channels) > 2 or (channels and channels[0] != 1):
+        return (Refusal("output", "", f"its result of shape {value.shape} is not an image (1, [channels,] [z,] y, x)"),)
+    return ()
