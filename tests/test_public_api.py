@@ -64,7 +64,8 @@ def test_wheel_and_sdist_hold_manifest_weights_and_sample(tmp_path: Path) -> Non
     subprocess.run(build, cwd=root, check=True, capture_output=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
-        assert [name for name in SHIPPED if not archive.read(f"napari_seamless/{name}")] == []
+        assert [name for name in SHIPPED if f"napari_seamless/{name}" not in archive.namelist()] == []
+        assert b"napari-seamless.dock" in archive.read("napari_seamless/napari.yaml")
     with tarfile.open(sdist) as archive:
         below = {name.partition("/")[2] for name in archive.getnames()}
     assert [name for name in SHIPPED if f"src/napari_seamless/{name}" not in below] == []
