@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from time import sleep
 
+import imageio.v3
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 import napari_seamless as ns
@@ -185,3 +187,41 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(slide: str, 
 def has_chunks(output: Path) -> bool:
     """Whether at least one chunk of level 0 is on disk."""
     return any(path.is_file() for path in output.glob("0/c/**/*"))
+
+
+@pytest.fixture
+def small_slide(tmp_path: Path) -> Path:
+    """A small RGB image with something in it."""
+    path = tmp_path / "small.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(60, 255, (300, 400, 3), np.uint8), photometric="rgb")
+    return path
+
+
+def test_view_without_a_display_runs_all_the_same(small_slide: Path, tmp_path: Path) -> None:
+    bare = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = [*COMMAND, "view", str(small_slide), "--model", "stain"]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True)
+    if sys.platform.startswith("linux"):
+        assert done.returncode == 0, done.stderr
+        assert "no display" in done.stderr
+        assert done.stdout.strip() == "small-stain.ome.zarr"
+        assert np.count_nonzero(pixels(tmp_path / "small-stain.ome.zarr")) > 0
+
+
+@pytest.mark.gui
+def test_view_runs_the_model_in_a_window_and_takes_its_picture(small_slide: Path, tmp_path: Path) -> None:
+    output, picture = tmp_path / "out.ome.zarr", tmp_path / "window.png"
+    command = [*COMMAND, "view", str(small_slide), "--model", "stain", "--output", str(output)]
+    environment = {**os.environ, "NAPARI_CONFIG": str(tmp_path / "napari.yaml")}
+    done = subprocess.run([*command, "--screenshot", str(picture)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(output), str(picture)]
+    assert np.count_nonzero(pixels(output)) > 0
+    assert imageio.v3.imread(picture).std() > 10
+
+
+@pytest.mark.gui
+def test_view_refuses_what_cannot_work_before_a_window_opens(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "view", str(tmp_path / "nowhere.tif")], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
