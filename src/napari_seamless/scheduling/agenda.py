@@ -7,9 +7,9 @@ what is done stays done, and the new tiles only hold what is left::
     chunks      # done   . to do   ~ in flight
 
     # # . .     A tile of 4 x 4 chunks, of which some were made with smaller tiles before. `take` gives
-    # # . .     the 2 x 2 rectangle at the top right, then the 1 x 4 row under it, and so on: disjoint
-    . . . .     rectangles of chunks to do, until the tile holds none.
-    ~ ~ . .
+    # # . .     the rectangle of 4 x 2 chunks on the right, which grew from the first chunk to do along x
+    . . . .     and then along y, and next the 1 x 2 on the left: disjoint rectangles of chunks to do,
+    ~ ~ . .     until the tile holds none.
 
 Two cursors walk the tiles: the near one over the view and its surroundings, begun anew at every retarget, and the
 far one over everything, which is not, so that a pan never walks again over thousands of finished tiles.

@@ -26,6 +26,7 @@ from napari_seamless.seams import Agenda, Job, StopFlag
 
 Landed = Callable[[Region], None]
 
+LOOPBACK = "127.0.0.1:0"  # dask always opens a port for its own pages: any free one, and not to the network
 LOOK_SECONDS = 0.1
 COUNT_SECONDS = 5
 WORKERS_SECONDS = 30
@@ -85,7 +86,9 @@ class DaskScheduler:
                     n_workers=1,
                     processes=False,
                     threads_per_worker=self._threads,
-                    dashboard_address=None,
+                    dashboard_address=LOOPBACK,
+                    worker_dashboard_address=LOOPBACK,
+                    scheduler_kwargs={"dashboard": False},
                     memory_limit=0,  # the limit would be this whole process's, and pause the worker
                     silence_logs=logging.ERROR,
                 )

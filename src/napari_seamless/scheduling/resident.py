@@ -15,7 +15,7 @@ from pickle import loads
 from threading import Event, Lock
 from time import perf_counter
 
-from cloudpickle import dumps
+from cloudpickle import dumps  # type: ignore[import-untyped]
 from distributed import Worker, WorkerPlugin, get_worker
 
 from napari_seamless.errors import RunCancelled
