@@ -115,8 +115,8 @@ def _require_one_image(arrays: Sequence[Any], layouts: Sequence[Layout]) -> None
         same = len(layout.shape) == len(finer.shape) and dtype_of(array) == dtype_of(arrays[0])
         if not same or layout.channels != finer.channels:
             raise InputUnreadable(
-                f"the levels of an image must have the same axes, channels and data type; got shapes "
-                f"{layouts[0].shape} and {layout.shape}, types {arrays[0].dtype} and {array.dtype}; open one of them, or stack them"
+                f"the levels of an image must have the same axes, channels and data type; got shapes {finer.shape} and "
+                f"{layout.shape}, types {arrays[0].dtype} and {array.dtype}; open one of them, or stack them"
             )
         if any(b > a for a, b in zip(finer.spatial_shape, layout.spatial_shape, strict=True)):
             raise InputUnreadable(

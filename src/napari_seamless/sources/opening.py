@@ -16,6 +16,7 @@ from napari_seamless.seams import Source
 from napari_seamless.sources.array import looks_like_array, open_arrays
 from napari_seamless.sources.files import require_exists
 from napari_seamless.sources.foreign import is_bioimage, is_layer, open_bioimage, open_layer
+from napari_seamless.sources.tiff_directories import is_tiff
 
 OPENSLIDE_SUFFIXES = (".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu")
 
@@ -34,8 +35,8 @@ def open_image(what: object, *, axes: str | None = None) -> Source:
     `what`: a path; a numpy, dask or zarr array; a list of arrays (one image's levels, finest first); a napari layer; an
     AICSImage or BioImage; a Source (given back as it is). `axes` has one letter for each axis, in the order of
     the array (c channel, z y x space, t time), for example "yxc"; without it they are inferred. Colours that come last
-    lose their alpha channel. Raises InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or BadRequest for
-    axes that cannot be.
+    lose their alpha channel. Raises InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or BadRequest
+    for axes that cannot be.
 
     >>> import numpy as np
     >>> open_image(np.zeros((3, 200, 100))).info.levels
@@ -68,8 +69,7 @@ def _described(what: object) -> str:
 def _open_path(path: Path, axes: str | None) -> Source:
     require_exists(path)
     reasons = []
-    # some of these begin as TIFF files, which only OpenSlide puts together rightly
-    for opener in (OPENSLIDE,) if path.suffix.lower() in OPENSLIDE_SUFFIXES else OPENERS:
+    for opener in _openers_for(path):
         try:
             return opener.open(path, axes)
         except InputDamaged:
@@ -77,6 +77,13 @@ def _open_path(path: Path, axes: str | None) -> Source:
         except InputUnreadable as reason:
             reasons.append(f"{opener.name}: {reason}")
     raise InputUnreadable(f"an image must be in a format that is read here; got {path}; tried {'; '.join(reasons)}")
+
+
+def _openers_for(path: Path) -> tuple[Opener, ...]:
+    """Some slides begin as TIFF files that only OpenSlide puts together rightly; no other opener reads TIFF better."""
+    if path.suffix.lower() in OPENSLIDE_SUFFIXES:
+        return (OPENSLIDE,)
+    return (TIFF, OPENSLIDE) if is_tiff(path) else OPENERS
 
 
 def _open_zarr(path: Path, axes: str | None) -> Source:
@@ -91,10 +98,10 @@ def _open_zarr(path: Path, axes: str | None) -> Source:
 
 def _open_tiff(path: Path, axes: str | None) -> Source:
     _require_file(path)
-    from napari_seamless.sources.tiff import TiffSource, is_tiff
-
     if not is_tiff(path):
         raise InputUnreadable("it does not begin as a TIFF file")
+    from napari_seamless.sources.tiff import TiffSource
+
     return TiffSource(path, axes)
 
 
@@ -129,10 +136,11 @@ def _require_file(path: Path) -> None:
         raise InputUnreadable("the file is empty")
 
 
+TIFF = Opener("TIFF", _open_tiff)
 OPENSLIDE = Opener("OpenSlide", _open_openslide)
 OPENERS: tuple[Opener, ...] = (
     Opener("zarr", _open_zarr),
-    Opener("TIFF", _open_tiff),
+    TIFF,
     Opener("picture", _open_raster),
     OPENSLIDE,
     Opener("bioio", _open_bioio),

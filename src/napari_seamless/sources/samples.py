@@ -29,7 +29,7 @@ class MirrorTiled:
     """An image of any size: another source's finest level, mirrored at its edges again and again.
 
     Level 0 is what `numpy.pad(mode="symmetric")` would give behind and below the source. Pixel `i` of a coarser level
-    of scale `s` shows level-0 position `floor((i + 1/2) s)`, taken from the source's coarsest level that is still as fine.
+    of scale `s` shows level-0 position `floor((i + 1/2) s)`, from the source's coarsest level that is still as fine.
     A read costs what it covers, never more than the whole source. Any thread; picklable when the source is.
     """
 

@@ -4,8 +4,8 @@ tifffile parses the file once; after that every read takes tiles or strips strai
 the calling thread, so that threads do not wait for each other. Decoded pieces are cached, since reads overlap.
 Levels come from subdirectories or from pages of decreasing size; thumbnail, label and macro images are left out.
 Of a time axis the first point is taken; of several images in one file the first (the baseline of a slide). A declared
-alpha channel of an RGB image is left out. A truncated file raises InputDamaged; a piece that the file declares unwritten
-(length 0) holds the file's no-data value.
+alpha channel of an RGB image is left out. A truncated file raises InputDamaged; a piece that the file declares to be
+unwritten (length 0) holds the file's no-data value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.axes import require_inside
 from napari_seamless.sources.files import ByteFile, identity_of_path
 from napari_seamless.sources.piece_cache import PieceCache
-from napari_seamless.sources.tiff_directories import MAGIC, check_directories
+from napari_seamless.sources.tiff_directories import check_directories
 from napari_seamless.sources.tiff_scale import channel_names, pixel_sizes
 from napari_seamless.sources.tiff_stack import Stack, stacks_of
 
@@ -70,14 +70,6 @@ class TiffSource:
 
     def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, int]]:
         return TiffSource, (self._path, self._axes, self._cache_bytes)
-
-
-def is_tiff(path: Path) -> bool:
-    """Whether the file begins as a TIFF file does."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(4) in MAGIC
 
 
 def _parsed(path: Path, files: dict[Path, ByteFile], axes: str | None) -> tuple[ImageInfo, tuple[Stack, ...]]:

@@ -2,7 +2,7 @@
 
 tifffile forgives much: a chain of directories that is cut off gives fewer pages, and a tag whose value is cut off is
 left out, which can turn an image into another one (16 bits into 1). So the chain is walked once more, before
-tifffile, and whatever points past the end of the file is named.
+tifffile, and whatever points past the end of the file, or has no known type, is named.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from napari_seamless.errors import InputDamaged
 from napari_seamless.sources.files import ByteFile
@@ -17,6 +18,8 @@ from napari_seamless.sources.files import ByteFile
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SUBDIRECTORIES = 330
 FIRST_PRIVATE_TAG = 32768
+# without one of these the pixels mean something else: sizes, types, compression, colours, places of pieces
+ESSENTIAL_TAGS = (*range(256, 260), 262, 266, 273, *range(277, 280), 284, 317, *range(322, 326), 330, 338, 339, 347)
 TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {4: "I", 13: "I", 16: "Q", 18: "Q"}
 
@@ -32,6 +35,14 @@ class Form:
     @property
     def entry_size(self) -> int:
         return 4 + 2 * struct.calcsize(self.offset)
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether `path` is a file that begins as TIFF files do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in MAGIC
 
 
 def check_directories(file: ByteFile) -> None:
@@ -70,6 +81,11 @@ def _check_tag(file: ByteFile, form: Form, entry: bytes, what: str) -> tuple[int
     """Raises InputDamaged for a tag cut off by the end of the file; gives the subdirectories it names, if it does."""
     code, kind, count = struct.unpack(form.order + "HH" + form.offset, entry[: 4 + struct.calcsize(form.offset)])
     value = entry[4 + struct.calcsize(form.offset) :]
+    if code in ESSENTIAL_TAGS and kind not in TYPE_SIZES:
+        raise InputDamaged(
+            f"a tag must have a type of the TIFF standard; {file.path.name}, {what}, tag {code}: got {kind}; "
+            "copy or export the file again"
+        )
     size = TYPE_SIZES.get(kind, 0) * count
     outside = size > len(value)
     where = struct.unpack(form.order + form.offset, value)[0]

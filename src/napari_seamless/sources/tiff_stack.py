@@ -224,5 +224,5 @@ def _require_whole(plane: Plane) -> None:
     bytes_decoded = prod(plane.cell) * plane.shape[4]
     if bytes_decoded > LARGEST_PIECE:
         raise InputUnreadable(
-            f"a compressed image must be stored in pieces; {name} holds {plane.cell} pixels in one; save it as tiled TIFF"
+            f"a compressed image must be stored in pieces; {name} has {plane.cell} pixels in one; save it as tiled TIFF"
         )
