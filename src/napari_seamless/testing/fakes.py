@@ -5,6 +5,7 @@ They compute real pixels, so that a test can ask whether the result is right, no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Condition, Lock, current_thread
@@ -121,6 +122,22 @@ class StepEngine:
             self._computed += 1
             self._changed.notify_all()
         return pixels
+
+
+class FatalEngine:
+    """Ends the process, without a word, at the tile that covers a pixel; for clusters of processes only."""
+
+    def __init__(self, inner: Engine, dies_at: tuple[int, ...]) -> None:
+        self._inner = inner
+        self._dies_at = Region.of(*((p, p + 1) for p in dies_at))
+
+    def tile(self, write: Region) -> Tile:
+        return self._inner.tile(write)
+
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
+        if tile.write.contains(self._dies_at):
+            os._exit(1)
+        return self._inner.compute(tile, read, stop)
 
 
 class RecordingSink:
