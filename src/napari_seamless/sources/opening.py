@@ -16,9 +16,7 @@ from napari_seamless.seams import Source
 from napari_seamless.sources.array import looks_like_array, open_arrays
 from napari_seamless.sources.files import require_exists
 from napari_seamless.sources.foreign import is_bioimage, is_layer, open_bioimage, open_layer
-from napari_seamless.sources.tiff_directories import is_tiff
-
-OPENSLIDE_SUFFIXES = (".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu")
+from napari_seamless.sources.sniffing import is_openslide_format, is_tiff, is_zarr
 
 
 @dataclass(frozen=True)
@@ -80,19 +78,19 @@ def _open_path(path: Path, axes: str | None) -> Source:
 
 
 def _openers_for(path: Path) -> tuple[Opener, ...]:
-    """Some slides begin as TIFF files that only OpenSlide puts together rightly; no other opener reads TIFF better."""
-    if path.suffix.lower() in OPENSLIDE_SUFFIXES:
+    """All of them, unless the path is of a kind that the others would only misread."""
+    if is_openslide_format(path):
         return (OPENSLIDE,)
+    if is_zarr(path):
+        return (ZARR,)
     return (TIFF, OPENSLIDE) if is_tiff(path) else OPENERS
 
 
 def _open_zarr(path: Path, axes: str | None) -> Source:
-    if not path.is_dir():
-        raise InputUnreadable("not a folder")
-    from napari_seamless.sources.zarr_store import ZarrSource, is_zarr
-
     if not is_zarr(path):
-        raise InputUnreadable("no zarr metadata in it")
+        raise InputUnreadable("not a folder with zarr metadata in it")
+    from napari_seamless.sources.zarr_store import ZarrSource
+
     return ZarrSource(path, axes)
 
 
@@ -112,6 +110,14 @@ def _open_openslide(path: Path, axes: str | None) -> Source:  # noqa: ARG001
     from napari_seamless.sources.openslide_slides import OpenSlideSource
 
     return OpenSlideSource(path)
+
+
+def _open_perhaps(path: Path, axes: str | None) -> Source:
+    """OpenSlide for a path whose name does not promise a slide: when it fails, bioio may still know the format."""
+    try:
+        return _open_openslide(path, axes)
+    except InputDamaged as problem:
+        raise InputUnreadable(str(problem)) from problem
 
 
 def _open_raster(path: Path, axes: str | None) -> Source:
@@ -138,10 +144,11 @@ def _require_file(path: Path) -> None:
 
 TIFF = Opener("TIFF", _open_tiff)
 OPENSLIDE = Opener("OpenSlide", _open_openslide)
+ZARR = Opener("zarr", _open_zarr)
 OPENERS: tuple[Opener, ...] = (
-    Opener("zarr", _open_zarr),
+    ZARR,
     TIFF,
     Opener("picture", _open_raster),
-    OPENSLIDE,
+    Opener("OpenSlide", _open_perhaps),
     Opener("bioio", _open_bioio),
 )

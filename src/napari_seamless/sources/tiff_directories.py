@@ -10,12 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from napari_seamless.errors import InputDamaged
 from napari_seamless.sources.files import ByteFile
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SUBDIRECTORIES = 330
 FIRST_PRIVATE_TAG = 32768
 # without one of these the pixels mean something else: sizes, types, compression, colours, places of pieces
@@ -35,14 +33,6 @@ class Form:
     @property
     def entry_size(self) -> int:
         return 4 + 2 * struct.calcsize(self.offset)
-
-
-def is_tiff(path: Path) -> bool:
-    """Whether `path` is a file that begins as TIFF files do."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(4) in MAGIC
 
 
 def check_directories(file: ByteFile) -> None:

@@ -19,8 +19,8 @@ from napari_seamless.geometry import Region
 from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.array import ArraySource, open_arrays
 from napari_seamless.sources.files import identity_of_path
+from napari_seamless.sources.sniffing import zarr_metadata
 
-METADATA_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
 # what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
 DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, TypeError, zlib.error)
@@ -55,13 +55,8 @@ class ZarrSource:
         return ZarrSource, (self._path, self._axes)
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether `path` is a folder with zarr metadata in it."""
-    return path.is_dir() and any((path / name).exists() for name in METADATA_FILES)
-
-
 def _open(path: Path, axes: str | None) -> ArraySource:
-    identity = identity_of_path(path, *(path / name for name in METADATA_FILES if (path / name).exists()))
+    identity = identity_of_path(path, *zarr_metadata(path))
     try:
         node = zarr.open(str(path), mode="r")
     except DAMAGE as problem:
