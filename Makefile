@@ -2,26 +2,27 @@
 # make test    lint, types and all tests
 # Both make .venv first (once), and need Python 3.11 or newer.
 
-.PHONY: demo test lint types tests environment clean
+.PHONY: demo test lint types tests system environment clean
 
 bin := .venv/bin
-# one thread a process: two test processes share the cores
+# two test processes share the cores: one thread each
 quiet := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# a virtual display of the size of the screenshots where there is no real one (and Xvfb is there)
+virtual = $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(shell command -v xvfb-run))
+display = $(if $(virtual),$(virtual) -a -s "-screen 0 1920x1080x24")
+files := --output output/nuclei.ome.zarr --screenshot output/nuclei.png
 
-# a real display where there is one, otherwise a virtual one of the size of the screenshots
-display := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(if $(filter Linux,$(shell uname)),xvfb-run -a -s "-screen 0 1920x1080x24"))
-
-demo:
-	@.ci/system
+demo: system
 	@.ci/environment all
-	@$(if $(display),mkdir -p output)
-	$(display) $(bin)/napari-seamless view $$($(bin)/napari-seamless sample) --model nuclei \
-	  $(if $(display),--output output/nuclei.ome.zarr --screenshot output/nuclei.png)
+	@mkdir -p output
+	$(display) $(bin)/napari-seamless view $$($(bin)/napari-seamless sample) --model nuclei $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(files))
 
 test: environment lint types tests
 
-environment:
+system:
 	@.ci/system
+
+environment: system
 	@.ci/environment test
 
 lint:

@@ -19,6 +19,10 @@ from napari_seamless.cli import main, parse_region
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 
+needs_display = pytest.mark.skipif(
+    sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")),
+    reason="needs a display: run under xvfb-run",
+)
 COMMAND = [sys.executable, "-m", "napari_seamless"]
 
 
@@ -208,6 +212,7 @@ def test_view_without_a_display_runs_all_the_same(small_slide: Path, tmp_path: P
         assert np.count_nonzero(pixels(tmp_path / "small-stain.ome.zarr")) > 0
 
 
+@needs_display
 @pytest.mark.gui
 def test_view_runs_the_model_in_a_window_and_takes_its_picture(small_slide: Path, tmp_path: Path) -> None:
     output, picture = tmp_path / "out.ome.zarr", tmp_path / "window.png"
@@ -220,6 +225,7 @@ def test_view_runs_the_model_in_a_window_and_takes_its_picture(small_slide: Path
     assert imageio.v3.imread(picture).std() > 10
 
 
+@needs_display
 @pytest.mark.gui
 def test_view_refuses_what_cannot_work_before_a_window_opens(tmp_path: Path) -> None:
     done = subprocess.run([*COMMAND, "view", str(tmp_path / "nowhere.tif")], capture_output=True, text=True)
