@@ -66,7 +66,7 @@ class TestDaskWithThreads(SchedulerConformance):
 
 
 class TestGradientSource(SourceConformance):
-    def make_source(self, tmp_path: Path) -> GradientSource:
+    def make_source(self, tmp_path: Path) -> GradientSource:  # noqa: ARG002 - nothing lies on disk
         return GradientSource((61, 47), (31, 24), channels=3)
 
 
@@ -189,7 +189,7 @@ def test_an_address_where_nobody_answers_is_said_so() -> None:
     with dask.config.set({"distributed.comm.timeouts.connect": "200ms"}):
         scheduler = DaskScheduler("tcp://127.0.0.1:9")
         with pytest.raises(WorkersLost, match=r"tcp://127\.0\.0\.1:9 did not"):
-            scheduler.run(job(RecordingSink(SHAPE)), todo(), lambda write: None, never)
+            scheduler.run(job(RecordingSink(SHAPE)), todo(), lambda _: None, never)
         scheduler.close()
 
 
@@ -220,7 +220,7 @@ def test_a_cluster_of_processes_makes_the_same_pixels_and_reports_what_fails(tmp
 
         enough = threading.Event()
         agenda = todo(10)
-        scheduler.run(job(sink), agenda, lambda write: enough.set(), enough.is_set)
+        scheduler.run(job(sink), agenda, lambda _: enough.set(), enough.is_set)
         assert agenda._taken == set()
         assert 0 < agenda.counts[0] < agenda.counts[1]
 

@@ -176,7 +176,7 @@ def test_the_hooks_are_called_in_the_driving_thread_and_the_end_comes_once() -> 
     def note(what: str) -> None:
         calls.append((what, threading.current_thread().name))
 
-    run = slide.run(Serial(), on_landed=lambda region: note("landed"), on_end=lambda: note("end"))
+    run = slide.run(Serial(), on_landed=lambda _: note("landed"), on_end=lambda: note("end"))
     slide.go_on()
     run.wait(PATIENCE)
     assert calls == [("landed", "napari-seamless run")] * 30 + [("end", "napari-seamless run")]

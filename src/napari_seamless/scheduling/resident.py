@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pickle import loads
 from threading import Event, Lock
 from time import perf_counter
 
-from cloudpickle import dumps  # type: ignore[import-untyped]
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.protocol.pickle import dumps, loads
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region, Tile
