@@ -38,13 +38,16 @@ def disk_errors(place: object) -> Iterator[None]:
         raise OutputUnwritable(f"the result must be written to {place}, but {what}; {todo}") from error
 
 
-def create_arrays(target: ZarrStore | Path, spec: StoreSpec, attributes: Mapping[str, Any]) -> ZarrArrays:
-    """An empty result: one group with the attributes, one array a level. Raises OSError."""
-    group = zarr.create_group(target, zarr_format=3, attributes=dict(attributes))
+def create_arrays(target: ZarrStore | Path, spec: StoreSpec, groups: Mapping[str, Mapping[str, Any]]) -> ZarrArrays:
+    """An empty result: its groups with their attributes, one array a level. Raises OSError."""
+    group = zarr.create_group(target, zarr_format=3, attributes=dict(groups[""]))
+    for path, attributes in groups.items():
+        if path:
+            group.create_group(path, attributes=dict(attributes))
     dimensions = (*("c" for _ in spec.channel_axis), *"zyx"[-len(spec.shape) :])
     for level in range(len(spec.level_shapes)):
         group.create_array(
-            str(level),
+            f"{spec.folder}{level}",
             shape=spec.stored_shape(level),
             chunks=spec.stored_chunk(level),
             dtype=spec.dtype,
@@ -72,7 +75,7 @@ class ZarrArrays:
         self.group = group
         self._spec = spec
         levels = range(len(spec.level_shapes))
-        plain = [group[str(level)] for level in levels]
+        plain = [group[f"{spec.folder}{level}"] for level in levels]
         arrays = [array for array in plain if isinstance(array, zarr.Array)]
         # zarr compares every chunk with the fill value unless told not to, which costs more than the codec
         self._full = [array.with_config({"write_empty_chunks": True}) for array in arrays]

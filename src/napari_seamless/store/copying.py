@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_seamless.geometry import Region, cells_of
 from napari_seamless.store.arrays import create_arrays, disk_errors
 from napari_seamless.store.folder import built_beside, check_replaceable
-from napari_seamless.store.metadata import attributes_of
+from napari_seamless.store.metadata import groups_of
 from napari_seamless.store.spec import StoreSpec
 
 Read = Callable[[int, Region], NDArray[Any]]
@@ -38,7 +38,7 @@ def copy_pixels(
         grids = [spec.grid_of(level) for level in range(len(spec.level_shapes))]
         total, done = sum(grid.size for grid in grids), 0
         with built_beside(path) as built:
-            target = create_arrays(built, spec, attributes_of(spec, finished))
+            target = create_arrays(built, spec, groups_of(spec, finished))
             for level, grid in enumerate(grids):
                 for cell in cells_of(Region.from_shape(grid.counts)):
                     region = grid.region(cell)

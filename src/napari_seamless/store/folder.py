@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_seamless.errors import OutputExists
-from napari_seamless.store.metadata import KEY
+from napari_seamless.store.metadata import spec_of
 
 TRACES_OF_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -33,10 +35,21 @@ def attributes_at(path: Path) -> Mapping[str, Any]:
 
 def is_ours(path: Path) -> bool:
     """Whether a folder is a result of this package and holds nothing else. A link to one is not."""
-    if path.is_symlink() or not path.is_dir() or KEY not in attributes_at(path):
+    spec = None if path.is_symlink() or not path.is_dir() else spec_of(attributes_at(path))
+    if spec is None:
         return False
-    names = {entry.name for entry in path.iterdir()} - {"zarr.json"} - TRACES_OF_OTHERS
-    return all(name.isdigit() for name in names)
+    levels = {str(level) for level in range(len(spec.level_shapes))}
+    if spec.kind == "image":
+        return _others(path, levels) == set()
+    name = Path(spec.folder).name
+    inside = ((path, {"labels"}), (path / "labels", {name}), (path / "labels" / name, levels))
+    return all(_others(folder, ours) == set() for folder, ours in inside)
+
+
+def _others(folder: Path, ours: set[str]) -> set[str]:
+    if not folder.is_dir():
+        return set()
+    return {entry.name for entry in folder.iterdir()} - ours - {"zarr.json"} - TRACES_OF_OTHERS
 
 
 def check_replaceable(path: Path, *, overwrite: bool) -> None:
@@ -60,6 +73,8 @@ def built_beside(path: Path) -> Iterator[Path]:
 
     What was at `path` (free, or ours) is removed only once the new folder is complete. Raises OSError.
     """
+    if path.parent.exists() and not path.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     built = scratch / "new"

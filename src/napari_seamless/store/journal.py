@@ -18,14 +18,14 @@ from pathlib import Path
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 
-FOLDER = Path("0") / ".seamless"
+FOLDER = ".seamless"
 
 
 class Journal:
-    """The journal of one result. Driving thread only. Methods raise OSError."""
+    """The journal of the result whose level-0 array lies in `base`. Driving thread only. Methods raise OSError."""
 
-    def __init__(self, root: Path) -> None:
-        self._folder = root / FOLDER
+    def __init__(self, base: Path) -> None:
+        self._folder = base / FOLDER
         self._lines = self._folder / "journal"
         self._marker = self._folder / "clean"
         self._file: int | None = None

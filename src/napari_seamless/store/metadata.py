@@ -1,7 +1,9 @@
 """OME-Zarr 0.5 metadata of a result, through yaozarrs (the only module that knows it).
 
-A label result is a label image at the root of its own zarr group: multiscales and `image-label` side by side. It is
-valid so, every reader finds the pixels, and those that know labels show it as labels.
+A label result is a label image in `labels/NAME`, where the standard wants it, and its root is an image over the same
+arrays. A label image at the root itself would be valid too, but napari-ome-zarr then looks for an image two folders
+further up, creating a zarr group there, and fails where it may not. So every reader finds an image, those that
+know labels find labels, and there is one copy of the pixels.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ FORMAT = 1
 PALETTE = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
-def attributes_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-    """All attributes of a result's group: `ome`, and ours under `napari-seamless`.
+def groups_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dict[str, dict[str, Any]]:
+    """The attributes of every group of a result, by path; the root, "", holds ours under `napari-seamless`.
 
     `finished` is for a copy, which has no journal: the chunks of level 0 that it holds.
     """
@@ -31,11 +33,16 @@ def attributes_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) ->
     if finished is not None:
         own["complete"] = bool(finished.all())
         own["finished"] = np.packbits(finished).tobytes().hex()
-    return {"ome": _ome(spec), KEY: own}
+    groups = {"": {"ome": _dumped(_image(spec)), KEY: own}}
+    if spec.kind == "labels":
+        *_, name, _ = spec.folder.split("/")
+        groups["labels"] = {"ome": _dumped(v05.LabelsGroup(labels=[name]))}
+        groups[f"labels/{name}"] = {"ome": _label_image(spec)}
+    return groups
 
 
 def unpacked(bits: str | None, spec: StoreSpec) -> NDArray[np.bool_]:
-    """The finished chunks that `attributes_of` wrote down, none where it did not."""
+    """The finished chunks that `groups_of` wrote down, none where it did not."""
     counts = spec.grid.counts
     if bits is None:
         return np.zeros(counts, bool)
@@ -59,22 +66,32 @@ def is_rgb(spec: StoreSpec) -> bool:
     return spec.channels == 3 and tuple(n[:1].lower() for n in spec.channel_names) == ("r", "g", "b")
 
 
-def _ome(spec: StoreSpec) -> dict[str, Any]:
-    multiscale = v05.Multiscale(
+def _dumped(model: v05.Image | v05.LabelsGroup) -> dict[str, Any]:
+    return dict(model.model_dump(mode="json", exclude_none=True, by_alias=True))
+
+
+def _image(spec: StoreSpec) -> v05.Image:
+    return v05.Image(multiscales=[_multiscale(spec, spec.folder)], omero=_omero(spec))
+
+
+def _label_image(spec: StoreSpec) -> dict[str, Any]:
+    label_image = {"multiscales": [_multiscale(spec, "")], "image-label": _image_label(spec.classes)}
+    written = _dumped(v05.LabelImage.model_validate(label_image))
+    # the models make floats of values, which readers skip, and drop properties of their own, such as a name
+    for colour in written["image-label"].get("colors", ()):
+        colour["label-value"] = int(colour["label-value"])
+    for entry, label in zip(written["image-label"].get("properties", ()), spec.classes, strict=True):
+        entry["class"] = label.name
+    return written
+
+
+def _multiscale(spec: StoreSpec, folder: str) -> v05.Multiscale:
+    return v05.Multiscale(
         name=spec.name,
         axes=[*_channel_axes(spec), *_space_axes(spec)],
-        datasets=[_dataset(spec, level) for level in range(len(spec.level_shapes))],
+        datasets=[_dataset(spec, level, folder) for level in range(len(spec.level_shapes))],
         type="mode" if spec.kind == "labels" else "mean",
     )
-    image: v05.Image
-    if spec.kind == "labels":
-        image = v05.LabelImage.model_validate({"multiscales": [multiscale], "image-label": _image_label(spec.classes)})
-    else:
-        image = v05.Image(multiscales=[multiscale], omero=_omero(spec))
-    written: dict[str, Any] = image.model_dump(mode="json", exclude_none=True, by_alias=True)
-    for colour in written.get("image-label", {}).get("colors", ()):
-        colour["label-value"] = int(colour["label-value"])  # the model makes floats of them, which readers skip
-    return written
 
 
 def _channel_axes(spec: StoreSpec) -> list[v05.ChannelAxis]:
@@ -86,7 +103,7 @@ def _space_axes(spec: StoreSpec) -> list[v05.SpaceAxis]:
     return [v05.SpaceAxis(name=name, unit=unit) for name in "zyx"[-len(spec.shape) :]]
 
 
-def _dataset(spec: StoreSpec, level: int) -> v05.Dataset:
+def _dataset(spec: StoreSpec, level: int, folder: str) -> v05.Dataset:
     """Scale, and where the centre of the first pixel lies: a coarse pixel's centre is half a pixel further in."""
     ndim = len(spec.shape)
     size = spec.pixel_size or (1.0,) * ndim
@@ -98,14 +115,14 @@ def _dataset(spec: StoreSpec, level: int) -> v05.Dataset:
     steps: list[v05.ScaleTransformation | v05.TranslationTransformation] = [v05.ScaleTransformation(scale=scale)]
     if any(centre):
         steps.append(v05.TranslationTransformation(translation=centre))
-    return v05.Dataset(path=str(level), coordinateTransformations=steps)
+    return v05.Dataset(path=f"{folder}{level}", coordinateTransformations=steps)
 
 
 def _image_label(classes: tuple[LabelClass, ...]) -> v05.ImageLabel:
     if not classes:
         return v05.ImageLabel(version="0.5")
     colours = [v05.LabelColor.model_validate({"label-value": c.value, "rgba": _rgba(c)}) for c in classes]
-    names = [v05.LabelProperty.model_validate({"label-value": c.value, "class": c.name}) for c in classes]
+    names = [v05.LabelProperty.model_validate({"label-value": c.value}) for c in classes]
     return v05.ImageLabel(version="0.5", colors=colours, properties=names)
 
 
@@ -122,11 +139,14 @@ def _rgba(label: LabelClass) -> list[int]:
 def _omero(spec: StoreSpec) -> v05.Omero:
     if spec.dtype.kind == "f":
         low, high = 0.0, 1.0
+    elif spec.classes:
+        low, high = 0.0, float(max(1, *(label.value for label in spec.classes)))
     else:
         low, high = float(np.iinfo(spec.dtype).min), float(np.iinfo(spec.dtype).max)
     window = v05.OmeroWindow(min=low, start=low, max=high, end=high)
     count = spec.channels or 1
-    names = spec.channel_names or tuple(f"channel {k}" for k in range(count))
+    unnamed = (spec.name,) if count == 1 else tuple(f"channel {k}" for k in range(count))
+    names = spec.channel_names or unnamed
     colours = ("FF0000", "00FF00", "0000FF") if is_rgb(spec) else tuple(PALETTE[k % len(PALETTE)] for k in range(count))
     channels = [
         v05.OmeroChannel(window=window, label=name, color=colour, active=True)

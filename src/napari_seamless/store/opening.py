@@ -12,9 +12,9 @@ from zarr.storage import MemoryStore
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists
 from napari_seamless.geometry import Region
 from napari_seamless.store.arrays import ZarrArrays, create_arrays, disk_errors
-from napari_seamless.store.folder import attributes_at, built_beside, check_replaceable, is_free, is_ours
+from napari_seamless.store.folder import attributes_at, built_beside, check_replaceable, is_ours
 from napari_seamless.store.journal import Journal
-from napari_seamless.store.metadata import KEY, attributes_of, spec_of, unpacked
+from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.store import CACHE_BYTES, Store
 
@@ -26,14 +26,14 @@ def create_store(
 
     With `overwrite` an earlier result of this package is replaced; anything else at the path is refused (OutputExists).
     """
-    attributes = attributes_of(spec)
+    groups = groups_of(spec)
     if path is None:
-        return Store(spec, create_arrays(MemoryStore(), spec, attributes), _none(spec), None, cache_bytes)
+        return Store(spec, create_arrays(MemoryStore(), spec, groups), _none(spec), None, cache_bytes)
     path = Path(path)
     with disk_errors(path):
         check_replaceable(path, overwrite=overwrite)
         with built_beside(path) as built:
-            create_arrays(built, spec, attributes)
+            create_arrays(built, spec, groups)
     return _open(path, spec, cache_bytes)
 
 
@@ -43,10 +43,13 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
     Raises InputNotFound, InputUnreadable (not a result of this package) or InputDamaged.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise InputUnreadable(f"a result must be readable to be opened; {path}: {error.strerror}") from error
+    if not there:
         raise InputNotFound(f"a result must exist to be opened; there is nothing at {path}; check the path")
-    attributes = attributes_at(path)
-    spec = spec_of(attributes)
+    spec = spec_of(attributes_at(path))
     if spec is None:
         raise InputUnreadable(f"only results of this package are opened as such; {path} is none; open it as an image")
     return _open(path, spec, cache_bytes)
@@ -60,9 +63,8 @@ def resume_or_create(
     Raises OutputExists, with what differs, for an earlier result of another kind unless `overwrite` says to replace it.
     """
     path = Path(path)
-    if is_free(path):
-        return create_store(path, spec, cache_bytes=cache_bytes)
-    earlier = spec_of(attributes_at(path)) if is_ours(path) else None
+    with disk_errors(path):
+        earlier = spec_of(attributes_at(path)) if is_ours(path) else None
     difference = None if earlier is None else _difference(earlier, spec)
     if earlier is not None and difference is None:
         return _open(path, earlier, cache_bytes)
@@ -76,7 +78,7 @@ def resume_or_create(
 
 def _open(path: Path, spec: StoreSpec, cache_bytes: int) -> Store:
     with disk_errors(path):
-        journal = Journal(path)
+        journal = Journal(path / f"{spec.folder}0")
         try:
             arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
         except (KeyError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -92,6 +93,13 @@ class StoreSpec:
         """Chunk of the zarr array of a level. Up to four channels (RGB, RGBA) share one: they are shown together."""
         joint = tuple(c if c <= JOINT_CHANNELS else 1 for c in self.channel_axis)
         return (*joint, *self.grid_of(level).cell)
+
+    @property
+    def folder(self) -> str:
+        """Where the arrays of the levels lie inside the result: at its root, or in labels/NAME/ for labels."""
+        if self.kind == "image":
+            return ""
+        return f"labels/{re.sub('[^A-Za-z0-9_-]+', '-', self.name).strip('-') or 'result'}/"
 
     @property
     def channel_axis(self) -> tuple[int, ...]:

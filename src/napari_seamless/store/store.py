@@ -61,7 +61,7 @@ class Store:
         self._arrays = arrays
         self._writer = ChunkWriter(arrays, spec, self._place)
         self._fresh = ArrayCache(FRESH_BYTES)
-        self._journal = None if path is None else Journal(path)
+        self._journal = None if path is None else Journal(path / f"{spec.folder}0")
         self._watchers: list[deque[Piece]] = []
         with disk_errors(self._place):
             self._pyramid = Pyramid(spec, arrays, finished, cache_bytes)
@@ -197,7 +197,7 @@ class Store:
         """Rebuild the coarse levels from level 0, and clear what a killed writer left. Driving thread."""
         with disk_errors(self._place):
             if self.path is not None:
-                for torn in self.path.glob("*/c/**/*.partial"):
+                for torn in self.path.rglob("*.partial"):
                     torn.unlink(missing_ok=True)
             if self._journal is not None:
                 self._journal.begin()
