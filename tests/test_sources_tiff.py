@@ -134,8 +134,9 @@ def pyramid(path: Path, base: np.ndarray, levels: int, **options: Any) -> list[n
 def test_channels_and_planes_of_an_ome_tiff_pyramid_are_found_at_every_level(tmp_path: Path) -> None:
     path = tmp_path / "stack.ome.tif"
     metadata = {
-        "axes": "CZYX", "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 250,
-        "PhysicalSizeYUnit": "nm", "PhysicalSizeZ": 1.5, "PhysicalSizeZUnit": "µm", "Channel": {"Name": ["nuclei", "membrane"]},
+        "axes": "CZYX", "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": 250, "PhysicalSizeYUnit": "nm", "PhysicalSizeZ": 1.5, "PhysicalSizeZUnit": "µm",
+        "Channel": {"Name": ["nuclei", "membrane"]},
     }  # fmt: skip
     images = pyramid(path, texture(2, 5, 130, 99, dtype="uint16"), 3, compression="zlib", metadata=metadata)
     source = open_image(path)
@@ -172,16 +173,40 @@ def test_an_rgb_ome_tiff_pyramid_has_three_channels(tmp_path: Path) -> None:
     source.close()
 
 
-def test_pages_of_decreasing_size_are_levels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [(1, 2, 4), (1, 4, 8), (1, 8), (1, 3, 24)])
+@pytest.mark.parametrize("reduced", [True, False])
+def test_pages_of_decreasing_size_are_levels(steps: tuple[int, ...], reduced: bool, tmp_path: Path) -> None:
     path = tmp_path / "pages.tif"
-    images = [texture(256 >> k, 384 >> k, 3) for k in range(3)]
+    images = [texture(480 // step, 960 // step, 3) for step in steps]
     with tifffile.TiffWriter(path) as tiff:
         for k, image in enumerate(images):
-            tiff.write(image, tile=(64, 64), subfiletype=1 if k else 0, metadata=None, **RGB)
+            tiff.write(image, tile=(64, 64), subfiletype=1 if k and reduced else 0, metadata=None, **RGB)
+        tiff.write(texture(60, 60, 3), tile=(64, 64), metadata=None, **RGB)
+        tiff.write(texture(120, 240, 3), metadata=None, **RGB)  # a thumbnail, in strips
     source = open_image(path)
-    assert len(source.info.levels) == 3
+    assert len(source.info.levels) == len(images)
     for level, image in enumerate(images):
-        assert_reads_equal(source, np.moveaxis(image, 2, 0), level)
+        assert_reads_equal(source, np.moveaxis(image, 2, 0), level, count=3)
+    source.close()
+
+
+def test_a_slide_pyramid_has_its_levels_without_thumbnail_and_label(tmp_path: Path) -> None:
+    path = tmp_path / "pyramid.svs"
+    description = "Aperio Image Library v11.2.1 \r\n2000x1601 |AppMag = 20|MPP = 0.2510"
+    options = {"metadata": None, "description": description, "compression": "jpeg", **RGB}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(texture(1601, 2000, 3), tile=(256, 256), **options)
+        tiff.write(texture(400, 500, 3, seed=1), **options)
+        tiff.write(texture(400, 500, 3), tile=(256, 256), **options)
+        tiff.write(texture(100, 125, 3), tile=(256, 256), **options)
+        tiff.write(texture(50, 70, 3), subfiletype=1, **options)
+    with tifffile.TiffFile(path) as tiff:
+        wholes = [np.moveaxis(level.asarray().squeeze(), 2, 0) for level in tiff.series[0].levels]
+    source = open_image(path)
+    assert source.info.levels.shapes == ((1601, 2000), (400, 500), (100, 125))
+    assert source.info.pixel_size == (0.251, 0.251)
+    for level, whole in enumerate(wholes):
+        assert_reads_equal(source, whole, level, count=4)
     source.close()
 
 

@@ -76,8 +76,7 @@ def _parsed(path: Path, files: dict[Path, ByteFile], axes: str | None) -> tuple[
     check_directories(files[path])
     try:
         with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            stacks = stacks_of(series, files, axes)
+            stacks = stacks_of(tiff, files, axes)
             return _info(path, tiff, stacks), stacks
     except SeamlessError:
         raise

@@ -73,18 +73,37 @@ class Stack:
         return channels if self.volume else channels[:, 0]
 
 
-def stacks_of(series: tifffile.TiffPageSeries, files: dict[Path, ByteFile], axes: str | None) -> tuple[Stack, ...]:
-    """The levels of a series, finest first; a level that does not match the finest (a thumbnail) is left out."""
+def stacks_of(tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | None) -> tuple[Stack, ...]:
+    """The levels of the first image, finest first; what does not match the finest (a thumbnail) is left out."""
+    series = tiff.series[0]
     numbers = iter(range(1 << 31))
     base = _stack(series, files, axes, numbers)
     stacks = [base]
-    for level in series.levels[1:]:
-        if np.dtype(level.dtype) != np.dtype(series.dtype) or len(level.axes) != len(series.axes):
+    for level in sorted((*series.levels[1:], *_loose_levels(tiff)), key=lambda level: -prod(level.shape)):
+        if not _stored_alike(level, series):
             continue
         stack = _stack(level, files, axes, numbers)
-        if _is_level(stack, base) and stack.spatial_shape != stacks[-1].spatial_shape:
+        if _is_level(stack, base) and prod(stack.spatial_shape) < prod(stacks[-1].spatial_shape):
             stacks.append(stack)
     return tuple(stacks)
+
+
+def _stored_alike(level: tifffile.TiffPageSeries, base: tifffile.TiffPageSeries) -> bool:
+    """Same type and axes, and a page of its own is tiled when the finest level is (a thumbnail often is not)."""
+    tiling = level.keyframe.is_subifd or level.keyframe.is_tiled == base.keyframe.is_tiled
+    return tiling and np.dtype(level.dtype) == np.dtype(base.dtype) and len(level.axes) == len(base.axes)
+
+
+def _loose_levels(tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
+    """Pages that may be levels although tifffile has not put them with the first one (steps other than 2, 3 or 4).
+
+    They say that they are reduced, or are tiled pages of a file without any dialect.
+    """
+    first = tiff.series[0]
+    if first.kind not in ("generic", "uniform", "shaped"):
+        return []
+    plain = first.kind == "generic"
+    return [s for s in tiff.series[1:] if s.keyframe.is_reduced or (plain and s.keyframe.is_tiled)]
 
 
 def _is_level(stack: Stack, base: Stack) -> bool:
