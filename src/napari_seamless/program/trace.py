@@ -6,9 +6,11 @@ the true one, which is what makes ratios, odd sizes and divisibility come out as
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -134,7 +136,7 @@ def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, g
 
 def _failure(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Exception | None:
     """What the network itself raises on a fake image of this shape, if anything."""
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with quiet("torch._subclasses.fake_tensor"), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         image = torch.empty(tuple(shape), dtype=dtype)
         try:
             with guard:
@@ -142,6 +144,22 @@ def _failure(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard
         except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError) as failure:
             return failure
     return None
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Without the log of one of torch's modules: a size that is tried and does not fit is no error to tell anybody."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    del record
+    return False
 
 
 def _explained(failure: Exception, shape: Sequence[int]) -> Exception:

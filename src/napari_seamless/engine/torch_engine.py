@@ -1,0 +1,128 @@
+"""A program on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from threading import Lock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_seamless.engine.allocator import keep_large_buffers
+from napari_seamless.engine.device import resolve_device
+from napari_seamless.engine.fused import can_fuse, fuse
+from napari_seamless.engine.runner import as_image, run_region
+from napari_seamless.errors import InputMismatch
+from napari_seamless.geometry import Region, Tile
+from napari_seamless.program.graph import Program
+from napari_seamless.program.region_program import RegionPrograms
+from napari_seamless.seams import Pixels, StopFlag
+
+
+class TorchEngine:
+    """Implements `seams.Engine`. Picklable: the program travels, the device's copy is made anew.
+
+    `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
+    the device can do quicker is used (on CPUs fused convolutions), equal up to rounding.
+
+    Every method may be called from any thread; tiles are computed one at a time, while others may be read.
+    """
+
+    def __init__(self, program: Program, device: str = "auto", *, fast: bool = True) -> None:
+        self._given = program
+        self._fast = fast
+        self.device = resolve_device(device)
+        if self.device.type == "cpu":
+            torch.set_flush_denormal(True)
+            keep_large_buffers()
+        lowered = fuse(program) if fast and self.device.type == "cpu" and can_fuse() else program
+        constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
+        self._program = replace(lowered, constants=constants)
+        self._regions = RegionPrograms(self._program)
+        self._lock = Lock()
+
+    def tile(self, write: Region) -> Tile:
+        """What must be read to write `write` (output pixels)."""
+        return self._regions.tile(write)
+
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
+        """Read, compute, and bring back (c, *write.shape).
+
+        Raises InputMismatch where the pixels read are not finite, and RunCancelled.
+        """
+        pixels = read(tile.read)
+        require_finite(pixels, tile.read)
+        with self._lock, torch.inference_mode(), exact_arithmetic():
+            result = self._run(pixels, tile.write, stop)
+        return as_pixels(result, tile.write.ndim)
+
+    def _run(self, pixels: Pixels, write: Region, stop: StopFlag) -> Tensor:
+        dtype = self._program.values[self._program.input].dtype
+        image = as_image(as_tensor(pixels), self.device, dtype)
+        return run_region(self._program, self._regions.at(write), image, self._program.constants, stop).cpu()
+
+    def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
+        """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""
+        placed = self._regions.at(write)
+        weights = sum(t.numel() * t.element_size() for t in self._given.constants.values())
+        value = self._program.values[self._program.input]
+        raw = value.bytes_of(placed.box(self._program.input)) // value.dtype.itemsize * source_itemsize
+        return weights + raw + placed.region.peak_bytes
+
+    def macs(self, write: Region) -> int:
+        """Multiply-adds that computing `write` takes."""
+        return self._regions.at(write).region.macs
+
+    @property
+    def region_programs(self) -> int:
+        """How many region programs have been built so far."""
+        return len(self._regions)
+
+    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool]]:
+        return _rebuilt, (self._given, self.device.type, self._fast)
+
+
+def _rebuilt(program: Program, device: str, fast: bool) -> TorchEngine:
+    return TorchEngine(program, device, fast=fast)
+
+
+def _placed(tensor: Tensor, device: torch.device) -> Tensor:
+    """A constant on its device; convolution weights with channels last, as the images are."""
+    if tensor.is_mkldnn or (device.type == "cpu" and tensor.dim() not in (4, 5)):
+        return tensor
+    expanded = any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
+    return tensor.to(device) if order is None or expanded else tensor.to(device, memory_format=order)
+
+
+def require_finite(pixels: Pixels, region: Region) -> None:
+    """Refuse NaN and infinity: one such pixel would spread over everything that looks at it."""
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputMismatch(
+            f"every pixel must be a finite number; got NaN or infinity in {region!r} of the image; fill or mask those "
+            "pixels first (finished tiles are kept)"
+        )
+
+
+def as_tensor(pixels: Pixels) -> Tensor:
+    """numpy to torch without a copy where torch knows the dtype."""
+    if pixels.dtype.byteorder == ">" or pixels.dtype.kind not in "uif" or pixels.dtype == np.longdouble:
+        pixels = pixels.astype(np.float32)
+    if not pixels.flags.writeable or any(stride < 0 for stride in pixels.strides):
+        pixels = pixels.copy()
+    return torch.from_numpy(pixels)
+
+
+def as_pixels(result: Tensor, ndim: int) -> Pixels:
+    """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory."""
+    shape = result.shape[result.dim() - ndim :]
+    channels = result.shape[1] if result.dim() == ndim + 2 else 1
+    return np.ascontiguousarray(result.reshape(channels, *shape).numpy())
+
+
+def exact_arithmetic() -> AbstractContextManager[None]:
+    """float32 means float32: no TF32 in convolutions while this context holds."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -1,0 +1,137 @@
+"""What would happen, and why, before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from napari_seamless.engine import TorchEngine
+from napari_seamless.geometry import Grid
+from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu
+from napari_seamless.pipeline.preparing import _prepared as prepared_from
+from napari_seamless.pipeline.running import _choice as tile_choice
+from napari_seamless.pipeline.running import parse_budget
+from napari_seamless.planning import TileChoice, readable
+from napari_seamless.program.facts import halo, operators, redundancy, stride
+from napari_seamless.program.region_program import RegionPrograms
+from napari_seamless.program.trace import trace
+from napari_seamless.sources import open_image
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a model would be run on an image; `str()` is a text for a terminal.
+
+    `halo` is (before, after) in input pixels and `stride` in output pixels, one an axis. `redundancy` is the
+    multiply-adds of a tile per output pixel, as a multiple of the whole image's (`macs_per_pixel`). A model with
+    `refusals` is not run; the rest is None or empty then.
+    """
+
+    model: str
+    image: str
+    input_shape: tuple[int, ...]
+    operators: dict[str, int]
+    refusals: tuple[str, ...]
+    output_shape: tuple[int, ...] = ()
+    output_dtype: str = ""
+    divisor: int = 1
+    halo: tuple[tuple[int, int], ...] = ()
+    stride: tuple[int, ...] = ()
+    choice: TileChoice | None = None
+    tiles: int = 0
+    passes: int = 0
+    macs_per_pixel: float = 0.0
+    redundancy: float = 0.0
+    device: str = ""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it can be run, exactly, tile by tile."""
+        return not self.refusals
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        axes = "zyx"[-(len(self.input_shape) - 2) :]
+        yield f"model        {self.model}"
+        yield f"image        {self.image}, {_times(self.input_shape[2:])} ({' x '.join(axes)}), {self.input_shape[1]} channels"
+        yield f"operators    {', '.join(f'{_short(name)} {count}' for name, count in self.operators.items())}"
+        if self.refusals:
+            yield "refused      it cannot be computed exactly tile by tile:"
+            yield from (f"             {r}" for r in self.refusals)
+            return
+        yield f"output       {_times(self.output_shape)} {self.output_dtype}"
+        if self.divisor > 1:
+            yield (
+                f"padding      the network wants sizes divisible by {self.divisor}: the far edges are padded by reflection "
+                "and the output is cropped"
+            )
+        sides = ", ".join(f"{a} {before} before and {after} after" for a, (before, after) in zip(axes, self.halo, strict=True))
+        yield f"halo         {sides} (input pixels)"
+        yield f"stride       {_times(self.stride)} output pixels"
+        assert self.choice is not None
+        depth = f" x {self.choice.depth} deep" if self.choice.depth else ""
+        yield (
+            f"tile         {self.choice.tile} x {self.choice.tile}{depth}: {readable(self.choice.bytes)} of a budget of "
+            f"{readable(self.choice.budget)} on {self.device}; {self.tiles} tiles"
+        )
+        yield f"passes       {self.passes}"
+        yield (
+            f"arithmetic   {self.macs_per_pixel:,.0f} multiply-adds per output pixel, "
+            f"{self.redundancy:.2f} times that in tiles"
+        )
+
+
+def explain(
+    model: AnyModel,
+    image: Any,
+    *,
+    level: int = 0,
+    budget: int | str | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    axes: str | None = None,
+) -> Explanation:
+    """Trace a model at the size of an image and say how it would be run, or what stands against it."""
+    loaded, source = load_model(model), open_image(image, axes=axes)
+    check_fit(loaded, source.info)
+    shape = (1, source.info.channels, *source.info.levels.shape(level))
+    program = trace(on_cpu(loaded.module), shape, refuse=False)
+    reasons = tuple(str(r) for r in program.refusals)
+    if reasons:
+        return Explanation(loaded.name, source.info.name, shape, operators(program), reasons)
+    prepared = prepared_from(loaded, source, level, program)
+    engine = TorchEngine(program, device)
+    size = parse_budget(budget) if isinstance(budget, str) else budget
+    choice = tile_choice(prepared, engine, size, tile)
+    edges = (choice.tile,) * 2 if choice.depth is None else (choice.depth, choice.tile, choice.tile)
+    edges = tuple(min(e, n) for e, n in zip(edges, prepared.output_shape, strict=True))
+    macs, times = redundancy(RegionPrograms(program), edges)
+    return Explanation(
+        model=loaded.name,
+        image=source.info.name,
+        input_shape=shape,
+        operators=operators(program),
+        refusals=(),
+        output_shape=prepared.output_shape,
+        output_dtype=str(prepared.output_dtype),
+        divisor=program.divisor,
+        halo=tuple(halo(program, a, edges[a]) for a in range(program.ndim)),
+        stride=tuple(stride(program, a) for a in range(program.ndim)),
+        choice=choice,
+        tiles=Grid(prepared.output_shape, edges).size,
+        passes=1,
+        macs_per_pixel=macs,
+        redundancy=times,
+        device=str(engine.device),
+    )
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in sizes)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("aten.").removesuffix(".default")

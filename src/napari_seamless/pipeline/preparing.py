@@ -1,0 +1,137 @@
+"""A model and an image become a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_seamless.errors import InputMismatch
+from napari_seamless.geometry import Interval, Region
+from napari_seamless.models import Model
+from napari_seamless.models import load_model as _load_model
+from napari_seamless.program.demand import centre
+from napari_seamless.program.facts import program_hash
+from napari_seamless.program.graph import Program
+from napari_seamless.program.trace import TIME_LIMIT, trace
+from napari_seamless.seams import ImageInfo, Source
+from napari_seamless.sources import open_image
+
+AnyModel = str | Path | torch.nn.Module | Model
+ANY_NDIM = "any"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network traced at the true size of one level of one image: everything that does not depend on the budget.
+
+    `output_shape` is spatial, ((z,) y, x). Output pixel o lies at pixel o * `scale` + `offset` of the level (pixel
+    centres). `output_channels` is None where the network's result has no channel axis.
+    """
+
+    model: Model
+    source: Source
+    level: int
+    program: Program
+    program_hash: str
+    output_shape: tuple[int, ...]
+    output_channels: int | None
+    output_dtype: np.dtype[Any]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    @property
+    def source_identity(self) -> str:
+        """What the pixels are: image and level."""
+        return f"{self.source.info.identity} level {self.level}"
+
+    def to_output(self, region: Region) -> Region:
+        """Output pixels whose centres lie in a region of the level, cut to the output."""
+        intervals = []
+        for span, scale, offset, size in zip(region.intervals, self.scale, self.offset, self.output_shape, strict=True):
+            lo, hi = (int(np.ceil((edge - 0.5 - offset) / scale - 1e-9)) for edge in (span.lo, span.hi))
+            lo = min(max(lo, 0), size)
+            intervals.append(Interval(lo, max(lo, min(hi, size))))
+        return Region(tuple(intervals))
+
+
+def load_model(model: AnyModel) -> Model:
+    """The model meant by a name, a file of weights, a `torch.nn.Module` or a Model.
+
+    A plain module gets float32 (1, c, [z,] y, x) with the values as they are, and takes images of 2 or 3 dimensions.
+    """
+    loaded = _load_model(model)
+    return replace(loaded, card={**loaded.card, "ndim": ANY_NDIM}) if isinstance(model, torch.nn.Module) else loaded
+
+
+def prepare(
+    model: AnyModel,
+    image: Any,
+    *,
+    level: int = 0,
+    cancelled: Callable[[], bool] | None = None,
+    time_limit: float = TIME_LIMIT,
+) -> Prepared:
+    """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
+
+    Raises NotTileable, TraceFailed, InputMismatch, BadRequest, or RunCancelled once `cancelled` says True.
+    """
+    loaded, source = load_model(model), open_image(image)
+    check_fit(loaded, source.info)
+    shape = (1, source.info.channels, *source.info.levels.shape(level))
+    program = trace(on_cpu(loaded.module), shape, cancelled=cancelled or (lambda: False), time_limit=time_limit)
+    return _prepared(loaded, source, level, program)
+
+
+def check_fit(model: Model, info: ImageInfo) -> None:
+    """Refuse an image without the channels or dimensions that the model wants."""
+    if model.channels is not None and model.channels != info.channels:
+        raise InputMismatch(
+            f"model '{model.name}' needs an image of {model.channels} channels; '{info.name}' has {info.channels}; "
+            "choose channels, another image or another model"
+        )
+    if model.card.get("ndim") != ANY_NDIM and model.ndim != info.ndim:
+        raise InputMismatch(
+            f"model '{model.name}' needs {model.ndim} spatial dimensions; '{info.name}' has {info.ndim}; "
+            "choose a plane, or a model for volumes"
+        )
+
+
+def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
+    """The module, or a copy of it, on the CPU, where it is traced."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return module if all(t.device.type == "cpu" for t in tensors) else deepcopy(module).cpu()
+
+
+def _prepared(model: Model, source: Source, level: int, program: Program) -> Prepared:
+    value = program.values[program.output]
+    lines = centre(program)
+    return Prepared(
+        model=model,
+        source=source,
+        level=level,
+        program=program,
+        program_hash=program_hash(program),
+        output_shape=value.shape[-program.ndim :],
+        output_channels=value.shape[1] if len(value.shape) == program.ndim + 2 else None,
+        output_dtype=_stored_dtype(value.dtype),
+        scale=tuple(scale for scale, _ in lines),
+        offset=tuple(offset for _, offset in lines),
+    )
+
+
+def _stored_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    """How a result is stored: as computed, but for those types that image files do not have."""
+    match dtype:
+        case torch.bool:
+            return np.dtype(np.uint8)
+        case torch.int64:
+            return np.dtype(np.int32)
+        case torch.bfloat16 | torch.float16:
+            return np.dtype(np.float32)
+    return np.dtype(str(dtype).removeprefix("torch."))

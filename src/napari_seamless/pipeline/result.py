@@ -1,0 +1,114 @@
+"""What a run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.export.ome_zarr import save_ome_zarr
+from napari_seamless.geometry import Region
+from napari_seamless.store import Store
+
+LARGEST_ARRAY = 8 << 30
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """A few output regions computed a second time, in another tile size and alignment.
+
+    `largest` and `mean` are absolute differences, in units of the output's standard deviation over the checked
+    regions for images, and shares of differing pixels for labels.
+    """
+
+    regions: int
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did: `bytes` is the predicted peak of device memory, `seconds` the wall clock of this run only."""
+
+    state: str
+    tiles: int
+    passes: int
+    pixels: int
+    seconds: float
+    tile: tuple[int, ...]
+    bytes: int
+    device: str
+    region_programs: int
+    self_check: SelfCheck | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**asdict(self), "tile": list(self.tile)}
+
+
+class Result:
+    """The pixels of a run: `numpy.asarray(result)` is (c, [z,] y, x), or ([z,] y, x) without a channel axis.
+
+    Where only a region was asked for, the array is that region; `levels` and `save` are always the whole output's,
+    0 where nothing was computed.
+    """
+
+    def __init__(self, store: Store, region: Region, report: Report) -> None:
+        self.store = store
+        self.region = region
+        self.report = report
+
+    @property
+    def levels(self) -> Sequence[object]:
+        """Array-likes, finest first, of the whole output."""
+        return self.store.levels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.store.spec.channel_axis, *self.region.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.store.spec.dtype
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+        del copy
+        if self.region.size * self.store.spec.pixel_bytes > LARGEST_ARRAY:
+            raise BadRequest(
+                f"an array in memory may take at most {LARGEST_ARRAY >> 30} GiB; this result of shape {self.shape} is "
+                "larger; use to_dask(), levels, or a region"
+            )
+        pixels = self._read(self.region)
+        return pixels if dtype is None else pixels.astype(dtype)
+
+    def _read(self, region: Region) -> NDArray[Any]:
+        pixels = self.store.read(region)
+        return pixels if self.store.spec.channels is not None else pixels[0]
+
+    def to_dask(self) -> dask.array.Array:
+        """The same pixels as a lazy dask array, in the store's chunks."""
+        lead = self.store.spec.channel_axis
+        sizes = (*lead, *self.store.grid.cell)
+        region = self.region
+
+        def piece(block_info: Any = None) -> NDArray[Any]:
+            location = block_info[None]["array-location"][len(lead) :]
+            return self._read(Region.of(*location).shift(region.start))
+
+        chunks = dask.array.core.normalize_chunks(sizes, shape=self.shape, dtype=self.dtype)
+        return dask.array.map_blocks(piece, chunks=chunks, dtype=self.dtype, meta=np.empty((0,) * len(self.shape), self.dtype))
+
+    def save(
+        self, path: str | Path, overwrite: bool = False, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Path:
+        """Write an OME-Zarr 0.5 copy to `path`. Raises OutputExists, OutputUnwritable."""
+        return save_ome_zarr(self.store, Path(path), overwrite=overwrite, on_progress=on_progress)
+
+    def __repr__(self) -> str:
+        return f"Result({self.store.spec.name!r}, shape={self.shape}, dtype={self.dtype}, {self.report.state})"
