@@ -209,6 +209,8 @@ class Store:
         self, path: str | Path, *, overwrite: bool = False, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:
         """A clean OME-Zarr of what is finished by now, see `copy_pixels`. Any thread, also while the run goes on."""
+        if self.path is not None and Path(path).resolve() == self.path.resolve():
+            raise BadRequest(f"a result cannot be saved onto itself; got {path}; choose another path")
         spec = replace(self.spec, provenance=self.provenance)
         return copy_pixels(spec, self._pyramid.read, self.finished.copy(), Path(path), overwrite, on_progress)
 
