@@ -33,7 +33,7 @@ types:
 	$(bin)/mypy
 
 tests:
-	$(quiet) $(bin)/pytest -n 2 --dist loadscope -m "not gui"
+	$(quiet) $(bin)/pytest -n 2 --dist worksteal -m "not gui"
 	$(display) $(bin)/pytest -m gui
 
 clean:
