@@ -157,6 +157,24 @@ def test_the_first_time_point_is_read(tmp_path: Path) -> None:
     source.close()
 
 
+def test_an_ome_tiff_in_several_files_is_one_image(tmp_path: Path) -> None:
+    values = texture(2, 40, 50)
+    planes = "".join(
+        f'<TiffData FirstC="{c}" IFD="0"><UUID FileName="c{c}.ome.tif">urn:uuid:{c}</UUID></TiffData>' for c in range(2)
+    )
+    for c in range(2):
+        xml = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{c}"><Image ID="Image:0">'
+            '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="50" SizeY="40" SizeZ="1" SizeC="2"'
+            ' SizeT="1">'
+            f'<Channel ID="Channel:0:0"/><Channel ID="Channel:0:1"/>{planes}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(tmp_path / f"c{c}.ome.tif", values[c], description=xml, metadata=None, tile=(16, 16))
+    source = open_image(tmp_path / "c0.ome.tif")
+    assert_reads_equal(source, values)
+    source.close()
+
+
 def test_an_rgb_ome_tiff_pyramid_has_three_channels(tmp_path: Path) -> None:
     path = tmp_path / "rgb.ome.tif"
     base = texture(120, 140, 3)
@@ -367,6 +385,17 @@ def test_a_tile_of_noise_is_reported_with_its_place(tmp_path: Path) -> None:
     source = open_image(path)
     with pytest.raises(InputDamaged, match=rf"must decode; noise.svs, piece \(0, 0, 0\) of image 0 at byte {offset}"):
         source.read(Region.of((0, 10), (0, 10)))
+    source.close()
+
+
+def test_a_hole_in_a_jpeg_tile_is_not_painted_grey(tmp_path: Path) -> None:
+    path = tmp_path / "hole.svs"
+    with tifffile.TiffFile(sample_slide()) as tiff:
+        offset, count = tiff.pages[0].dataoffsets[5], tiff.pages[0].databytecounts[5]
+    path.write_bytes(overwrite(offset + count // 2, bytes(count - count // 2))(sample_slide().read_bytes()))
+    source = open_image(path)
+    with pytest.raises(InputDamaged, match=rf"piece \(0, 0, 5\) of image 0 at byte {offset} ends in zeros"):
+        source.read(Region.of((0, 10), (1200, 1300)))
     source.close()
 
 

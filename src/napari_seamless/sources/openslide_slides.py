@@ -66,7 +66,7 @@ def _over(rgba: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.
     """(y, x, 4) over a plain colour, as (y, x, 3)."""
     colours, weight = rgba[:, :, :3], rgba[:, :, 3:].astype(np.uint32)
     if (weight == 255).all():
-        return np.ascontiguousarray(colours)
+        return colours.copy()
     mixed: NDArray[np.uint32] = colours * weight + background * (255 - weight)
     return ((mixed + 127) // 255).astype(np.uint8)
 

@@ -43,7 +43,7 @@ class TiffSource:
         self._path = path
         self._axes = axes
         self._cache_bytes = cache_bytes
-        self._files = {path: ByteFile(path)}
+        self._files = {path.resolve(): ByteFile(path)}
         try:
             self._info, self._stacks = _parsed(path, self._files, axes)
         except SeamlessError:
@@ -73,7 +73,7 @@ class TiffSource:
 
 
 def _parsed(path: Path, files: dict[Path, ByteFile], axes: str | None) -> tuple[ImageInfo, tuple[Stack, ...]]:
-    check_directories(files[path])
+    check_directories(files[path.resolve()])
     try:
         with tifffile.TiffFile(path) as tiff:
             stacks = stacks_of(tiff, files, axes)

@@ -23,6 +23,9 @@ from napari_seamless.seams import Pixels
 from napari_seamless.sources.files import ByteFile
 from napari_seamless.sources.piece_cache import PieceCache
 
+END_OF_JPEG = b"\xff\xd9"
+# libjpeg paints what is missing in grey and only warns, so that a hole has to be seen in the bytes
+HOLE = bytes(16)
 # what tifffile's decoders and the codecs under them raise for wrong bytes
 DAMAGE = (ValueError, RuntimeError, OSError, TypeError, IndexError, KeyError, struct.error, zlib.error)
 
@@ -74,6 +77,11 @@ class Plane:
     def _decoded(self, index: int, what: str) -> Pixels:
         offset = int(self.offsets[index])
         data = self.file.read(offset, int(self.counts[index]), what)
+        if self.jpeg and data.endswith(HOLE) and not data.rstrip(b"\0").endswith(END_OF_JPEG):
+            raise InputDamaged(
+                f"every piece of an image must be complete; {self.file.path.name}, {what} at byte {offset} ends in "
+                "zeros (an interrupted copy leaves such holes); copy the file again"
+            )
         try:
             piece: Pixels | None = self.decode(data, index, **self.jpeg)[0]
         except DAMAGE as problem:

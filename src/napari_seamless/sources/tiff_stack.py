@@ -17,6 +17,7 @@ from napari_seamless.seams import Pixels
 from napari_seamless.sources.axes import MOST_CHANNELS_GUESSED, checked, native
 from napari_seamless.sources.files import ByteFile
 from napari_seamless.sources.piece_cache import PieceCache
+from napari_seamless.sources.tiff_directories import check_directories
 from napari_seamless.sources.tiff_plane import Plane, RawPlane
 
 LARGEST_PIECE = 1 << 31
@@ -204,14 +205,20 @@ class _Pages:
         page: Any = self._series[0 if self._single else index]
         if page is None:
             return None
-        path = Path(page.parent.filehandle.path)
-        file = self._files.setdefault(path, ByteFile(path)) if path not in self._files else self._files[path]
+        file = self._file(Path(page.parent.filehandle.path).resolve())
         key = page.keyframe
         if self._single or (key.is_contiguous and key.is_memmappable and not page.is_tiled):
             skipped = index * prod(key.shaped) * key.dtype.itemsize if self._single else 0
             stored = np.dtype(page.parent.byteorder + np.dtype(key.dtype).char)
             return RawPlane(file, next(self._numbers), key.shaped, int(page.dataoffsets[0]) + skipped, stored)
         return self._pieces(page, key, file)
+
+    def _file(self, path: Path) -> ByteFile:
+        """The planes of an OME-TIFF may lie in several files."""
+        if path not in self._files:
+            self._files[path] = ByteFile(path)
+            check_directories(self._files[path])
+        return self._files[path]
 
     def _pieces(self, page: Any, key: tifffile.TiffPage, file: ByteFile) -> Plane:
         tiled = bool(key.is_tiled)
