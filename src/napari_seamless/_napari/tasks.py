@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 StopFlag = Callable[[], bool]
@@ -39,13 +39,13 @@ class Background:
 
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="seamless-gui")
-        self._tasks: set[Task[object]] = set()
+        self._tasks: list[Task[Any]] = []
 
     def begin(self, work: Callable[[StopFlag], T]) -> Task[T]:
         """Starts `work`, which gets a function that says whether it should stop."""
         stop = Event()
         task: Task[T] = Task(self._pool.submit(work, stop.is_set), stop)
-        self._tasks = {t for t in self._tasks if not t.is_done} | {task}  # type: ignore[arg-type]
+        self._tasks = [*(t for t in self._tasks if not t.is_done), task]
         return task
 
     def close(self) -> None:

@@ -1,0 +1,91 @@
+"""A real napari window for every test here, fakes behind it, and a watch for what is left over."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+HERE = Path(__file__).parent
+HAS_DISPLAY = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+# napari remembers window sizes; a test must not depend on the last one's
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-config-")) / "settings.yaml")
+
+if TYPE_CHECKING:
+    import napari
+    from gui_fakes import FakePipeline
+
+    from napari_seamless._napari.dock import SeamlessDock
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.gui)
+            if not HAS_DISPLAY:
+                item.add_marker(pytest.mark.skip(reason="needs a display: run under xvfb-run"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """Fails a test that leaves a thread or a window of ours behind."""
+    yield
+    deadline = time.monotonic() + 5
+    while ours() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not ours(), f"threads left running: {ours()}"
+    assert not top_level_widgets(), f"widgets left over: {top_level_widgets()}"
+
+
+def ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("seamless")]
+
+
+def top_level_widgets() -> list[str]:
+    from qtpy.QtWidgets import QApplication
+
+    if QApplication.instance() is None:
+        return []
+    gc.collect()
+    QApplication.sendPostedEvents(None, 52)  # deferred deletions
+    return [type(w).__name__ for w in QApplication.topLevelWidgets() if type(w).__module__.startswith("napari_seamless")]
+
+
+@pytest.fixture
+def pipeline() -> Iterator[FakePipeline]:
+    from gui_fakes import FakePipeline
+
+    pipeline = FakePipeline()
+    yield pipeline
+    pipeline.gate.set()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
+    """A viewer with a dark picture of 600 x 800 in it; its window is not shown."""
+    import numpy as np
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.full((600, 800, 3), 40, np.uint8), name="tissue")
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer: napari.Viewer, pipeline: FakePipeline) -> SeamlessDock:
+    return docked(viewer, pipeline)
+
+
+def docked(viewer: napari.Viewer, pipeline: Any) -> SeamlessDock:
+    from napari_seamless._napari.dock import SeamlessDock
+
+    dock = SeamlessDock(viewer, pipeline)
+    viewer.window.add_dock_widget(dock, name="napari-seamless")
+    return dock

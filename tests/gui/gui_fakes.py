@@ -1,0 +1,206 @@
+"""Stand-ins for the pipeline, a run and its live result, driven by the test."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_seamless.errors import RunCancelled
+from napari_seamless.geometry import Levels, Region, halved
+from napari_seamless.seams import ImageInfo, LabelClass, Piece, Pixels, Progress
+
+CLASSES = (LabelClass(1, "nucleus", "#ff0000"), LabelClass(2, "boundary", "#00ff00"))
+
+
+@dataclass
+class FakeSource:
+    """An array (c, y, x) with levels by taking every second pixel."""
+
+    pixels: Pixels
+    rgb: bool = True
+    levels: int = 1
+    pixel_size: tuple[float, ...] | None = None
+
+    @property
+    def info(self) -> ImageInfo:
+        shapes = tuple(self._level(k).shape[1:] for k in range(self.levels))
+        return ImageInfo(
+            "slide", Levels(shapes), len(self.pixels), self.pixels.dtype, "fake", rgb=self.rgb, pixel_size=self.pixel_size
+        )
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        return self._level(level)[(slice(None), *region.slices())].copy()
+
+    def close(self) -> None:
+        pass
+
+    def _level(self, level: int) -> Pixels:
+        return self.pixels[:, :: 2**level, :: 2**level]
+
+
+class FakeLive:
+    """A result in memory. `write` puts pixels into every level and tells the watchers."""
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        kind: Literal["labels", "image"] = "labels",
+        channels: int = 1,
+        dtype: Any = np.uint8,
+        rgb: bool = False,
+        until: int = 256,
+    ) -> None:
+        shapes = halved(shape, until)
+        front = () if channels == 1 else (channels,)
+        self.info = ImageInfo("result", Levels(shapes), channels, np.dtype(dtype), "fake", rgb=rgb)
+        self.kind = kind
+        self.classes = CLASSES if kind == "labels" else ()
+        self.levels = [np.zeros((*front, *s), dtype) for s in shapes]
+        self._watchers: list[deque[Piece]] = []
+
+    def watch(self) -> deque[Piece]:
+        self._watchers.append(deque(maxlen=1000))
+        return self._watchers[-1]
+
+    def write(self, region: Region, pixels: Any) -> None:
+        """`pixels` broadcasts to (c, *region.shape); `region` starts at even pixels of every level."""
+        block = np.broadcast_to(pixels, (self.info.channels, *region.shape)).astype(self.info.dtype)
+        for level, array in enumerate(self.levels):
+            at = self.info.levels.to_level(region, level)
+            part = block[:, :: 2**level, :: 2**level]
+            whole = array if array.ndim == 3 else array[None]
+            whole[(slice(None), *at.slices())] = part
+            for watcher in self._watchers:
+                watcher.append(Piece(level, at, part))
+
+
+@dataclass
+class FakeResult:
+    saved: list[Path]
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        self.saved.append(Path(path))
+
+
+class FakeRun:
+    """A run that does nothing by itself. What it was told is kept in lists."""
+
+    def __init__(self, live: FakeLive, **options: Any) -> None:
+        self.store = live
+        self.options = options
+        self.now = Progress("running", 0, 1_000_000, 0, 0.0, 0.0, None)
+        self.views: list[Region | None] = []
+        self.tiles: list[int] = []
+        self.saved: list[Path] = []
+
+    def land(self, region: Region, pixels: Any) -> None:
+        """One finished tile."""
+        self.store.write(region, pixels)
+        self.now = replace(self.now, done=self.now.done + region.size, tiles=self.now.tiles + 1, rate=1e6, eta=4.0)
+
+    def end(self, state: Any = "finished", error: BaseException | None = None) -> None:
+        self.now = replace(self.now, state=state, error=error)
+
+    def progress(self) -> Progress:
+        return self.now
+
+    def retarget(self, view: Region | None) -> None:
+        self.views.append(view)
+
+    def set_tile(self, tile: int) -> None:
+        self.tiles.append(tile)
+
+    def pause(self) -> None:
+        self.end("paused")
+
+    def resume(self) -> None:
+        self.end("running")
+
+    def cancel(self) -> None:
+        if self.now.state not in ("finished", "failed"):
+            self.end("cancelled")
+
+    def wait(self, timeout: float | None = None) -> None:
+        pass
+
+    def result(self) -> FakeResult:
+        return FakeResult(self.saved)
+
+
+@dataclass(frozen=True)
+class FakePrepared:
+    output_shape: tuple[int, ...]
+    scale: tuple[float, ...] = (1.0, 1.0)
+    offset: tuple[float, ...] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class FakeChoice:
+    tile: int
+    choices: Sequence[tuple[int, int]]
+    budget: int
+
+
+TILES = ((256, 100_000_000), (512, 400_000_000), (1024, 1_600_000_000), (2048, 6_400_000_000))
+
+
+@dataclass
+class FakePipeline:
+    """The pipeline's functions. `gate` holds tracing back until the test opens it; `refusal` is raised instead."""
+
+    kind: Literal["labels", "image"] = "labels"
+    channels: int = 1
+    scale: tuple[float, float] = (1.0, 1.0)
+    gate: Event = field(default_factory=Event)
+    refusal: BaseException | None = None
+    start_refusal: BaseException | None = None
+    traced: list[str] = field(default_factory=list)
+    runs: list[FakeRun] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def open_image(self, what: Any, *, axes: str | None = None) -> FakeSource:
+        if isinstance(what, (str, Path)):
+            if self.refusal is not None:
+                raise self.refusal
+            return FakeSource(np.full((3, 600, 800), 200, np.uint8))
+        data = what.data[0] if what.multiscale else what.data
+        return FakeSource(np.moveaxis(np.asarray(data), -1, 0) if what.rgb else np.asarray(data)[None], rgb=what.rgb)
+
+    def load_model(self, what: Any) -> str:
+        return str(what)
+
+    def model_names(self) -> tuple[str, ...]:
+        return ("nuclei", "stain")
+
+    def describe_model(self, name: str) -> str:
+        return {"nuclei": "Cell nuclei in stained tissue", "stain": "Haematoxylin and eosin apart"}[name]
+
+    def prepare(self, model: str, image: FakeSource, *, cancelled: Callable[[], bool] | None = None) -> FakePrepared:
+        self.traced.append(model)
+        while not self.gate.wait(0.01):
+            if cancelled is not None and cancelled():
+                raise RunCancelled("tracing was cancelled")
+        if self.refusal is not None:
+            raise self.refusal
+        height, width = image.info.levels.shapes[0]
+        return FakePrepared((int(height / self.scale[0]), int(width / self.scale[1])), self.scale)
+
+    def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:
+        allowed = budget or 2_000_000_000
+        return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
+
+    def start(self, prepared: FakePrepared, **options: Any) -> FakeRun:
+        if self.start_refusal is not None:
+            raise self.start_refusal
+        rgb = self.channels == 3
+        live = FakeLive(prepared.output_shape, self.kind, self.channels, rgb=rgb)  # type: ignore[arg-type]
+        self.runs.append(FakeRun(live, **options))
+        return self.runs[-1]

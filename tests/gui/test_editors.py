@@ -1,0 +1,131 @@
+"""The editors alone: what is set comes back, and one change is told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from napari_seamless._napari.editors import (
+    Budget,
+    BudgetEditor,
+    Extent,
+    ExtentEditor,
+    ModelChoice,
+    ModelOption,
+    ModelPicker,
+    Notice,
+    NoticeLabel,
+    OutputChoice,
+    OutputEditor,
+    SourceChoice,
+    SourceOption,
+    SourcePicker,
+    TileEditor,
+    TileSetting,
+)
+
+MODELS = (ModelOption("nuclei", "Cell nuclei"), ModelOption("stain", "Stains apart"))
+TILES = ((256, 100_000_000), (512, 400_000_000), (1024, 1_600_000_000))
+
+
+def model_picker() -> ModelPicker:
+    return ModelPicker(MODELS)
+
+
+def source_picker() -> SourcePicker:
+    picker = SourcePicker()
+    picker.setOptions([SourceOption("a", "one"), SourceOption("b", "two")])
+    return picker
+
+
+def tile_editor() -> TileEditor:
+    editor = TileEditor()
+    editor.setChoices(TILES, 512, 1_000_000_000)
+    return editor
+
+
+ROUND_TRIPS = [
+    pytest.param(BudgetEditor, Budget(750, "MB"), id="budget"),
+    pytest.param(ExtentEditor, Extent(whole=False), id="extent"),
+    pytest.param(OutputEditor, OutputChoice(Path("/data/out.ome.zarr")), id="output"),
+    pytest.param(NoticeLabel, Notice("It does not fit.", "Traceback"), id="notice"),
+    pytest.param(model_picker, ModelChoice("stain"), id="model"),
+    pytest.param(source_picker, SourceChoice("b"), id="source"),
+    pytest.param(tile_editor, TileSetting(256, follows_budget=False), id="tile"),
+]
+
+
+@pytest.mark.parametrize(("make", "value"), ROUND_TRIPS)
+def test_what_is_set_comes_back_and_is_told_once(qtbot: QtBot, make, value) -> None:
+    editor = make()
+    qtbot.addWidget(editor)
+    told: list[object] = []
+    editor.valueChanged.connect(told.append)
+    editor.setValue(value)
+    editor.setValue(value)
+    assert editor.value() == value
+    assert told == [value]
+
+
+def test_another_unit_keeps_the_amount_of_memory(qtbot: QtBot) -> None:
+    editor = BudgetEditor(Budget(1.5, "GB"))
+    qtbot.addWidget(editor)
+    editor._unit.setCurrentText("MB")
+    assert editor.value() == Budget(1500, "MB")
+    assert editor._amount.value() == 1500
+
+
+def test_the_slider_takes_the_tile_out_of_the_budgets_hands(qtbot: QtBot) -> None:
+    editor = tile_editor()
+    qtbot.addWidget(editor)
+    editor._slider.setValue(0)
+    assert editor.value() == TileSetting(256, follows_budget=False)
+    editor.setChoices(TILES, 1024, 2_000_000_000)
+    assert editor.value().tile == 256
+
+
+def test_ticking_follow_budget_gives_the_tile_back_to_the_budget(qtbot: QtBot) -> None:
+    editor = tile_editor()
+    qtbot.addWidget(editor)
+    editor._slider.setValue(0)
+    editor._follow.click()
+    assert editor.value() == TileSetting(512, follows_budget=True)
+
+
+def test_a_tile_over_the_budget_says_so(qtbot: QtBot) -> None:
+    editor = tile_editor()
+    qtbot.addWidget(editor)
+    editor._slider.setValue(2)
+    assert editor._text.text() == "1024 px, 1.6 GB: over budget"
+
+
+def test_an_unknown_model_name_is_taken_for_a_file_of_weights(qtbot: QtBot) -> None:
+    picker = model_picker()
+    qtbot.addWidget(picker)
+    picker.setValue(ModelChoice("/data/mine.safetensors"))
+    assert picker.value() == ModelChoice("/data/mine.safetensors")
+    assert picker.description() == "Weights from mine.safetensors"
+
+
+def test_the_chosen_image_stays_chosen_when_others_come_and_go(qtbot: QtBot) -> None:
+    picker = source_picker()
+    qtbot.addWidget(picker)
+    picker.setValue(SourceChoice("b"))
+    picker.setOptions([SourceOption("c", "three"), SourceOption("b", "renamed")])
+    assert picker.value() == SourceChoice("b")
+    picker.setOptions([SourceOption("c", "three")])
+    assert picker.value() == SourceChoice("c")
+
+
+def test_a_notice_takes_room_only_when_there_is_one(qtbot: QtBot) -> None:
+    label = NoticeLabel()
+    qtbot.addWidget(label)
+    assert label.isHidden()
+    label.setValue(Notice("It does not fit.", "Traceback"))
+    assert not label.isHidden()
+    assert label._details.isHidden()
+    label._more.click()
+    assert not label._details.isHidden()
+    assert label._details.toPlainText() == "Traceback"
