@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.geometry import Cell, Interval, Region, cells_of
+from napari_seamless.geometry import Cell, Interval, Region, cells_of, hull_of
 from napari_seamless.store.arrays import ZarrArrays
 from napari_seamless.store.cache import ArrayCache, DirtyChunks, Key
 from napari_seamless.store.downsample import halve
@@ -57,12 +57,20 @@ class Pyramid:
         """(c, *region.shape), an array of its own; the region lies inside the level. No I/O for what is not there."""
         if level == self._end:
             return self.last[(channels, *region.slices())].copy()
+        grid = self._grids[level]
         count = len(range(*channels.indices(self.spec.channels or 1)))
         pixels = np.zeros((count, *region.shape), self.spec.dtype)
-        for cell in cells_of(self._grids[level].covering(region)):
-            if self._present[level][cell]:
-                shared = self._grids[level].region(cell).intersect(region)
-                pixels[(slice(None), *shared.slices(region.start))] = self._part(level, cell, shared, channels)
+        missing: list[Cell] = []
+        for cell in cells_of(grid.covering(region)):
+            if not self._present[level][cell]:
+                continue
+            chunk = self._known(level, cell)
+            if chunk is None:
+                missing.append(cell)
+            else:
+                _paste(pixels, region, chunk, grid.region(cell), channels)
+        for row in _rows(missing):
+            self._fetch(level, row, pixels, region, channels)
         return pixels
 
     def read_disk(self, region: Region) -> Array:
@@ -99,20 +107,24 @@ class Pyramid:
         if self._end:
             self._arrays.write(self._end, Region.from_shape(self._shapes[-1]), self.last)
 
-    def _part(self, level: int, cell: Cell, shared: Region, channels: slice) -> Array:
-        """The shared part of one chunk, from memory or else from disk."""
-        key = (level, cell)
-        inner = self._grids[level].region(cell)
-        chunk = self._dirty.get(key)
-        if chunk is None:
-            chunk = self._clean.get(key)
-        if chunk is None:
-            if inner.size * self.spec.pixel_bytes > WHOLE_CHUNK_BYTES:
-                return self._arrays.read(level, shared, channels)
-            token = self._clean.token(key)
-            chunk = self._arrays.read(level, inner)
-            self._clean.offer(key, chunk, token)
-        return chunk[(channels, *shared.slices(inner.start))]
+    def _known(self, level: int, cell: Cell) -> Array | None:
+        chunk = self._dirty.get((level, cell))
+        return self._clean.get((level, cell)) if chunk is None else chunk
+
+    def _fetch(self, level: int, row: list[Cell], pixels: Array, region: Region, channels: slice) -> None:
+        """Paste a row of chunks from disk, in one call, which is twice as quick as one by one; keep them."""
+        grid = self._grids[level]
+        box = hull_of([grid.region(row[0]), grid.region(row[-1])])
+        if box.size * self.spec.pixel_bytes > len(row) * WHOLE_CHUNK_BYTES:
+            shared = box.intersect(region)
+            pixels[(slice(None), *shared.slices(region.start))] = self._arrays.read(level, shared, channels)
+            return
+        tokens = [self._clean.token((level, cell)) for cell in row]
+        found = self._arrays.read(level, box)
+        _paste(pixels, region, found, box, channels)
+        for cell, token in zip(row, tokens, strict=True):
+            own = found[(slice(None), *grid.region(cell).slices(box.start))].copy()
+            self._clean.offer((level, cell), own, token)
 
     def _keep(self, region: Region, pixels: Array) -> None:
         grid = self._grids[0]
@@ -156,6 +168,23 @@ class Pyramid:
         level, cell = key
         self._arrays.write(level, self._grids[level].region(cell), chunk)
         self._clean.put(key, chunk)
+
+
+def _paste(pixels: Array, region: Region, chunk: Array, where: Region, channels: slice) -> None:
+    """Copy what `chunk`, which lies at `where`, shares with `pixels`, which lie at `region`."""
+    shared = where.intersect(region)
+    pixels[(slice(None), *shared.slices(region.start))] = chunk[(channels, *shared.slices(where.start))]
+
+
+def _rows(cells: list[Cell]) -> list[list[Cell]]:
+    """Runs of neighbours along x, from cells in row-major order."""
+    rows: list[list[Cell]] = []
+    for cell in cells:
+        if rows and rows[-1][-1] == (*cell[:-1], cell[-1] - 1):
+            rows[-1].append(cell)
+        else:
+            rows.append([cell])
+    return rows
 
 
 def _halved(region: Region) -> Region:
