@@ -126,6 +126,11 @@ def test_what_is_no_image_names_what_was_tried(name: str, content: bytes, tmp_pa
         open_image(tmp_path / name)
 
 
+def test_a_path_that_the_system_refuses_is_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(InputUnreadable, match=r"a path must be readable; .*File name too long"):
+        open_image(tmp_path / ("a" * 5000))
+
+
 def test_an_empty_folder_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(InputUnreadable, match="zarr: not a folder with zarr metadata in it; TIFF: not a file"):
         open_image(tmp_path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from napari_seamless.errors import InputDamaged, InputUnreadable
+from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
 from napari_seamless.seams import Source
 from napari_seamless.sources.array import looks_like_array, open_arrays
 from napari_seamless.sources.files import require_exists
@@ -65,9 +65,15 @@ def _described(what: object) -> str:
 
 
 def _open_path(path: Path, axes: str | None) -> Source:
-    require_exists(path)
+    try:
+        require_exists(path)
+        openers = _openers_for(path)
+    except InputNotFound:
+        raise
+    except OSError as problem:
+        raise InputUnreadable(f"a path must be readable; {path}: {problem.strerror}; check its permissions") from None
     reasons = []
-    for opener in _openers_for(path):
+    for opener in openers:
         try:
             return opener.open(path, axes)
         except InputDamaged:
