@@ -12,12 +12,15 @@ what is done stays done, and the new tiles only hold what is left::
     ~ ~ . .     until the tile holds none.
 
 Two cursors walk the tiles: the near one over the view and its surroundings, begun anew at every retarget, and the
-far one over everything, which is not, so that a pan never walks again over thousands of finished tiles.
+far one over everything, which is not, so that a pan never walks again over thousands of finished tiles. A retarget
+only leaves a request, which the next `take` heeds: it returns at once even while `take` walks over what is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from threading import Lock
 
@@ -25,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.geometry import Cell, Grid, Interval, Region
+from napari_seamless.geometry import Cell, Grid, Interval, Region, hull_of
 
 Order = Callable[[Grid, Region, Region | None, bool], Iterator[Cell]]
 Chunks = NDArray[np.bool_]
@@ -64,7 +67,6 @@ class Agenda:
         self._box = chunks.covering(wanted)
         self._wanted = chunks.pixels(self._box)
         self._order = order
-        self._view = view
         self._whole = whole
         self._done = np.array(finished, dtype=bool)
         self._todo = np.zeros(chunks.counts, dtype=bool)
@@ -72,20 +74,21 @@ class Agenda:
         self._todo[inside] = ~self._done[inside]
         self._taken: set[Region] = set()
         self._lock = Lock()
-        self._revision = 0
-        self._counts: tuple[int, int] | None = None
-        self._tile = _tile_shape(chunks, tile, z)
+        self._request = _Request(view, _tile_shape(chunks, tile, z))
+        self._requesting = Lock()
+        self._heeded = self._request
+        self._counts = self._count(self._box) if whole else None
         self._rewind()
 
     @property
     def revision(self) -> int:
         """How often the order was changed from outside (retarget, tile size)."""
-        return self._revision
+        return self._request.revision
 
     @property
     def tile(self) -> tuple[int, ...]:
         """The present tile's edges in output pixels, in (z,) y, x order."""
-        return self._tile
+        return self._request.tile
 
     @property
     def wanted(self) -> Region:
@@ -101,15 +104,12 @@ class Agenda:
     @property
     def counts(self) -> tuple[int, int]:
         """Output pixels (done, total) of what is asked for: all that is wanted, or the view and its surroundings."""
+        if self._whole and self._counts:
+            return self._counts
         with self._lock:
+            self._heed()
             if self._counts is None:
-                asked = self._asked()
-                area = asked.slices()
-                sizes = [
-                    np.diff(np.minimum(np.arange(i.lo, i.hi + 1) * cell, size))
-                    for i, cell, size in zip(asked.intervals, self._chunks.cell, self._chunks.shape, strict=True)
-                ]
-                self._counts = _weigh(self._done[area], sizes), prod(int(s.sum()) for s in sizes)
+                self._counts = self._count(hull_of((_nowhere(self._box.ndim), *self._near_boxes())))
             return self._counts
 
     def take(self) -> Region | None:
@@ -129,58 +129,68 @@ class Agenda:
         with self._lock:
             self._done[self._return(write).slices()] = True
             done, total = self._counts or (0, 0)
-            self._counts = (done + write.size, total) if self._whole and self._counts else None
+            self._counts = (done + write.size, total) if self._whole else None
 
     def give_back(self, write: Region) -> None:
-        """What `take` gave was not written; it will be given again."""
+        """What `take` gave was not written; it will be given again, soon."""
         with self._lock:
-            self._todo[self._return(write).slices()] = True
-            self._rewind()
+            box = self._return(write)
+            self._todo[box.slices()] = True
+            self._near.restart(self._near_boxes())
+            if self._whole:
+                self._far.again(box)
 
     def retarget(self, view: Region | None) -> None:
         """Make what `view` (output pixels) shows before everything else."""
-        with self._lock:
-            if view == self._view:
-                return
-            self._view = view
-            self._revision += 1
-            self._near = self._start(self._view, whole=False)
-            self._counts = None
+        with self._requesting:
+            self._request = self._request.altered(view, self._request.tile)
 
     def set_tile(self, tile: int, z: int | None = None) -> None:
         """Use another tile edge from the next tile on. Raises BadRequest unless it is a whole number of chunks."""
-        shape = _tile_shape(self._chunks, tile, z or (self._tile[0] if len(self._tile) == 3 else None))
-        with self._lock:
-            if shape == self._tile:
-                return
-            self._tile = shape
-            self._revision += 1
+        with self._requesting:
+            before = self._request
+            shape = _tile_shape(self._chunks, tile, z or (before.tile[0] if len(before.tile) == 3 else None))
+            self._request = before.altered(before.view, shape)
+
+    def _heed(self) -> None:
+        """Begin anew what the latest request changed."""
+        before, self._heeded = self._heeded, self._request
+        if self._heeded == before:
+            return
+        if not self._whole:
             self._counts = None
+        if self._heeded.tile != before.tile:
             self._rewind()
+        else:
+            self._near.restart(self._near_boxes())
 
     def _rewind(self) -> None:
-        self._near = self._start(self._view, whole=False)
-        self._far = self._start(None, whole=self._whole)
+        self._near = _Cursor(self._near_boxes())
+        self._far = _Cursor(self._boxes(None, whole=self._whole))
 
-    def _start(self, view: Region | None, *, whole: bool) -> _Cursor:
-        tiles = Grid(self._chunks.shape, self._tile)
-        return _Cursor(self._boxes(tiles, self._order(tiles, self._wanted, view, whole)))
+    def _near_boxes(self) -> Iterator[Region]:
+        return self._boxes(self._heeded.view, whole=False)
 
-    def _boxes(self, tiles: Grid, cells: Iterator[Cell]) -> Iterator[Region]:
+    def _boxes(self, view: Region | None, *, whole: bool) -> Iterator[Region]:
         """The wanted chunks of each tile, as boxes of chunk indices."""
+        tiles = Grid(self._chunks.shape, self._heeded.tile)
         per_tile = tuple(-(-t // c) for t, c in zip(tiles.cell, self._chunks.cell, strict=True))
-        for cell in cells:
+        for cell in self._order(tiles, self._wanted, view, whole):
             spans = zip(cell, per_tile, self._box.intervals, strict=True)
             yield Region(tuple(Interval(max(i * n, b.lo), min((i + 1) * n, b.hi)) for i, n, b in spans))
 
     def _seek(self) -> Region | None:
         """The next tile's box of chunks that holds something to do."""
-        for cursor in (self._near, self._far):
-            while cursor.box is not None:
-                if self._todo[cursor.box.slices()].any():
-                    return cursor.box
-                cursor.step()
-        return None
+        self._heed()
+        return self._near.seek(self._todo) or self._far.seek(self._todo)
+
+    def _count(self, box: Region) -> tuple[int, int]:
+        """Output pixels (done, in all) of a box of chunks."""
+        sizes = [
+            np.diff(np.minimum(np.arange(i.lo, i.hi + 1) * cell, size))
+            for i, cell, size in zip(box.intervals, self._chunks.cell, self._chunks.shape, strict=True)
+        ]
+        return _weigh(self._done[box.slices()], sizes), prod(int(s.sum()) for s in sizes)
 
     def _return(self, write: Region) -> Region:
         if write not in self._taken:
@@ -188,26 +198,49 @@ class Agenda:
         self._taken.remove(write)
         return self._chunks.covering(write)
 
-    def _asked(self) -> Region:
-        if self._whole:
-            return self._box
-        asked = Region.from_shape((0,) * self._box.ndim)
-        cursor = self._start(self._view, whole=False)
-        while cursor.box is not None:
-            asked = asked.hull(cursor.box)
-            cursor.step()
-        return asked
+
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for from outside, and how often it changed."""
+
+    view: Region | None
+    tile: tuple[int, ...]
+    revision: int = 0
+
+    def altered(self, view: Region | None, tile: tuple[int, ...]) -> _Request:
+        is_same = (view, tile) == (self.view, self.tile)
+        return self if is_same else _Request(view, tile, self.revision + 1)
 
 
 class _Cursor:
-    """An iterator with the present element kept, since one tile can give several pieces."""
+    """Walks boxes of chunks and stays at one for as long as it holds something to do: it can give several pieces."""
 
     def __init__(self, boxes: Iterator[Region]) -> None:
         self._boxes = boxes
-        self.step()
+        self._here: Region | None = None
 
-    def step(self) -> None:
-        self.box = next(self._boxes, None)
+    def seek(self, todo: Chunks) -> Region | None:
+        """The present box, or the next one, in which something is to do; None at the end."""
+        while self._here is None or not todo[self._here.slices()].any():
+            self._here = next(self._boxes, None)
+            if self._here is None:
+                return None
+        return self._here
+
+    def again(self, box: Region) -> None:
+        """Come to this box next, and then go on where we were."""
+        here = (self._here,) if self._here is not None else ()
+        self._boxes = chain((box, *here), self._boxes)
+        self._here = None
+
+    def restart(self, boxes: Iterator[Region]) -> None:
+        """Walk these instead."""
+        self._boxes = boxes
+        self._here = None
+
+
+def _nowhere(ndim: int) -> Region:
+    return Region.from_shape((0,) * ndim)
 
 
 def _tile_shape(chunks: Grid, tile: int, z: int | None) -> tuple[int, ...]:

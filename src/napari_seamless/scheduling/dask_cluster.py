@@ -21,7 +21,7 @@ from distributed import CancelledError, Client, Future, KilledWorker, LocalClust
 from napari_seamless.errors import BadRequest, WorkersLost
 from napari_seamless.geometry import Region
 from napari_seamless.scheduling.grouping import Grouping
-from napari_seamless.scheduling.resident import Carried, Report, Resident, halt_here, make_tiles
+from napari_seamless.scheduling.resident import Carried, Report, Resident, make_tiles, tell
 from napari_seamless.seams import Agenda, Job, StopFlag
 
 Landed = Callable[[Region], None]
@@ -62,12 +62,12 @@ class DaskScheduler:
     def run(self, job: Job, agenda: Agenda, landed: Landed, stop: StopFlag) -> None:
         """Work through the agenda. Blocks; one run at a time."""
         client = self._connect()
-        with _installed(client, job, stop) as (name, halt, is_here):
-            flight = _Flight(client, name, agenda, landed, self._resources)
+        with _installed(client, job, stop, agenda) as post:
+            flight = _Flight(client, post, agenda, landed, stop, self._resources)
             try:
-                flight.go(stop, halt, None if is_here else LOOK_SECONDS)
+                flight.go()
             finally:
-                flight.abandon(halt)
+                flight.abandon()
 
     def close(self) -> None:
         """Stop what this scheduler started itself. No run may be going on."""
@@ -96,16 +96,64 @@ class DaskScheduler:
         return self._client
 
 
+class _Post:
+    """The way to the job on workers of this process: they look at the run's own flags, so little needs telling."""
+
+    look: float | None = None
+
+    def __init__(self, name: str, resident: Resident) -> None:
+        self.name = name
+        self._resident = resident
+
+    def halt(self) -> None:
+        """End the tasks in flight early."""
+        self._resident.halt()
+
+    def heed(self, revision: int) -> None:
+        """The job sees the agenda's revision by itself."""
+
+
+class _FarPost:
+    """The way to the job on workers elsewhere. `look` is how often, in seconds, to look for something to tell them."""
+
+    look: float | None = LOOK_SECONDS
+
+    def __init__(self, name: str, client: Client) -> None:
+        self.name = name
+        self._client = client
+        self._told: int | None = 0
+
+    def halt(self) -> None:
+        """End the tasks in flight early."""
+        self._tell(None)
+
+    def heed(self, revision: int) -> None:
+        """Let tasks that were submitted under an earlier revision, and have not begun, make nothing."""
+        self._tell(revision)
+
+    def _tell(self, revision: int | None) -> None:
+        if self._told is not None and revision != self._told:
+            self._told = revision
+            self._client.run(tell, self.name, revision, on_error="ignore")
+
+
 class _Flight:
     """The tiles in flight of one run. Driving thread only."""
 
     def __init__(
-        self, client: Client, name: str, agenda: Agenda, landed: Landed, resources: Mapping[str, float]
+        self,
+        client: Client,
+        post: _Post | _FarPost,
+        agenda: Agenda,
+        landed: Landed,
+        stop: StopFlag,
+        resources: Mapping[str, float],
     ) -> None:
         self._client = client
-        self._name = name
+        self._post = post
         self._agenda = agenda
         self._landed = landed
+        self._stop = stop
         self._resources = resources
         self._grouping = Grouping()
         self._numbers = count()
@@ -113,38 +161,40 @@ class _Flight:
         self._room = _threads_of(client) + 1
         self._counted = monotonic()
 
-    def go(self, stop: StopFlag, halt: Callable[[], None], look: float | None) -> None:
-        """Keep the workers busy until there is nothing more to start; `look` is how often to look at `stop`."""
-        while self._fill(stop) or self._flying:
-            for future in self._ended(stop, halt, look):
+    def go(self) -> None:
+        """Keep the workers busy until there is nothing more to start."""
+        while self._fill() or self._flying:
+            for future in self._ended():
                 self._settle(future)
             self._count_workers()
 
-    def abandon(self, halt: Callable[[], None]) -> None:
+    def abandon(self) -> None:
         """After a failure: end what still flies, and give it back."""
         if not self._flying:
             return
-        halt()
+        self._post.halt()
         with self._client.as_current():
             wait(list(self._flying))
         for writes in self._flying.values():
             self._give_back(writes)
         self._flying.clear()
 
-    def _fill(self, stop: StopFlag) -> bool:
+    def _fill(self) -> bool:
         """Submit until the room is used up; True if anything was."""
         before = len(self._flying)
-        while len(self._flying) < self._room and not stop():
-            self._grouping.heed(self._agenda.revision)
+        while len(self._flying) < self._room and not self._stop():
+            revision = self._agenda.revision
+            self._grouping.heed(revision)
             writes = list(self._take(self._grouping.size))
             if not writes:
                 break
             number = next(self._numbers)
             future = self._client.submit(
                 make_tiles,
-                self._name,
+                self._post.name,
                 tuple(writes),
-                key=f"{self._name}-{number}",
+                revision,
+                key=f"{self._post.name}-{number}",
                 priority=-number,
                 resources=self._resources or None,
                 pure=False,
@@ -165,14 +215,16 @@ class _Flight:
                 return
             yield write
 
-    def _ended(self, stop: StopFlag, halt: Callable[[], None], look: float | None) -> Iterable[Future[Report]]:
-        """Wait until at least one task has ended, and tell the workers should the run be stopped meanwhile."""
+    def _ended(self) -> Iterable[Future[Report]]:
+        """Wait until at least one task has ended, and tell the workers of a stop or a new order meanwhile."""
         while True:
-            if stop():
-                halt()
+            if self._stop():
+                self._post.halt()
+            else:
+                self._post.heed(self._agenda.revision)
             try:
                 with self._client.as_current():
-                    return list(wait(list(self._flying), timeout=look, return_when="FIRST_COMPLETED").done)
+                    return list(wait(list(self._flying), timeout=self._post.look, return_when="FIRST_COMPLETED").done)
             except TimeoutError:
                 continue
 
@@ -203,39 +255,25 @@ class _Flight:
 
 
 @contextmanager
-def _installed(client: Client, job: Job, stop: StopFlag) -> Iterator[tuple[str, Callable[[], None], bool]]:
-    """Put the job on every worker while the context lasts: its name, how to halt it, whether it is in this process."""
+def _installed(client: Client, job: Job, stop: StopFlag, agenda: Agenda) -> Iterator[_Post | _FarPost]:
+    """Put the job on every worker while the context lasts, and give the way to it."""
     name = f"napari-seamless-{uuid4().hex}"
     here = _workers_here(client)
     if here:
-        resident = Resident(job, stop)
+        resident = Resident(job, stop, lambda: agenda.revision)
         for worker in here:
             client.sync(worker.plugin_add, plugin=resident, name=name)
         try:
-            yield name, resident.halt, True
+            yield _Post(name, resident)
         finally:
             for worker in here:
                 client.sync(worker.plugin_remove, name=name)
         return
     client.register_plugin(_carried(job), name)
     try:
-        yield name, _Halt(client, name), False
+        yield _FarPost(name, client)
     finally:
         client.unregister_worker_plugin(name)
-
-
-class _Halt:
-    """Sets the stop flag of a job on all workers of a cluster, once."""
-
-    def __init__(self, client: Client, name: str) -> None:
-        self._client = client
-        self._name = name
-        self._told = False
-
-    def __call__(self) -> None:
-        if not self._told:
-            self._told = True
-            self._client.run(halt_here, self._name, on_error="ignore")
 
 
 def _carried(job: Job) -> Carried:

@@ -9,7 +9,6 @@ this process, pickled to workers elsewhere (to those that join later, too).
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Event, Lock
 from time import perf_counter
@@ -32,9 +31,14 @@ class Report:
 
 
 class Resident(WorkerPlugin):
-    """A job on workers of this process, shared by all of them; its stop flag is the run's own."""
+    """A job on workers of this process, shared by all of them; its stop flag is the run's own.
 
-    def __init__(self, job: Job, stop: StopFlag) -> None:
+    `latest` is the agenda's revision. A task that waited for its turn while the order was changed makes nothing: its
+    tiles go back to the agenda, and the worker gets what is wanted now.
+    """
+
+    def __init__(self, job: Job, stop: StopFlag, latest: Callable[[], int]) -> None:
+        self._latest = latest
         self._halted = Event()
         self._job = replace(job, engine=_OneAtATime(job.engine))
         self._stop = stop
@@ -43,13 +47,13 @@ class Resident(WorkerPlugin):
         """Let tasks that are running come to an early end, and those that wait do nothing."""
         self._halted.set()
 
-    def make(self, writes: tuple[Region, ...]) -> Report:
-        """Make the regions one after the other until one fails or the run is stopped. Called in a worker's thread."""
+    def make(self, writes: tuple[Region, ...], revision: int) -> Report:
+        """Make the regions until one fails, the run is stopped or the order changed. Called in a worker's thread."""
         done: list[Region] = []
         begin = perf_counter()
         try:
             for write in writes:
-                if self._stopped():
+                if self._stopped() or self._latest() > revision:
                     break
                 self._job.make(write, self._stopped)
                 done.append(write)
@@ -67,41 +71,48 @@ class Carried(WorkerPlugin):
 
     def __init__(self, job: Job) -> None:
         self._pickled = dumps(job)
+        self._revision = 0
         self._resident: Resident | None = None
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
         """Called by dask on each worker when it gets the plugin."""
-        self._resident = Resident(loads(self._pickled), _never)
+        self._resident = Resident(loads(self._pickled), _never, lambda: self._revision)
+
+    def heed(self, revision: int) -> None:
+        """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
+        self._revision = revision
 
     def halt(self) -> None:
         """As `Resident.halt`, on this worker."""
         if self._resident is not None:
             self._resident.halt()
 
-    def make(self, writes: tuple[Region, ...]) -> Report:
+    def make(self, writes: tuple[Region, ...], revision: int) -> Report:
         """As `Resident.make`, but an error is raised, since dask knows how to carry one between processes."""
         if self._resident is None:
             raise RuntimeError("dask ran a task before it set the worker up")
-        report = self._resident.make(writes)
+        report = self._resident.make(writes, revision)
         if report.error is not None:
             raise report.error
         return report
 
 
-def make_tiles(name: str, writes: tuple[Region, ...]) -> Report:
+def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> Report:
     """The dask task: have the job that lives here under `name` make these regions."""
     plugin = get_worker().plugins[name]
     if not isinstance(plugin, Resident | Carried):
         raise TypeError(f"{name} must be a job of this package; got {type(plugin).__name__}")
-    return plugin.make(writes)
+    return plugin.make(writes, revision)
 
 
-def halt_here(name: str, dask_worker: Worker) -> None:
-    """Run by the client on each worker's event loop, beside its tasks: set the job's stop flag."""
-    with suppress(KeyError):  # a worker that has just joined may not have the job yet
-        plugin = dask_worker.plugins[name]
-        if isinstance(plugin, Carried):
+def tell(name: str, revision: int | None, dask_worker: Worker) -> None:
+    """Run by the client on each worker's event loop, beside its tasks: a new revision, or (None) the end."""
+    plugin = dask_worker.plugins.get(name)
+    if isinstance(plugin, Carried):  # a worker that has just joined may not have the job yet
+        if revision is None:
             plugin.halt()
+        else:
+            plugin.heed(revision)
 
 
 class _OneAtATime:

@@ -144,24 +144,26 @@ class Run:
 
     def _work(self) -> RunState:
         while True:
+            revision = self._agenda.revision
+            is_finished = self._agenda.is_finished  # it may have to search: without the lock
             with self._changed:
-                if self._agenda.is_finished and not self._is_cancelled:
-                    self._enter("finished")
-                self._changed.wait_for(self._can_go_on)
-                if self._agenda.is_finished and not self._follow:
+                if is_finished and not self._follow:
                     return "finished"
+                if is_finished and not self._is_cancelled:
+                    self._enter("finished")
+                self._changed.wait_for(lambda: self._can_go_on(is_finished, revision))  # noqa: B023 - called here only
                 if self._is_cancelled:
                     return "cancelled"
+                if is_finished:
+                    continue
                 self._enter("running")
             self._scheduler.run(self._job, _Gate(self), self._job.sink.landed, self._stopped)
 
-    def _can_go_on(self) -> bool:
-        """Whether there is something to start, or a reason to end."""
+    def _can_go_on(self, is_finished: bool, revision: int) -> bool:
+        """Whether there is something to start, to look at again, or a reason to end."""
         if self._is_cancelled:
             return True
-        if self._agenda.is_finished:
-            return not self._follow
-        return not self._is_paused
+        return self._agenda.revision != revision if is_finished else not self._is_paused
 
     def _finish(self, state: RunState) -> None:
         """Tell `on_end`, then everybody who waits."""
