@@ -311,6 +311,17 @@ def test_printer_resolution_is_not_taken_for_a_pixel_size(tmp_path: Path) -> Non
     assert sizes == [None, (0.5, 0.5)]
 
 
+@pytest.mark.parametrize("nonsense", ["many", "-1", "0", "inf", ""])
+def test_a_pixel_size_that_makes_no_sense_does_not_stop_an_image(nonsense: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "good.ome.tif", texture(10, 10), metadata={"axes": "YX", "PhysicalSizeX": 0.5})
+    data = (tmp_path / "good.ome.tif").read_bytes()
+    (tmp_path / "bad.ome.tif").write_bytes(data.replace(b'SizeX="0.5"', f'SizeX="{nonsense}"'.ljust(11).encode()))
+    source = open_image(tmp_path / "bad.ome.tif")
+    assert source.info.pixel_size is None
+    assert_reads_equal(source, texture(1, 10, 10), count=2)
+    source.close()
+
+
 def test_pieces_under_two_reads_are_decoded_once(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, texture(64, 64), tile=(32, 32), compression="zlib")

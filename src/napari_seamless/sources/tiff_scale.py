@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 from xml.etree import ElementTree
 
@@ -36,9 +37,19 @@ def channel_names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
     return tuple(names) if all(names) else ()
 
 
+def _positive(text: Any) -> float | None:
+    """A number above zero; None for anything else, since a pixel size that makes no sense must not stop an image."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < inf else None
+
+
 def _aperio(description: str) -> Sizes:
-    found = re.search(r"MPP\s*=\s*([0-9.]+)", description)
-    return dict.fromkeys("yx", float(found[1])) if found and float(found[1]) > 0 else {}
+    found = re.search(r"MPP\s*=\s*([0-9.eE+-]+)", description)
+    size = _positive(found[1]) if found else None
+    return dict.fromkeys("yx", size) if size else {}
 
 
 def _ome_pixels(xml: str) -> ElementTree.Element | None:
@@ -50,13 +61,14 @@ def _ome_pixels(xml: str) -> ElementTree.Element | None:
 
 def _ome(xml: str) -> Sizes:
     pixels = _ome_pixels(xml)
+    if pixels is None:
+        return {}
     sizes: dict[str, float] = {}
-    for axis in "XYZ" if pixels is not None else "":
-        assert pixels is not None
+    for axis in "XYZ":
         unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        text = pixels.get(f"PhysicalSize{axis}")
-        if unit is not None and text and float(text) > 0:
-            sizes[axis.lower()] = float(text) * unit
+        size = _positive(pixels.get(f"PhysicalSize{axis}"))
+        if unit and size:
+            sizes[axis.lower()] = size * unit
     return sizes
 
 
@@ -64,12 +76,16 @@ def _imagej(metadata: Mapping[str, Any], page: tifffile.TiffPage) -> Sizes:
     unit = MICROMETRES.get(str(metadata.get("unit", "")))
     if unit is None:
         return {}
-    sizes = {axis: unit / r for axis, r in zip("xy", page.resolution, strict=True) if r > 0}
-    spacing = float(metadata.get("spacing", 0))
-    return sizes | ({"z": spacing * unit} if spacing > 0 else {})
+    spacing = _positive(metadata.get("spacing"))
+    return _per_pixel(page, unit) | ({"z": spacing * unit} if spacing else {})
 
 
 def _resolution(page: tifffile.TiffPage) -> Sizes:
-    unit = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
-    sizes = {axis: unit / r for axis, r in zip("xy", page.resolution, strict=True) if r > 0} if unit else {}
+    unit = {2: 25400.0, 3: 1e4}.get(page.tags.valueof(296, default=2))
+    sizes = _per_pixel(page, unit) if unit else {}
     return sizes if sizes and max(sizes.values()) <= LARGEST_BELIEVED else {}
+
+
+def _per_pixel(page: tifffile.TiffPage, unit: float) -> dict[str, float]:
+    """Micrometres per pixel from the resolution tags, which count pixels per unit of so many micrometres."""
+    return {axis: unit / per_unit for axis, per_unit in zip("xy", page.resolution, strict=True) if per_unit > 0}
