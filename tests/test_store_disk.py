@@ -118,6 +118,7 @@ def test_a_resumed_result_is_the_uninterrupted_one_byte_for_byte(
     elif ending == "flushed then dropped":
         first.flush()
         fill(first, picture(spec), regions[len(regions) // 2 : len(regions) // 2 + 3])
+    del first
     second = resume_or_create(path, spec)
     assert second.finished.any()
     assert not second.finished.all()
@@ -204,6 +205,41 @@ def test_empty_chunks_take_no_file_and_a_chunk_that_became_empty_loses_its_own(t
         fill(store, np.ones((1, 32, 32), np.uint8), chunks_of(spec))
         fill(store, np.zeros((1, 32, 32), np.uint8), chunks_of(spec)[:3])
     assert len([f for f in files(path) if "labels/result/0/" in f]) == 1
+
+
+# -- two stores of one result
+
+
+def test_one_run_at_a_time_writes_a_result_and_anybody_may_look(tmp_path: Path) -> None:
+    spec, path = spec_for(), tmp_path / "a.zarr"
+    running = create_store(path, spec)
+    fill(running, picture(spec), chunks_of(spec)[:5])
+    for make in (create_store, resume_or_create):
+        with pytest.raises(OutputExists, match="written by one run at a time; another one is writing"):
+            make(path, spec_for(program_hash="other"), overwrite=True)
+    with pytest.raises(OutputExists, match="wait until it ends, cancel it, or choose another path"):
+        resume_or_create(path, spec)
+    looking = open_store(path)
+    assert np.count_nonzero(looking.finished) == 5
+    np.testing.assert_array_equal(looking.levels[0], running.levels[0])
+    with pytest.raises(OutputUnwritable, match="written by one run at a time"):
+        fill(looking, picture(spec), chunks_of(spec)[5:6])
+    fill(running, picture(spec), chunks_of(spec)[5:9])
+    running.close()
+    with pytest.raises(OutputUnwritable, match=r"another run wrote .* since it was opened here; open it again"):
+        fill(looking, picture(spec), chunks_of(spec)[9:10])
+    with open_store(path) as again:
+        fill(again, picture(spec), unfinished(again))
+    assert files(path) == undisturbed(tmp_path / "whole.zarr", spec)
+
+
+def test_a_closed_store_can_go_on(tmp_path: Path) -> None:
+    spec, path = spec_for(), tmp_path / "a.zarr"
+    store = create_store(path, spec)
+    for part in (chunks_of(spec)[:3], chunks_of(spec)[3:]):
+        fill(store, picture(spec), part)
+        store.close()
+    assert files(path) == undisturbed(tmp_path / "whole.zarr", spec)
 
 
 # -- other processes
@@ -403,7 +439,7 @@ class FullDisk(MemoryStore):
 def test_a_full_disk_ends_a_run_with_one_sentence_and_keeps_what_landed(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_for(kind="image")
     arrays = create_arrays(FullDisk(), spec, groups_of(spec))
-    store = Store(spec, arrays, np.zeros(spec.grid.counts, bool), None, cache_bytes=600)
+    store = Store(spec, arrays, np.zeros(spec.grid.counts, bool), cache_bytes=600)
     monkeypatch.setattr(FullDisk, "room", 9)
     pixels = np.ones((1, *spec.shape), np.uint8)
     with pytest.raises(OutputUnwritable, match="the disk is full; free some space and run the same command again"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_seamless.errors import OutputExists
+from napari_seamless.store.journal import Journal
 from napari_seamless.store.metadata import spec_of
 
 TRACES_OF_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -64,6 +65,17 @@ def check_replaceable(path: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise OutputExists(
             f"an output path must be free; {path} holds an earlier result; choose another path or overwrite it"
+        )
+    check_idle(path)
+
+
+def check_idle(path: Path) -> None:
+    """Raise OutputExists where a run is writing the result at `path` now."""
+    spec = spec_of(attributes_at(path))
+    if spec is not None and Journal(path / f"{spec.folder}0").is_busy:
+        raise OutputExists(
+            f"a result is written by one run at a time; another one is writing {path}; "
+            "wait until it ends, cancel it, or choose another path"
         )
 
 

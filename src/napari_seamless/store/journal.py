@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import sys
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from napari_seamless.errors import BadRequest
+from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
+
+if sys.platform != "win32":  # where there is no such lock, nothing keeps two runs apart
+    import fcntl
 
 FOLDER = ".seamless"
 
@@ -28,7 +33,9 @@ class Journal:
         self._folder = base / FOLDER
         self._lines = self._folder / "journal"
         self._marker = self._folder / "clean"
+        self._seen = 0
         self._file: int | None = None
+        self._release: Callable[[], object] = lambda: None
 
     @property
     def exists(self) -> bool:
@@ -48,20 +55,51 @@ class Journal:
         """Every box of chunks that was recorded, oldest first."""
         if not self.exists:
             return
-        *whole, _torn = self._lines.read_bytes().split(b"\n")
+        written = self._lines.read_bytes()
+        self._seen = len(written)
+        *whole, _torn = written.split(b"\n")
         for line in whole:
             box = _parse(line)
             if box is not None:
                 yield box
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether another store, here or in another process, is writing this result now."""
+        if self._file is not None or not self.exists:
+            return False
+        file = os.open(self._lines, os.O_RDONLY)
+        try:
+            return not _lock(file, shared=True)
+        finally:
+            os.close(file)
+
     def begin(self) -> None:
-        """Say that the coarse levels are about to differ from the disk. Cheap when it was said already."""
+        """Say that the coarse levels are about to differ from the disk. Cheap when it was said already.
+
+        Raises OutputUnwritable where another store is writing. The hold ends with `finish`, with this object or with
+        the process, whichever is first.
+        """
         if self._file is not None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if not _lock(file, shared=False):
+            os.close(file)
+            raise OutputUnwritable(
+                f"a result is written by one run at a time; another one is writing {self._folder}; "
+                "wait until it ends, cancel it, or choose another path"
+            )
+        if os.fstat(file).st_size != self._seen:
+            os.close(file)
+            raise OutputUnwritable(
+                f"only what a result holds by now can be continued; another run wrote {self._folder} since it was "
+                "opened here; open it again"
+            )
         self._marker.unlink(missing_ok=True)
         _cut_torn_line(self._lines)
-        self._file = os.open(self._lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = file
+        self._release = weakref.finalize(self, os.close, file)
 
     def record(self, box: Region) -> None:
         """Append one box; the line reaches the operating system before this returns, so a kill cannot lose it."""
@@ -81,9 +119,24 @@ class Journal:
         if self._file is None:
             return
         self.sync()
-        os.close(self._file)
+        self._seen = os.fstat(self._file).st_size
+        self._release()
         self._file = None
         self._marker.touch()
+
+
+def _lock(file: int, *, shared: bool) -> bool:
+    """Take a lock that ends with the file; False where somebody else has it. Disks without locks give it to all."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    return True
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists
 from napari_seamless.geometry import Region
 from napari_seamless.store.arrays import ZarrArrays, create_arrays, disk_errors
-from napari_seamless.store.folder import attributes_at, built_beside, check_replaceable, is_ours
+from napari_seamless.store.folder import attributes_at, built_beside, check_idle, check_replaceable, is_ours
 from napari_seamless.store.journal import Journal
 from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
 from napari_seamless.store.spec import StoreSpec
@@ -28,7 +28,9 @@ def create_store(
     """
     groups = groups_of(spec)
     if path is None:
-        return Store(spec, create_arrays(MemoryStore(), spec, groups), _none(spec), None, cache_bytes)
+        return Store(
+            spec, create_arrays(MemoryStore(), spec, groups), np.zeros(spec.grid.counts, bool), cache_bytes=cache_bytes
+        )
     path = Path(path)
     with disk_errors(path):
         check_replaceable(path, overwrite=overwrite)
@@ -40,6 +42,7 @@ def create_store(
 def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
     """An existing result, to read or to continue. Coarse levels are rebuilt first where its last writer died.
 
+    A result that a run is writing now is shown as it is on disk at this moment, coarse levels lagging behind level 0.
     Raises InputNotFound, InputUnreadable (not a result of this package) or InputDamaged.
     """
     path = Path(path)
@@ -67,6 +70,7 @@ def resume_or_create(
         earlier = spec_of(attributes_at(path)) if is_ours(path) else None
     difference = None if earlier is None else _difference(earlier, spec)
     if earlier is not None and difference is None:
+        check_idle(path)
         return _open(path, earlier, cache_bytes)
     if difference is not None and not overwrite:
         raise OutputExists(
@@ -83,15 +87,11 @@ def _open(path: Path, spec: StoreSpec, cache_bytes: int) -> Store:
             arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
         except (KeyError, ValueError) as error:
             raise InputDamaged(f"a result has an array for every level; {path} has not: {error}") from error
-        store = Store(spec, arrays, _finished(path, spec, journal), path, cache_bytes)
-        clean = journal.is_clean
-    if not clean:
+        store = Store(spec, arrays, _finished(path, spec, journal), path, journal, cache_bytes)
+        needs_repair = not journal.is_clean and not journal.is_busy
+    if needs_repair:
         store.repair()
     return store
-
-
-def _none(spec: StoreSpec) -> NDArray[np.bool_]:
-    return np.zeros(spec.grid.counts, bool)
 
 
 def _finished(path: Path, spec: StoreSpec, journal: Journal) -> NDArray[np.bool_]:

@@ -39,8 +39,8 @@ from napari_seamless.store.writer import ChunkWriter, RemoteWriter, absolute, ch
 
 Array = NDArray[Any]
 
-CACHE_BYTES = 192 * 2**20
-"""About eight screens of RGB. More would break the promise that memory does not grow with the image."""
+CACHE_BYTES = 128 * 2**20
+"""About five screens of RGB. More would break the promise that memory does not grow with the image."""
 
 FRESH_BYTES = 64 * 2**20
 WATCHED_PIECES = 256
@@ -53,7 +53,13 @@ class Store:
     """
 
     def __init__(
-        self, spec: StoreSpec, arrays: ZarrArrays, finished: NDArray[np.bool_], path: Path | None, cache_bytes: int
+        self,
+        spec: StoreSpec,
+        arrays: ZarrArrays,
+        finished: NDArray[np.bool_],
+        path: Path | None = None,
+        journal: Journal | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.spec = spec
         self.path = path
@@ -61,7 +67,7 @@ class Store:
         self._arrays = arrays
         self._writer = ChunkWriter(arrays, spec, self._place)
         self._fresh = ArrayCache(FRESH_BYTES)
-        self._journal = None if path is None else Journal(path / f"{spec.folder}0")
+        self._journal = journal
         self._watchers: list[deque[Piece]] = []
         with disk_errors(self._place):
             self._pyramid = Pyramid(spec, arrays, finished, cache_bytes)
