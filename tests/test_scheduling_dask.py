@@ -194,19 +194,27 @@ def test_an_address_where_nobody_answers_is_said_so() -> None:
 
 
 def test_a_cluster_of_processes_makes_the_same_pixels_and_reports_what_fails(tmp_path: Path) -> None:
-    cluster = LocalCluster(
-        n_workers=2,
-        processes=True,
-        threads_per_worker=1,
-        dashboard_address="127.0.0.1:0",
-        worker_dashboard_address="127.0.0.1:0",
-        silence_logs=50,
-    )
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):  # each death costs seconds
+        cluster = LocalCluster(
+            n_workers=2,
+            processes=True,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        )
     with cluster:
         scheduler = DaskScheduler(cluster.scheduler_address)
         sink = FileSink(tmp_path / "pixels.npy", SHAPE)
-        scheduler.run(job(sink), todo(), sink.landed, never)
+        moving = todo()
+
+        def landed(write: Region) -> None:
+            sink.landed(write)
+            moving.retarget(write.shift((30, -20)))
+
+        scheduler.run(job(sink), moving, landed, never)
         np.testing.assert_array_equal(sink.pixels, oracle())
+        assert moving.is_finished
         assert sum(region.size for region in sink.landings) == SHAPE[0] * SHAPE[1]
 
         failure = InputDamaged("the image must be whole; got a hole; copy it again")

@@ -175,8 +175,8 @@ class _Flight:
         self._post.halt()
         with self._client.as_current():
             wait(list(self._flying))
-        for writes in self._flying.values():
-            self._give_back(writes)
+        for future, writes in self._flying.items():
+            self._give_back(future.result().held if future.status == "finished" else writes)
         self._flying.clear()
 
     def _fill(self) -> bool:
@@ -234,6 +234,7 @@ class _Flight:
         left = list(writes)
         try:
             report = future.result()
+            left = list(report.held)
             for write in report.done:
                 self._landed(write)
                 left.remove(write)
@@ -260,7 +261,7 @@ def _installed(client: Client, job: Job, stop: StopFlag, agenda: Agenda) -> Iter
     name = f"napari-seamless-{uuid4().hex}"
     here = _workers_here(client)
     if here:
-        resident = Resident(job, stop, lambda: agenda.revision)
+        resident = Resident(job, stop, agenda, lambda: agenda.revision)
         for worker in here:
             client.sync(worker.plugin_add, plugin=resident, name=name)
         try:

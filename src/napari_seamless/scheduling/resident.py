@@ -18,13 +18,15 @@ from distributed.protocol.pickle import dumps, loads
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.seams import Engine, Job, Pixels, StopFlag
+from napari_seamless.seams import Agenda, Engine, Job, Pixels, StopFlag
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a task did: the regions it finished, the seconds that they took, and what went wrong after them."""
+    """What a task did: the regions it had in the end and those of them that it finished, in so many seconds, and
+    what went wrong after them."""
 
+    held: tuple[Region, ...]
     done: tuple[Region, ...]
     seconds: float
     error: BaseException | None = None
@@ -33,15 +35,16 @@ class Report:
 class Resident(WorkerPlugin):
     """A job on workers of this process, shared by all of them; its stop flag is the run's own.
 
-    `latest` is the agenda's revision. A task that waited for its turn while the order was changed makes nothing: its
-    tiles go back to the agenda, and the worker gets what is wanted now.
+    A task that waited for its turn while the order was changed exchanges its tiles at the `agenda` for what is
+    wanted now, or, where the agenda is in another process (None), makes nothing. `latest` is the agenda's revision.
     """
 
-    def __init__(self, job: Job, stop: StopFlag, latest: Callable[[], int]) -> None:
-        self._latest = latest
-        self._halted = Event()
+    def __init__(self, job: Job, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]) -> None:
         self._job = replace(job, engine=_OneAtATime(job.engine))
         self._stop = stop
+        self._agenda = agenda
+        self._latest = latest
+        self._halted = Event()
 
     def halt(self) -> None:
         """Let tasks that are running come to an early end, and those that wait do nothing."""
@@ -49,18 +52,20 @@ class Resident(WorkerPlugin):
 
     def make(self, writes: tuple[Region, ...], revision: int) -> Report:
         """Make the regions until one fails, the run is stopped or the order changed. Called in a worker's thread."""
-        done: list[Region] = []
-        begin = perf_counter()
+        held, done, begin = writes, list[Region](), perf_counter()
+        latest = self._latest()
+        if latest > revision and self._agenda is not None and not self._stopped():
+            held, revision = _exchanged(self._agenda, writes), latest
         try:
-            for write in writes:
+            for write in held:
                 if self._stopped() or self._latest() > revision:
                     break
                 self._job.make(write, self._stopped)
                 done.append(write)
         except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
             stopped = isinstance(error, RunCancelled) and self._stopped()
-            return Report(tuple(done), perf_counter() - begin, None if stopped else error)
-        return Report(tuple(done), perf_counter() - begin)
+            return Report(held, tuple(done), perf_counter() - begin, None if stopped else error)
+        return Report(held, tuple(done), perf_counter() - begin)
 
     def _stopped(self) -> bool:
         return self._halted.is_set() or self._stop()
@@ -76,7 +81,7 @@ class Carried(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
         """Called by dask on each worker when it gets the plugin."""
-        self._resident = Resident(loads(self._pickled), _never, lambda: self._revision)
+        self._resident = Resident(loads(self._pickled), _never, None, lambda: self._revision)
 
     def heed(self, revision: int) -> None:
         """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
@@ -113,6 +118,14 @@ def tell(name: str, revision: int | None, dask_worker: Worker) -> None:
             plugin.halt()
         else:
             plugin.heed(revision)
+
+
+def _exchanged(agenda: Agenda, writes: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Put tiles back and take the one that is wanted most; perhaps there is none."""
+    for write in writes:
+        agenda.give_back(write)
+    wanted = agenda.take()
+    return () if wanted is None else (wanted,)
 
 
 class _OneAtATime:
