@@ -19,15 +19,15 @@ Key = tuple[int, Cell]
 class ArrayCache:
     """Copies of arrays that are on disk already, by any key: the most recently used, at most `limit` bytes. Any thread.
 
-    A reader that fetches an array from disk takes a token first and *offers* the array with it. Where its key was
-    put or dropped in between, the reader may hold the old one, and it is not kept.
+    A reader that fetches an array from disk takes a token first and *offers* the array with it. Where anything was
+    put or dropped in between, the reader may hold an old one, and it is not kept.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._bytes = 0
         self._arrays: OrderedDict[Hashable, Array] = OrderedDict()
-        self._tokens: dict[Hashable, int] = {}
+        self._changes = 0
         self._lock = Lock()
 
     def get(self, key: Hashable) -> Array | None:
@@ -36,9 +36,9 @@ class ArrayCache:
                 self._arrays.move_to_end(key)
             return self._arrays.get(key)
 
-    def token(self, key: Hashable) -> int:
+    def token(self) -> int:
         with self._lock:
-            return self._tokens.get(key, 0)
+            return self._changes
 
     def put(self, key: Hashable, array: Array) -> None:
         with self._lock:
@@ -51,11 +51,11 @@ class ArrayCache:
 
     def offer(self, key: Hashable, array: Array, token: int) -> None:
         with self._lock:
-            if self._tokens.get(key, 0) == token and key not in self._arrays:
+            if self._changes == token and key not in self._arrays:
                 self._keep(key, array)
 
     def _change(self, key: Hashable) -> None:
-        self._tokens[key] = self._tokens.get(key, 0) + 1
+        self._changes += 1
         old = self._arrays.pop(key, None)
         if old is not None:
             self._bytes -= old.nbytes

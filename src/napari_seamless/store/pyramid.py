@@ -119,10 +119,10 @@ class Pyramid:
             shared = box.intersect(region)
             pixels[(slice(None), *shared.slices(region.start))] = self._arrays.read(level, shared, channels)
             return
-        tokens = [self._clean.token((level, cell)) for cell in row]
+        token = self._clean.token()
         found = self._arrays.read(level, box)
         _paste(pixels, region, found, box, channels)
-        for cell, token in zip(row, tokens, strict=True):
+        for cell in row:
             own = found[(slice(None), *grid.region(cell).slices(box.start))].copy()
             self._clean.offer((level, cell), own, token)
 
