@@ -56,7 +56,9 @@ def top_level_widgets() -> list[str]:
         return []
     gc.collect()
     QApplication.sendPostedEvents(None, 52)  # deferred deletions
-    return [type(w).__name__ for w in QApplication.topLevelWidgets() if type(w).__module__.startswith("napari_seamless")]
+    return [
+        type(w).__name__ for w in QApplication.topLevelWidgets() if type(w).__module__.startswith("napari_seamless")
+    ]
 
 
 @pytest.fixture

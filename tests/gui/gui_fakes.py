@@ -31,7 +31,13 @@ class FakeSource:
     def info(self) -> ImageInfo:
         shapes = tuple(self._level(k).shape[1:] for k in range(self.levels))
         return ImageInfo(
-            "slide", Levels(shapes), len(self.pixels), self.pixels.dtype, "fake", rgb=self.rgb, pixel_size=self.pixel_size
+            "slide",
+            Levels(shapes),
+            len(self.pixels),
+            self.pixels.dtype,
+            "fake",
+            rgb=self.rgb,
+            pixel_size=self.pixel_size,
         )
 
     def read(self, region: Region, level: int = 0) -> Pixels:
@@ -84,7 +90,7 @@ class FakeLive:
 class FakeResult:
     saved: list[Path]
 
-    def save(self, path: str | Path, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, overwrite: bool = False) -> None:  # noqa: ARG002
         self.saved.append(Path(path))
 
 
@@ -166,7 +172,7 @@ class FakePipeline:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def open_image(self, what: Any, *, axes: str | None = None) -> FakeSource:
+    def open_image(self, what: Any, *, axes: str | None = None) -> FakeSource:  # noqa: ARG002
         if isinstance(what, (str, Path)):
             if self.refusal is not None:
                 raise self.refusal
@@ -193,7 +199,7 @@ class FakePipeline:
         height, width = image.info.levels.shapes[0]
         return FakePrepared((int(height / self.scale[0]), int(width / self.scale[1])), self.scale)
 
-    def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:
+    def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
         allowed = budget or 2_000_000_000
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
 

@@ -77,10 +77,10 @@ def test_another_unit_keeps_the_amount_of_memory(qtbot: QtBot) -> None:
     assert editor._amount.value() == 1500
 
 
-def test_the_slider_takes_the_tile_out_of_the_budgets_hands(qtbot: QtBot) -> None:
+def test_theslider_takes_the_tile_out_of_the_budgets_hands(qtbot: QtBot) -> None:
     editor = tile_editor()
     qtbot.addWidget(editor)
-    editor._slider.setValue(0)
+    editor.slider.setValue(0)
     assert editor.value() == TileSetting(256, follows_budget=False)
     editor.setChoices(TILES, 1024, 2_000_000_000)
     assert editor.value().tile == 256
@@ -89,7 +89,7 @@ def test_the_slider_takes_the_tile_out_of_the_budgets_hands(qtbot: QtBot) -> Non
 def test_ticking_follow_budget_gives_the_tile_back_to_the_budget(qtbot: QtBot) -> None:
     editor = tile_editor()
     qtbot.addWidget(editor)
-    editor._slider.setValue(0)
+    editor.slider.setValue(0)
     editor._follow.click()
     assert editor.value() == TileSetting(512, follows_budget=True)
 
@@ -97,7 +97,7 @@ def test_ticking_follow_budget_gives_the_tile_back_to_the_budget(qtbot: QtBot) -
 def test_a_tile_over_the_budget_says_so(qtbot: QtBot) -> None:
     editor = tile_editor()
     qtbot.addWidget(editor)
-    editor._slider.setValue(2)
+    editor.slider.setValue(2)
     assert editor._text.text() == "1024 px, 1.6 GB: over budget"
 
 

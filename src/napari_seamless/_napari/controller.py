@@ -3,8 +3,9 @@
 ::
 
     empty -> preparing -> ready -> starting -> running <-> paused
-                 ^          ^                     |
-                 |          +---- finished, cancelled, failed
+                 ^          ^                   |   ^
+                 |          |                   |   +--> following (all in view is done; a pan goes on)
+                 |          +--- finished, cancelled, failed
                  +-- another image or model
 
 Every method is called from the GUI thread and returns at once. Slow work (tracing, choosing a tile, starting,
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_seamless._napari.folder import TemporaryFolder
 from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, TileChoice
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.tasks import Background, StopFlag, Task
@@ -27,7 +29,9 @@ from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.seams import ImageInfo, Progress, Source
 
-Phase = Literal["empty", "preparing", "ready", "starting", "running", "paused", "finished", "cancelled", "failed"]
+Phase = Literal[
+    "empty", "preparing", "ready", "starting", "running", "paused", "following", "finished", "cancelled", "failed"
+]
 ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
 KEPT = 4
 
@@ -67,18 +71,28 @@ class Snapshot:
     choice: TileChoice | None = None
     progress: Progress | None = None
     problem: Problem | None = None
+    models: tuple[tuple[str, str], ...] = ()
     exporting: bool = False
     exported: Path | None = None
 
     @property
     def is_active(self) -> bool:
-        return self.phase in ("starting", "running", "paused")
+        return self.phase in ("starting", "running", "paused", "following")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run, what it runs, and the temporary folder of its result (None where the user gave a path)."""
+
+    run: Run
+    prepared: Prepared
+    folder: TemporaryFolder | None
 
 
 class Controller:
     """Owns the background work and the run. `on_started` is called (from `poll`) with every run that has started."""
 
-    def __init__(self, pipeline: Pipeline, on_started: Callable[[Run, Prepared], None]) -> None:
+    def __init__(self, pipeline: Pipeline, on_started: Callable[[Started], None]) -> None:
         self._pipeline = pipeline
         self._on_started = on_started
         self._background = Background()
@@ -88,6 +102,8 @@ class Controller:
         self._choice: TileChoice | None = None
         self._budget: int | None = None
         self._tile: int | None = None
+        self._follows = False
+        self._models: tuple[tuple[str, str], ...] = ()
         self._order: Order | None = None
         self._run: Run | None = None
         self._shows_run = False
@@ -95,8 +111,9 @@ class Controller:
         self._exported: Path | None = None
         self._preparing: Task[Ready] | None = None
         self._choosing: Task[TileChoice] | None = None
-        self._starting: Task[tuple[Run, Prepared]] | None = None
+        self._starting: Task[Started] | None = None
         self._exporting: Task[Path] | None = None
+        self._naming: Task[tuple[tuple[str, str], ...]] | None = self._background.begin(lambda _stop: _models(pipeline))
 
     def choose(self, image: ImageRef | None, model: str | None) -> None:
         """Takes another image or model and begins to trace, unless this pair was traced before."""
@@ -124,9 +141,12 @@ class Controller:
             self._budget = count
             self._choose_tile()
 
-    def set_tile(self, tile: int) -> None:
-        """Edge of the tiles, in output pixels, of this run (from its next tile on) and the following ones."""
-        self._tile = tile
+    def set_tile(self, tile: int, by_hand: bool = True) -> None:
+        """Edge of the tiles, in output pixels, of this run (from its next tile on) and the following ones.
+
+        One that was not chosen by hand is left to the budget when the next run starts.
+        """
+        self._tile = tile if by_hand else None
         run = self._active_run()
         if run is not None:
             run.set_tile(tile)
@@ -192,6 +212,7 @@ class Controller:
             choice=self._choice,
             progress=progress if self._shows_run else None,
             problem=self._problem,
+            models=self._models,
             exporting=self._exporting is not None,
             exported=self._exported,
         )
@@ -200,15 +221,19 @@ class Controller:
         if self._starting is not None:
             return "starting"
         if self._shows_run and progress is not None:
+            if progress.state == "finished" and self._follows:
+                return "following"
             return "running" if progress.state == "waiting" else progress.state
         if self._preparing is not None:
             return "preparing"
         return "ready" if self._ready is not None else "empty"
 
     def _active_run(self) -> Run | None:
-        if self._run is None or self._run.progress().state in ENDED:
+        if self._run is None:
             return None
-        return self._run
+        state = self._run.progress().state
+        is_over = state in ENDED and not (state == "finished" and self._follows)
+        return None if is_over else self._run
 
     def _can_start(self) -> bool:
         return self._starting is None and self._active_run() is None and self._choosing is None
@@ -248,16 +273,26 @@ class Controller:
         """Starts the run in the background: it may have to start workers first."""
         self._order = None
         view = order.view(ready.prepared)
-        tile, budget = self._tile, self._budget
+        tile = self._tile
+        budget = self._budget if tile is None else None
 
-        def work(stop: StopFlag) -> tuple[Run, Prepared]:
+        def work(stop: StopFlag) -> Started:
+            folder = TemporaryFolder() if order.output is None else None
+            output = order.output if folder is None else folder.path / "result.ome.zarr"
             run: Any = self._pipeline.start(
-                ready.prepared, view=view, whole=order.whole, budget=budget, tile=tile, output=order.output
+                ready.prepared,
+                view=view,
+                whole=order.whole,
+                follow=not order.whole,
+                budget=budget,
+                tile=tile,
+                output=output,
             )
             if stop():
                 run.cancel()
-            return run, ready.prepared
+            return Started(run, ready.prepared, folder)
 
+        self._follows = not order.whole
         self._starting = self._background.begin(work)
 
     def _collect(self) -> None:
@@ -274,14 +309,18 @@ class Controller:
             self._choice = choice
             self._clear_problem("budget")
         self._starting, started = _finished(self._starting)
-        if isinstance(started, tuple):
-            self._run, self._shows_run = started[0], True
-            self._on_started(*started)
+        if isinstance(started, Started):
+            self._run, self._shows_run = started.run, True
+            self._on_started(started)
         self._fail(started)
         self._exporting, exported = _finished(self._exporting)
         if isinstance(exported, Path):
             self._exported = exported
         self._fail(exported)
+        self._naming, names = _finished(self._naming)
+        if isinstance(names, tuple):
+            self._models = names
+        self._fail(names)
 
     def _fail(self, outcome: object) -> None:
         if isinstance(outcome, BaseException) and not isinstance(outcome, RunCancelled):
@@ -298,6 +337,11 @@ def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:
     if task is None or not task.is_done:
         return task, None
     return None, task.outcome()
+
+
+def _models(pipeline: Pipeline) -> tuple[tuple[str, str], ...]:
+    """Names and descriptions of the networks that come with the package."""
+    return tuple((name, pipeline.describe_model(name)) for name in pipeline.model_names())
 
 
 def _save(result: Result, path: Path) -> Path:

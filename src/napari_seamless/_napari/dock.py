@@ -12,12 +12,13 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
-from napari_seamless._napari.controller import Controller, ImageRef, Order, Snapshot
+from napari_seamless._napari.controller import Controller, ImageRef, Order, Snapshot, Started
 from napari_seamless._napari.editors import Budget, ModelChoice, ModelOption, SourceChoice, SourceOption, TileSetting
 from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, placed_over, source_of, spatial_shape
+from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
 from napari_seamless._napari.panel import Panel
-from napari_seamless._napari.port import Pipeline, Prepared, Run
+from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
 from napari_seamless._napari.session import Session
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.view import ViewWatch, output_region, visible_region
@@ -38,22 +39,21 @@ class SeamlessDock(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Pipeline | None = None) -> None:
         super().__init__()
-        self._viewer = napari_viewer
-        self._pipeline = _real_pipeline() if pipeline is None else pipeline
-        names = self._pipeline.model_names()
-        self.panel = Panel([ModelOption(name, self._pipeline.describe_model(name)) for name in names])
+        # napari hands plugins a proxy that hides private names; the texture patches need some (see patcher.py)
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._pipeline: Pipeline = lazy_pipeline() if pipeline is None else pipeline
+        self.panel = Panel()
         self._session = Session(
             Controller(self._pipeline, self._show_run),
             Opener(self._pipeline),
-            ViewWatch(napari_viewer, self._retarget, self),
+            ViewWatch(self._viewer, self._retarget, self),
         )
         self._last = Snapshot()
         self._ticks = 0
-        self._was_docked = False
+        self._was_docked = self._has_budget = False
         self._lay_out()
         self._connect_panel()
         self._connect_viewer()
-        self._controller.set_budget(self.panel.budget.value().bytes)
         self._list_images()
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -176,11 +176,12 @@ class SeamlessDock(QWidget):
         self._controller.choose(image, self.panel.model.value().name)
 
     def _take_budget(self, budget: Budget) -> None:
+        self._has_budget = True
         self._controller.set_budget(budget.bytes)
 
     def _take_tile(self, setting: TileSetting) -> None:
         if setting.tile:
-            self._controller.set_tile(setting.tile)
+            self._controller.set_tile(setting.tile, by_hand=not setting.follows_budget)
 
     def _press_main(self) -> None:
         """The main button: what it does is what it says."""
@@ -204,9 +205,10 @@ class SeamlessDock(QWidget):
         self._take_opened()
         before, self._last = self._last, self._controller.poll()
         now = self._last
+        if now.models != before.models:
+            self.panel.model.setOptions([ModelOption(name, text) for name, text in now.models])
         if now.choice is not None and now.choice is not before.choice:
-            self.panel.tile.setChoices(now.choice.choices, now.choice.tile, now.choice.budget)
-            self._take_tile(self.panel.tile.value())
+            self._take_choice(now.choice)
         if now != before:
             layer = self._chosen()
             self.panel.showSnapshot(now, None if layer is None else spatial_shape(layer))
@@ -215,6 +217,15 @@ class SeamlessDock(QWidget):
         self._follow_activity(now)
         if before.is_active and not now.is_active:
             self._ended()
+
+    def _take_choice(self, choice: TileChoice) -> None:
+        """Shows the tiles that a budget allows, and the budget itself where nobody has set one."""
+        self.panel.tile.setChoices(choice.choices, choice.tile, choice.budget)
+        self._take_tile(self.panel.tile.value())
+        if not self._has_budget:
+            self.panel.budget.blockSignals(True)
+            self.panel.budget.setValue(Budget.of_bytes(choice.budget))
+            self.panel.budget.blockSignals(False)
 
     def _follow_activity(self, now: Snapshot) -> None:
         activity = self._session.activity
@@ -240,15 +251,15 @@ class SeamlessDock(QWidget):
             self._viewer.add_layer(layer)
             self.panel.source.setValue(SourceChoice(key_of(layer)))
 
-    def _show_run(self, run: Run, prepared: Prepared) -> None:
+    def _show_run(self, started: Started) -> None:
         """Puts the empty result over its source. Called by the controller when a run has started."""
-        layer = self._chosen()
+        layer, prepared = self._chosen(), started.prepared
         if layer is None:
-            run.cancel()
+            started.run.cancel()
             return
         name = f"{layer.name}: {Path(self.panel.model.value().name or 'result').stem}"
         placed = placed_over(layer, prepared.scale, prepared.offset)
-        self._session.shown = ResultLayers(self._viewer, run.store, name, placed)
+        self._session.shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
         self._session.end_activity()
         self._session.activity = ActivityBar(name)
         self._retarget()
@@ -269,10 +280,3 @@ class SeamlessDock(QWidget):
 
 def _open_layer(pipeline: Pipeline, layer: Image) -> Any:
     return source_of(layer) or pipeline.open_image(layer)
-
-
-def _real_pipeline() -> Pipeline:
-    from napari_seamless import pipeline
-
-    real: Pipeline = pipeline
-    return real

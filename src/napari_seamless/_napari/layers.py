@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LayerTuple = tuple[Any, dict[str, Any], str]
 # Says to napari's own progressive loader that these levels are looked after (it would cache stale pixels).
 OWN_LOADER = {"progressive_loader": "napari-seamless"}
-SOURCE, RESULT = "napari-seamless source", "napari-seamless result"
+SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
 TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 CHANNEL_COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 
@@ -85,7 +85,7 @@ def about(layer: Image) -> str:
         parts.append(f"{source.info.pixel_size[-1]:.3g} {unit}/px")
     if len(layer.level_shapes) > 1:
         parts.append(f"{len(layer.level_shapes)} levels")
-    return "  ·  ".join(parts)
+    return " · ".join(parts)
 
 
 def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float]) -> dict[str, Any]:
@@ -130,14 +130,17 @@ class ResultLayers:
     """The layers of one live result. `tick` is called by the GUI timer and shows what has come in since.
 
     A tick stops after `PATIENCE` seconds, so that a flood of pieces cannot hold up the window; the rest waits.
+    `keeps` (the folder of the pixels) stays alive as long as a layer does.
     """
 
     PATIENCE = 0.004
 
-    def __init__(self, viewer: napari.Viewer, image: LiveImage, name: str, placed: dict[str, Any]) -> None:
+    def __init__(
+        self, viewer: napari.Viewer, image: LiveImage, name: str, placed: dict[str, Any], keeps: object = None
+    ) -> None:
         self._image = image
         self._pieces = image.watch()
-        self._settings = {"name": name, "metadata": {**OWN_LOADER, RESULT: True}, **placed}
+        self._settings = {"name": name, "metadata": {**OWN_LOADER, RESULT: True, KEEPS: keeps}, **placed}
         self.planes = self._labels(viewer) if image.kind == "labels" else self._images(viewer)
 
     @property

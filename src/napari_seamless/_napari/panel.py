@@ -12,7 +12,6 @@ from napari_seamless._napari.controller import Snapshot
 from napari_seamless._napari.editors import (
     BudgetEditor,
     ExtentEditor,
-    ModelOption,
     ModelPicker,
     NoticeLabel,
     OutputEditor,
@@ -24,7 +23,7 @@ from napari_seamless._napari.problems import Field
 from napari_seamless._napari.wording import advance, size
 
 BAR_STEPS = 1000
-MAIN_BUTTON = {"running": "Pause", "paused": "Resume", "starting": "Starting…"}
+MAIN_BUTTON = {"running": "Pause", "paused": "Resume", "starting": "Starting…", "following": "Done here"}
 
 
 class Panel(QWidget):
@@ -34,10 +33,10 @@ class Panel(QWidget):
     cancelPressed = Signal()
     exportRequested = Signal(object)
 
-    def __init__(self, models: Sequence[ModelOption], parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.source = SourcePicker()
-        self.model = ModelPicker(models)
+        self.model = ModelPicker()
         self.budget = BudgetEditor()
         self.tile = TileEditor()
         self.extent = ExtentEditor()
@@ -67,7 +66,8 @@ class Panel(QWidget):
         """Shows a snapshot. `image_shape` is that of the chosen image, None where none is chosen."""
         waits = now.queued and now.phase == "preparing"
         self._main.setText("Starting…" if waits else MAIN_BUTTON.get(now.phase, "Run"))
-        self._main.setEnabled(not waits and now.phase not in ("empty", "starting"))
+        self._main.setEnabled(not waits and now.phase not in ("empty", "starting", "following"))
+        self._cancel.setText("Stop" if now.phase == "following" else "Cancel")
         self._cancel.setEnabled(now.is_active or waits)
         for editor in (self.source, self.model, self.extent, self.output):
             editor.setEnabled(not now.is_active and not waits)
@@ -77,7 +77,7 @@ class Panel(QWidget):
         self._show_progress(now, waits)
         self._status.setText(_status(now, image_shape))
         done = now.progress is not None and now.progress.done > 0
-        self._export.setEnabled(done and not now.is_active and not now.exporting)
+        self._export.setEnabled(done and (now.phase == "following" or not now.is_active) and not now.exporting)
 
     def _show_progress(self, now: Snapshot, waits: bool) -> None:
         busy = now.phase == "starting" or waits or now.exporting
@@ -126,13 +126,13 @@ class Panel(QWidget):
             ("Image", (self.source, self._about_image, self.notices["image"])),
             ("Model", (self.model, self._about_model, self.notices["model"])),
             ("Memory", (self.budget, self.notices["budget"])),
-            ("Tile", (self.tile,)),
+            ("Tile", (self.tile.slider, self.tile)),
             ("Region", (self.extent,)),
             ("Result", (self.output, self.notices["output"])),
         )
         row = 0
         for name, widgets in rows:
-            grid.addWidget(QLabel(name), row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(QLabel(name), row, 0, Qt.AlignmentFlag.AlignVCenter)
             for widget in widgets:
                 grid.addWidget(widget, row, 1)
                 row += 1
@@ -173,8 +173,9 @@ STATUS = {
     "preparing": "Preparing the network…",
     "ready": "Ready.",
     "starting": "Starting the workers…",
-    "running": "What is on screen comes first; pan or zoom to change that.",
+    "running": "What is on screen comes first.",
     "paused": "Paused. What is finished stays.",
+    "following": "All that is on screen is done; pan or zoom to go on.",
     "finished": "Finished.",
     "cancelled": "Cancelled. What is finished stays and can be exported.",
     "failed": "Stopped by an error. What is finished stays and can be exported.",

@@ -72,6 +72,7 @@ class Pipeline(Protocol):
         *,
         view: Region | None = None,
         whole: bool = True,
+        follow: bool = False,
         budget: int | None = None,
         tile: int | None = None,
         output: Path | None = None,

@@ -8,15 +8,17 @@ from napari.utils.theme import get_theme
 def sheet(theme_name: str) -> str:
     """A style sheet for the dock in one of napari's themes."""
     theme = get_theme(theme_name)
+    accent, bright = theme.current.as_hex(), theme.highlight.as_hex()
     text = "{}, {}, {}".format(*theme.text.as_rgb_tuple()[:3])
     return f"""
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
         QLabel#caption {{ color: rgba({text}, 210); }}
         QToolButton#details {{ padding: 1px 6px; }}
-        QPushButton#main {{ font-weight: bold; min-height: 26px; color: white; background-color: #2f6fb5; }}
-        QPushButton#main:hover {{ background-color: #3a82cf; }}
+        QPushButton#main {{ font-weight: bold; min-height: 26px; color: white; background-color: {accent}; }}
+        QPushButton#main:hover {{ background-color: {bright}; }}
         QPushButton#main:disabled {{ color: rgba({text}, 110); background-color: {theme.foreground.as_hex()}; }}
+        QProgressBar::chunk {{ background-color: {accent}; }}
         QPushButton#second {{ min-height: 26px; }}
         QFrame#rule {{ background-color: {theme.foreground.as_hex()}; max-height: 1px; border: none; }}
     """

@@ -61,4 +61,4 @@ def advance(progress: Progress) -> str:
         parts.append(f"{duration(progress.eta)} left")
     elif progress.state == "finished":
         parts.append(f"in {duration(progress.seconds)}")
-    return "  ·  ".join(parts)
+    return " · ".join(parts)

@@ -36,6 +36,7 @@ class ModelPicker(QWidget):
         self._combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._combo.setMinimumContentsLength(8)
         self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._combo.setPlaceholderText("looking for models…")
         self._combo.setAccessibleName("Model")
         self._load = QPushButton("Load weights…")
         self._load.setToolTip("Add a network or weights of your own from a file")
@@ -58,10 +59,27 @@ class ModelPicker(QWidget):
             self._add(ModelOption(value.name, f"Weights from {Path(value.name).name}"))
         self._combo.setCurrentIndex(-1 if value.name is None else self._combo.findData(value.name))
 
+    def setOptions(self, options: Sequence[ModelOption]) -> None:
+        """The networks that come with the package, before those that were added. The choice stays, or is the first."""
+        before = self.value()
+        known = {option.name for option in options}
+        others = [ModelOption(n, d) for n, d in self._items() if n not in known]
+        self._combo.blockSignals(True)
+        self._combo.clear()
+        for option in (*options, *others):
+            self._add(option)
+        self._combo.setCurrentIndex(max(self._combo.findData(before.name), 0))
+        self._combo.blockSignals(False)
+        self.valueChanged.emit(self.value())
+
     def description(self) -> str:
         """The line on what the chosen network does."""
         text = self._combo.currentData(Qt.ItemDataRole.ToolTipRole)
         return text if isinstance(text, str) else ""
+
+    def _items(self) -> list[tuple[str, str]]:
+        rows = range(self._combo.count())
+        return [(str(self._combo.itemData(i)), str(self._combo.itemData(i, Qt.ItemDataRole.ToolTipRole))) for i in rows]
 
     def _add(self, option: ModelOption) -> None:
         self._combo.addItem(Path(option.name).name, option.name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
 
 from napari_seamless._napari.wording import memory
 
@@ -22,7 +22,8 @@ class TileSetting:
 class TileEditor(QWidget):
     """A slider over the tile sizes that a network allows, each with the memory that it needs.
 
-    `setChoices` gives (tile, bytes) pairs, smallest first; until then there is nothing to slide.
+    The slider is a widget of its own, so that a form can line its label up with it; this one holds what belongs under
+    it. `setChoices` gives (tile, bytes) pairs, smallest first; until then there is nothing to slide.
     """
 
     valueChanged = Signal(object)
@@ -31,26 +32,22 @@ class TileEditor(QWidget):
         super().__init__(parent)
         self._choices: tuple[tuple[int, int], ...] = ()
         self._wanted = TileSetting()
-        self._budget = 0
-        self._slider = QSlider(Qt.Orientation.Horizontal)
-        self._slider.setPageStep(1)
-        self._slider.setTickPosition(QSlider.TickPosition.TicksBelow)
-        self._slider.setAccessibleName("Tile size")
-        self._slider.setToolTip("Smaller tiles appear sooner and need less memory; larger ones waste less work.")
+        self._budget = self._allowed = 0
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setPageStep(1)
+        self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
+        self.slider.setAccessibleName("Tile size")
+        self.slider.setToolTip("Smaller tiles appear sooner and need less memory; larger ones waste less work.")
         self._follow = QCheckBox("follow budget")
         self._follow.setToolTip("The largest tile that fits in the memory budget")
         self._text = QLabel()
         self._text.setObjectName("hint")
-        row = QHBoxLayout()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._text, 1)
         row.addWidget(self._follow)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self._slider)
-        column.addLayout(row)
         self._show()
-        self._slider.valueChanged.connect(self._slid)
+        self.slider.valueChanged.connect(self._slid)
         self._follow.toggled.connect(self._followed)
 
     def value(self) -> TileSetting:
@@ -64,7 +61,7 @@ class TileEditor(QWidget):
 
     def setChoices(self, choices: Sequence[tuple[int, int]], chosen: int, budget: int) -> None:
         """The tiles that exist, the one that the budget allows, and the budget in bytes."""
-        self._choices, self._budget = tuple(choices), budget
+        self._choices, self._allowed, self._budget = tuple(choices), chosen, budget
         if self._wanted.follows_budget or self._wanted.tile not in dict(choices):
             self._wanted = TileSetting(chosen, True)
         self._show()
@@ -73,28 +70,25 @@ class TileEditor(QWidget):
         self.setValue(TileSetting(self._choices[index][0], False))
 
     def _followed(self, on: bool) -> None:
-        tile = self._wanted.tile
-        if on:
-            tile = max((t for t, b in self._choices if b <= self._budget), default=tile)
-        self.setValue(TileSetting(tile, on))
+        self.setValue(TileSetting(self._allowed if on else self._wanted.tile, on))
 
     def _show(self) -> None:
-        for widget in (self._slider, self._follow):
+        for widget in (self.slider, self._follow):
             widget.blockSignals(True)
         tiles = [tile for tile, _ in self._choices]
-        self._slider.setRange(0, max(len(tiles) - 1, 0))
+        self.slider.setRange(0, max(len(tiles) - 1, 0))
         if self._wanted.tile in tiles:
-            self._slider.setValue(tiles.index(self._wanted.tile))
-        self._slider.setEnabled(len(tiles) > 1)
+            self.slider.setValue(tiles.index(self._wanted.tile))
+        self.slider.setEnabled(len(tiles) > 1)
         self._follow.setEnabled(bool(tiles))
         self._follow.setChecked(self._wanted.follows_budget)
         self._text.setText(self._describe())
-        for widget in (self._slider, self._follow):
+        for widget in (self.slider, self._follow):
             widget.blockSignals(False)
 
     def _describe(self) -> str:
         needed = dict(self._choices).get(self._wanted.tile)
         if needed is None:
-            return "known once the network is ready"
+            return "not known yet"
         text = f"{self._wanted.tile} px, {memory(needed)}"
         return f"{text}: over budget" if needed > self._budget else text

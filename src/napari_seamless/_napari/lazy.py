@@ -1,0 +1,20 @@
+"""The real pipeline, imported when it is first used: that takes seconds (torch), and belongs in the background."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from napari_seamless._napari.port import Pipeline
+
+
+class _Lazy:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("napari_seamless.pipeline"), name)
+
+
+def lazy_pipeline() -> Pipeline:
+    """`napari_seamless.pipeline`, of which nothing is loaded yet."""
+    found: Any = _Lazy()
+    real: Pipeline = found
+    return real
