@@ -145,6 +145,16 @@ def test_it_is_not_finished_while_something_is_in_flight() -> None:
     assert todo.is_finished
 
 
+def test_what_is_given_back_comes_again_even_when_only_the_view_is_made() -> None:
+    todo = agenda(view=Region.of((30, 40), (30, 40)), tile=10, whole=False)
+    taken = [todo.take() for _ in range(9)]
+    assert todo.take() is None
+    for write in taken:
+        assert write is not None
+        todo.give_back(write)
+    assert [todo.take() for _ in range(9)] == taken
+
+
 def test_only_what_was_taken_can_be_done() -> None:
     todo = agenda()
     with pytest.raises(BadRequest, match="only a region that was taken"):
