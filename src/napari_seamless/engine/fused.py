@@ -96,5 +96,7 @@ def _fused(conv: Conv, activation: str, scalars: tuple[float, ...], constants: d
     order = torch.channels_last if len(conv.slides) == 2 else torch.channels_last_3d
     weight = constants[conv.weight].contiguous(memory_format=order)
     zeros = (0,) * len(conv.slides)
-    constants[name] = torch.ops.mkldnn._reorder_convolution_weight(weight, zeros, conv.strides, conv.dilations, conv.groups)
+    constants[name] = torch.ops.mkldnn._reorder_convolution_weight(
+        weight, zeros, conv.strides, conv.dilations, conv.groups
+    )
     return FusedConv(conv.slides, name, conv.bias, conv.groups, activation, scalars)

@@ -15,32 +15,23 @@ from napari_seamless.program.region_program import Placed, Step
 from napari_seamless.program.spans import Box
 
 
-def run_region(
-    program: Program, placed: Placed, image: Tensor, constants: Mapping[str, Tensor], stop: Callable[[], bool]
-) -> Tensor:
+def run_region(program: Program, placed: Placed, image: Tensor, stop: Callable[[], bool]) -> Tensor:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
-    `stop` is asked before every step; RunCancelled is raised when it says True.
+    The program's constants must be on the image's device. `stop` is asked before every step; RunCancelled is raised when it says True.
     """
     values: dict[int, Tensor] = {program.input: image}
     del image
     for index, step in enumerate(placed.region.steps):
         if stop():
             raise RunCancelled("the run was cancelled; finished tiles are kept")
-        values[step.node.output] = _step(program, placed, index, step, values, constants)
+        values[step.node.output] = _step(program, placed, index, step, values)
         for done in step.frees:
             del values[done]
     return values[program.output]
 
 
-def _step(
-    program: Program,
-    placed: Placed,
-    index: int,
-    step: Step,
-    values: Mapping[int, Tensor],
-    constants: Mapping[str, Tensor],
-) -> Tensor:
+def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Tensor]) -> Tensor:
     needs = placed.needs(index)
     inputs = [
         narrow(values[i], program.values[i].dims, placed.box(i), need)
@@ -49,8 +40,8 @@ def _step(
     want: Box = placed.box(step.node.output)
     operation = step.node.operation
     if step.in_place is not None and isinstance(operation, Local) and not _is_expanded(inputs[0]):
-        return operation.call(resolve(step.in_place), inputs, constants, want)
-    return operation.run(inputs, constants, needs, want)
+        return operation.call(resolve(step.in_place), inputs, program.constants, want)
+    return operation.run(inputs, program.constants, needs, want)
 
 
 def _is_expanded(tensor: Tensor) -> bool:

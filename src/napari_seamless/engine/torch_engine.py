@@ -60,9 +60,10 @@ class TorchEngine:
         return as_pixels(result, tile.write.ndim)
 
     def _run(self, pixels: Pixels, write: Region, stop: StopFlag) -> Tensor:
-        dtype = self._program.values[self._program.input].dtype
-        image = as_image(as_tensor(pixels), self.device, dtype)
-        return run_region(self._program, self._regions.at(write), image, self._program.constants, stop).cpu()
+        """The image is handed over, not kept here, so that it is freed as soon as no node needs it."""
+        program, dtype = self._program, self._program.values[self._program.input].dtype
+        place = self._regions.at(write)
+        return run_region(program, place, as_image(as_tensor(pixels), self.device, dtype), stop).cpu()
 
     def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
         """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""

@@ -42,7 +42,5 @@ def _place(region: Region, draw: Random) -> Region:
 
 
 def _again(engine: TorchEngine, prepared: Prepared, place: Region) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    pixels = engine.compute(
-        engine.tile(place), lambda read: prepared.source.read(read, prepared.level), lambda: False
-    )
+    pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), lambda: False)
     return pixels.astype(prepared.output_dtype).astype(np.float64)

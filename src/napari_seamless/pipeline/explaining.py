@@ -68,7 +68,9 @@ class Explanation:
                 f"padding      the network wants sizes divisible by {self.divisor}: the far edges are padded by reflection "
                 "and the output is cropped"
             )
-        sides = ", ".join(f"{a} {before} before and {after} after" for a, (before, after) in zip(axes, self.halo, strict=True))
+        sides = ", ".join(
+            f"{a} {before} before and {after} after" for a, (before, after) in zip(axes, self.halo, strict=True)
+        )
         yield f"halo         {sides} (input pixels)"
         yield f"stride       {_times(self.stride)} output pixels"
         assert self.choice is not None

@@ -102,7 +102,9 @@ class Result:
             return self._read(Region.of(*location).shift(region.start))
 
         chunks = dask.array.core.normalize_chunks(sizes, shape=self.shape, dtype=self.dtype)
-        return dask.array.map_blocks(piece, chunks=chunks, dtype=self.dtype, meta=np.empty((0,) * len(self.shape), self.dtype))
+        return dask.array.map_blocks(
+            piece, chunks=chunks, dtype=self.dtype, meta=np.empty((0,) * len(self.shape), self.dtype)
+        )
 
     def save(
         self, path: str | Path, overwrite: bool = False, *, on_progress: Callable[[int, int], None] | None = None

@@ -70,7 +70,9 @@ class Run:
     `region` is what was asked for, in output pixels.
     """
 
-    def __init__(self, prepared: Prepared, engine: TorchEngine, store: Store, region: Region, choice: TileChoice) -> None:
+    def __init__(
+        self, prepared: Prepared, engine: TorchEngine, store: Store, region: Region, choice: TileChoice
+    ) -> None:
         self.prepared = prepared
         self.store = store
         self.region = region
@@ -224,7 +226,14 @@ def run(
     prepared = prepare(model, open_image(image, axes=axes), level=level)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     handle = start(
-        prepared, region=region, budget=size, tile=tile, device=device, scheduler=scheduler, output=output, overwrite=overwrite
+        prepared,
+        region=region,
+        budget=size,
+        tile=tile,
+        device=device,
+        scheduler=scheduler,
+        output=output,
+        overwrite=overwrite,
     )
     return wait_for(handle, on_progress)
 
@@ -259,7 +268,9 @@ def _wanted(prepared: Prepared, region: Region | None) -> Region:
         raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
     wanted = prepared.to_output(levels.to_level(region, prepared.level))
     if wanted.is_empty:
-        raise BadRequest(f"a region must hold at least one pixel of the output; {region!r} holds none; use a larger one")
+        raise BadRequest(
+            f"a region must hold at least one pixel of the output; {region!r} holds none; use a larger one"
+        )
     return wanted
 
 
@@ -281,7 +292,9 @@ def _choice(prepared: Prepared, engine: TorchEngine, budget: int | None, tile: i
     return TileChoice(tile, needed, ((tile, needed),), budget or needed, depth)
 
 
-def _store(prepared: Prepared, wanted: Region, tile: int, output: str | Path | None, overwrite: bool, scheduler: Any) -> Store:
+def _store(
+    prepared: Prepared, wanted: Region, tile: int, output: str | Path | None, overwrite: bool, scheduler: Any
+) -> Store:
     spec = store_spec(prepared, tile)
     if output is not None:
         return resume_or_create(output, spec, overwrite)

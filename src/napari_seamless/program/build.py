@@ -125,7 +125,13 @@ class Builder:
             return self._constant_image(item, dims) if isinstance(item, Constant) else item
 
         return Request(
-            request.target, convert(request.args), request.kwargs, request.shape, request.dtype, request.ndim, request.part
+            request.target,
+            convert(request.args),
+            request.kwargs,
+            request.shape,
+            request.dtype,
+            request.ndim,
+            request.part,
         )
 
     def _constant_image(self, constant: Constant, dims: Dims) -> Constant | Image:

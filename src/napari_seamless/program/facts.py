@@ -41,7 +41,8 @@ def stride(program: Program, axis: int) -> int:
     here = axis_demand(program, axis, (middle, middle + length)).shape
     for step in candidates:
         if all(
-            axis_demand(program, axis, (middle + k * step, middle + k * step + length)).shape == here for k in (1, 2, -1)
+            axis_demand(program, axis, (middle + k * step, middle + k * step + length)).shape == here
+            for k in (1, 2, -1)
         ):
             return step
     return size

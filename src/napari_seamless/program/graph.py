@@ -111,7 +111,9 @@ def check(program: Program) -> None:
     for node in program.nodes:
         missing = [i for i in node.inputs if i not in made]
         if missing or node.output in made:
-            raise AssertionError(f"{node.operator} at {node.path!r} reads {missing} before they are made, or makes {node.output} twice")
+            raise AssertionError(
+                f"{node.operator} at {node.path!r} reads {missing} before they are made, or makes {node.output} twice"
+            )
         made.add(node.output)
     if program.output not in made:
         raise AssertionError("the program never makes its output")

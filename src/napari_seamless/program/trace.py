@@ -84,7 +84,9 @@ class _Guard(TorchFunctionMode):
         if self._cancelled():
             raise RunCancelled("tracing was cancelled before it was done; start it again to run the network")
         if time.monotonic() > self._deadline:
-            raise TraceFailed(f"tracing must end within {self._limit:g} s; this network had not; give it a longer limit")
+            raise TraceFailed(
+                f"tracing must end within {self._limit:g} s; this network had not; give it a longer limit"
+            )
         return func(*args, **(kwargs or {}))
 
 
@@ -134,15 +136,19 @@ def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, g
     raise _explained(failure, shape) from failure
 
 
-def _failure(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Exception | None:
+def _failure(
+    network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode
+) -> Exception | None:
     """What the network itself raises on a fake image of this shape, if anything."""
     with quiet("torch._subclasses.fake_tensor"), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         image = torch.empty(tuple(shape), dtype=dtype)
         try:
             with guard:
-                network(image)
+                result = network(image)
         except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError) as failure:
             return failure
+    if isinstance(result, Tensor) and min(result.shape, default=1) < 1:
+        return ValueError(f"Output size is too small: {tuple(result.shape)}")
     return None
 
 
@@ -162,14 +168,37 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
+TOO_SMALL = (
+    "Kernel size can't be",
+    "too small",
+    "Padding size should be less",
+    "size 0",
+    "negative",
+    "Expected more than",
+)
+
+
 def _explained(failure: Exception, shape: Sequence[int]) -> Exception:
-    text = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
-    size = " x ".join(str(n) for n in shape[2:])
-    if "channels" in text or "number of channels" in text:
-        return InputMismatch(f"image and network must have the same number of channels; the image has {shape[1]}, and the network says: {text}")
-    if any(word in text for word in ("Kernel size can't be", "too small", "Output size is too small", "Padding size should be less", "size 0", "negative")):
-        return InputMismatch(f"the image must not be smaller than the network's minimum; it is {size}, and the network says: {text}; use a larger image or a finer level")
-    return TraceFailed(f"a network must accept an image of the size it is run on; at {size} with {shape[1]} channels it says: {text}")
+    """What a network says of an image of this shape, in our words."""
+    text, size = _first_line(failure), " x ".join(str(n) for n in shape[2:])
+    if "channels" in text:
+        return InputMismatch(
+            f"image and network must have the same number of channels; the image has {shape[1]}, and the network says: "
+            f"{text}; choose channels, another image or another network"
+        )
+    if any(words in text for words in TOO_SMALL):
+        return InputMismatch(
+            f"the image must not be smaller than the network's minimum; it is {size}, and the network says: {text}; "
+            "use a larger image or a finer level"
+        )
+    return TraceFailed(
+        f"a network must accept an image of the size it is run on; at {size} with {shape[1]} channels it says: {text}"
+    )
+
+
+def _first_line(failure: Exception) -> str:
+    lines = str(failure).strip().splitlines()
+    return lines[0] if lines else type(failure).__name__
 
 
 def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Any:
@@ -186,9 +215,9 @@ def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guar
     except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, AssertionError) as failure:
         if isinstance(failure, TraceFailed):
             raise
-        text = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
         raise TraceFailed(
-            f"torch.export must be able to trace the network (no branches on pixel values); it says: {text}"
+            "torch.export must be able to trace the network (no branches on pixel values); it says: "
+            f"{_first_line(failure)}"
         ) from failure
 
 

@@ -29,7 +29,8 @@ class SpatialCat(Operation):
         if axis != self.axis or span is None:
             return (span,) * len(self.sizes)
         return tuple(
-            clip((span[0] - start, span[1] - start), size) for start, size in zip(self._starts(), self.sizes, strict=True)
+            clip((span[0] - start, span[1] - start), size)
+            for start, size in zip(self._starts(), self.sizes, strict=True)
         )
 
     def border(self, axis: int, span: Span | None) -> Hashable:

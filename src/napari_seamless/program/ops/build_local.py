@@ -264,4 +264,3 @@ def spatially_global(what: str) -> Builder:
         raise Unsupported(f"it {what} over the whole plane, so every region needs the whole image")
 
     return refuse
-

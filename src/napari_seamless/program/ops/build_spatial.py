@@ -69,9 +69,7 @@ def _conv(request: Request, stride: list[int], pads: list[tuple[int, int]], dila
         raise Unsupported("it is given no batch dimension")
     axes = _axes(image, rank)
     shape = image.value.shape[-rank:]
-    slides = tuple(
-        Slide(axes[k], weight.shape[2 + k], stride[k], *pads[k], dilation[k], shape[k]) for k in range(rank)
-    )
+    slides = tuple(Slide(axes[k], weight.shape[2 + k], stride[k], *pads[k], dilation[k], shape[k]) for k in range(rank))
     operation = Conv(slides, request.constant(1, "weight") or "", request.constant(2, "bias"), groups)
     return Built(operation, (image,), image.value.dims)
 
@@ -136,7 +134,9 @@ def avg_pool(rank: int) -> Builder:
     return build
 
 
-def _pool_slides(request: Request, kernel: list[int], stride: list[int], pad: list[int], dilation: list[int]) -> tuple[Slide, ...]:
+def _pool_slides(
+    request: Request, kernel: list[int], stride: list[int], pad: list[int], dilation: list[int]
+) -> tuple[Slide, ...]:
     image, rank = request.image(), len(kernel)
     if len(image.value.shape) != rank + 2:
         raise Unsupported("it is given no batch dimension")
@@ -151,7 +151,8 @@ def adaptive_pool(rank: int, kind: str) -> Builder:
         image = request.image()
         sizes, bins = image.value.shape[-rank:], request.shape[-rank:]
         kernel = [n // b for n, b in zip(sizes, bins, strict=True)]
-        if any(n % b for n, b in zip(sizes, bins, strict=True)) or max(kernel) > LARGEST_BIN or request.part == 1:
+        uneven = any(n % b for n, b in zip(sizes, bins, strict=True))
+        if uneven or max(kernel) > LARGEST_BIN or min(bins) == 1 or request.part == 1:
             raise Unsupported("it pools over the whole plane, so every region needs the whole image")
         slides = _pool_slides(request, kernel, kernel, [0] * rank, [1] * rank)
         operation = MaxPool(slides) if kind == "max" else AvgPool(slides, True, None)
@@ -299,8 +300,11 @@ def upsample(rank: int, mode: str, *, antialias: bool = False) -> Builder:
         sizes, out = image.value.shape[-rank:], request.shape[-rank:]
         first = len(image.value.shape) - rank
         double = image.value.dtype == torch.float64
-        whole = [_whole_factor(n, o, factors[k] if factors else None) for k, (n, o) in enumerate(zip(sizes, out, strict=True))]
-        if not antialias and not corners and mode in ("nearest", "linear") and all(whole):
+        whole = [
+            _whole_factor(n, o, factors[k] if factors else None)
+            for k, (n, o) in enumerate(zip(sizes, out, strict=True))
+        ]
+        if not antialias and not corners and all(_aligns(mode, w) for w in whole):
             spec = tuple((axes[k], first + k, whole[k] or 1, sizes[k]) for k in range(rank))
             return Built(Enlarge(spec, _torch_mode(mode, rank)), (image,), image.value.dims)
         scales = [_scale(sizes[k], out[k], factors[k] if factors else None, corners, double) for k in range(rank)]
@@ -309,9 +313,7 @@ def upsample(rank: int, mode: str, *, antialias: bool = False) -> Builder:
             return _copy(image, [(first + k, Nearest(sizes[k], scales[k], exact)) for k in range(rank)])
         kind = "cubic" if mode == "cubic" else "linear"
         resizes = [Resize(sizes[k], scales[k], kind, corners, antialias, double) for k in range(rank)]
-        return Built(
-            Resample(tuple((axes[k], first + k, resizes[k]) for k in range(rank))), (image,), image.value.dims
-        )
+        return Built(Resample(tuple((axes[k], first + k, resizes[k]) for k in range(rank))), (image,), image.value.dims)
 
     return build
 
@@ -319,6 +321,16 @@ def upsample(rank: int, mode: str, *, antialias: bool = False) -> Builder:
 def _whole_factor(size: int, out: int, factor: float | None) -> int | None:
     whole = out // size
     return whole if whole * size == out and (factor is None or factor == whole) else None
+
+
+def _aligns(mode: str, factor: int | None) -> bool:
+    """Whether torch's kernel on a region gives the very positions it has in the whole image.
+
+    Linear weights are rounded with the global coordinate unless the factor is a power of two.
+    """
+    if factor is None or mode not in ("nearest", "linear"):
+        return False
+    return mode == "nearest" or factor & (factor - 1) == 0
 
 
 def _scale(size: int, out: int, factor: float | None, corners: bool, double: bool) -> float:

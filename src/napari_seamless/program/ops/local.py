@@ -81,19 +81,9 @@ class Local(Operation):
     def call(self, function: Any, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], want: Box) -> Tensor:
         """Call `function` with the stored arguments filled in."""
 
-        def fill(item: Any) -> Any:
-            match item:
-                case Slot(index):
-                    return inputs[index]
-                case Weight(name):
-                    return constants[name]
-                case LocalShape(shape, dims):
-                    return local_shape(shape, dims, want)
-                case tuple():
-                    return [fill(i) for i in item]
-            return item
-
-        result = function(*(fill(a) for a in self.args), **{k: fill(v) for k, v in self.kwargs})
+        args = [_filled(a, inputs, constants, want) for a in self.args]
+        kwargs = {k: _filled(v, inputs, constants, want) for k, v in self.kwargs}
+        result = function(*args, **kwargs)
         return result if self.part is None else result[self.part]  # type: ignore[no-any-return]
 
     def macs(self, shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
@@ -103,6 +93,20 @@ class Local(Operation):
         for size in out:
             count *= size
         return count
+
+
+def _filled(item: Any, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], want: Box) -> Any:
+    """A stored argument with everything that stands for something in its place."""
+    match item:
+        case Slot(index):
+            return inputs[index]
+        case Weight(name):
+            return constants[name]
+        case LocalShape(shape, dims):
+            return local_shape(shape, dims, want)
+        case tuple():
+            return [_filled(i, inputs, constants, want) for i in item]
+    return item
 
 
 def _weights(items: tuple[Any, ...]) -> list[str]:

@@ -81,7 +81,9 @@ class AvgPool(Pool):
         total = self._mean(x, 1)
         for k, slide in enumerate(self.slides):
             counts = self._counts(slide, want, total.shape[k - len(self.slides)])
-            total = total / torch.tensor(counts, dtype=x.dtype, device=x.device).view(-1, *(1,) * (len(self.slides) - 1 - k))
+            total = total / torch.tensor(counts, dtype=x.dtype, device=x.device).view(
+                -1, *(1,) * (len(self.slides) - 1 - k)
+            )
         return total
 
     def _mean(self, x: Tensor, divisor: int | None) -> Tensor:

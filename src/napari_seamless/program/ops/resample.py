@@ -42,7 +42,7 @@ class Resize:
         scale = torch.tensor(self.scale, dtype=self.dtype)
         if self.antialias:
             return self._wide(out, scale)
-        real = out * scale if self.align_corners else (out + 0.5) * scale - 0.5
+        real = out * scale if self.align_corners else _fused_minus_half((out + 0.5), scale)
         return self._linear(real) if self.kind == "linear" else self._cubic(real)
 
     def demand(self, span: Span) -> Span:
@@ -73,15 +73,20 @@ class Resize:
         low = (centre - support + 0.5).to(torch.int64).clamp(min=0)
         high = (centre + support + 0.5).to(torch.int64).clamp(max=self.size)
         where = low[:, None] + torch.arange(int((high - low).max()))
-        distance = ((where + 0.5 - centre[:, None]) / stretch).abs()
+        distance = (((where - low[:, None]) + (low - centre)[:, None] + 0.5) * (1 / stretch)).abs()
         weights = (1 - distance).clamp(min=0) if self.kind == "linear" else _keys(distance, -0.5)
         weights = torch.where(where < high[:, None], weights, 0.0)
-        return where.clamp(max=self.size - 1), weights / weights.sum(1, keepdim=True)
+        return torch.minimum(where, high[:, None] - 1), weights / weights.sum(1, keepdim=True)
 
     @property
     def centre(self) -> Centre:
         scale = Fraction(self.scale).limit_denominator(1 << 20)
         return scale, (Fraction(0) if self.align_corners else (scale - 1) / 2)
+
+
+def _fused_minus_half(position: Tensor, scale: Tensor) -> Tensor:
+    """position * scale - 0.5, rounded once at the end, as processors with fused multiply-add do it."""
+    return (position.double() * scale.double() - 0.5).to(position.dtype)
 
 
 def _keys(distance: Tensor, a: float) -> Tensor:
@@ -120,14 +125,16 @@ class Resample(Operation):
         return x
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
-        """Two gathered copies and the half-resized image, at the larger of both sizes."""
-        grown = sizes[0]
+        """Along each axis one gathered copy beside the sum, and the image as resized so far."""
+        grown, stages, before = sizes[0], [], 0
         for axis, _, _ in self.axes:
             span, held = want[axis], have[0][axis]
             assert span is not None
             assert held is not None
             grown = grown * (span[1] - span[0]) // (held[1] - held[0])
-        return 2 * max(grown, sizes[0])
+            stages.append(before + 2 * grown)
+            before = grown
+        return max(stages) - grown
 
 
 def weighted(x: Tensor, dim: int, where: Tensor, weights: Tensor, origin: int) -> Tensor:
