@@ -141,7 +141,7 @@ def test_a_killed_process_loses_nothing_that_landed(tmp_path: Path) -> None:
     path = tmp_path / "killed.ome.zarr"
     spec = spec_for((200, 180), "image", channels=3)
     code = f"""
-import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+import sys, time; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
 from napari_seamless.store import spec as spec_module
 spec_module.LAST_LEVEL_EDGE = 12
 from test_store_disk import *
@@ -150,6 +150,7 @@ store = create_store({str(path)!r}, spec, cache_bytes=10_000)
 for region in chunks_of(spec):
     fill(store, picture(spec), [region])
     print(region, flush=True)
+    time.sleep(0.01)  # so that it cannot reach the end before it is killed
 """
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
