@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from networks import CASES, Case, Classes, image_for, made
-from oracle import Tiled, relative_error, whole
 
 from napari_seamless.geometry import Grid, Region, cells_of
+from networks import CASES, Case, Classes, image_for, made
+from oracle import Tiled, relative_error, whole
 
 FLOAT32, FLOAT64 = 1e-5, 1e-12
 SIZES_2D = {"odd": (131, 97), "prime": (211, 157), "tiny": (19, 23), "long": (17, 401)}

@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import CASES, Case, UNet, image_for, made
-from oracle import Tiled, relative_error, whole
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -18,6 +16,8 @@ from napari_seamless.geometry import Grid, Region
 from napari_seamless.program.facts import halo, inner_tile, program_hash, redundancy, stride
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.trace import trace
+from networks import CASES, Case, UNet, image_for, made
+from oracle import Tiled, relative_error, whole
 
 
 class PlainUNet(nn.Module):
@@ -179,7 +179,7 @@ def test_a_network_that_branches_on_pixels_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + 1 if x.sum() > 0 else x
 
-    with pytest.raises(TraceFailed, match="at 32 x 32|must be able to trace"):
+    with pytest.raises(TraceFailed, match=r"at 32 x 32|must be able to trace"):
         trace(Branch(), (1, 3, 32, 32))
 
 

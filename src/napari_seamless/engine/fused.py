@@ -49,7 +49,7 @@ class FusedConv(Conv):
 
 def can_fuse() -> bool:
     """Whether this build of torch has the fused convolution."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
 
 
 def fuse(program: Program) -> Program:

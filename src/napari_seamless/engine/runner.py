@@ -18,7 +18,8 @@ from napari_seamless.program.spans import Box
 def run_region(program: Program, placed: Placed, image: Tensor, stop: Callable[[], bool]) -> Tensor:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
-    The program's constants must be on the image's device. `stop` is asked before every step; RunCancelled is raised when it says True.
+    The program's constants must be on the image's device. `stop` is asked before every step;
+    RunCancelled is raised when it says True.
     """
     values: dict[int, Tensor] = {program.input: image}
     del image

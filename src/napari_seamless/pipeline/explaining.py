@@ -56,7 +56,8 @@ class Explanation:
     def _lines(self) -> Iterator[str]:
         axes = "zyx"[-(len(self.input_shape) - 2) :]
         yield f"model        {self.model}"
-        yield f"image        {self.image}, {_times(self.input_shape[2:])} ({' x '.join(axes)}), {self.input_shape[1]} channels"
+        _, channels, *sizes = self.input_shape
+        yield f"image        {self.image}, {_times(tuple(sizes))} ({' x '.join(axes)}), {channels} channels"
         yield f"operators    {', '.join(f'{_short(name)} {count}' for name, count in self.operators.items())}"
         if self.refusals:
             yield "refused      it cannot be computed exactly tile by tile:"
@@ -65,8 +66,8 @@ class Explanation:
         yield f"output       {_times(self.output_shape)} {self.output_dtype}"
         if self.divisor > 1:
             yield (
-                f"padding      the network wants sizes divisible by {self.divisor}: the far edges are padded by reflection "
-                "and the output is cropped"
+                f"padding      the network wants sizes divisible by {self.divisor}: the far edges are padded by "
+                "reflection and the output is cropped"
             )
         sides = ", ".join(
             f"{a} {before} before and {after} after" for a, (before, after) in zip(axes, self.halo, strict=True)
@@ -76,8 +77,8 @@ class Explanation:
         assert self.choice is not None
         depth = f" x {self.choice.depth} deep" if self.choice.depth else ""
         yield (
-            f"tile         {self.choice.tile} x {self.choice.tile}{depth}: {readable(self.choice.bytes)} of a budget of "
-            f"{readable(self.choice.budget)} on {self.device}; {self.tiles} tiles"
+            f"tile         {self.choice.tile} x {self.choice.tile}{depth}: {readable(self.choice.bytes)} of a budget "
+            f"of {readable(self.choice.budget)} on {self.device}; {self.tiles} tiles"
         )
         yield f"passes       {self.passes}"
         yield (
@@ -108,8 +109,8 @@ def explain(
     engine = TorchEngine(program, device)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     choice = tile_choice(prepared, engine, size, tile)
-    edges = (choice.tile,) * 2 if choice.depth is None else (choice.depth, choice.tile, choice.tile)
-    edges = tuple(min(e, n) for e, n in zip(edges, prepared.output_shape, strict=True))
+    cell = (choice.tile, choice.tile) if choice.depth is None else (choice.depth, choice.tile, choice.tile)
+    edges = tuple(min(e, n) for e, n in zip(cell, prepared.output_shape, strict=True))
     macs, times = redundancy(RegionPrograms(program), edges)
     return Explanation(
         model=loaded.name,

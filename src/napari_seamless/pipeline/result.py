@@ -1,5 +1,7 @@
 """What a run leaves behind."""
 
+# mypy: allow-untyped-calls
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -77,7 +79,7 @@ class Result:
     def dtype(self) -> np.dtype[Any]:
         return self.store.spec.dtype
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         del copy
         if self.region.size * self.store.spec.pixel_bytes > LARGEST_ARRAY:
             raise BadRequest(
@@ -102,9 +104,9 @@ class Result:
             return self._read(Region.of(*location).shift(region.start))
 
         chunks = dask.array.core.normalize_chunks(sizes, shape=self.shape, dtype=self.dtype)
-        return dask.array.map_blocks(
-            piece, chunks=chunks, dtype=self.dtype, meta=np.empty((0,) * len(self.shape), self.dtype)
-        )
+        meta = np.empty((0,) * len(self.shape), self.dtype)
+        lazy: dask.array.Array = dask.array.map_blocks(piece, chunks=chunks, dtype=self.dtype, meta=meta)
+        return lazy
 
     def save(
         self, path: str | Path, overwrite: bool = False, *, on_progress: Callable[[int, int], None] | None = None

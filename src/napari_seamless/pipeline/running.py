@@ -303,8 +303,8 @@ def _store(
     size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
     if size > spare:
         raise BadRequest(
-            f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes {readable(size)}; "
-            "give an output folder or a smaller region"
+            f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes "
+            f"{readable(size)}; give an output folder or a smaller region"
         )
     return create_store(None, spec)
 

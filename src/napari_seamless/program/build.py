@@ -49,7 +49,7 @@ class Builder:
 
     def image_input(self, node: Traced) -> None:
         shape = tuple(node.meta["val"].shape)
-        dims: Dims = ((), ()) + tuple((a,) for a in range(self.ndim))
+        dims: Dims = ((), (), *((a,) for a in range(self.ndim)))
         self.values.append(Value(shape, node.meta["val"].dtype, dims, shape[2:]))
         self.known[node] = Image(0, self.values[0])
 

@@ -70,7 +70,7 @@ def halo(program: Program, axis: int, length: int) -> tuple[int, int]:
 
 
 def redundancy(regions: RegionPrograms, tile: tuple[int, ...]) -> tuple[float, float]:
-    """(multiply-adds per output pixel of the whole image, and how many times that an inner tile of this shape costs)."""
+    """(multiply-adds per output pixel of the whole image, how many times that an inner tile of this shape costs)."""
     program = regions.program
     shape = tuple(_out(program, a) for a in range(program.ndim))
     whole = regions.at(Region.from_shape(shape)).region.macs / Region.from_shape(shape).size

@@ -111,14 +111,14 @@ def _built(program: Program, axes: tuple[AxisDemand, ...]) -> RegionProgram:
         alive.difference_update(frees)
         ledger.free(alive)
         steps.append(Step(node, twin, frees))
-        shapes = [_shape(program, tuple(s)) for s in zip(node.inputs, _need_boxes(axes, k), strict=True)]
-        macs += node.operation.macs(shapes, _shape(program, (node.output, boxes(axes, node.output))))
+        shapes = [_shape(program, i, box) for i, box in zip(node.inputs, _need_boxes(axes, k), strict=True)]
+        macs += node.operation.macs(shapes, _shape(program, node.output, boxes(axes, node.output)))
     return RegionProgram(tuple(steps), ledger.peak, macs)
 
 
-def _shape(program: Program, item: tuple[int, Box]) -> tuple[int, ...]:
-    value = program.values[item[0]]
-    return local_shape(value.shape, value.dims, item[1])
+def _shape(program: Program, index: int, box: Box) -> tuple[int, ...]:
+    value = program.values[index]
+    return local_shape(value.shape, value.dims, box)
 
 
 def _need_boxes(axes: tuple[AxisDemand, ...], index: int) -> list[Box]:
@@ -161,7 +161,7 @@ def _twin(
     held, wanted = boxes(axes, node.inputs[0]), boxes(axes, node.output)
     if owner < 0 or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
         return None
-    if _shape(program, (node.inputs[0], held)) != _shape(program, (node.output, wanted)):
+    if _shape(program, node.inputs[0], held) != _shape(program, node.output, wanted):
         return None
     return in_place_twin(node.operation)
 

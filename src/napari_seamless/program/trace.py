@@ -26,6 +26,7 @@ from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.simplify import simplify
 
 DIVISORS = (2, 4, 8, 16, 32, 64, 128)
+ROOMY = 2 * DIVISORS[-1]
 TIME_LIMIT = 120.0
 
 
@@ -126,10 +127,16 @@ def _reflected(x: Tensor, dim: int, amount: int) -> Tensor:
 
 
 def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> int:
-    """The smallest number by which the image's sizes must be divisible, by trial on fake tensors; 1 mostly."""
+    """The smallest number by which the image's sizes must be divisible, by trial on fake tensors; 1 mostly.
+
+    A network that takes a larger image with the same remainders finds this one too small, and is not helped by padding.
+    """
     failure = _failure(network, shape, dtype, guard)
     if failure is None:
         return 1
+    larger = (*shape[:2], *(n + ROOMY for n in shape[2:]))
+    if _failure(network, larger, dtype, guard) is None:
+        raise _explained(failure, shape, too_small=True) from failure
     for divisor in DIVISORS:
         if _failure(Padded(network, divisor), shape, dtype, guard) is None:
             return divisor
@@ -168,28 +175,18 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
-TOO_SMALL = (
-    "Kernel size can't be",
-    "too small",
-    "Padding size should be less",
-    "size 0",
-    "negative",
-    "Expected more than",
-)
-
-
-def _explained(failure: Exception, shape: Sequence[int]) -> Exception:
+def _explained(failure: Exception, shape: Sequence[int], *, too_small: bool = False) -> Exception:
     """What a network says of an image of this shape, in our words."""
     text, size = _first_line(failure), " x ".join(str(n) for n in shape[2:])
+    if too_small:
+        return InputMismatch(
+            f"the image must not be smaller than the network's minimum; it is {size}, and the network says: {text}; "
+            "use a larger image or a finer level"
+        )
     if "channels" in text:
         return InputMismatch(
             f"image and network must have the same number of channels; the image has {shape[1]}, and the network says: "
             f"{text}; choose channels, another image or another network"
-        )
-    if any(words in text for words in TOO_SMALL):
-        return InputMismatch(
-            f"the image must not be smaller than the network's minimum; it is {size}, and the network says: {text}; "
-            "use a larger image or a finer level"
         )
     return TraceFailed(
         f"a network must accept an image of the size it is run on; at {size} with {shape[1]} channels it says: {text}"

@@ -150,7 +150,7 @@ def unsqueeze(request: Request) -> Built:
 
 
 def squeeze(request: Request) -> Built:
-    """Dropping dimensions of size 1. Without a list torch would look at the local size, so the list is always written."""
+    """Dropping dimensions of size 1. Without a list torch would look at the local size, so it gets a list."""
     image = request.image()
     rank = len(image.value.shape)
     given = request.arg(1)
@@ -188,12 +188,13 @@ def reshaped(image: Image, shape: tuple[int, ...]) -> Dims:
     dimension must be made of consecutive ones; only channel-like factors may be split.
     """
     factors: list[tuple[int, int | None]] = []
-    for size, axes in zip(image.value.shape, image.value.dims, strict=True):
-        domain = image.value.domain
-        factors += [(domain[a] or 1, a) for a in axes] if axes else ([(size, None)] if size > 1 else [])
+    domain = image.value.domain
+    for size, spatial in zip(image.value.shape, image.value.dims, strict=True):
+        factors += [(domain[a] or 1, a) for a in spatial] if spatial else ([(size, None)] if size > 1 else [])
     dims: list[tuple[int, ...]] = []
     for size in shape:
-        axes, left = [], size
+        axes: list[int] = []
+        left = size
         while left > 1 or (factors and factors[0][0] == 1 and len(shape) - len(dims) <= len(factors)):
             if not factors:
                 raise Unsupported("it reshapes in a way that is not known here")

@@ -62,7 +62,7 @@ class Conv(Operation):
         x, pads = prepared(inputs[0], paddings(self.slides, want))
         bias = constants[self.bias] if self.bias is not None else None
         convolve = CONVOLUTIONS[len(self.slides)]
-        return convolve(x, constants[self.weight], bias, self.strides, pads, self.dilations, self.groups)  # type: ignore[arg-type]
+        return convolve(x, constants[self.weight], bias, self.strides, pads, self.dilations, self.groups)
 
     def macs(self, shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
         return prod(out) * (shapes[0][1] // self.groups) * prod(s.kernel for s in self.slides)
@@ -155,9 +155,9 @@ class TransposedConv(Operation):
             inputs[0],
             constants[self.weight],
             None if uncovered else bias,
-            stride=strides,  # type: ignore[arg-type]
+            stride=strides,
             groups=self.groups,
-            dilation=dilations,  # type: ignore[arg-type]
+            dilation=dilations,
         )
         if not uncovered:
             return cropped(full, crops)

@@ -6,10 +6,11 @@ import torch
 
 from napari_seamless.program.ops.local import Local, Slot
 
-OVERWRITING = frozenset(
-    "relu relu6 sigmoid tanh silu hardswish hardsigmoid hardtanh leaky_relu elu selu celu mish clamp clamp_min clamp_max "
-    "add sub mul div neg sqrt rsqrt exp log abs square pow floor round".split()
-)
+OVERWRITING = frozenset({
+    "relu", "relu6", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "hardtanh", "leaky_relu", "elu", "selu",
+    "celu", "mish", "clamp", "clamp_min", "clamp_max", "add", "sub", "mul", "div", "neg", "sqrt", "rsqrt", "exp", "log",
+    "abs", "square", "pow", "floor", "round",
+})  # fmt: skip
 
 
 def in_place_twin(operation: Local) -> str | None:

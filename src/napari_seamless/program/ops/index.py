@@ -69,7 +69,7 @@ class Bordered(Index):
 
     def sources(self, span: Span) -> range | Sequence[int]:
         lo, hi = span[0] - self.before, span[1] - self.before
-        if 0 <= lo and hi <= self.size:
+        if lo >= 0 and hi <= self.size:
             return range(lo, hi)
         return [self._one(i) for i in range(lo, hi)]
 
@@ -110,7 +110,7 @@ class Nearest(Index):
         if self.exact:
             position = position + 0.5
         scale = torch.tensor(self.scale, dtype=torch.float32)
-        return (position * scale).floor().to(torch.int64).clamp(max=self.size - 1).tolist()  # type: ignore[no-any-return]
+        return (position * scale).floor().to(torch.int64).clamp(max=self.size - 1).tolist()
 
     def demand(self, span: Span) -> Span:
         first, last = self.sources((span[0], span[0] + 1))[0], self.sources((span[1] - 1, span[1]))[0]
@@ -167,7 +167,7 @@ class Copy(Operation):
 
 
 def copied(x: Tensor, dim: int, where: range | Sequence[int], held: Span) -> Tensor:
-    """Pixels `where` along one dimension of a tensor that holds input pixels `held` (a view where they are in steps)."""
+    """Pixels `where` along one dimension of a tensor that holds pixels `held` (a view where they are in steps)."""
     if isinstance(where, range) and where.step > 0:
         first = where[0] - held[0]
         return x.narrow(dim, first, where[-1] - where[0] + 1)[(slice(None),) * dim + (slice(None, None, where.step),)]

@@ -54,7 +54,7 @@ class Operation(ABC):
         """Compute the region `want` of the output; `have[i]` is the region that `inputs[i]` holds."""
 
     def macs(self, shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
-        """Multiply-adds for local input shapes `shapes` and local output shape `out` (convolutions and matrices only)."""
+        """Multiply-adds for local input shapes `shapes` and output shape `out` (convolutions and matrices only)."""
         del shapes, out
         return 0
 
@@ -84,7 +84,7 @@ def narrow(tensor: Tensor, dims: Dims, have: Box, need: Box) -> Tensor:
 
 def _narrow_flattened(tensor: Tensor, dim: int, spans: Sequence[tuple[Span | None, Span | None]]) -> Tensor:
     sizes = [h[1] - h[0] for h, _ in spans if h is not None]
-    parts = tensor.unflatten(dim, sizes)
+    parts = tensor.reshape(*tensor.shape[:dim], *sizes, *tensor.shape[dim + 1 :])
     for k, (h, n) in enumerate(spans):
         assert h is not None
         assert n is not None

@@ -57,7 +57,7 @@ class MaxPool(Pool):
         lowest = -torch.inf if inputs[0].is_floating_point() else torch.iinfo(inputs[0].dtype).min
         x = padded(inputs[0], paddings(self.slides, want), lowest)
         dilations = tuple(s.dilation for s in self.slides)
-        return MAXIMA[len(self.slides)](x, self.kernels, self.strides, 0, dilations)  # type: ignore[no-any-return,operator]
+        return MAXIMA[len(self.slides)](x, self.kernels, self.strides, 0, dilations)
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         """torch keeps the position (int64) of every maximum while it runs."""
@@ -92,7 +92,7 @@ class AvgPool(Pool):
                 x.unsqueeze(-2), (1, *self.kernels), (1, *self.strides), divisor_override=divisor
             ).squeeze(-2)
         pool = F.avg_pool2d if len(self.slides) == 2 else F.avg_pool3d
-        return pool(x, self.kernels, self.strides, divisor_override=divisor)  # type: ignore[no-any-return,operator]
+        return pool(x, self.kernels, self.strides, divisor_override=divisor)
 
     def _uneven(self, slide: Slide, want: Box) -> bool:
         return any(n != slide.kernel for n in self._counts(slide, want, None))

@@ -1,4 +1,4 @@
-"""The table of operators: torch's name -> how to build the operation. What is not here, and not pointwise, is refused."""
+"""The table of operators: torch's name -> how to build the operation. What is neither here nor pointwise is refused."""
 
 from __future__ import annotations
 
