@@ -241,8 +241,8 @@ class _Flight:
                 self._agenda.done(write)
         except (KilledWorker, CancelledError) as error:
             raise WorkersLost(
-                f"a tile must be made by a worker that stays alive; the workers were lost, again and again, over "
-                f"{writes[0]!r}; look at their logs and memory, and use a smaller budget"
+                f"a tile must be made by a worker that stays alive; the workers were lost, again and again, while they "
+                f"held {writes[0]!r}; look at their logs and memory, and use a smaller budget"
             ) from error
         finally:
             self._give_back(left)
