@@ -14,13 +14,11 @@ from napari_seamless._napari.view import output_region, visible_region
 from napari_seamless.geometry import Region
 
 
-def looking_at(
-    layer: Image, centre: tuple[float, float], zoom: float, canvas: tuple[int, int] = (100, 200)
-) -> ViewerModel:
-    """A viewer (no window) whose canvas of (h, w) screen pixels has `centre` (world y, x) in its middle."""
+def looking_at(layer: Image, centre: tuple[float, float], zoom: float) -> ViewerModel:
+    """A viewer (no window) whose canvas of 100 x 200 screen pixels has `centre` (world y, x) in its middle."""
     viewer = ViewerModel()
     viewer.add_layer(layer)
-    viewer.canvas.size = canvas
+    viewer.canvas.size = (100, 200)
     viewer.scene.camera.center = centre
     viewer.scene.camera.zoom = zoom
     return viewer
@@ -35,7 +33,7 @@ CASES = [
     pytest.param({}, (500, 1000), Region.of((475, 526), (950, 1051)), id="plain"),
     pytest.param({"scale": (0.5, 0.5)}, (250, 500), Region.of((450, 551), (900, 1101)), id="half a unit a pixel"),
     pytest.param({"translate": (100, -50)}, (600, 950), Region.of((475, 526), (950, 1051)), id="moved"),
-    pytest.param({"rotate": 90, "translate": (0, 1000)}, (500, 500), Region.of((450, 551), (475, 526)), id="turned"),
+    pytest.param({"rotate": 90, "translate": (1500, 0)}, (500, 500), Region.of((450, 551), (975, 1026)), id="turned"),
     pytest.param({}, (0, 0), Region.of((0, 26), (0, 51)), id="corner"),
 ]
 

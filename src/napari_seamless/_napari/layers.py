@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.patcher import LivePatcher, Refresher
-from napari_seamless._napari.pixels import ArrayLike, ChannelLevel, ColourLevel, SourceLevel, rgba
+from napari_seamless._napari.pixels import (
+    OWN_LOADER,
+    ArrayLike,
+    ChannelLevel,
+    ColourLevel,
+    LiveLevel,
+    SourceLevel,
+    rgba,
+)
 from napari_seamless._napari.wording import size
 from napari_seamless.seams import LabelClass, LiveImage, Piece, Pixels, Source
 
@@ -20,8 +28,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 LayerTuple = tuple[Any, dict[str, Any], str]
-# Says to napari's own progressive loader that these levels are looked after (it would cache stale pixels).
-OWN_LOADER = {"progressive_loader": "napari-seamless"}
 SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
 TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 CHANNEL_COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
@@ -184,7 +190,7 @@ class ResultLayers:
         colours: dict[Any, Any] = {None: TRANSPARENT, 0: TRANSPARENT}
         colours |= {c.value: c.colour for c in self._image.classes if c.value}
         layer = viewer.add_labels(
-            _data(self._image.levels),
+            _data(_live(self._image.levels)),
             multiscale=len(self._image.levels) > 1,
             colormap=DirectLabelColormap(color_dict=colours),
             features=_class_names(self._image.classes),
@@ -198,7 +204,7 @@ class ResultLayers:
         if info.channels == 3 and (info.rgb or [n.lower() for n in info.channel_names] == ["red", "green", "blue"]):
             return [self._colour(viewer)]
         if info.channels == 1:
-            return [self._grey(viewer, levels, 0, self._settings | {"colormap": "gray"})]
+            return [self._grey(viewer, _live(levels), 0, self._settings | {"colormap": "gray"})]
         planes = []
         for channel in range(info.channels):
             named = info.channel_names[channel] if channel < len(info.channel_names) else f"channel {channel}"
@@ -238,6 +244,10 @@ class ResultLayers:
 
 def _data(levels: Sequence[object]) -> Any:
     return list(levels) if len(levels) > 1 else levels[0]
+
+
+def _live(levels: Sequence[object]) -> list[object]:
+    return [*(LiveLevel(_like(level)) for level in levels[:-1]), levels[-1]]
 
 
 def _like(level: object) -> ArrayLike:

@@ -88,8 +88,9 @@ def region_on_screen(layer: Image | Labels) -> Region:
 class Refresher:
     """Refreshes a layer, but never so often that the window suffers.
 
-    `soon` asks for a refresh because something on screen is wrong; `eventually` because thumbnail and other levels
-    are out of date. `tick` is called by a timer and does it when it is time; `now` does it at once.
+    `soon` asks for a refresh because something on screen is wrong; `eventually` asks for a new thumbnail only (or for
+    a refresh, should napari no longer make one alone). `tick` is called by a timer and does it when it is time; `now`
+    refreshes at once.
     """
 
     SOON = 0.1
@@ -110,8 +111,17 @@ class Refresher:
     def tick(self) -> None:
         rested = perf_counter() - self._last
         is_due = self._soon and rested > max(self.SOON, self.REST * self._cost)
-        if is_due or (self._eventually and rested > max(self.EVENTUALLY, 10 * self.REST * self._cost)):
+        if is_due:
             self.now()
+        elif self._eventually and rested > max(self.EVENTUALLY, 10 * self.REST * self._cost):
+            self._thumbnail()
+
+    def _thumbnail(self) -> None:
+        try:
+            self._layer._update_thumbnail()
+        except SURPRISES:
+            self.now()
+        self._last, self._eventually = perf_counter(), False
 
     def now(self) -> None:
         before = perf_counter()

@@ -1,8 +1,10 @@
 """Array-likes that napari can show: a level of a source with its colours last, and parts of a live level.
 
 None of them holds an image: `__getitem__` reads what is asked for. A read of more than half a gigabyte is refused
-(napari would otherwise take all of level 0 when its resolution is locked). They have no `chunks` on purpose: napari
-may replace layers whose arrays have them by its own loader, which caches what it reads.
+(napari would otherwise take all of level 0 when its resolution is locked). `chunks` makes napari load a little more
+than the canvas, up to whole chunks, so that it need not read again at every step of a pan; it has nothing to do with
+the chunks of a file. Layers of such arrays must carry `OWN_LOADER` in their metadata, lest napari's own progressive
+loader take them over and cache pixels that go on changing.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from napari_seamless.geometry import Region
 from napari_seamless.seams import Pixels, Source
 
 LARGEST_READ = 500_000_000
+CHUNK = 512
+OWN_LOADER = {"progressive_loader": "napari-seamless"}
 Key = tuple[slice, ...]
 
 
@@ -38,6 +42,14 @@ class LazyLevel:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    colours_last = False
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """What napari reads at once: 512 x 512 pixels of one plane."""
+        if self.colours_last:
+            return (*(min(CHUNK, n) for n in self.shape[:-1]), self.shape[-1])
+        return (*(1 for _ in self.shape[:-2]), *(min(CHUNK, n) for n in self.shape[-2:]))
 
     @property
     def ndim(self) -> int:
@@ -76,20 +88,31 @@ class SourceLevel(LazyLevel):
         self.source, self.level = source, level
         info = source.info
         spatial = info.levels.shape(level)
-        self._last, self._single = info.rgb, info.channels == 1 and not info.rgb
-        if self._last:
+        self.colours_last, self._single = info.rgb, info.channels == 1 and not info.rgb
+        if self.colours_last:
             self.shape = (*spatial, info.channels)
         else:
             self.shape = spatial if self._single else (info.channels, *spatial)
         self.dtype = info.dtype
 
     def _read(self, key: Key) -> Pixels:
-        spatial = key[:-1] if self._last else key if self._single else key[1:]
+        spatial = key[:-1] if self.colours_last else key if self._single else key[1:]
         pixels = self.source.read(Region.of(*((s.start, s.stop) for s in spatial)), self.level)
-        if self._last:
+        if self.colours_last:
             return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)[..., key[-1]])
         channels: Pixels = pixels[0] if self._single else pixels[key[0]]
         return channels
+
+
+class LiveLevel(LazyLevel):
+    """A live level as it is."""
+
+    def __init__(self, level: ArrayLike) -> None:
+        self._level = level
+        self.shape, self.dtype = tuple(level.shape), np.dtype(level.dtype)
+
+    def _read(self, key: Key) -> Pixels:
+        return np.asarray(self._level[key])
 
 
 class ChannelLevel(LazyLevel):
@@ -106,6 +129,8 @@ class ChannelLevel(LazyLevel):
 class ColourLevel(LazyLevel):
     """A live level of shape (3, y, x) as (y, x, 4), transparent where nothing is written."""
 
+    colours_last = True
+
     def __init__(self, level: ArrayLike) -> None:
         self._level = level
         self.shape, self.dtype = (*level.shape[1:], 4), np.dtype(level.dtype)
@@ -117,9 +142,10 @@ class ColourLevel(LazyLevel):
 def rgba(pixels: Pixels) -> Pixels:
     """(3, y, x) as (y, x, 4): opaque, but for pixels that are 0 in all channels, which count as not written."""
     opaque = np.iinfo(str(pixels.dtype)).max if pixels.dtype.kind in "iu" else 1
-    out = np.empty((*pixels.shape[1:], 4), pixels.dtype)
-    out[..., :3] = np.moveaxis(pixels, 0, -1)
-    out[..., 3] = np.where(pixels.any(axis=0), opaque, 0)
+    red, green, blue = pixels
+    out = np.empty((*red.shape, 4), pixels.dtype)
+    out[..., 0], out[..., 1], out[..., 2] = red, green, blue
+    out[..., 3] = ((red != 0) | (green != 0) | (blue != 0)) * pixels.dtype.type(opaque)
     return out
 
 
