@@ -188,13 +188,13 @@ CASES = [
     Case(missing_weights, 3, ("nowhere.pt",)),
     Case(unknown_model, 5, ("nuclie", "nuclei", "stain")),
     Case(output_under_a_file, 7, ("out.ome.zarr",)),
-    Case(output_is_a_file, 7, ("out.ome.zarr", "overwrite")),
-    Case(output_is_a_folder_of_something_else, 7, ("out.ome.zarr", "overwrite")),
+    Case(output_is_a_file, 7, ("out.ome.zarr", "another path")),
+    Case(output_is_a_folder_of_something_else, 7, ("out.ome.zarr", "another path")),
     Case(output_of_another_model, 7, ("out.ome.zarr", "overwrite")),
-    Case(tiny_budget, 2, ("smallest", "MB")),
+    Case(tiny_budget, 2, ("smallest tile", "use a budget of")),
     Case(budget_that_is_no_size, 2, ("plenty",)),
     Case(cuda_on_a_machine_without, 6, ("cuda",)),
-    Case(unknown_device, 2, ("abacus",)),
+    Case(unknown_device, 6, ("abacus",)),
     Case(unknown_scheduler, 2, ("slurm",)),
     Case(region_outside, 2, ("y[500, 700)",)),
     Case(level_that_is_not_there, 2, ("level", "7")),
@@ -245,15 +245,15 @@ def level_0(output: Path) -> np.ndarray:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of one megabyte."""
+    """A folder on a file system of 400 kB."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("only root on Linux can make a small file system")
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("this system does not let its root mount a file system")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.parametrize("scheduler", ["serial", "dask"])
@@ -307,7 +307,6 @@ PYTHON_CASES = [
     PythonCase("not an image", lambda: ns.open_image(object()), errors.InputUnreadable, "object"),
     PythonCase("ambiguous axes", lambda: ns.open_image(gray(7, 50, 60)), errors.BadRequest, "axes"),
     PythonCase("unknown model", lambda: ns.load_model("nuclie"), errors.UnknownModel, "did you mean 'nuclei'"),
-    PythonCase("not a model", lambda: ns.load_model(3.5), errors.ModelError, "model"),  # type: ignore[arg-type]
     PythonCase(
         "wrong channel count",
         lambda: ns.run(NeedsNine(), gray(2, 50, 60), device="cpu"),
