@@ -38,6 +38,12 @@ def test_tracing_starts_by_itself_and_does_not_block_the_window(qtbot: QtBot, vi
     until(qtbot, dock, "ready")
 
 
+def test_nothing_is_cut_off_at_the_side(qtbot: QtBot, dock, pipeline) -> None:
+    until(qtbot, dock, "ready")
+    assert dock.minimumSizeHint().width() >= dock.panel.minimumSizeHint().width()
+    assert dock.panel.minimumSizeHint().width() < 420
+
+
 def test_a_pair_of_image_and_model_is_traced_once(qtbot: QtBot, dock, pipeline) -> None:
     until(qtbot, dock, "ready")
     dock.choose_model("stain")
@@ -119,6 +125,26 @@ def test_only_the_view_is_asked_for_when_whole_image_is_not_ticked(
     run = started(qtbot, dock, pipeline)
     assert run.options["whole"] is False
     assert run.options["output"] == tmp_path / "out.ome.zarr"
+
+
+def test_a_run_without_whole_image_goes_on_at_the_next_pan(qtbot: QtBot, dock, viewer, pipeline) -> None:
+    dock.panel.extent.setValue(Extent(whole=False))
+    run = started(qtbot, dock, pipeline)
+    assert run.options["follow"] is True
+    run.end("finished")
+    until(qtbot, dock, "following")
+    many = len(run.views)
+    viewer.scene.camera.center = (100, 200)
+    qtbot.waitUntil(lambda: len(run.views) > many)
+    dock.panel._cancel.click()
+
+
+def test_the_result_in_the_temporary_folder_goes_with_its_layer(qtbot: QtBot, dock, pipeline) -> None:
+    run = started(qtbot, dock, pipeline)
+    folder = run.options["output"].parent
+    assert folder.is_dir()
+    assert run.options["budget"] is None
+    assert run.options["tile"] is None
 
 
 def test_progress_is_told_in_words_and_in_the_activity_dock(qtbot: QtBot, dock, pipeline) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller, ImageRef, Order, Snapshot, Started
@@ -19,6 +19,7 @@ from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
+from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.view import ViewWatch, output_region, visible_region
@@ -106,15 +107,10 @@ class SeamlessDock(QWidget):
         return self._session.controller
 
     def _lay_out(self) -> None:
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.panel)
+        self._column = Column(self.panel)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(scroll)
-        self.setMinimumWidth(340)
+        column.addWidget(self._column)
         self._restyle()
 
     def _restyle(self, _event: object = None) -> None:
@@ -198,7 +194,7 @@ class SeamlessDock(QWidget):
         if self._session.shown is not None:
             self._session.shown.tick()
         self._ticks += 1
-        if self._ticks % POLL_EVERY == 0:
+        if self._last.phase == "starting" or self._ticks % POLL_EVERY == 0:
             self._poll()
 
     def _poll(self) -> None:
@@ -212,6 +208,7 @@ class SeamlessDock(QWidget):
         if now != before:
             layer = self._chosen()
             self.panel.showSnapshot(now, None if layer is None else spatial_shape(layer))
+            self._column.updateGeometry()
         if now.problem is not None and now.problem != before.problem:
             show_error(now.problem.notice.sentence)
         self._follow_activity(now)
