@@ -66,9 +66,10 @@ class Source(Protocol):
 class Engine(Protocol):
     """A program on a device.
 
-    `compute` runs in one worker thread at a time per engine. It calls `read` (once, for the tile's read region) in that thread
-    and looks at `stop` between operators; when it says True, RunCancelled is raised. The returned array is
-    (c, *write.shape) in host memory, and belongs to the caller.
+    Safe to call from several threads: an engine computes one tile at a time, and others may read meanwhile. `compute`
+    calls `read` once, for the tile's read region, in the calling thread, and looks at `stop` between operators; when
+    it says True, RunCancelled is raised. The returned array is (c, *write.shape) in host memory, and belongs to the
+    caller.
     """
 
     def tile(self, write: Region) -> Tile: ...

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from napari_seamless.program.graph import Node, Program
-from napari_seamless.program.ops.conv import Conv, prepared
+from napari_seamless.program.ops.conv import Conv
 from napari_seamless.program.ops.local import Local, Slot
-from napari_seamless.program.ops.sliding import paddings
-from napari_seamless.program.spans import Box
 
 ACTIVATIONS = {"aten.relu.default": "relu", "aten.sigmoid.default": "sigmoid", "aten.tanh.default": "tanh",
                "aten.leaky_relu.default": "leaky_relu", "aten.silu.default": "swish"}  # fmt: skip
@@ -30,9 +28,7 @@ class FusedConv(Conv):
     activation: str
     scalars: tuple[float, ...]
 
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del have
-        x, pads = prepared(inputs[0], paddings(self.slides, want))
+    def convolve(self, x: Tensor, pads: Sequence[int], constants: Mapping[str, Tensor]) -> Tensor:
         return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
             x,
             constants[self.weight],

@@ -31,7 +31,8 @@ class ConvUnit(nn.Sequential):
         super().__init__(
             # the batch norm has its own offset, so a bias here would do nothing
             nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            # slow moments: training stops following them at some point, and one batch says little
+            nn.BatchNorm2d(outputs, momentum=0.02),
             nn.ReLU(inplace=True),
         )
 

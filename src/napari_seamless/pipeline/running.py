@@ -29,6 +29,10 @@ UNHURRIED_CPU_TILE = 1024
 
 LARGEST_IN_MEMORY = 0.25
 
+ACCELERATED_THREADS = 3
+"""On an accelerator other tiles are read and written while one is computed. A CPU is busy anyway, and with one thread
+the next tile can still be exchanged for another when the view moves."""
+
 
 def parse_budget(text: str) -> int:
     """Bytes meant by "2GB", "500 MB" or "1.5GiB"."""
@@ -147,7 +151,7 @@ class Run:
         if self._handle.progress().error is None and self._handle.progress().state == "finished":
             self._checked = self_check(self._engine, self.prepared, self.store, self.region)
         self.store.report({"run": self._report().as_dict()})
-        self.store.flush()
+        self.store.close()
 
     def _report(self) -> Report:
         now = self.progress()
@@ -191,8 +195,8 @@ def start(
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
     wanted = _wanted(prepared, region)
-    worker = _scheduler(scheduler)
     engine = TorchEngine(prepared.program, device)
+    worker = _scheduler(scheduler, engine)
     choice = _choice(prepared, engine, budget, tile)
     store = _store(prepared, wanted, choice.tile, output, overwrite, scheduler)
     run = Run(prepared, engine, store, wanted, choice)
@@ -355,7 +359,7 @@ def _provenance(prepared: Prepared) -> Mapping[str, Any]:
     }
 
 
-def _scheduler(scheduler: Any) -> Scheduler:
+def _scheduler(scheduler: Any, engine: TorchEngine) -> Scheduler:
     match scheduler:
         case "serial":
             from napari_seamless.scheduling.serial import Serial
@@ -364,7 +368,7 @@ def _scheduler(scheduler: Any) -> Scheduler:
         case "dask":
             from napari_seamless.scheduling.dask_cluster import DaskScheduler
 
-            return DaskScheduler(threads=2)
+            return DaskScheduler(threads=1 if engine.device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
     from napari_seamless.scheduling.dask_cluster import DaskScheduler

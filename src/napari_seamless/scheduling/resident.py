@@ -9,16 +9,16 @@ this process, pickled to workers elsewhere (to those that join later, too).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from threading import Event, Lock
+from dataclasses import dataclass
+from threading import Event
 from time import perf_counter
 
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.protocol.pickle import dumps, loads
 
 from napari_seamless.errors import RunCancelled
-from napari_seamless.geometry import Region, Tile
-from napari_seamless.seams import Agenda, Engine, Job, Pixels, StopFlag
+from napari_seamless.geometry import Region
+from napari_seamless.seams import Agenda, Job, StopFlag
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Resident(WorkerPlugin):
     """
 
     def __init__(self, job: Job, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]) -> None:
-        self._job = replace(job, engine=_OneAtATime(job.engine))
+        self._job = job
         self._stop = stop
         self._agenda = agenda
         self._latest = latest
@@ -126,22 +126,6 @@ def _exchanged(agenda: Agenda, writes: tuple[Region, ...]) -> tuple[Region, ...]
         agenda.give_back(write)
     wanted = agenda.take()
     return () if wanted is None else (wanted,)
-
-
-class _OneAtATime:
-    """An engine for several worker threads: one computes while another waits, or writes what it computed."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lock = Lock()
-
-    def tile(self, write: Region) -> Tile:
-        with self._lock:
-            return self._engine.tile(write)
-
-    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
-        with self._lock:
-            return self._engine.compute(tile, read, stop)
 
 
 def _never() -> bool:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -59,10 +58,15 @@ class Conv(Operation):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del have
-        x, pads = prepared(inputs[0], paddings(self.slides, want))
+        x, pads, skip, keep = framed(inputs[0], self.slides, want)
+        result = self.convolve(x, pads, constants)
+        return result if keep is None else result.narrow(2, skip, keep)
+
+    def convolve(self, x: Tensor, pads: Sequence[int], constants: Mapping[str, Tensor]) -> Tensor:
+        """The convolution itself, with the same padding on both sides of a dimension."""
         bias = constants[self.bias] if self.bias is not None else None
-        convolve = CONVOLUTIONS[len(self.slides)]
-        return convolve(x, constants[self.weight], bias, self.strides, pads, self.dilations, self.groups)
+        kernel = CONVOLUTIONS[len(self.slides)]
+        return kernel(x, constants[self.weight], bias, self.strides, pads, self.dilations, self.groups)
 
     def macs(self, shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
         return prod(out) * (shapes[0][1] // self.groups) * prod(s.kernel for s in self.slides)
@@ -70,14 +74,28 @@ class Conv(Operation):
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         del have
         pads = paddings(self.slides, want)
-        return sizes[0] if any(before != after for before, after in pads) else 0
+        return sizes[0] if any(before != after for before, after in pads[1:]) else 0
 
 
-def prepared(x: Tensor, pads: Sequence[tuple[int, int]]) -> tuple[Tensor, tuple[int, ...]]:
-    """Input and symmetric padding for a torch convolution: padding that differs between the sides is put in by hand."""
-    if all(before == after and before >= 0 for before, after in pads):
-        return x, tuple(before for before, _ in pads)
-    return padded(x, pads), (0,) * len(pads)
+def framed(x: Tensor, slides: Sequence[Slide], want: Box) -> tuple[Tensor, list[int], int, int | None]:
+    """Input, symmetric padding, and which rows of the result to keep: (x, pads, rows to skip, rows to keep or None).
+
+    torch's convolutions pad both sides alike, but a tile at one border needs padding on one side. Along the outermost
+    dimension both sides are padded and the surplus rows of the result are left out, which costs no copy; along the
+    others the padding is put in by hand.
+    """
+    pads = paddings(slides, want)
+    (before, after), slide = pads[0], slides[0]
+    span = want[slide.axis] if slide.axis is not None else None
+    both = max(before, after)
+    surplus = both - before
+    is_framed = before != after and span is not None and surplus % slide.stride == 0 and min(before, after) >= 0
+    by_hand = [(0, 0) if (is_framed and k == 0) or b == a >= 0 else (b, a) for k, (b, a) in enumerate(pads)]
+    symmetric = [both if is_framed and k == 0 else b if b == a >= 0 else 0 for k, (b, a) in enumerate(pads)]
+    x = padded(x, by_hand)
+    if not is_framed or span is None:
+        return x, symmetric, 0, None
+    return x, symmetric, surplus // slide.stride, span[1] - span[0]
 
 
 @dataclass(frozen=True)
@@ -183,8 +201,3 @@ def cropped(x: Tensor, crops: Sequence[tuple[int, int]]) -> Tensor:
         if before or after:
             x = x.narrow(first + k, before, x.shape[first + k] - before - after)
     return x
-
-
-def compact(x: Tensor) -> Tensor:
-    """`x` without the surplus memory of a larger tensor that it may be a view of, in the memory order it has."""
-    return x.clone(memory_format=torch.preserve_format)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from napari_seamless.program.ops.operation import Centre
@@ -61,11 +61,21 @@ def paddings(slides: Sequence[Slide], want: Box) -> list[tuple[int, int]]:
 
 
 def padded(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """Pad the last len(pads) dimensions; torch wants the last one first."""
+    """Pad the last len(pads) dimensions by (before, after), keeping the order of memory; only the rim is filled."""
     if not any(before or after for before, after in pads):
         return x
-    flat = [n for pair in reversed(pads) for n in pair]
-    return F.pad(x, flat, value=value)
+    first = x.dim() - len(pads)
+    shape = [*x.shape[:first], *(n + b + a for n, (b, a) in zip(x.shape[first:], pads, strict=True))]
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim(), torch.contiguous_format)
+    order = last if x.stride(1) == 1 else torch.contiguous_format
+    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
+    inner = out
+    for dim, (before, after) in enumerate(pads, first):
+        inner.narrow(dim, 0, before).fill_(value)
+        inner.narrow(dim, inner.shape[dim] - after, after).fill_(value)
+        inner = inner.narrow(dim, before, x.shape[dim])
+    inner.copy_(x)
+    return out
 
 
 def by_axis(slides: Sequence[Slide]) -> dict[int, Slide]:
