@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDockWidget
 
 from napari_seamless._napari.layers import ResultLayers, about, source_layer
 from napari_seamless._napari.patcher import LivePatcher
-from napari_seamless._napari.pixels import SourceLevel
+from napari_seamless._napari.pixels import SourceLevel, overview
 from napari_seamless.geometry import Region
 
 SHAPE = (600, 800)
@@ -120,6 +120,15 @@ def test_an_image_says_what_it_is() -> None:
 
     source = FakeSource(np.zeros((3, 400, 600), np.uint8), levels=2, pixel_size=(0.499, 0.499))
     assert about(Layer.create(*source_layer(source))) == "600 × 400 px · RGB · uint8 · 0.499 µm/px · 2 levels"
+
+
+def test_an_image_without_a_pyramid_gets_an_overview(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 3000, 2500), np.uint8)
+    monkeypatch.setattr("napari_seamless._napari.pixels.STRIP", 500_000)
+    seen = overview(SourceLevel(FakeSource(pixels), 0))
+    np.testing.assert_array_equal(seen, np.moveaxis(pixels[:, ::3, ::3], 0, -1))
+    grey = overview(SourceLevel(FakeSource(pixels, rgb=False), 0))
+    np.testing.assert_array_equal(grey, pixels[:, ::3, ::3])
 
 
 class Endless(FakeSource):

@@ -18,6 +18,7 @@ from napari_seamless._napari.pixels import (
     ColourLevel,
     LiveLevel,
     SourceLevel,
+    overview,
     rgba,
 )
 from napari_seamless._napari.wording import size
@@ -29,15 +30,20 @@ if TYPE_CHECKING:
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
+LARGEST_COARSEST = 128_000_000
 TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 CHANNEL_COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 
 
 def source_layer(source: Source) -> LayerTuple:
-    """A source as the data, settings and type of an image layer. Reads the coarsest level; any thread."""
+    """A source as the data, settings and type of an image layer. Reads the coarsest level; any thread.
+
+    Where even that one is large (a scan without a pyramid), a small one is made of every n-th pixel.
+    """
     info = source.info
     lazy = [SourceLevel(source, level) for level in range(len(info.levels))]
-    levels: list[Any] = [*lazy[:-1], lazy[-1][...]]
+    is_small = lazy[-1].nbytes <= LARGEST_COARSEST
+    levels: list[Any] = [*lazy[:-1], lazy[-1][...]] if is_small else [*lazy, overview(lazy[-1])]
     axes = "zyx"[-info.ndim :] if info.rgb or info.channels == 1 else "czyx"[:1] + "zyx"[-info.ndim :]
     settings: dict[str, Any] = {
         "name": info.name,

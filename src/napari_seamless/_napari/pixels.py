@@ -20,6 +20,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.seams import Pixels, Source
 
 LARGEST_READ = 500_000_000
+STRIP = 100_000_000
 CHUNK = 512
 OWN_LOADER = {"progressive_loader": "napari-seamless"}
 Key = tuple[slice, ...]
@@ -102,6 +103,17 @@ class SourceLevel(LazyLevel):
             return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)[..., key[-1]])
         channels: Pixels = pixels[0] if self._single else pixels[key[0]]
         return channels
+
+
+def overview(level: LazyLevel, edge: int = 1024) -> Pixels:
+    """Every n-th pixel of a level in y and x, so that neither is longer than `edge`; read a strip at a time."""
+    y = 0 if level.colours_last else level.ndim - 2
+    height, width = level.shape[y : y + 2]
+    step = -(-max(height, width) // edge)
+    rows = max(1, STRIP * height // max(level.nbytes, 1) // step) * step
+    front, thin = (slice(None),) * y, slice(None, None, step)
+    strips = [level[(*front, slice(top, top + rows))][(*front, thin, thin)] for top in range(0, height, rows)]
+    return np.concatenate(strips, axis=y)
 
 
 class LiveLevel(LazyLevel):

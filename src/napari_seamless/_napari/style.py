@@ -14,6 +14,7 @@ def sheet(theme_name: str) -> str:
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
         QLabel#caption {{ color: rgba({text}, 210); }}
+        QComboBox:disabled, QLineEdit:disabled, QCheckBox:disabled {{ color: rgba({text}, 150); }}
         QToolButton#details {{ padding: 1px 6px; }}
         QPushButton#main {{ font-weight: bold; min-height: 26px; color: white; background-color: {accent}; }}
         QPushButton#main:hover {{ background-color: {bright}; }}

@@ -36,7 +36,7 @@ class ModelPicker(QWidget):
         self._combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._combo.setMinimumContentsLength(8)
         self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._combo.setPlaceholderText("looking for models…")
+        self._combo.setPlaceholderText("loading…")
         self._combo.setAccessibleName("Model")
         self._load = QPushButton("Load weights…")
         self._load.setToolTip("Add a network or weights of your own from a file")
