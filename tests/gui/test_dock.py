@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_seamless._napari.dock import SeamlessDock
 from napari_seamless._napari.editors import Budget, Extent, OutputChoice, TileSetting
+from napari_seamless._napari.folder import TemporaryFolder
 from napari_seamless.errors import BudgetTooSmall, InputNotFound, NotTileable, OutputExists, SeamlessError
 from napari_seamless.geometry import Region
 
@@ -139,7 +141,16 @@ def test_a_run_without_whole_image_goes_on_at_the_next_pan(qtbot: QtBot, dock, v
     dock.panel._cancel.click()
 
 
-def test_the_result_in_the_temporary_folder_goes_with_its_layer(qtbot: QtBot, dock, pipeline) -> None:
+def test_a_temporary_folder_goes_when_nobody_holds_it() -> None:
+    folder = TemporaryFolder()
+    path = folder.path
+    assert path.is_dir()
+    del folder
+    gc.collect()
+    assert not path.exists()
+
+
+def test_without_a_path_the_result_goes_to_a_temporary_folder(qtbot: QtBot, dock, pipeline) -> None:
     run = started(qtbot, dock, pipeline)
     folder = run.options["output"].parent
     assert folder.is_dir()
