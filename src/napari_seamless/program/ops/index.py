@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
+from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation, gathered
 from napari_seamless.program.ops.sliding import padded
 from napari_seamless.program.spans import Box, Span, clip
 
@@ -171,7 +171,7 @@ def copied(x: Tensor, dim: int, where: range | Sequence[int], held: Span) -> Ten
     if isinstance(where, range) and where.step > 0:
         first = where[0] - held[0]
         return x.narrow(dim, first, where[-1] - where[0] + 1)[(slice(None),) * dim + (slice(None, None, where.step),)]
-    return x.index_select(dim, torch.tensor(list(where), device=x.device) - held[0])
+    return gathered(x, dim, torch.tensor(list(where), device=x.device) - held[0])
 
 
 @dataclass(frozen=True)

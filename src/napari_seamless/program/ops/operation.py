@@ -82,6 +82,13 @@ def narrow(tensor: Tensor, dims: Dims, have: Box, need: Box) -> Tensor:
     return tensor
 
 
+def gathered(x: Tensor, dim: int, where: Tensor) -> Tensor:
+    """`x.index_select(dim, where)`, keeping channels last in memory where they are (torch would move them first)."""
+    if x.dim() < 4 or dim < 2 or x.stride(1) != 1:
+        return x.index_select(dim, where)
+    return x.movedim(1, -1).index_select(dim - 1, where).movedim(-1, 1)
+
+
 def _narrow_flattened(tensor: Tensor, dim: int, spans: Sequence[tuple[Span | None, Span | None]]) -> Tensor:
     sizes = [h[1] - h[0] for h, _ in spans if h is not None]
     parts = tensor.reshape(*tensor.shape[:dim], *sizes, *tensor.shape[dim + 1 :])

@@ -14,7 +14,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
+from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation, gathered
 from napari_seamless.program.spans import Box, Span
 
 
@@ -141,7 +141,7 @@ def weighted(x: Tensor, dim: int, where: Tensor, weights: Tensor, origin: int) -
     """Sum over taps of weights[:, k] * x at where[:, k] along one dimension; x starts at pixel `origin`."""
     where, weights = (where - origin).to(x.device), weights.to(x.device, x.dtype)
     shape = (-1, *(1,) * (x.dim() - dim - 1))
-    total = x.index_select(dim, where[:, 0].contiguous()).mul_(weights[:, 0].reshape(shape))
+    total = gathered(x, dim, where[:, 0].contiguous()).mul_(weights[:, 0].reshape(shape))
     for k in range(1, where.shape[1]):
-        total.addcmul_(x.index_select(dim, where[:, k].contiguous()), weights[:, k].reshape(shape))
+        total.addcmul_(gathered(x, dim, where[:, k].contiguous()), weights[:, k].reshape(shape))
     return total

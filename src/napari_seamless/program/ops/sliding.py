@@ -61,9 +61,19 @@ def paddings(slides: Sequence[Slide], want: Box) -> list[tuple[int, int]]:
 
 
 def padded(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """Pad the last len(pads) dimensions by (before, after), keeping the order of memory; only the rim is filled."""
+    """Pad the last len(pads) dimensions by (before, after), keeping the order of memory; a negative amount crops."""
     if not any(before or after for before, after in pads):
         return x
+    grown = _grown(x, [(max(before, 0), max(after, 0)) for before, after in pads], value)
+    first = x.dim() - len(pads)
+    for dim, (before, after) in enumerate(pads, first):
+        lo, hi = max(-before, 0), grown.shape[dim] - max(-after, 0)
+        grown = grown.narrow(dim, lo, hi - lo)
+    return grown
+
+
+def _grown(x: Tensor, pads: Sequence[tuple[int, int]], value: float) -> Tensor:
+    """As `padded`, for amounts of at least 0. Only the rim is filled, which torch's own padding does not care to do."""
     first = x.dim() - len(pads)
     shape = [*x.shape[:first], *(n + b + a for n, (b, a) in zip(x.shape[first:], pads, strict=True))]
     last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim(), torch.contiguous_format)
