@@ -19,7 +19,9 @@ from napari_seamless.pipeline.result import Report, Result, SelfCheck
 from napari_seamless.planning import TileChoice, choose_tile, chunk_of, readable, view_first
 from napari_seamless.program.facts import inner_tile
 from napari_seamless.scheduling.agenda import Agenda
+from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.run import Run as ScheduledRun
+from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Job, LabelClass, Progress, Scheduler
 from napari_seamless.sources import open_image
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
@@ -362,15 +364,9 @@ def _provenance(prepared: Prepared) -> Mapping[str, Any]:
 def _scheduler(scheduler: Any, engine: TorchEngine) -> Scheduler:
     match scheduler:
         case "serial":
-            from napari_seamless.scheduling.serial import Serial
-
             return Serial()
         case "dask":
-            from napari_seamless.scheduling.dask_cluster import DaskScheduler
-
             return DaskScheduler(threads=1 if engine.device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
-    from napari_seamless.scheduling.dask_cluster import DaskScheduler
-
     return DaskScheduler(scheduler)
