@@ -65,7 +65,11 @@ def boxes(axes: tuple[AxisDemand, ...], value: int) -> Box:
 
 
 def centre(program: Program) -> tuple[tuple[float, float], ...]:
-    """(scale, offset) of each axis: output pixel o lies over input pixel o * scale + offset (pixel centres)."""
+    """(scale, offset) of each axis: output pixel o lies over input pixel o * scale + offset (pixel centres).
+
+    An output as large as the image, or k times as large, covers what the image covers. That is what such networks are
+    trained for, while their strides and resizings, followed one by one, would end a few pixels beside it.
+    """
     result = []
     for axis in range(program.ndim):
         lines = {program.input: (1.0, 0.0)}
@@ -76,5 +80,12 @@ def centre(program: Program) -> tuple[tuple[float, float], ...]:
             scale, offset = (float(f) for f in node.operation.centre(axis))
             outer, base = lines[node.inputs[0]]
             lines[node.output] = (scale * outer, offset * outer + base)
-        result.append(lines[program.output])
+        followed = lines[program.output]
+        size, image = (program.values[v].domain[axis] for v in (program.output, program.input))
+        result.append(_covering(size // image) if size and image and size % image == 0 else followed)
     return tuple(result)
+
+
+def _covering(times: int) -> tuple[float, float]:
+    """Scale and offset of an output with that many pixels for each of the image's."""
+    return 1 / times, (1 / times - 1) / 2
