@@ -205,8 +205,8 @@ class Piece:
 class LiveImage(Protocol):
     """A result that can be shown while it fills.
 
-    `levels` are array-likes, finest first, of shape (y, x) for labels and single planes or (c, y, x) (with z before y for
-    volumes), that answer `__getitem__` at once from memory or disk, with 0 where nothing is written, and never
+    `levels` are array-likes, finest first, of shape (y, x) for labels and single planes or (c, y, x) (with z before y
+    for volumes), that answer `__getitem__` at once from memory or disk, with 0 where nothing is written, and never
     compute. The last one is a plain numpy array that changes in place. `watch` gives a new deque that receives every
     piece from then on (bounded: when it is full the oldest pieces go, and a watcher refreshes instead); it is
     filled by the driving thread and drained by the watcher's.

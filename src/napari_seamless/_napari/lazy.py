@@ -12,6 +12,11 @@ class _Lazy:
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module("napari_seamless.pipeline"), name)
 
+    def prepare(self, *args: Any, **options: Any) -> Any:
+        """Tracing takes seconds anyway: what a run needs (dask) is imported with it, not at the click on Run."""
+        import_module("napari_seamless.pipeline.running")
+        return import_module("napari_seamless.pipeline.preparing").prepare(*args, **options)
+
 
 def lazy_pipeline() -> Pipeline:
     """`napari_seamless.pipeline`, of which nothing is loaded yet."""

@@ -137,7 +137,9 @@ class Region:
         """
         base = origin if origin is not None else (0,) * self.ndim
         if any(i.lo < o for i, o in zip(self.intervals, base, strict=True)):
-            raise BadRequest(f"a region must not start before the array it cuts; got {self!r} of an array at {tuple(base)}")
+            raise BadRequest(
+                f"a region must not start before the array it cuts; got {self!r} of an array at {tuple(base)}"
+            )
         return tuple(slice(i.lo - o, i.hi - o) for i, o in zip(self.intervals, base, strict=True))
 
     def distance(self, point: Sequence[float]) -> float:

@@ -6,13 +6,19 @@
 them, `result` hands them out, `explaining` says what would happen.
 """
 
-from napari_seamless.models import describe as describe_model
-from napari_seamless.models import names as model_names
-from napari_seamless.pipeline.explaining import Explanation, explain
-from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
-from napari_seamless.pipeline.result import Report, Result
-from napari_seamless.pipeline.running import Run, parse_budget, run, start, tile_for
-from napari_seamless.sources import open_image
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_seamless.models import describe as describe_model
+    from napari_seamless.models import names as model_names
+    from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
+    from napari_seamless.pipeline.result import Report, Result
+    from napari_seamless.pipeline.running import Run, parse_budget, run, start, tile_for
+    from napari_seamless.sources import open_image
 
 __all__ = [
     "Explanation",
@@ -31,3 +37,24 @@ __all__ = [
     "start",
     "tile_for",
 ]
+
+_ROOMS = {
+    "explaining": ("Explanation", "explain"),
+    "preparing": ("Prepared", "load_model", "prepare"),
+    "result": ("Report", "Result"),
+    "running": ("Run", "parse_budget", "run", "start", "tile_for"),
+}
+_HOMES = {
+    "describe_model": ("napari_seamless.models", "describe"),
+    "model_names": ("napari_seamless.models", "names"),
+    "open_image": ("napari_seamless.sources", "open_image"),
+    **{name: (f"{__name__}.{room}", name) for room, names in _ROOMS.items() for name in names},
+}
+"""Where each name lives. It is imported when first used, so that asking for names of models does not load torch."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -99,7 +99,8 @@ class Run:
             scheduler.close()
             self._end()
 
-        self._scheduled = ScheduledRun(job, self._agenda, scheduler, follow=follow, on_end=end).start()
+        self._scheduled = ScheduledRun(job, self._agenda, scheduler, follow=follow, on_end=end)
+        self._scheduled.start()
 
     def _depth(self) -> int | None:
         if self._choice.depth is None:
