@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, TraceFailed
 from napari_seamless.program.build import program_of
 from napari_seamless.program.graph import Program, Refusal, check
+from napari_seamless.program.ops.table import COMPOSED
 from napari_seamless.program.simplify import simplify
 
 DIVISORS = (2, 4, 8, 16, 32, 64, 128)
@@ -208,7 +209,7 @@ def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guar
             exported = torch.export.export(network, (image,), strict=False)
         with warnings.catch_warnings(), guard:
             warnings.simplefilter("ignore")
-            return exported.run_decompositions({})
+            return exported.run_decompositions(_decompositions())
     except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, AssertionError) as failure:
         if isinstance(failure, TraceFailed):
             raise
@@ -216,6 +217,12 @@ def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guar
             "torch.export must be able to trace the network (no branches on pixel values); it says: "
             f"{_first_line(failure)}"
         ) from failure
+
+
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    """torch's own ways of taking apart the operators in COMPOSED; all others stay whole."""
+    known: Any = torch.export.default_decompositions()
+    return {op: parts for op, parts in known.items() if str(op) in COMPOSED}
 
 
 def _output_refusals(program: Program) -> tuple[Refusal, ...]:

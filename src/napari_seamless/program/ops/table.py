@@ -88,9 +88,23 @@ ELEMENTWISE = frozenset({
     "aten.clone.default", "aten._to_copy.default", "aten.to.dtype", "aten.type_as.default", "aten.detach.default",
     "aten.alias.default", "aten.contiguous.default", "aten.lift_fresh_copy.default", "aten.dropout.default",
     "aten.zeros_like.default", "aten.ones_like.default", "aten.full_like.default",
-    "aten.fill.Scalar", "aten.masked_fill.Scalar",
+    "aten.fill.Scalar", "aten.masked_fill.Scalar", "aten.masked_fill.Tensor", "aten.hardswish.default",
+    "aten.log_sigmoid.default", "aten.rsub.Tensor", "aten.floor_divide.default", "aten.floor_divide.Scalar",
+    "aten.absolute.default", "aten.negative.default", "aten.arctan.default", "aten.arctan2.default",
+    "aten.special_expit.default", "aten.true_divide.Tensor", "aten.true_divide.Scalar",
+    "aten.divide.Tensor_mode", "aten.divide.Scalar_mode",
+    *(f"aten.{name}.{kind}" for kind in ("Tensor", "Scalar") for name in (
+        "multiply", "subtract", "divide", "greater", "greater_equal", "less", "less_equal", "not_equal")),
 })  # fmt: skip
-"""Elementwise operators that torch does not tag as pointwise."""
+"""Elementwise operators that torch does not tag as pointwise; most are other names of those that it does."""
+
+COMPOSED = frozenset({
+    "aten.glu.default", "aten.channel_shuffle.default", "aten.native_channel_shuffle.default", "aten.rot90.default",
+    "aten.fliplr.default", "aten.flipud.default", "aten.tile.default", "aten.concat.default",
+    "aten.concatenate.default", "aten.rms_norm.default", "aten._fused_rms_norm.default",
+    "aten.cosine_similarity.default", "aten.t.default", "aten.std_mean.dim", "aten.var_mean.dim",
+})  # fmt: skip
+"""Operators that torch can take apart into some of the table, and that need no rule of their own therefore."""
 
 
 def build(request: Request) -> Built:
