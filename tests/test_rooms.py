@@ -46,7 +46,7 @@ ROOMS = {
     "training": room("errors geometry program engine", "torch"),
     "pipeline": room(WORK, "numpy dask distributed torch psutil"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
-    "cli": room("errors geometry seams pipeline", "typer rich"),
+    "cli": room("errors geometry seams pipeline _napari", "typer rich"),
     "testing": room("errors geometry seams", "numpy pytest hypothesis"),
     "__init__": room("errors geometry pipeline"),
     "__main__": room("cli"),

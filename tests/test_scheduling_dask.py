@@ -98,32 +98,6 @@ def test_a_volume_is_made_like_a_plane() -> None:
     np.testing.assert_array_equal(*results)
 
 
-def test_an_engine_computes_one_tile_at_a_time_however_many_threads_there_are() -> None:
-    class Watchful(BoxBlurEngine):
-        """Notes when two threads are in `compute` together."""
-
-        def __init__(self) -> None:
-            super().__init__(SHAPE)
-            self.inside = 0
-            self.most = 0
-
-        def compute(self, *request):  # type: ignore[no-untyped-def]
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-            try:
-                return super().compute(*request)
-            finally:
-                self.inside -= 1
-
-    engine, sink = Watchful(), RecordingSink(SHAPE)
-    scheduler = DaskScheduler(threads=4)
-    try:
-        scheduler.run(Job(GradientSource(SHAPE), 0, engine, sink), todo(10), sink.landed, never)
-    finally:
-        scheduler.close()
-    assert engine.most == 1
-
-
 def test_quick_tiles_travel_together_and_slow_ones_alone() -> None:
     sink, sizes = RecordingSink(SHAPE), []
 

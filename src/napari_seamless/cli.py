@@ -14,14 +14,14 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 from rich.console import Console
@@ -173,10 +173,12 @@ def view(
         run(slide, target, model)
         return
     from napari_seamless import pipeline
+    from napari_seamless._napari.window import show
 
     pipeline.open_image(slide).close()  # what cannot work is said here, before a window opens
     pipeline.load_model(model)
-    _show(slide, model, output, screenshot)
+    show(slide, model, output, screenshot)
+    typer.echo("\n".join(str(path) for path in (output, screenshot) if path and screenshot))
 
 
 @app.command()
@@ -267,38 +269,6 @@ def _facts(info: seams.ImageInfo) -> Iterator[str]:
 
 def _has_display() -> bool:
     return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _show(slide: str, model: str, output: Path | None, screenshot: Path | None) -> None:
-    """Open napari and do in the dock what a user would: open, choose, run. Blocks until the window is closed."""
-    import napari
-
-    viewer = napari.Viewer(title=f"{NAME}: {Path(slide).name}")
-    viewer.window.resize(1600, 1000)
-    _, dock = viewer.window.add_plugin_dock_widget(NAME)
-    dock.open(slide)
-    dock.choose_model(model)
-    dock.panel.output.setValue(replace(dock.panel.output.value(), path=output))
-    _pump(dock, lambda now: now.phase == "empty")
-    dock.run()
-    if screenshot is None:
-        napari.run()
-        return
-    _pump(dock, lambda now: now.queued or now.is_active)
-    viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
-    viewer.close()
-    typer.echo("\n".join(str(path) for path in (output, screenshot) if path))
-
-
-def _pump(dock: Any, waiting: Callable[[Any], bool]) -> None:
-    """Keep the window alive while `waiting`. Raises what the dock has to complain of."""
-    from napari.qt import get_qapp
-
-    while waiting(now := dock.poll()) and now.problem is None:
-        get_qapp().processEvents()
-        sleep(0.02)
-    if now.problem is not None:
-        raise SeamlessError(now.problem.notice.sentence)
 
 
 class Display(Protocol):

@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -17,6 +16,9 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.export.ome_zarr import save_ome_zarr
 from napari_seamless.geometry import Region
 from napari_seamless.store import Store
+
+if TYPE_CHECKING:
+    from dask.array import Array
 
 LARGEST_ARRAY = 8 << 30
 
@@ -93,8 +95,10 @@ class Result:
         pixels = self.store.read(region)
         return pixels if self.store.spec.channels is not None else pixels[0]
 
-    def to_dask(self) -> dask.array.Array:
+    def to_dask(self) -> Array:
         """The same pixels as a lazy dask array, in the store's chunks."""
+        import dask.array
+
         lead = self.store.spec.channel_axis
         sizes = (*lead, *self.store.grid.cell)
         region = self.region
@@ -105,7 +109,7 @@ class Result:
 
         chunks = dask.array.core.normalize_chunks(sizes, shape=self.shape, dtype=self.dtype)
         meta = np.empty((0,) * len(self.shape), self.dtype)
-        lazy: dask.array.Array = dask.array.map_blocks(piece, chunks=chunks, dtype=self.dtype, meta=meta)
+        lazy: Array = dask.array.map_blocks(piece, chunks=chunks, dtype=self.dtype, meta=meta)
         return lazy
 
     def save(

@@ -153,8 +153,10 @@ class Run:
         """In the driving thread, at the end whatever it is: check a few regions again, and write everything down."""
         if self._handle.progress().error is None and self._handle.progress().state == "finished":
             self._checked = self_check(self._engine, self.prepared, self.store, self.region)
-        self.store.report({"run": self._report().as_dict()})
-        self.store.close()
+        try:
+            self.store.report({"run": self._report().as_dict()})
+        finally:
+            self.store.close()
 
     def _report(self) -> Report:
         now = self.progress()

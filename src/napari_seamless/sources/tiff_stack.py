@@ -207,7 +207,7 @@ class _Pages:
             return None
         file = self._file(Path(page.parent.filehandle.path).resolve())
         key = page.keyframe
-        if self._single or (key.is_contiguous and key.is_memmappable and not page.is_tiled):
+        if self._single or (key.is_contiguous and key.is_memmappable and not key.is_tiled):
             skipped = index * prod(key.shaped) * key.dtype.itemsize if self._single else 0
             stored = np.dtype(page.parent.byteorder + np.dtype(key.dtype).char)
             return RawPlane(file, next(self._numbers), key.shaped, int(page.dataoffsets[0]) + skipped, stored)

@@ -119,10 +119,16 @@ class Journal:
         if self._file is None:
             return
         self.sync()
+        self.let_go()
+        self._marker.touch()
+
+    def let_go(self) -> None:
+        """End the hold. Without the marker the coarse levels are made again by whoever opens the result next."""
+        if self._file is None:
+            return
         self._seen = os.fstat(self._file).st_size
         self._release()
         self._file = None
-        self._marker.touch()
 
 
 def _lock(file: int, *, shared: bool) -> bool:

@@ -195,9 +195,12 @@ class Store:
         """Flush, and mark the result as consistent. Reading goes on working; so does `landed`, until the next close."""
         with disk_errors(self._place):
             if self._journal is not None and self._journal.is_open:
-                self._pyramid.flush()
-                self._note("complete", bool(self.finished.all()))
-                self._journal.finish()
+                try:
+                    self._pyramid.flush()
+                    self._note("complete", bool(self.finished.all()))
+                    self._journal.finish()
+                finally:
+                    self._journal.let_go()
 
     def repair(self) -> None:
         """Rebuild the coarse levels from level 0, and clear what a killed writer left. Driving thread."""

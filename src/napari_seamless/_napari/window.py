@@ -1,0 +1,48 @@
+"""A napari window that opens a slide and runs a model on it at once, for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+
+import napari
+from napari.qt import get_qapp
+
+from napari_seamless._napari.controller import Snapshot
+from napari_seamless._napari.dock import SeamlessDock
+from napari_seamless._napari.editors.output import OutputChoice
+from napari_seamless.errors import SeamlessError
+
+NAME = "napari-seamless"
+
+
+def show(slide: str | Path, model: str, output: Path | None = None, screenshot: Path | None = None) -> None:
+    """Do in the dock what a user would: open, choose, run. Blocks until the window is closed.
+
+    With a `screenshot`, the window closes by itself: its picture is written there when the run has ended. Raises
+    SeamlessError, in the dock's words, when the slide cannot be opened or (with a screenshot) the run fails.
+    """
+    viewer = napari.Viewer(title=f"{NAME}: {Path(slide).name}")
+    viewer.window.resize(1600, 1000)
+    _, dock = viewer.window.add_plugin_dock_widget(NAME)
+    dock.open(slide)
+    dock.choose_model(model)
+    dock.panel.output.setValue(OutputChoice(output))
+    _pump(dock, lambda now: now.phase == "empty")
+    dock.run()
+    if screenshot is None:
+        napari.run()
+        return
+    _pump(dock, lambda now: now.queued or now.is_active)
+    viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
+    viewer.close()
+
+
+def _pump(dock: SeamlessDock, waiting: Callable[[Snapshot], bool]) -> None:
+    """Keep the window alive while `waiting`. Raises what the dock has to complain of."""
+    while waiting(now := dock.poll()) and now.problem is None:
+        get_qapp().processEvents()
+        sleep(0.02)
+    if now.problem is not None:
+        raise SeamlessError(now.problem.notice.sentence)
