@@ -2,8 +2,8 @@
 
     open_image --> prepare (trace) --> start / run --> Result
 
-`models` and `sources` say what there is, `preparing` makes a program of both, `running` cuts it into tiles and starts
-them, `result` hands them out, `explaining` says what would happen.
+`models` and `sources` say what there is, `preparing` makes a program of both, `cutting` finds its tiles, `storing` a
+place for the result, `running` starts it, `result` hands it out, `explaining` says what would happen.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
+    from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.result import Report, Result
-    from napari_seamless.pipeline.running import Run, parse_budget, run, start, tile_for
+    from napari_seamless.pipeline.running import Run, run, start
     from napari_seamless.sources import open_image
 
 __all__ = [
@@ -39,10 +40,11 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "result": ("Report", "Result"),
-    "running": ("Run", "parse_budget", "run", "start", "tile_for"),
+    "running": ("Run", "run", "start"),
 }
 _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),

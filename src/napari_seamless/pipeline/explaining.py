@@ -8,10 +8,8 @@ from typing import Any
 
 from napari_seamless.engine import TorchEngine
 from napari_seamless.geometry import Grid
-from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu
-from napari_seamless.pipeline.preparing import _prepared as prepared_from
-from napari_seamless.pipeline.running import _choice as tile_choice
-from napari_seamless.pipeline.running import parse_budget
+from napari_seamless.pipeline.cutting import choice_for, parse_budget
+from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu, prepared_from
 from napari_seamless.planning import TileChoice, readable
 from napari_seamless.program.facts import halo, operators, redundancy, stride
 from napari_seamless.program.region_program import RegionPrograms
@@ -108,7 +106,7 @@ def explain(
     prepared = prepared_from(loaded, source, level, program)
     engine = TorchEngine(program, device)
     size = parse_budget(budget) if isinstance(budget, str) else budget
-    choice = tile_choice(prepared, engine, size, tile)
+    choice = choice_for(prepared, engine, size, tile)
     cell = (choice.tile, choice.tile) if choice.depth is None else (choice.depth, choice.tile, choice.tile)
     edges = tuple(min(e, n) for e, n in zip(cell, prepared.output_shape, strict=True))
     macs, times = redundancy(RegionPrograms(program), edges)

@@ -85,7 +85,7 @@ def prepare(
     check_fit(loaded, source.info)
     shape = (1, source.info.channels, *source.info.levels.shape(level))
     program = trace(on_cpu(loaded.module), shape, cancelled=cancelled or (lambda: False), time_limit=time_limit)
-    return _prepared(loaded, source, level, program)
+    return prepared_from(loaded, source, level, program)
 
 
 def check_fit(model: Model, info: ImageInfo) -> None:
@@ -108,7 +108,8 @@ def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
     return module if all(t.device.type == "cpu" for t in tensors) else deepcopy(module).cpu()
 
 
-def _prepared(model: Model, source: Source, level: int, program: Program) -> Prepared:
+def prepared_from(model: Model, source: Source, level: int, program: Program) -> Prepared:
+    """What can be read off a traced program."""
     value = program.values[program.output]
     lines = centre(program)
     return Prepared(

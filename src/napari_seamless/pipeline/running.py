@@ -2,72 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-from dask.utils import parse_bytes
-
-from napari_seamless.engine import TorchEngine, default_budget, resolve_device
+from napari_seamless.engine import TorchEngine, resolve_device
 from napari_seamless.errors import BadRequest, RunCancelled, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.checking import self_check
+from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.preparing import AnyModel, Prepared, prepare
 from napari_seamless.pipeline.result import Report, Result, SelfCheck
-from napari_seamless.planning import TileChoice, choose_tile, chunk_of, readable, view_first
-from napari_seamless.program.facts import inner_tile
+from napari_seamless.pipeline.storing import store_for
+from napari_seamless.planning import TileChoice, view_first
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.run import Run as ScheduledRun
 from napari_seamless.scheduling.serial import Serial
-from napari_seamless.seams import Job, LabelClass, Progress, Scheduler
+from napari_seamless.seams import Job, Progress, Scheduler
 from napari_seamless.sources import open_image
-from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
-
-UNHURRIED_CPU_TILE = 1024
-"""Where nobody sets a budget, a CPU gets no larger tiles: they would save under 8 % of work and delay what is seen."""
-
-LARGEST_IN_MEMORY = 0.25
+from napari_seamless.store import Store
 
 ACCELERATED_THREADS = 3
 """On an accelerator other tiles are read and written while one is computed. A CPU is busy anyway, and with one thread
 the next tile can still be exchanged for another when the view moves."""
-
-
-def parse_budget(text: str) -> int:
-    """Bytes meant by "2GB", "500 MB" or "1.5GiB"."""
-    try:
-        return int(parse_bytes(text))
-    except ValueError:
-        raise BadRequest(f"a budget is a number of bytes such as 2GB or 500MB; got {text!r}") from None
-
-
-def tile_for(prepared: Prepared, budget: int | None = None, device: str = "auto") -> TileChoice:
-    """The tile that a budget in bytes (default: what the device has to spare) allows. Quick; any thread."""
-    engine = TorchEngine(prepared.program, device)
-    return choose(prepared, engine, budget)
-
-
-def choose(prepared: Prepared, engine: TorchEngine, budget: int | None) -> TileChoice:
-    """As `tile_for`, for an engine at hand."""
-    itemsize = prepared.source.info.dtype.itemsize
-
-    def bytes_of(shape: tuple[int, ...]) -> int:
-        return max(engine.peak_bytes(write, itemsize) for write in _samples(prepared.output_shape, shape))
-
-    largest = UNHURRIED_CPU_TILE if budget is None and engine.device.type == "cpu" else None
-    limit = default_budget(engine.device) if budget is None else budget
-    return choose_tile(prepared.output_shape, bytes_of, limit, largest=largest)
-
-
-def _samples(shape: tuple[int, ...], tile: tuple[int, ...]) -> list[Region]:
-    """Tiles that stand for all: the first, one far from the borders, and the last."""
-    whole = Region.from_shape(shape)
-    first = Region.of(*((0, min(t, n)) for t, n in zip(tile, shape, strict=True)))
-    last = Region.of(*(((n - 1) // t * t, n) for t, n in zip(tile, shape, strict=True))).intersect(whole)
-    return [first, inner_tile(shape, tile), last]
 
 
 class Run:
@@ -202,8 +161,8 @@ def start(
     wanted = _wanted(prepared, region)
     engine = TorchEngine(prepared.program, device)
     worker = _scheduler(scheduler, engine)
-    choice = _choice(prepared, engine, budget, tile)
-    store = _store(prepared, wanted, choice.tile, output, overwrite, scheduler)
+    choice = choice_for(prepared, engine, budget, tile)
+    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler)
     run = Run(prepared, engine, store, wanted, choice)
     chunk = store.spec.chunk
     run.begin(worker, max(chunk, choice.tile // chunk * chunk), view, whole, follow)
@@ -281,87 +240,6 @@ def _wanted(prepared: Prepared, region: Region | None) -> Region:
             f"a region must hold at least one pixel of the output; {region!r} holds none; use a larger one"
         )
     return wanted
-
-
-def _choice(prepared: Prepared, engine: TorchEngine, budget: int | None, tile: int | None) -> TileChoice:
-    if tile is None:
-        return choose(prepared, engine, budget)
-    chunk_of(tile)
-    shape = tuple(min(tile, n) for n in prepared.output_shape[-2:])
-    depth = prepared.output_shape[0] if len(prepared.output_shape) == 3 else None
-    full = shape if depth is None else (depth, *shape)
-    itemsize = prepared.source.info.dtype.itemsize
-    needed = max(engine.peak_bytes(write, itemsize) for write in _samples(prepared.output_shape, full))
-    if budget is not None and needed > budget:
-        allowed = choose(prepared, engine, budget)
-        raise BadRequest(
-            f"a tile must fit in the budget; {tile} needs {readable(needed)}, the budget is {readable(budget)}; use a "
-            f"tile of {allowed.tile}"
-        )
-    return TileChoice(tile, needed, ((tile, needed),), budget or needed, depth)
-
-
-def _store(
-    prepared: Prepared, wanted: Region, tile: int, output: str | Path | None, overwrite: bool, scheduler: Any
-) -> Store:
-    spec = store_spec(prepared, tile)
-    if output is not None:
-        return resume_or_create(output, spec, overwrite)
-    if scheduler not in ("dask", "serial"):
-        raise BadRequest("a cluster needs a result that every worker can write to; got no output; give output=PATH")
-    size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
-    if size > spare:
-        raise BadRequest(
-            f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes "
-            f"{readable(size)}; give an output folder or a smaller region"
-        )
-    return create_store(None, spec)
-
-
-def store_spec(prepared: Prepared, tile: int) -> StoreSpec:
-    """What the result is, before any pixel of it exists."""
-    model, info = prepared.model, prepared.source.info
-    is_labels = model.kind == "labels"
-    step = _level_scale(prepared)
-    return StoreSpec(
-        shape=prepared.output_shape,
-        channels=None if is_labels else prepared.output_channels,
-        dtype=prepared.output_dtype,
-        kind=model.kind,
-        chunk=chunk_of(tile),
-        classes=tuple(LabelClass(c.value, c.name, c.colour) for c in model.classes),
-        channel_names=model.channel_names if not is_labels else (),
-        name=model.name,
-        pixel_size=_scaled(step, prepared.scale),
-        translation=_scaled(step, prepared.offset),
-        unit=info.unit,
-        source_identity=prepared.source_identity,
-        program_hash=prepared.program_hash,
-        provenance=_provenance(prepared),
-    )
-
-
-def _level_scale(prepared: Prepared) -> tuple[float, ...] | None:
-    info = prepared.source.info
-    if info.pixel_size is None:
-        return None
-    factors = info.levels.scale(prepared.level)
-    return tuple(size * float(f) for size, f in zip(info.pixel_size, factors, strict=True))
-
-
-def _scaled(step: tuple[float, ...] | None, numbers: tuple[float, ...]) -> tuple[float, ...] | None:
-    return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
-
-
-def _provenance(prepared: Prepared) -> Mapping[str, Any]:
-    return {
-        "model": prepared.model.name,
-        "image": prepared.source.info.name,
-        "level": prepared.level,
-        "divisor": prepared.program.divisor,
-        "precision": "float32",
-        "scope": "exact",
-    }
 
 
 def _scheduler(scheduler: Any, engine: TorchEngine) -> Scheduler:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.conv import Conv, TransposedConv
-from napari_seamless.program.ops.local import Local, Slot, Weight
+from napari_seamless.program.ops.local import Local, Weight
 
 COPIES = frozenset({"aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
                     "aten.lift_fresh_copy.default", "aten.dropout.default"})  # fmt: skip
@@ -106,8 +106,3 @@ def drop_constants(program: Program) -> Program:
     """Constants that no operation asks for any more."""
     used = {name for node in program.nodes for name in node.operation.constant_names}
     return replace(program, constants={k: v for k, v in program.constants.items() if k in used})
-
-
-def is_single_slot(operation: Local) -> bool:
-    """Whether a local operation reads its one input only as first argument."""
-    return bool(operation.args) and operation.args[0] == Slot(0) and len(operation.domains) == 1

@@ -1,0 +1,82 @@
+"""Where a run writes, and what it writes down about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Region
+from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.planning import chunk_of, readable
+from napari_seamless.seams import LabelClass
+from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
+
+LARGEST_IN_MEMORY = 0.25
+
+
+def store_for(
+    prepared: Prepared, wanted: Region, tile: int, output: str | Path | None, overwrite: bool, scheduler: Any
+) -> Store:
+    """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
+    spec = store_spec(prepared, tile)
+    if output is not None:
+        return resume_or_create(output, spec, overwrite)
+    if scheduler not in ("dask", "serial"):
+        raise BadRequest("a cluster needs a result that every worker can write to; got no output; give output=PATH")
+    size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
+    if size > spare:
+        raise BadRequest(
+            f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes "
+            f"{readable(size)}; give an output folder or a smaller region"
+        )
+    return create_store(None, spec)
+
+
+def store_spec(prepared: Prepared, tile: int) -> StoreSpec:
+    """What the result is, before any pixel of it exists."""
+    model, info = prepared.model, prepared.source.info
+    is_labels = model.kind == "labels"
+    step = _level_scale(prepared)
+    return StoreSpec(
+        shape=prepared.output_shape,
+        channels=None if is_labels else prepared.output_channels,
+        dtype=prepared.output_dtype,
+        kind=model.kind,
+        chunk=chunk_of(tile),
+        classes=tuple(LabelClass(c.value, c.name, c.colour) for c in model.classes),
+        channel_names=model.channel_names if not is_labels else (),
+        name=model.name,
+        pixel_size=_scaled(step, prepared.scale),
+        translation=_scaled(step, prepared.offset),
+        unit=info.unit,
+        source_identity=prepared.source_identity,
+        program_hash=prepared.program_hash,
+        provenance=_provenance(prepared),
+    )
+
+
+def _level_scale(prepared: Prepared) -> tuple[float, ...] | None:
+    info = prepared.source.info
+    if info.pixel_size is None:
+        return None
+    factors = info.levels.scale(prepared.level)
+    return tuple(size * float(f) for size, f in zip(info.pixel_size, factors, strict=True))
+
+
+def _scaled(step: tuple[float, ...] | None, numbers: tuple[float, ...]) -> tuple[float, ...] | None:
+    return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
+
+
+def _provenance(prepared: Prepared) -> Mapping[str, Any]:
+    return {
+        "model": prepared.model.name,
+        "image": prepared.source.info.name,
+        "level": prepared.level,
+        "divisor": prepared.program.divisor,
+        "precision": "float32",
+        "scope": "exact",
+    }
