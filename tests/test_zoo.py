@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_seamless.errors import TraceFailed
 from oracle import Tiled, relative_error, whole
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "zoo.py"
@@ -84,6 +85,7 @@ OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "cosine similarity": lambda x: F.cosine_similarity(x, x + 1, dim=1)[:, None],
     "turned by half": lambda x: torch.rot90(x, 2, (2, 3)),
     "mirrored": lambda x: torch.fliplr(x.permute(0, 2, 1, 3)).permute(0, 2, 1, 3),
+    "data without its history": lambda x: torch.cat([x.data, x[:, :1]], 1),
     "tile along channels": lambda x: torch.tile(x, (1, 2, 1, 1)),
 }
 
@@ -93,3 +95,9 @@ def test_tiles_give_the_whole_image_for(name: str) -> None:
     torch.manual_seed(0)
     network, image = Function(OPERATORS[name]), torch.randn(1, 4, 40, 37)
     assert relative_error(Tiled.of(network, image).in_tiles(15), whole(network, image)) <= 1e-5
+
+
+def test_a_tensor_that_tracing_loses_sight_of_is_refused_and_not_taken_for_a_weight() -> None:
+    network = Function(lambda x: torch.cat([torch.Tensor._make_subclass(torch.Tensor, x), x], 1))
+    with pytest.raises(TraceFailed, match="must be a weight or be computed from the image"):
+        Tiled.of(network, torch.randn(1, 4, 40, 37))

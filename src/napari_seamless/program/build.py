@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Node as Traced
 
+from napari_seamless.errors import TraceFailed
 from napari_seamless.program.graph import Node, Program, Refusal, Value
 from napari_seamless.program.ops.local import ConstantImage
 from napari_seamless.program.ops.operation import resolve
@@ -205,7 +207,7 @@ def program_of(exported: torch.export.ExportedProgram, ndim: int) -> Program:
     for node in exported.graph.nodes:
         match node.op:
             case "placeholder" if node.name in origin:
-                builder.constant(node, origin[node.name], tensors[origin[node.name]])
+                builder.constant(node, origin[node.name], _real(tensors[origin[node.name]], origin[node.name]))
             case "placeholder":
                 builder.image_input(node)
             case "call_function":
@@ -215,6 +217,16 @@ def program_of(exported: torch.export.ExportedProgram, ndim: int) -> Program:
     return Program(
         tuple(builder.nodes), tuple(builder.values), builder.constants, 0, result, refusals=tuple(builder.refusals)
     )
+
+
+def _real(tensor: Tensor, name: str) -> Tensor:
+    """A constant. It is fake if tracing lost sight of a tensor on its way from the image and took it for a weight."""
+    if isinstance(tensor, FakeTensor):
+        raise TraceFailed(
+            f"every tensor must be a weight or be computed from the image by torch; the one at '{name}' of shape "
+            f"{tuple(tensor.shape)} comes from elsewhere; compute with plain tensors in forward"
+        )
+    return tensor
 
 
 def _output(builder: Builder, node: Traced) -> int:

@@ -29,6 +29,7 @@ from napari_seamless.program.simplify import simplify
 DIVISORS = (2, 4, 8, 16, 32, 64, 128)
 ROOMY = 2 * DIVISORS[-1]
 TIME_LIMIT = 120.0
+DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 
 
 def trace(
@@ -76,7 +77,7 @@ def refusal_text(refusals: Sequence[Refusal]) -> str:
 
 
 class _Guard(TorchFunctionMode):
-    """Looks at every torch call whether tracing should go on."""
+    """Looks at every torch call whether tracing should go on, and shows it `x.data`, where it would lose sight of x."""
 
     def __init__(self, cancelled: Callable[[], bool], deadline: float, limit: float) -> None:
         super().__init__()
@@ -89,6 +90,8 @@ class _Guard(TorchFunctionMode):
             raise TraceFailed(
                 f"tracing must end within {self._limit:g} s; this network had not; give it a longer limit"
             )
+        if func == DATA:
+            return args[0].detach()
         return func(*args, **(kwargs or {}))
 
 
