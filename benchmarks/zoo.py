@@ -130,7 +130,7 @@ def monai_networks() -> Iterator[Entry]:
     yield add("DenseNet121 features", lambda: nets.DenseNet121(2, 3, 2).features)
     yield add("DynUNet 2-D, instance norm", lambda: nets.DynUNet(2, 3, 2, norm_name="instance", **kernels))
     yield add("SegResNet 2-D, group norm", lambda: nets.SegResNet(2, 8, 3, 2))
-    yield add("MedNeXt S", lambda: nets.MedNeXtS(2, 4, 3, 2))
+    yield add("MedNeXt S", lambda: nets.MedNeXt(2, 8, 3, 2))
     yield add("SwinUNETR", lambda: nets.SwinUNETR(3, 2, feature_size=12, spatial_dims=2))
     yield add("PatchDiscriminator", lambda: Part(nets.PatchDiscriminator(2, 8, 3, num_layers_d=3, norm="BATCH"), -1))
 
