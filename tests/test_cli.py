@@ -60,7 +60,7 @@ def test_the_same_command_again_goes_on_and_computes_nothing_twice(
     assert main(command) == 0
     capsys.readouterr()
     assert main(command) == 0
-    assert "0 tiles" in capsys.readouterr().err
+    assert "nothing was left to do" in capsys.readouterr().err
 
 
 def test_models_lists_every_name_with_its_description(capsys: pytest.CaptureFixture[str]) -> None:

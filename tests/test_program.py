@@ -247,7 +247,7 @@ def graphs(draw: st.DrawFn) -> nn.Module:
     return nn.Sequential(*layers).double().eval()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(graphs(), st.integers(12, 60), st.integers(12, 60), st.data())
 def test_any_region_of_any_graph_is_that_region_of_the_whole(
     network: nn.Module, h: int, w: int, data: st.DataObject

@@ -345,6 +345,9 @@ def _follow(handle: seams.RunHandle, output: Path) -> None:
         if handle.progress().done:
             _say(_kept(handle, output))
         raise
+    if now.tiles == 0:
+        _say(f"nothing was left to do: all {now.done / 1e6:.2f} MP were finished before")
+        return
     _say(f"{now.done / 1e6:.2f} MP in {now.seconds:.1f} s ({now.rate / 1e6:.2f} MP/s), {now.tiles} tiles")
 
 
