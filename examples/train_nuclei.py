@@ -43,7 +43,7 @@ SHARES = {"histology": 0.50, "fluorescence": 0.45, "greyscale": 0.05}
 CLASS_WEIGHTS = (1.0, 1.6, 2.2)
 """Of background, nucleus and boundary in the loss; nuclei are rare."""
 HOLD_FROM = 0.4
-"""Share of the run after which the moments of batch norm no longer change."""
+"""Share of a first run after which the moments of batch norm no longer change; a second run keeps the first one's."""
 RIM = 2
 """Width of the boundary class, in pixels."""
 SMALLEST = 12
@@ -163,7 +163,7 @@ def _vary_stain(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """
     density = -torch.log((x + 1.0) / 256.0)
     mix = np.eye(3) + rng.normal(0.0, 0.1, (3, 3))
-    mix *= rng.uniform(0.6, 1.7)
+    mix *= rng.uniform(0.6, 2.4)
     density = torch.einsum("ij,njyx->niyx", torch.from_numpy(mix).float(), density)
     for _ in range(rng.choice(3, p=(0.4, 0.3, 0.3))):
         density = density + _counterstain(rng)
@@ -266,6 +266,7 @@ def train(
     minutes: float,
     rate: float,
     seed: int,
+    hold_from: float,
     checkpoint: Path,
 ) -> tuple[NucleiNetwork, int]:
     """The averaged network and the number of steps that were done."""
@@ -277,7 +278,7 @@ def train(
     while (progress := max(step / steps, (time.monotonic() - start) / 60 / minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate * rate_at(progress)
-        if progress > HOLD_FROM:
+        if progress >= hold_from:
             _hold_moments(network)
         loss = _step(network, optimizer, *next(batches))
         average.update_parameters(network)
@@ -447,7 +448,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=240.0, help="stop by then at the latest")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--start", type=Path, help="weights to start from, by an earlier run of this script")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="also chooses the held-out images: keep it with --start")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
 
@@ -463,6 +464,7 @@ def main() -> None:
         minutes=options.minutes,
         rate=options.rate,
         seed=options.seed,
+        hold_from=0.0 if options.start else HOLD_FROM,
         checkpoint=options.output / "checkpoint.safetensors",
     )
     run = {
