@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
-from napari_seamless.program.ops.sliding import Slide, by_axis, padded, paddings
+from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
 from napari_seamless.program.spans import Box, Span
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -24,10 +24,9 @@ TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3
 
 
 @dataclass(frozen=True)
-class Conv(Operation):
+class Conv(Sliding):
     """Convolution of (n, c, ...) by a constant weight (out, c / groups, ...) and bias (out,)."""
 
-    slides: tuple[Slide, ...]
     weight: str
     bias: str | None
     groups: int
@@ -35,26 +34,6 @@ class Conv(Operation):
     @property
     def constant_names(self) -> tuple[str, ...]:
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        return tuple(s.stride for s in self.slides)
-
-    @property
-    def dilations(self) -> tuple[int, ...]:
-        return tuple(s.dilation for s in self.slides)
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        slide = by_axis(self.slides).get(axis)
-        return (slide.demand(span) if slide is not None and span is not None else span,)
-
-    def border(self, axis: int, span: Span | None) -> Hashable:
-        slide = by_axis(self.slides).get(axis)
-        return slide.padding(span) if slide is not None and span is not None else ()
-
-    def centre(self, axis: int) -> Centre:
-        slide = by_axis(self.slides).get(axis)
-        return slide.centre if slide is not None else IDENTITY
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del have

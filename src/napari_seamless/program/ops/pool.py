@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -10,42 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
-from napari_seamless.program.ops.sliding import Slide, by_axis, padded, paddings
-from napari_seamless.program.spans import Box, Span
+from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
+from napari_seamless.program.spans import Box
 
 MAXIMA = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 @dataclass(frozen=True)
-class Pool(Operation):
-    """What max and average pooling share: the rule."""
-
-    slides: tuple[Slide, ...]
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        slide = by_axis(self.slides).get(axis)
-        return (slide.demand(span) if slide is not None and span is not None else span,)
-
-    def border(self, axis: int, span: Span | None) -> Hashable:
-        slide = by_axis(self.slides).get(axis)
-        return slide.padding(span) if slide is not None and span is not None else ()
-
-    def centre(self, axis: int) -> Centre:
-        slide = by_axis(self.slides).get(axis)
-        return slide.centre if slide is not None else IDENTITY
+class Pool(Sliding):
+    """What max and average pooling share: padding is always put in by hand."""
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         del have
         return sizes[0] if any(b or a for b, a in paddings(self.slides, want)) else 0
-
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        return tuple(s.kernel for s in self.slides)
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        return tuple(s.stride for s in self.slides)
 
 
 @dataclass(frozen=True)
@@ -56,8 +33,7 @@ class MaxPool(Pool):
         del constants, have
         lowest = -torch.inf if inputs[0].is_floating_point() else torch.iinfo(inputs[0].dtype).min
         x = padded(inputs[0], paddings(self.slides, want), lowest)
-        dilations = tuple(s.dilation for s in self.slides)
-        return MAXIMA[len(self.slides)](x, self.kernels, self.strides, 0, dilations)
+        return MAXIMA[len(self.slides)](x, self.kernels, self.strides, 0, self.dilations)
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         """torch keeps the position (int64) of every maximum while it runs."""

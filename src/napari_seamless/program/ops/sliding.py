@@ -9,14 +9,14 @@ What of that lies outside the tensor is the network's own padding; it is applied
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import Centre
+from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
 from napari_seamless.program.spans import Box, Span, clip
 
 
@@ -88,5 +88,35 @@ def _grown(x: Tensor, pads: Sequence[tuple[int, int]], value: float) -> Tensor:
     return out
 
 
-def by_axis(slides: Sequence[Slide]) -> dict[int, Slide]:
-    return {s.axis: s for s in slides if s.axis is not None}
+@dataclass(frozen=True)
+class Sliding(Operation):
+    """The rule that convolution and pooling share; the kernels are theirs."""
+
+    slides: tuple[Slide, ...]
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        return tuple(s.kernel for s in self.slides)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(s.stride for s in self.slides)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        return tuple(s.dilation for s in self.slides)
+
+    def _along(self, axis: int) -> Slide | None:
+        return next((s for s in self.slides if s.axis == axis), None)
+
+    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
+        slide = self._along(axis)
+        return (slide.demand(span) if slide is not None and span is not None else span,)
+
+    def border(self, axis: int, span: Span | None) -> Hashable:
+        slide = self._along(axis)
+        return slide.padding(span) if slide is not None and span is not None else ()
+
+    def centre(self, axis: int) -> Centre:
+        slide = self._along(axis)
+        return slide.centre if slide is not None else IDENTITY
