@@ -208,11 +208,12 @@ def serve(bench: Bench, without_mallopt: bool) -> None:
         from napari_seamless.engine import torch_engine
 
         torch_engine.keep_large_buffers = lambda: False
+    expected: Pixels | None = None
     for line in sys.stdin:
         command, _, name = line.strip().partition(":")
         way = bench.way(name)
         if command == "error":
-            expected = bench.way("whole image")()
+            expected = bench.way("whole image")() if expected is None else expected
             answer = float(np.abs(way() - expected).max() / expected.std())
         else:
             began = perf_counter()
@@ -226,6 +227,7 @@ class Served:
 
     def __init__(self, options: argparse.Namespace, environment: dict[str, str], *flags: str) -> None:
         given = ["--size", str(options.size), "--base", str(options.base), "--device", options.device]
+        given += ["--threads", str(options.threads)]
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--serve", *given, *flags],
             env={**os.environ, **environment},
@@ -257,14 +259,13 @@ def compare(options: argparse.Namespace) -> None:
         started += [theirs, ours]
         columns[column] = {name: theirs for name in THEIRS} | {name: ours for name in OURS}
     names = [name for name in (*THEIRS, *OURS) if options.only in name or name == "whole image"]
-    errors = {name: columns["default"][name].ask("error", name) for name in names}
-    seconds: dict[tuple[str, str], list[float]] = {(name, column): [] for name in names for column in columns}
-    for turn in range(options.rounds + 1):
-        for name in names:
-            for column, served in columns.items():
-                took = served[name].ask("time", name)
-                if turn:  # the first is for warming up
-                    seconds[name, column].append(took)
+    pairs = [(name, column) for name in names for column in columns]
+    errors = {name: columns[column][name].ask("error", name) for name, column in pairs}  # which warms up, too
+    seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
+    for turn in range(options.rounds):
+        for name, column in pairs:
+            seconds[name, column].append(columns[column][name].ask("time", name))
+        print(f"round {turn + 1} of {options.rounds}", file=sys.stderr)
     for served in started:
         served.close()
     report(options, names, list(columns), errors, {k: statistics.median(v) for k, v in seconds.items()})
@@ -310,12 +311,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--base", type=int, default=16)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="ways with this in their name, and the whole image")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--without-mallopt", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     if options.serve:
         serve(Bench(options.size, options.base, options.device), options.without_mallopt)
     elif options.profile:

@@ -246,10 +246,10 @@ def judge(entry: Entry) -> Verdict:
     image = torch.randn(1, entry.channels, *entry.shape, dtype=torch.float64)
     try:
         trace(network, tuple(image.shape))
+        _calibrate(network, image.float())
+        (truth, double), (rounded, single) = (_run(network.to(kind), image.to(kind)) for kind in PRECISIONS)
     except SeamlessError as refusal:
         return Verdict(entry, "refused", reason=_reason(refusal), seconds=perf_counter() - began)
-    _calibrate(network, image.float())
-    (truth, double), (rounded, single) = (_run(network.to(kind), image.to(kind)) for kind in PRECISIONS)
     scale = max(float(truth.std()), 1e-30)
     errors = [float(np.abs(a - b).max()) / scale for a, b in ((double, truth), (single, rounded), (rounded, truth))]
     is_exact = errors[0] <= ALLOWED and errors[1] <= ROUNDINGS * max(errors[2], 1e-7)
