@@ -107,6 +107,38 @@ def test_a_new_view_jumps_the_queue_at_once() -> None:
     assert todo.take() == Region.of((60, 70), (80, 90))
 
 
+def test_a_new_view_gives_the_chunk_at_its_centre_before_whole_tiles() -> None:
+    todo = agenda(tile=40)
+    todo.retarget(Region.of((6, 38), (46, 78)))
+    assert todo.take() == Region.of((20, 30), (60, 70))
+    assert todo.take() == Region.of((0, 20), (40, 80)), "the rest of its tile, in large pieces"
+    todo.retarget(Region.of((60, 69), (0, 9)))
+    assert todo.take() == Region.of((60, 70), (0, 10))
+
+
+def test_a_run_without_a_view_begins_with_a_whole_tile() -> None:
+    assert agenda(tile=40).take() == Region.of((0, 40), (0, 40))
+
+
+def test_a_piece_in_work_is_aside_only_while_something_on_screen_waits() -> None:
+    view = Region.of((0, 20), (0, 20))
+    todo = agenda(tile=10)
+    far = todo.take()
+    while far is not None and far.overlaps(view):
+        far = todo.take()
+    assert far is not None
+    assert not todo.is_aside(far), "nothing is on screen"
+    todo.retarget(far)
+    assert not todo.is_aside(far), "it is on screen itself"
+    todo.retarget(Region.of((50, 70), (70, 90)))
+    assert todo.is_aside(far)
+    while (write := todo.take()) is not None and write.overlaps(Region.of((50, 70), (70, 90))):
+        todo.done(write)
+    assert not todo.is_aside(far), "all that is on screen is done"
+    todo.retarget(Region.of((500, 520), (500, 520)))
+    assert not todo.is_aside(far), "nothing of the image is on screen"
+
+
 def test_a_new_tile_size_regroups_what_is_left_and_repeats_nothing() -> None:
     todo = agenda(tile=10)
     before = [todo.take() for _ in range(3)]

@@ -102,17 +102,62 @@ def test_a_run_that_was_disturbed_gives_the_pixels_of_one_that_was_not(scheduler
     np.testing.assert_array_equal(slide.sink.pixels, undisturbed())
 
 
-def test_a_new_view_comes_next_after_the_one_tile_that_is_being_computed(scheduler: Scheduler) -> None:
+def test_a_new_view_comes_next_after_at_most_the_one_tile_that_is_being_computed(scheduler: Scheduler) -> None:
     slide = Slide()
     run = slide.run(scheduler)
     slide.step(4)
     run.retarget(Region.of((80, 90), (100, 110)))
     slide.go_on()
     run.wait(PATIENCE)
-    ready = 1 if isinstance(scheduler, DaskScheduler) else 0  # two are bound anew at once, and either may be first
-    assert 4 + 1 <= slide.sink.written.index(Region.of((80, 100), (100, 120))) <= 4 + 1 + ready
-    assert slide.sink.written[5].overlaps(Region.of((70, 100), (90, 120)))
+    finished = 0 if isinstance(scheduler, DaskScheduler) else 1
+    view = slide.sink.written[4 + finished : 4 + finished + 2]  # two are bound anew at once, and either may be first
+    assert Region.of((80, 90), (100, 110)) in view
+    assert all(write.overlaps(Region.of((70, 100), (90, 120))) for write in view)
     assert (slide.sink.times == 1).all()
+
+
+def test_a_tile_that_went_out_of_view_is_left_unfinished_and_made_later() -> None:
+    slide = Slide(view=Region.of((0, 20), (0, 20)), tile=10)
+    scheduler = DaskScheduler()
+    run = slide.run(scheduler)
+    slide.step(1)
+    run.retarget(Region.of((80, 100), (100, 120)))
+    slide.go_on()
+    run.wait(PATIENCE)
+    scheduler.close()
+    assert all(write.overlaps(Region.of((80, 100), (100, 120))) for write in slide.sink.written[1:5])
+    assert (slide.sink.times == 1).all()
+    np.testing.assert_array_equal(slide.sink.pixels, undisturbed())
+
+
+def test_a_pan_over_what_is_finished_leaves_the_tile_in_work_alone() -> None:
+    slide = Slide(view=Region.of((0, 20), (0, 20)))
+    scheduler = DaskScheduler()
+    run = slide.run(scheduler)
+    slide.step(8)
+    (held,) = slide.steps.waiting
+    run.retarget(Region.of((0, 10), (0, 10)))
+    slide.step(1)
+    assert slide.sink.written[-1] == held
+    slide.go_on()
+    run.wait(PATIENCE)
+    scheduler.close()
+
+
+def test_a_paused_run_finishes_the_tile_in_work_wherever_the_view_goes() -> None:
+    slide = Slide(view=Region.of((0, 20), (0, 20)))
+    scheduler = DaskScheduler()
+    run = slide.run(scheduler)
+    slide.step(8)
+    (held,) = slide.steps.waiting
+    run.pause()
+    run.retarget(Region.of((80, 100), (100, 120)))
+    slide.steps.allow(1)
+    until(lambda: held in slide.sink.written)
+    run.resume()
+    slide.go_on()
+    run.wait(PATIENCE)
+    scheduler.close()
 
 
 def test_a_paused_run_starts_nothing_new_until_it_is_resumed(scheduler: Scheduler) -> None:
@@ -179,7 +224,7 @@ def test_a_failure_after_a_retarget_leaves_nothing_in_flight(scheduler: Schedule
     with pytest.raises(OutputUnwritable, match="disk must have room"):
         run.wait(PATIENCE)
     assert slide.agenda._taken == set()
-    assert run.progress().done in (5 * 400, 6 * 400)
+    assert 4 * 400 <= run.progress().done <= 6 * 400
 
 
 def test_the_hooks_are_called_in_the_driving_thread_and_the_end_comes_once() -> None:
@@ -228,7 +273,7 @@ def test_a_run_of_the_view_alone_finishes_with_the_view() -> None:
     run.wait(PATIENCE)
     assert run.progress().state == "finished"
     assert run.progress().fraction == 1.0
-    assert len(slide.sink.written) == 9
+    assert sum(write.size for write in slide.sink.written) == 9 * 400
 
 
 def test_a_run_that_follows_goes_on_with_the_next_view(scheduler: Scheduler) -> None:

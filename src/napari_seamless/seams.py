@@ -95,7 +95,8 @@ class Agenda(Protocol):
 
     Safe to call from any thread. `take` returns None when nothing is left to start right now. What it gave comes
     back exactly once, by `done` or `give_back`. `revision` grows whenever the order was changed from outside, so
-    that a scheduler that groups tiles can begin with single ones again.
+    that a scheduler that groups tiles can begin with single ones again. `is_aside` says of what was taken whether to
+    leave it unfinished, since it is not on screen and something that is waits to be started.
     """
 
     @property
@@ -106,6 +107,8 @@ class Agenda(Protocol):
     def done(self, write: Region) -> None: ...
 
     def give_back(self, write: Region) -> None: ...
+
+    def is_aside(self, write: Region) -> bool: ...
 
 
 @dataclass(frozen=True)

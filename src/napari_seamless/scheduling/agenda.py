@@ -11,6 +11,8 @@ what is done stays done, and the new tiles only hold what is left::
     . . . .     and then along y, and next the 1 x 2 on the left: disjoint rectangles of chunks to do,
     ~ ~ . .     until the tile holds none.
 
+What a new view gives first is a single chunk, the one nearest its centre: it is on screen sooner than a whole tile.
+
 Two cursors walk the tiles: the near one over the view and its surroundings, begun anew at every retarget, and the
 far one over everything, which is not, so that a pan never walks again over thousands of finished tiles. A retarget
 only leaves a request, which the next `take` heeds: it returns at once even while `take` walks over what is done.
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from math import prod
 from threading import Lock
 
@@ -32,6 +34,9 @@ from napari_seamless.geometry import Cell, Grid, Interval, Region, hull_of
 
 Order = Callable[[Grid, Region, Region | None, bool], Iterator[Cell]]
 Chunks = NDArray[np.bool_]
+
+NEAREST = 64
+"""Where so many chunks about the centre of a view are done, its first tile need not be cut small to be soon."""
 
 
 class Agenda:
@@ -77,6 +82,7 @@ class Agenda:
         self._request = _Request(view, _tile_shape(chunks, tile, z))
         self._requesting = Lock()
         self._heeded = self._request
+        self._is_new_view = view is not None
         self._counts = self._count(self._box) if whole else None
         self._rewind()
 
@@ -118,7 +124,7 @@ class Agenda:
             box = self._seek()
             if box is None:
                 return None
-            piece = _rectangle(self._todo[box.slices()]).shift(box.start)
+            piece = self._foremost() or _rectangle(self._todo[box.slices()]).shift(box.start)
             self._todo[piece.slices()] = False
             write = self._chunks.pixels(piece)
             self._taken.add(write)
@@ -140,6 +146,17 @@ class Agenda:
             if self._whole:
                 self._far.again(box)
 
+    def is_aside(self, write: Region) -> bool:
+        """Whether `write`, which was taken, is not on screen while something that is waits to be started."""
+        view = self._request.view
+        if view is None:
+            return False
+        seen = self._seen(view)
+        if self._chunks.covering(write).overlaps(seen):
+            return False
+        with self._lock:
+            return bool(self._todo[seen.slices()].any())
+
     def retarget(self, view: Region | None) -> None:
         """Make what `view` (output pixels) shows before everything else."""
         with self._requesting:
@@ -159,6 +176,8 @@ class Agenda:
             return
         if not self._whole:
             self._counts = None
+        if self._heeded.view != before.view:
+            self._is_new_view = self._heeded.view is not None
         if self._heeded.tile != before.tile:
             self._rewind()
         else:
@@ -183,6 +202,23 @@ class Agenda:
         """The next tile's box of chunks that holds something to do."""
         self._heed()
         return self._near.seek(self._todo) or self._far.seek(self._todo)
+
+    def _seen(self, view: Region) -> Region:
+        """The wanted chunks that a view shows, as a box of chunk indices."""
+        return self._chunks.covering(view.intersect(self._wanted))
+
+    def _foremost(self) -> Region | None:
+        """Of a new view the chunk to do that is nearest its centre; None where there is none, or at the next call."""
+        view, is_new = self._heeded.view, self._is_new_view
+        self._is_new_view = False
+        if view is None or not is_new:
+            return None
+        seen = self._seen(view)
+        for cell in islice(self._order(self._chunks, self._wanted, view, False), NEAREST):
+            box = Region.of(*((i, i + 1) for i in cell))
+            if self._todo[cell] and box.overlaps(seen):
+                return box
+        return None
 
     def _count(self, box: Region) -> tuple[int, int]:
         """Output pixels (done, in all) of a box of chunks."""

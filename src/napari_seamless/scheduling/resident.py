@@ -36,7 +36,8 @@ class Resident(WorkerPlugin):
     """A job on workers of this process, shared by all of them; its stop flag is the run's own.
 
     A task that waited for its turn while the order was changed exchanges its tiles at the `agenda` for what is
-    wanted now, or, where the agenda is in another process (None), makes nothing. `latest` is the agenda's revision.
+    wanted now, or, where the agenda is in another process (None), makes nothing. One that is at work leaves a tile
+    unfinished when the view has moved to where something else is to be made. `latest` is the agenda's revision.
     """
 
     def __init__(self, job: Job, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]) -> None:
@@ -60,15 +61,41 @@ class Resident(WorkerPlugin):
             for write in held:
                 if self._stopped() or self._latest() > revision:
                     break
-                self._job.make(write, self._stopped)
+                ending = _Ending(write, revision, self._stopped, self._agenda, self._latest)
+                self._job.make(write, ending)
                 done.append(write)
         except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
-            stopped = isinstance(error, RunCancelled) and self._stopped()
+            stopped = isinstance(error, RunCancelled) and ending.has_come
             return Report(held, tuple(done), perf_counter() - begin, None if stopped else error)
         return Report(held, tuple(done), perf_counter() - begin)
 
     def _stopped(self) -> bool:
         return self._halted.is_set() or self._stop()
+
+
+class _Ending:
+    """The stop flag of one tile: the run is stopped, or the order changed and this tile is aside of it."""
+
+    def __init__(
+        self, write: Region, revision: int, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]
+    ) -> None:
+        self._write = write
+        self._revision = revision
+        self._stop = stop
+        self._agenda = agenda
+        self._latest = latest
+        self.has_come = False
+
+    def __call__(self) -> bool:
+        self.has_come = self.has_come or self._stop() or self._is_aside()
+        return self.has_come
+
+    def _is_aside(self) -> bool:
+        """Asked once for every change of the order, since it is looked at between any two operators."""
+        if self._agenda is None or (latest := self._latest()) == self._revision:
+            return False
+        self._revision = latest
+        return self._agenda.is_aside(self._write)
 
 
 class Carried(WorkerPlugin):

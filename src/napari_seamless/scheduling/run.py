@@ -224,3 +224,6 @@ class _Gate:
 
     def give_back(self, write: Region) -> None:
         self._agenda.give_back(write)
+
+    def is_aside(self, write: Region) -> bool:
+        return not self._run._is_paused and self._agenda.is_aside(write)

@@ -86,13 +86,14 @@ class BoxBlurEngine:
 class StepEngine:
     """Wraps an engine so that a test decides when each tile is computed; no time is involved.
 
-    Every `compute` uses up one of the `allow`ed turns, and waits for one where there is none.
+    Every `compute` uses up one of the `allow`ed turns, and waits for one where there is none. One that is stopped
+    gives its turn back.
     """
 
     def __init__(self, inner: Engine) -> None:
         self._inner = inner
         self._turns = 0
-        self._waiting = 0
+        self.waiting: list[Region] = []
         self._computed = 0
         self._changed = Condition()
 
@@ -105,19 +106,23 @@ class StepEngine:
     def wait_for(self, tiles: int, timeout: float) -> bool:
         """Block until so many tiles were computed in all, and the next one waits for its turn; False on time-out."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._computed >= tiles and self._waiting > 0, timeout)
+            return self._changed.wait_for(lambda: self._computed >= tiles and bool(self.waiting), timeout)
 
     def tile(self, write: Region) -> Tile:
         return self._inner.tile(write)
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
         with self._changed:
-            self._waiting += 1
+            self.waiting.append(tile.write)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._turns > 0)
             self._turns -= 1
-            self._waiting -= 1
-        pixels = self._inner.compute(tile, read, stop)
+            self.waiting.remove(tile.write)
+        try:
+            pixels = self._inner.compute(tile, read, stop)
+        except RunCancelled:
+            self.allow()
+            raise
         with self._changed:
             self._computed += 1
             self._changed.notify_all()
@@ -209,6 +214,9 @@ class ListAgenda:
         with self._lock:
             self.taken.remove(write)
             self.left.append(write)
+
+    def is_aside(self, write: Region) -> bool:  # noqa: ARG002 - nothing is on screen
+        return False
 
 
 def _framed(pixels: Pixels, have: Region, want: Region) -> Pixels:
