@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.kept import Kept
 from napari_seamless.program.ops.local import Local
+from napari_seamless.program.ops.normalise import Normalise
 from napari_seamless.program.ops.operation import narrow, resolve
 from napari_seamless.program.region_program import Placed, Step
 from napari_seamless.program.spans import Box
 
 
-def run_region(program: Program, placed: Placed, image: Tensor, stop: Callable[[], bool]) -> Tensor:
+Fetch = Callable[[int, Box], Tensor]
+"""A region of a kept value, on the device, (1, c, *box) or whatever its layout is."""
+
+
+def run_region(
+    program: Program, placed: Placed, image: Tensor | None, stop: Callable[[], bool], fetch: Fetch | None = None
+) -> Any:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
-    The program's constants must be on the image's device. `stop` is asked before every step;
-    RunCancelled is raised when it says True.
+    A pass that begins at kept values needs no image; `fetch` brings them. The program's constants must be on the
+    image's device. `stop` is asked before every step; RunCancelled is raised when it says True.
     """
-    values: dict[int, Tensor] = {program.input: image}
+    values: dict[int, Any] = {program.input: image}
     del image
     for index, step in enumerate(placed.region.steps):
         if stop():
             raise RunCancelled("the run was cancelled; finished tiles are kept")
-        values[step.node.output] = _step(program, placed, index, step, values)
+        values[step.node.output] = _step(program, placed, index, step, values, fetch or _nothing_kept)
         for done in step.frees:
             del values[done]
     return values[program.output]
 
 
-def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Tensor]) -> Tensor:
+def _nothing_kept(value: int, box: Box) -> Tensor:
+    raise AssertionError(f"value {value} was to be kept by an earlier pass, and {box} of it fetched from there")
+
+
+def _step(
+    program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any], fetch: Fetch
+) -> Any:
     needs = placed.needs(index)
     inputs = [
         narrow(values[i], program.values[i].dims, placed.box(i), need)
@@ -40,8 +55,13 @@ def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapp
     ]
     want: Box = placed.box(step.node.output)
     operation = step.node.operation
-    if step.in_place is not None and isinstance(operation, Local) and not _is_expanded(inputs[0]):
-        return operation.call(resolve(step.in_place), inputs, program.constants, want)
+    if isinstance(operation, Kept):
+        return fetch(operation.value, want)
+    if step.in_place is not None and not _is_expanded(inputs[0]):
+        if isinstance(operation, Normalise):
+            return operation.overwrite(inputs)
+        if isinstance(operation, Local):
+            return operation.call(resolve(step.in_place), inputs, program.constants, want)
     return operation.run(inputs, program.constants, needs, want)
 
 

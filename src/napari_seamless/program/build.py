@@ -152,10 +152,13 @@ class Builder:
         return self._append(built, request.shape, request.dtype, layer_path(node), request.target)
 
     def _append(self, built: Built, shape: tuple[int, ...], dtype: torch.dtype, path: str, target: str) -> Image:
+        inputs = [
+            i if isinstance(i, Image) else self._append(i.built, i.shape, i.dtype, path, target) for i in built.inputs
+        ]
         value = Value(shape, dtype, built.dims, built.domain(shape, self.ndim))
         self.values.append(value)
         index = len(self.values) - 1
-        self.nodes.append(Node(index, built.operation, tuple(i.index for i in built.inputs), path, target))
+        self.nodes.append(Node(index, built.operation, tuple(i.index for i in inputs), path, target))
         return Image(index, value)
 
     def _stand_in(self, request: Request) -> Image:
@@ -177,6 +180,8 @@ def _aligned(request: Request) -> Dims | None:
     """For operators that match dimensions from the last: which output dimensions are spatial."""
     if request.target in ("aten.cat.default", "aten.stack.default"):
         return next(i for i in request.images).value.dims
+    if request.target == "aten.layer_norm.default" and any(request.image().value.dims[-len(request.arg(1)) :]):
+        return request.image().value.dims
     try:
         tagged = torch.Tag.pointwise in resolve(request.target).tags
     except AttributeError:

@@ -17,15 +17,19 @@ from napari_seamless.program.demand import AxisDemand, axis_demand, boxes
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.conv import Conv
 from napari_seamless.program.ops.in_place import in_place_twin
+from napari_seamless.program.ops.kept import Kept
 from napari_seamless.program.ops.local import ConstantImage, Local
+from napari_seamless.program.ops.normalise import Normalise
 from napari_seamless.program.spans import Box, Span, local_shape
 
 KEPT_AXES = 4096
+OVERWRITE = "overwrite"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node: `in_place` names the operator that may overwrite the first input, `frees` the values done with."""
+    """One node: `in_place` names the operator that may overwrite the first input (OVERWRITE: the operation's own way),
+    `frees` the values done with."""
 
     node: Node
     in_place: str | None
@@ -78,9 +82,9 @@ class RegionPrograms:
             return Placed(self._regions[key], axes)
 
     def tile(self, write: Region) -> Tile:
-        """What must be read to write `write`."""
+        """What must be read to write `write`: nothing, an empty region, where the program does not use its image."""
         box = self.at(write).box(self.program.input)
-        return Tile(write, Region(tuple(Interval(*span) for span in box if span is not None)))
+        return Tile(write, Region(tuple(Interval(*(span or (0, 0))) for span in box)))
 
     def __len__(self) -> int:
         return len(self._regions)
@@ -153,17 +157,18 @@ def _twin(
     storage: dict[int, int],
 ) -> str | None:
     """The in-place operator for a node, if its first input's memory is whole, its own and needed by nobody else."""
-    if not isinstance(node.operation, Local) or not node.inputs or node.inputs[0] not in frees:
+    if not isinstance(node.operation, Local | Normalise) or not node.inputs or node.inputs[0] not in frees:
         return None
     first, out = program.values[node.inputs[0]], program.values[node.output]
     owner = storage[node.inputs[0]]
     shared = [i for i in alive if i != node.inputs[0] and storage[i] == owner]
     held, wanted = boxes(axes, node.inputs[0]), boxes(axes, node.output)
-    if owner < 0 or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
+    fixed = owner < 0 or owner in {n.output for n in program.nodes if isinstance(n.operation, Kept)}
+    if fixed or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
         return None
     if _shape(program, node.inputs[0], held) != _shape(program, node.output, wanted):
         return None
-    return in_place_twin(node.operation)
+    return OVERWRITE if isinstance(node.operation, Normalise) else in_place_twin(node.operation)
 
 
 @dataclass

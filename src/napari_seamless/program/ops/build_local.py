@@ -118,15 +118,6 @@ def linear(request: Request) -> Built:
     return stored(request, image.value.dims)
 
 
-def matmul(request: Request) -> Built:
-    left, right = request.arg(0), request.arg(1)
-    if not isinstance(left, Image) or not isinstance(right, Constant) or right.tensor.dim() != 2:
-        raise Unsupported("it is a product of two image-dependent matrices (attention over positions is of this kind)")
-    if left.value.dims[-1]:
-        raise Unsupported("it is a matrix product over positions, so every region needs the whole image")
-    return stored(request, left.value.dims)
-
-
 def permute(request: Request) -> Built:
     image = request.image()
     order = [wrap(d, len(image.value.shape)) for d in request.arg(1)]
@@ -163,14 +154,21 @@ def squeeze(request: Request) -> Built:
 
 
 def expand(request: Request) -> Built:
+    """One position may be stretched over the plane, where it is clear which new dimension is which axis."""
     image = request.image()
     shift = len(request.shape) - len(image.value.shape)
-    dims: Dims = ((),) * shift + image.value.dims
-    for d, axes in enumerate(image.value.dims):
-        if axes and request.shape[shift + d] != image.value.shape[d]:
-            raise Unsupported("it stretches one pixel over the whole plane")
-    args = (image, LocalShape(request.shape, dims))
-    return stored(request, dims, is_view=True, args=args)
+    dims = list(((),) * shift + image.value.dims)
+    grown = [d for d in range(shift, len(dims)) if request.shape[d] != image.value.shape[d - shift]]
+    if any(image.value.dims) and any(not dims[d] for d in grown):
+        raise Unsupported("it repeats channels by stretching them, beside positions")
+    if not any(image.value.dims) and grown:
+        if len(grown) != request.ndim:
+            raise Unsupported("it stretches one number over a part of the plane")
+        for axis, d in enumerate(grown):
+            dims[d] = (axis,)
+    args = (image, LocalShape(request.shape, tuple(dims)))
+    local = Request("aten.expand.default", (), {}, request.shape, request.dtype, request.ndim)
+    return stored(local, tuple(dims), is_view=True, args=args)
 
 
 def view(request: Request) -> Built:
@@ -214,6 +212,8 @@ def repeat(request: Request) -> Built:
     image = request.image()
     times = request.arg(1)
     dims: Dims = ((),) * (len(times) - len(image.value.shape)) + image.value.dims
+    if not any(dims) and set(image.value.shape[-request.ndim :]) == {1}:
+        return expand(request)
     if any(axes and n != 1 for axes, n in zip(dims, times, strict=True)):
         raise Unsupported("it repeats the image along a spatial axis")
     return stored(request, dims)
@@ -255,13 +255,3 @@ def channel_scatter(request: Request) -> Built:
     image = request.image()
     require_channels(image.value, [wrap(request.arg(2, 0), len(image.value.shape))], "writes into a slice")
     return stored(request, image.value.dims)
-
-
-def spatially_global(what: str) -> Builder:
-    """An operator that always looks at the whole plane."""
-
-    def refuse(request: Request) -> Built:
-        del request
-        raise Unsupported(f"it {what} over the whole plane, so every region needs the whole image")
-
-    return refuse

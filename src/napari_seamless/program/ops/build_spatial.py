@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from napari_seamless.program.ops import build_barriers as barriers
 from napari_seamless.program.ops.arrange import PixelShuffle, PixelUnshuffle, SpatialCat
-from napari_seamless.program.ops.build_local import stored
+from napari_seamless.program.ops.build_local import expand, stored
 from napari_seamless.program.ops.conv import Conv, Stretch, TransposedConv
 from napari_seamless.program.ops.index import Bordered, ConstantPad, Copy, Enlarge, Index, Nearest, Select, Strided
 from napari_seamless.program.ops.pool import AvgPool, MaxPool
@@ -18,7 +19,8 @@ from napari_seamless.program.ops.sliding import Slide
 
 Builder = Callable[[Request], Built]
 LARGEST_BIN = 64
-"""Adaptive pooling into bins of at most this many pixels a side counts as local; larger bins need the whole plane."""
+FEW_BINS = 8
+"""Adaptive pooling is local with more than FEW_BINS bins of at most LARGEST_BIN pixels a side, else a barrier."""
 
 
 def _axes(image: Image, count: int) -> list[int | None]:
@@ -115,6 +117,8 @@ def max_pool(rank: int) -> Builder:
             raise Unsupported("it uses the positions of the maxima (max unpooling)")
         kernel = _each(request.arg(1), rank)
         stride = _each(request.arg(2) or kernel, rank)
+        if barriers.is_whole(request, kernel, _each(request.arg(3, 0), rank)):
+            return barriers.bins(request, rank, largest=True)
         slides = _pool_slides(request, kernel, stride, _each(request.arg(3, 0), rank), _each(request.arg(4, 1), rank))
         return Built(MaxPool(slides), (request.image(),), request.image().value.dims)
 
@@ -127,6 +131,8 @@ def avg_pool(rank: int) -> Builder:
     def build(request: Request) -> Built:
         kernel = _each(request.arg(1), rank)
         stride = _each(request.arg(2) or kernel, rank)
+        if barriers.is_whole(request, kernel, _each(request.arg(3, 0), rank)) and request.arg(6) is None:
+            return barriers.bins(request, rank, largest=False)
         slides = _pool_slides(request, kernel, stride, _each(request.arg(3, 0), rank), [1] * rank)
         operation = AvgPool(slides, bool(request.arg(5, True)), request.arg(6))
         return Built(operation, (request.image(),), request.image().value.dims)
@@ -145,15 +151,15 @@ def _pool_slides(
 
 
 def adaptive_pool(rank: int, kind: str) -> Builder:
-    """Adaptive pooling is local where its bins are equal and small (mode="area" by a whole factor)."""
+    """Adaptive pooling is local where its bins are equal, small and many (mode="area" by a whole factor)."""
 
     def build(request: Request) -> Built:
         image = request.image()
         sizes, bins = image.value.shape[-rank:], request.shape[-rank:]
         kernel = [n // b for n, b in zip(sizes, bins, strict=True)]
         uneven = any(n % b for n, b in zip(sizes, bins, strict=True))
-        if uneven or max(kernel) > LARGEST_BIN or min(bins) == 1 or request.part == 1:
-            raise Unsupported("it pools over the whole plane, so every region needs the whole image")
+        if uneven or max(kernel) > LARGEST_BIN or min(bins) <= FEW_BINS or request.part == 1:
+            return barriers.bins(request, rank, largest=kind == "max")
         slides = _pool_slides(request, kernel, kernel, [0] * rank, [1] * rank)
         operation = MaxPool(slides) if kind == "max" else AvgPool(slides, True, None)
         return Built(operation, (image,), image.value.dims)
@@ -293,6 +299,8 @@ def upsample(rank: int, mode: str, *, antialias: bool = False) -> Builder:
 
     def build(request: Request) -> Built:
         image = request.image()
+        if not any(image.value.dims) and set(image.value.shape[-rank:]) == {1}:
+            return expand(request)
         axes = _all_axes(image, rank, "resizes")
         takes_corners = not mode.startswith("nearest")
         corners = bool(request.arg(2, False)) if takes_corners else False

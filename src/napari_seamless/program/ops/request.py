@@ -78,7 +78,7 @@ class Built:
     """
 
     operation: Operation
-    inputs: tuple[Image, ...]
+    inputs: tuple[Image | Pending, ...]
     dims: Dims
     sizes: tuple[int | None, ...] | None = None
 
@@ -90,6 +90,15 @@ class Built:
             for axis in axes:
                 domain[axis] = size
         return tuple(domain)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A value that has to be made first, with its true shape: the barrier of a normalisation."""
+
+    built: Built
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
 def flatten(items: Any) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from napari_seamless.program.ops import build_barriers as barriers
 from napari_seamless.program.ops import build_local as local
 from napari_seamless.program.ops import build_spatial as spatial
 from napari_seamless.program.ops.operation import resolve
@@ -46,11 +47,11 @@ BUILDERS: dict[str, Builder] = {
     "aten._upsample_bicubic2d_aa.vec": spatial.upsample(2, "cubic", antialias=True),
     "aten._native_batch_norm_legit_no_training.default": local.batch_norm,
     "aten.prelu.default": local.prelu,
-    "aten.layer_norm.default": local.layer_norm,
+    "aten.layer_norm.default": barriers.layer_norm,
     "aten.linear.default": local.linear,
-    "aten.matmul.default": local.matmul,
-    "aten.mm.default": local.matmul,
-    "aten.bmm.default": local.matmul,
+    "aten.matmul.default": barriers.matmul,
+    "aten.mm.default": barriers.matmul,
+    "aten.bmm.default": barriers.matmul,
     "aten.permute.default": local.permute,
     "aten.transpose.int": local.transpose,
     "aten.unsqueeze.default": local.unsqueeze,
@@ -64,24 +65,29 @@ BUILDERS: dict[str, Builder] = {
     "aten.index.Tensor": local.channel_index,
     "aten.slice_scatter.default": local.channel_scatter,
     "aten.select_scatter.default": local.channel_scatter,
-    **{f"aten.{name}.int": local.along_channels(1) for name in ("softmax", "log_softmax")},
-    **{f"aten._{name}.default": local.along_channels(1) for name in ("softmax", "log_softmax")},
+    **{f"aten.{kind}softmax.int": barriers.softmax(log=bool(kind)) for kind in ("", "log_")},
+    **{f"aten._{kind}softmax.default": barriers.softmax(log=bool(kind)) for kind in ("", "log_")},
     "aten.cumsum.default": local.along_channels(1),
     "aten.argmax.default": local.along_channels(1, keepdim_at=2),
     "aten.argmin.default": local.along_channels(1, keepdim_at=2),
-    **{f"aten.{name}.dim_IntList": local.along_channels(1, keepdim_at=2) for name in ("sum",)},
-    **{f"aten.{name}.default": local.along_channels(1, keepdim_at=2) for name in ("amax", "amin")},
-    **{f"aten.{name}.dim": local.along_channels(1, keepdim_at=2) for name in ("mean", "max", "min", "any", "all")},
-    **{f"aten.{name}.dim": local.along_channels(1, keepdim_at=3) for name in ("var", "std")},
-    **{f"aten.{name}.correction": local.along_channels(1) for name in ("var", "std")},
+    "aten.sum.dim_IntList": barriers.reducing(barriers.total),
+    "aten.mean.dim": barriers.reducing(barriers.mean),
+    "aten.logsumexp.default": barriers.reducing(barriers.log_sum_exp),
+    "aten.linalg_vector_norm.default": barriers.reducing(barriers.length, dim_at=2, keepdim_at=3),
+    **{f"aten.{name}.{kind}": barriers.reducing(barriers.extremum(largest))
+       for name, largest in (("amax", True), ("amin", False), ("max", True), ("min", False), ("any", True),
+                             ("all", False)) for kind in ("dim", "dims", "default")},
+    **{f"aten.{name}.dim": barriers.reducing(barriers.spread(root=root, correction_at=2), keepdim_at=3)
+       for name, root in (("var", False), ("std", True))},
+    **{f"aten.{name}.correction": barriers.reducing(barriers.spread(root=root), keepdim_at=None)
+       for name, root in (("var", False), ("std", True))},
+    "aten.mean.default": barriers.reducing(barriers.mean, dim_at=None),
+    "aten.sum.default": barriers.reducing(barriers.total, dim_at=None),
+    "aten.instance_norm.default": barriers.instance_norm,
+    "aten.group_norm.default": barriers.group_norm,
+    "aten.native_group_norm.default": barriers.native_group_norm,
+    "aten._native_batch_norm_legit.no_stats": barriers.batch_norm,
     "aten.prod.dim_int": local.along_channels(1, keepdim_at=2),
-    "aten.logsumexp.default": local.along_channels(1, keepdim_at=2),
-    "aten.linalg_vector_norm.default": local.along_channels(2, keepdim_at=3),
-    **{f"aten.{name}.default": local.spatially_global("takes statistics") for name in (
-        "instance_norm", "group_norm", "native_group_norm", "mean", "sum", "max", "min")},
-    "aten._native_batch_norm_legit.no_stats": local.spatially_global("takes statistics"),
-    "aten.native_batch_norm.default": local.spatially_global("takes statistics"),
-    "aten.scaled_dot_product_attention.default": local.spatially_global("attends"),
 }  # fmt: skip
 
 ELEMENTWISE = frozenset({

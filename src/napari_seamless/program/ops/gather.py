@@ -1,0 +1,109 @@
+"""The end of a pass: a tile's contribution to barriers, and its part of the values that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from napari_seamless.program.ops.barrier import Barrier, State
+from napari_seamless.program.ops.operation import Operation, narrow
+from napari_seamless.program.spans import Box, Dims, Span
+
+Domain = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What one tile found: a state a barrier (None where it owns none of its pixels), and its part of kept values."""
+
+    states: tuple[State | None, ...]
+    pieces: tuple[tuple[int, Box, Tensor], ...]
+
+
+@dataclass(frozen=True)
+class Gather(Operation):
+    """Inputs: those of each barrier in turn, then the values `keeps`; `dims` and `domains` are theirs.
+
+    Tiles partition the finest of these grids, `domain`; on each coarser one the tile [lo, hi) owns the pixels
+    [lo // f, hi // f), f being how many times finer the finest is, so that every pixel has exactly one owner.
+    """
+
+    barriers: tuple[Barrier, ...]
+    keeps: tuple[int, ...]
+    dims: tuple[Dims, ...]
+    domains: tuple[Domain, ...]
+
+    @property
+    def domain(self) -> Domain:
+        axes = zip(*self.domains, strict=True)
+        return tuple(max((n for n in sizes if n is not None), default=1) for sizes in axes)
+
+    def own(self, index: int, axis: int, span: Span) -> Span | None:
+        """The pixels of input `index` that belong to a tile, along one axis; perhaps none."""
+        size, finest = self.domains[index][axis], self.domain[axis]
+        if size is None:
+            return None
+        assert finest is not None
+        return _owned(span[0], size, finest), _owned(span[1], size, finest)
+
+    def owns(self, index: int, span: Span, axis: int) -> bool:
+        """Whether a tile has pixels of input `index`, along one axis; an axis that the input lacks goes to the first."""
+        own = self.own(index, axis, span)
+        return span[0] == 0 if own is None else own[0] < own[1]
+
+    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
+        assert span is not None
+        return tuple(self._needed(i, axis, span) for i in range(len(self.domains)))
+
+    def _needed(self, index: int, axis: int, span: Span) -> Span | None:
+        """At least one pixel, since no kernel is ever asked for none."""
+        own, size = self.own(index, axis, span), self.domains[index][axis]
+        if own is None or size is None or own[0] < own[1]:
+            return own
+        lo = min(own[0], size - 1)
+        return lo, lo + 1
+
+    def border(self, axis: int, span: Span | None) -> Any:
+        """How much of each input is the tile's own."""
+        assert span is not None
+        return tuple(self._length(i, axis, span) for i in range(len(self.domains)))
+
+    def _length(self, index: int, axis: int, span: Span) -> int:
+        own = self.own(index, axis, span)
+        return int(span[0] == 0) if own is None else own[1] - own[0]
+
+    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Any:
+        del constants
+        parts = [self._part(i, x, have[i], want) for i, x in enumerate(inputs)]
+        states: list[State | None] = []
+        for barrier in self.barriers:
+            mine, parts = parts[: len(barrier.dims)], parts[len(barrier.dims) :]
+            given = [p for p in mine if p is not None]
+            states.append(barrier.partial([x for _, x in given], given[0][0]) if len(given) == len(mine) else None)
+        pieces = [(value, *part) for value, part in zip(self.keeps, parts, strict=True) if part is not None]
+        return Gathered(tuple(states), tuple(pieces))
+
+    def _part(self, index: int, x: Tensor, have: Box, want: Box) -> tuple[Box, Tensor] | None:
+        """The tile's own pixels of one input, and where they lie."""
+        spans = [span for span in want if span is not None]
+        if not all(self.owns(index, span, axis) for axis, span in enumerate(spans)):
+            return None
+        own = tuple(self.own(index, axis, span) for axis, span in enumerate(spans))
+        return own, narrow(x, self.dims[index], have, own)
+
+    def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
+        del have, want
+        return max(sizes[: len(sizes) - len(self.keeps)], default=0)
+
+
+def _owned(edge: int, size: int, finest: int) -> int:
+    """Where an edge on the finest grid lies on a grid of `size`."""
+    if edge >= finest:
+        return size
+    factor = round(finest / size)
+    near_whole = abs(finest - factor * size) < factor
+    return min(edge // factor if near_whole else edge * size // finest, size)
+

@@ -1,0 +1,200 @@
+"""Passes: a program with barriers as a row of programs without any, to be run over all tiles one after the other.
+
+::
+
+    image --> conv --> barrier A --> conv --> barrier B --> conv --> output
+    pass 0:   measures A
+    pass 1:            knows A, measures B
+    pass 2:                                   knows A and B, makes the output
+
+A barrier's pass is its depth: how many others lie behind one another before it. Those of one depth share a pass. What
+follows from measured values alone (the small layers of squeeze and excite) is computed once between two passes.
+A pass begins at the image or at *kept* values, those that an earlier pass wrote down whole on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from napari_seamless.program.graph import Node, Program, Value
+from napari_seamless.program.ops.barrier import Barrier, State
+from napari_seamless.program.ops.gather import Gather
+from napari_seamless.program.ops.kept import Kept
+from napari_seamless.program.ops.local import ConstantImage
+from napari_seamless.program.simplify import drop_constants, drop_unused
+
+LARGEST_KNOWN = 1 << 22
+"""Bytes up to which a value that follows from measured ones is computed whole; above, every tile makes its own part."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run over all tiles. `number` counts from 0.
+
+    `program` has no barriers. It makes the output in the last pass, and gathers in the others: it measures the
+    `barriers` (nodes of the whole program) and writes down the values `keeps`. It begins at the image or at the values
+    `kept`. The tensors of what is `known` from earlier passes are missing from its constants until `with_known`.
+    """
+
+    number: int
+    program: Program
+    barriers: tuple[Node, ...] = ()
+    keeps: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+    known: tuple[int, ...] = ()
+
+    @property
+    def reads_image(self) -> bool:
+        """Whether it begins at the image, perhaps among others."""
+        return any(self.program.input in node.inputs for node in self.program.nodes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The grid that its tiles partition: the output's, or the finest of what it gathers."""
+        domain = self.program.values[self.program.output].domain
+        return tuple(n if n is not None else 1 for n in domain)
+
+    def with_known(self, known: Mapping[int, Tensor]) -> Program:
+        """The pass' program, ready to run."""
+        return replace(
+            self.program, constants={**self.program.constants, **{known_name(i): known[i] for i in self.known}}
+        )
+
+
+def depths(program: Program) -> list[int]:
+    """For each value the pass in which it can first be made."""
+    depth, known = [0] * len(program.values), settled(program)
+    for node in program.nodes:
+        is_pass = isinstance(node.operation, Barrier) and not all(i in known for i in node.inputs)
+        depth[node.output] = max((depth[i] for i in node.inputs), default=0) + is_pass
+    return depth
+
+
+def count_passes(program: Program) -> int:
+    """How often the tiles are gone over."""
+    return depths(program)[program.output] + 1
+
+
+def settled(program: Program) -> frozenset[int]:
+    """The values that are known whole once their barriers are: barriers' own, and what follows from them alone."""
+    known: set[int] = set()
+    for node in program.nodes:
+        is_small = _bytes(program.values[node.output]) <= LARGEST_KNOWN
+        follows = bool(node.inputs) and all(i in known for i in node.inputs)
+        if isinstance(node.operation, Barrier) or (follows and is_small):
+            known.add(node.output)
+    return frozenset(known)
+
+
+def plan_passes(program: Program, keep: Sequence[Iterable[int]] | None = None) -> tuple[Pass, ...]:
+    """The passes of a program; a single one, the program itself, where it has no barriers.
+
+    `keep[p]` are the values that are there, whole, when pass p has ended (default: none, each pass begins at the
+    image); each is made in pass p or was kept before.
+    """
+    depth, known = depths(program), settled(program)
+    last = depth[program.output]
+    if not last:
+        return (Pass(0, program),)
+    held = [frozenset(values) for values in keep] if keep is not None else [frozenset[int]()] * last
+    passes = []
+    for number in range(last):
+        before = held[number - 1] if number else frozenset[int]()
+        barriers = [n for n in program.nodes if _is_measured(n, depth, known, number)]
+        passes.append(_gathering(program, number, barriers, sorted(held[number] - before), before, known))
+    passes.append(_cut(program, last, held[last - 1], known))
+    return tuple(passes)
+
+
+def _is_measured(node: Node, depth: Sequence[int], known: frozenset[int], number: int) -> bool:
+    """Whether a pass measures this barrier; one of known values alone follows without a pass of its own."""
+    is_barrier = isinstance(node.operation, Barrier)
+    return is_barrier and depth[node.output] == number + 1 and not all(i in known for i in node.inputs)
+
+
+def _gathering(
+    program: Program,
+    number: int,
+    barriers: Sequence[Node],
+    keeps: Sequence[int],
+    before: frozenset[int],
+    known: frozenset[int],
+) -> Pass:
+    inputs = [i for node in barriers for i in node.inputs] + list(keeps)
+    domains = tuple(program.values[i].domain for i in inputs)
+    gather = Gather(
+        tuple(node.operation for node in barriers if isinstance(node.operation, Barrier)),
+        tuple(keeps),
+        tuple(program.values[i].dims for i in inputs),
+        domains,
+    )
+    grid = gather.domain
+    root = Node(len(program.values), gather, tuple(inputs), "", "gather")
+    values = (*program.values, Value((1,), torch.float64, ((),), grid))
+    whole = replace(program, nodes=(*program.nodes, root), values=values, output=root.output)
+    cut = _cut(whole, number, before, known)
+    return replace(cut, barriers=tuple(barriers), keeps=tuple(keeps))
+
+
+def _cut(program: Program, number: int, before: frozenset[int], known: frozenset[int]) -> Pass:
+    """The part of a program that makes its output from kept and known values, and from the image."""
+    nodes: list[Node] = []
+    for node in program.nodes:
+        value = program.values[node.output]
+        if node.output in known:
+            operation: ConstantImage | Kept = ConstantImage(known_name(node.output), _spread(value))
+            nodes.append(Node(node.output, operation, (), node.path, "known"))
+        elif node.output in before:
+            nodes.append(Node(node.output, Kept(node.output, value.dims), (), node.path, "kept"))
+        else:
+            nodes.append(node)
+    part = drop_unused(replace(program, nodes=tuple(nodes)))
+    used = tuple(n.output for n in part.nodes if n.output in known)
+    kept = tuple(n.output for n in part.nodes if n.output in before)
+    return Pass(number, drop_constants(part), kept=kept, known=used)
+
+
+def _spread(value: Value) -> tuple[tuple[int, ...], ...]:
+    """The dimensions of a known value of which tiles take a part each."""
+    return tuple(axes if n > 1 else () for n, axes in zip(value.shape, value.dims, strict=True))
+
+
+def known_name(value: int) -> str:
+    """The constant that holds a value known from earlier passes."""
+    return f"known {value}"
+
+
+def settle(program: Program, measured: Mapping[int, State], known: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """All values that are known, now that the barriers `measured` are (by their nodes' outputs). CPU tensors."""
+    result = dict(known)
+    followers = settled(program)
+    for node in program.nodes:
+        if node.output in result or node.output not in followers:
+            continue
+        if node.output in measured:
+            operation = node.operation
+            assert isinstance(operation, Barrier)
+            result[node.output] = operation.finish(measured[node.output], program.constants)
+        elif node.inputs and all(i in result for i in node.inputs):
+            result[node.output] = _whole(program, node, result)
+    return result
+
+
+def _whole(program: Program, node: Node, known: Mapping[int, Tensor]) -> Tensor:
+    boxes = [_domain_box(program.values[i]) for i in node.inputs]
+    inputs = [known[i] for i in node.inputs]
+    with torch.inference_mode():
+        return node.operation.run(inputs, program.constants, boxes, _domain_box(program.values[node.output])).clone()
+
+
+def _domain_box(value: Value) -> tuple[tuple[int, int] | None, ...]:
+    return tuple((0, n) if n is not None else None for n in value.domain)
+
+
+def _bytes(value: Value) -> int:
+    return value.bytes_of(_domain_box(value))
+
