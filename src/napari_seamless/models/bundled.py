@@ -16,7 +16,7 @@ TITLES = MappingProxyType(
 """One line per model, in the order in which to offer them."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
-"""Files that are taken for weights of the nuclei network."""
+"""Files that are taken for weights, of a style network or of the nuclei network."""
 
 
 def names() -> tuple[str, ...]:

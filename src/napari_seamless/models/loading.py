@@ -15,8 +15,14 @@ from napari_seamless.models.bundled import WEIGHT_SUFFIXES, unknown
 from napari_seamless.models.nuclei import bundled_nuclei, nuclei_from
 from napari_seamless.models.recipe import Model
 from napari_seamless.models.stain import bundled_stain
+from napari_seamless.models.style import is_style, style_from, without_stale
 
-_BUILDERS: Mapping[str, Callable[[], Model]] = {"nuclei": bundled_nuclei, "stain": bundled_stain}
+_BUILDERS: Mapping[str, Callable[[], Model]] = {
+    "nuclei": bundled_nuclei,
+    "stain": bundled_stain,
+}
+PARALLEL = "module."
+"""What torch's DataParallel puts before every name."""
 
 
 def load_model(model: str | Path | torch.nn.Module | Model) -> Model:
@@ -24,7 +30,8 @@ def load_model(model: str | Path | torch.nn.Module | Model) -> Model:
 
     A `Model` is given back as it is. A module is put into eval mode, not copied, and taken
     for a 2-D network that makes an image. A file (`.safetensors`, `.pt`, `.pth`) must hold a
-    state dict of the nuclei network; nothing else that a pickle may hold is executed.
+    state dict of a style network or of the nuclei network, which its names tell apart; nothing
+    else that a pickle may hold is executed.
 
     Raises
     ------
@@ -57,9 +64,20 @@ def _from_weights(path: Path) -> Model:
     if not path.is_file():
         raise InputNotFound(f"weights must be a file that exists; there is none at {path}; check the path")
     try:
-        return nuclei_from(_read(path), name=path.stem, title=f"The nuclei network with the weights of {path.name}")
+        return _recognised(_plain_names(_read(path)), path)
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{path.name}: {mismatch}") from None
+
+
+def _recognised(state: dict[str, torch.Tensor], path: Path) -> Model:
+    if is_style(without_stale(state)):
+        return style_from(state, name=path.stem, title=f"The style of {path.name}")
+    return nuclei_from(state, name=path.stem, title=f"The nuclei network with the weights of {path.name}")
+
+
+def _plain_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The names as they are outside DataParallel."""
+    return {key.removeprefix(PARALLEL): value for key, value in state.items()}
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

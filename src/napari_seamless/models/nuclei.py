@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from napari_seamless.errors import WeightsMismatch
 from napari_seamless.models.bundled import describe
+from napari_seamless.models.matching import check_weights
 from napari_seamless.models.recipe import ClassInfo, Model
 from napari_seamless.models.unet import UNet
 
@@ -96,27 +96,8 @@ def nuclei_from(
     Raises `WeightsMismatch`, with the names that differ, for the state of another network.
     """
     network = NucleiNetwork().eval()
-    _check(state, network.state_dict())
+    check_weights(state, network.state_dict(), "the nuclei network")
     network.load_state_dict(dict(state))
     return Model(
         name=name, module=network, title=title, channels=3, kind="labels", classes=CLASSES, card=dict(card or {})
     )
-
-
-def _check(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights whose names or shapes are not those wanted."""
-    reasons = {
-        "missing": [key for key in wanted if key not in got],
-        "unexpected": [key for key in got if key not in wanted],
-        "of another shape": [key for key in wanted if key in got and got[key].shape != wanted[key].shape],
-    }
-    found = [f"{len(keys)} {reason} ({_first_five(keys)})" for reason, keys in reasons.items() if keys]
-    if found:
-        raise WeightsMismatch(
-            f"weights must have the names and shapes of the nuclei network; got {', '.join(found)}; "
-            "pass the module itself if it is another network"
-        )
-
-
-def _first_five(keys: list[str]) -> str:
-    return ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")

@@ -1,0 +1,146 @@
+"""Style networks: the weights that people have load, the shipped styles paint, and training makes more of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_seamless.errors import WeightsMismatch
+from napari_seamless.models import load_model
+from napari_seamless.models.style import StyleNetwork
+
+RESIDUALS = ("res1", "res2", "res3", "res4", "res5")
+CONVOLUTIONS = (
+    *("conv1.conv2d", "conv2.conv2d", "conv3.conv2d", "deconv1.conv2d", "deconv2.conv2d", "deconv3.conv2d"),
+    *(f"{residual}.{conv}.conv2d" for residual in RESIDUALS for conv in ("conv1", "conv2")),
+)
+NORMS = (
+    *("in1", "in2", "in3", "in4", "in5"),
+    *(f"{residual}.{norm}" for residual in RESIDUALS for norm in ("in1", "in2")),
+)
+"""Names in the files that are passed around."""
+
+
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return StyleNetwork().state_dict()
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    """float32 (1, 3, y, x) in 0..255."""
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1)) * 255
+
+
+def test_the_names_are_those_of_the_weights_that_people_have() -> None:
+    expected = {f"{name}.{kind}" for name in (*CONVOLUTIONS, *NORMS) for kind in ("weight", "bias")}
+    assert set(weights()) == expected
+
+
+def test_the_shapes_are_those_of_the_published_architecture() -> None:
+    shapes = {name: tuple(value.shape) for name, value in weights().items()}
+    assert shapes["conv1.conv2d.weight"] == (32, 3, 9, 9)
+    assert shapes["conv3.conv2d.weight"] == (128, 64, 3, 3)
+    assert shapes["res5.conv2.conv2d.weight"] == (128, 128, 3, 3)
+    assert shapes["deconv1.conv2d.weight"] == (64, 128, 3, 3)
+    assert shapes["deconv3.conv2d.weight"] == (3, 32, 9, 9)
+    assert sum(value.numel() for value in weights().values()) == 1_679_235
+
+
+def published_form(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The same network written out, layer by layer, with torch's functions: the oracle."""
+    f = torch.nn.functional
+
+    def conv(x: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
+        weight = state[f"{name}.conv2d.weight"]
+        x = f.pad(x, [weight.shape[-1] // 2] * 4, mode="reflect")
+        return f.conv2d(x, weight, state[f"{name}.conv2d.bias"], stride)
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        centred = x - x.mean(dim=(2, 3), keepdim=True)
+        x = centred / (centred.square().mean(dim=(2, 3), keepdim=True) + 1e-5).sqrt()
+        return x * state[f"{name}.weight"][:, None, None] + state[f"{name}.bias"][:, None, None]
+
+    for i, stride in ((1, 1), (2, 2), (3, 2)):
+        x = norm(conv(x, f"conv{i}", stride), f"in{i}").relu()
+    for r in RESIDUALS:
+        inner = norm(conv(x, f"{r}.conv1"), f"{r}.in1").relu()
+        x = norm(conv(inner, f"{r}.conv2"), f"{r}.in2") + x
+    for i, k in ((1, 4), (2, 5)):
+        x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        x = norm(conv(x, f"deconv{i}"), f"in{k}").relu()
+    return conv(x, "deconv3")
+
+
+def test_the_network_computes_what_the_published_one_does() -> None:
+    state = weights() | {"deconv3.conv2d.weight": weights()["deconv3.conv2d.weight"] * 200}
+    network = StyleNetwork()
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        expected = published_form(state, picture(44, 60))
+        assert torch.allclose(network.paint(picture(44, 60)), expected, atol=1e-3, rtol=1e-4)
+        assert torch.equal(network(picture(44, 60)), network.paint(picture(44, 60)).clamp(0, 255).round().byte())
+    assert expected.std() > 20, "a picture that the comparison can fail on"
+
+
+@pytest.mark.parametrize("size", [(5, 5), (33, 47), (38, 41), (64, 35)], ids=str)
+def test_a_picture_of_any_size_keeps_it(size: tuple[int, int]) -> None:
+    with torch.inference_mode():
+        painted = StyleNetwork().eval()(picture(*size))
+    assert painted.shape == (1, 3, *size)
+    assert painted.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
+def test_weights_that_people_have_load_by_their_file_alone(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mosaic{suffix}"
+    save_file(weights(), path) if suffix == ".safetensors" else torch.save(weights(), path)
+    model = load_model(path)
+    assert (model.name, model.kind, model.channels) == ("mosaic", "image", 3)
+    assert model.channel_names == ("red", "green", "blue")
+    assert model.title == f"The style of mosaic{suffix}"
+    assert not model.module.training
+    assert all(torch.equal(value, weights()[name]) for name, value in model.module.state_dict().items())
+
+
+def test_stale_moments_of_old_files_are_left_out(tmp_path: Path) -> None:
+    stale = {f"{name}.running_{kind}": torch.rand(8) for name in NORMS for kind in ("mean", "var")}
+    stale["in1.num_batches_tracked"] = torch.tensor(3)
+    torch.save(weights() | stale, tmp_path / "candy.pth")
+    state = load_model(tmp_path / "candy.pth").module.state_dict()
+    assert set(state) == set(weights())
+
+
+def test_names_given_by_data_parallel_are_understood(tmp_path: Path) -> None:
+    torch.save({f"module.{name}": value for name, value in weights().items()}, tmp_path / "udnie.pth")
+    assert isinstance(load_model(tmp_path / "udnie.pth").module, StyleNetwork)
+
+
+def test_half_precision_weights_load_as_float32(tmp_path: Path) -> None:
+    save_file({name: value.half() for name, value in weights().items()}, tmp_path / "half.safetensors")
+    network = load_model(tmp_path / "half.safetensors").module
+    assert {value.dtype for value in network.state_dict().values()} == {torch.float32}
+
+
+def test_a_style_network_of_another_make_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    state = weights()
+    del state["in1.weight"]
+    state["conv4.conv2d.weight"] = torch.zeros(3, 3)
+    state["deconv3.conv2d.weight"] = torch.zeros(3, 32, 3, 3)
+    torch.save(state, tmp_path / "other.pth")
+    sentence = (
+        "other.pth: weights must have the names and shapes of a style network (conv1.conv2d.weight, in1.weight, ...); "
+        "got 1 missing (in1.weight), 1 unexpected (conv4.conv2d.weight), 1 of another shape (deconv3.conv2d.weight); "
+        "pass the module itself if it is another network"
+    )
+    with pytest.raises(WeightsMismatch, match=f"^{re.escape(sentence)}$"):
+        load_model(tmp_path / "other.pth")
+
+
+def test_weights_of_neither_network_are_not_taken_for_a_style(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(WeightsMismatch, match=r"mine.pth: .*the nuclei network; got .*2 unexpected \(weight, bias\)"):
+        load_model(tmp_path / "mine.pth")
