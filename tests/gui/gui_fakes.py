@@ -139,6 +139,15 @@ class FakeRun:
         return FakeResult(self.saved)
 
 
+@dataclass
+class FakeWorkers:
+    client: str = "the client"
+    is_open: bool = True
+
+    def close(self) -> None:
+        self.is_open = False
+
+
 @dataclass(frozen=True)
 class FakePrepared:
     output_shape: tuple[int, ...]
@@ -168,6 +177,8 @@ class FakePipeline:
     start_refusal: BaseException | None = None
     traced: list[str] = field(default_factory=list)
     runs: list[FakeRun] = field(default_factory=list)
+    workers: list[FakeWorkers] = field(default_factory=list)
+    workers_refusal: BaseException | None = None
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -202,6 +213,12 @@ class FakePipeline:
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
         allowed = budget or 2_000_000_000
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
+
+    def start_workers(self) -> FakeWorkers:
+        if self.workers_refusal is not None:
+            raise self.workers_refusal
+        self.workers.append(FakeWorkers())
+        return self.workers[-1]
 
     def start(self, prepared: FakePrepared, **options: Any) -> FakeRun:
         if self.start_refusal is not None:

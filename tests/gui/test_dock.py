@@ -175,6 +175,8 @@ def test_cancel_in_the_activity_dock_cancels_the_run(qtbot: QtBot, dock, pipelin
     from napari.utils.progress import progress
 
     run = started(qtbot, dock, pipeline)
+    assert not progress._all_instances, "its bar would come before the first pixels"
+    run.land(Region.of((0, 512), (0, 512)), 1)
     qtbot.waitUntil(lambda: len(progress._all_instances) == 1)
     next(iter(progress._all_instances)).cancel()
     qtbot.waitUntil(lambda: run.now.state == "cancelled", timeout=2000)
@@ -213,6 +215,39 @@ def test_closing_the_viewer_stops_the_run(qtbot: QtBot, dock, viewer, pipeline) 
     run = started(qtbot, dock, pipeline)
     viewer.close()
     qtbot.waitUntil(lambda: run.now.state == "cancelled")
+
+
+def test_workers_are_ready_before_run_is_pressed_and_serve_every_run(qtbot: QtBot, dock, pipeline) -> None:
+    until(qtbot, dock, "ready")
+    qtbot.waitUntil(lambda: len(pipeline.workers) == 1)
+    for other in ("stain", "nuclei"):
+        run = started(qtbot, dock, pipeline)
+        assert run.options["scheduler"] == "the client"
+        dock.panel._cancel.click()
+        until(qtbot, dock, "cancelled")
+        dock.choose_model(other)
+    assert [w.is_open for w in pipeline.workers] == [True]
+
+
+@pytest.mark.parametrize("while_running", [False, True])
+def test_closing_the_dock_closes_the_workers(qtbot: QtBot, dock, viewer, pipeline, while_running: bool) -> None:
+    until(qtbot, dock, "ready")
+    if while_running:
+        started(qtbot, dock, pipeline)
+    qtbot.waitUntil(lambda: len(pipeline.workers) == 1)
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: not pipeline.workers[0].is_open)
+
+
+def test_workers_that_did_not_start_are_told_at_run_and_tried_again(qtbot: QtBot, viewer, pipeline) -> None:
+    pipeline.workers_refusal = OSError("no port is free")
+    dock = docked(viewer, pipeline)
+    until(qtbot, dock, "ready")
+    dock.panel._main.click()
+    qtbot.waitUntil(lambda: dock.poll().problem is not None)
+    assert "no port is free" in dock.panel.notices["run"].value().sentence
+    pipeline.workers_refusal = None
+    started(qtbot, dock, pipeline)
 
 
 def test_closing_while_tracing_stops_the_tracing(qtbot: QtBot, viewer, pipeline) -> None:

@@ -10,7 +10,7 @@
 
 Every method is called from the GUI thread and returns at once. Slow work (tracing, choosing a tile, starting,
 exporting) goes on in the background; `poll` collects what has come of it and gives a snapshot of everything that the
-dock shows.
+dock shows. The workers of all runs are started with the first network that is ready, and closed with the controller.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Literal
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, TileChoice
+from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, TileChoice, Workers
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.tasks import Background, StopFlag, Task
 from napari_seamless.errors import RunCancelled
@@ -34,6 +35,7 @@ Phase = Literal[
 ]
 ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
 KEPT = 4
+LAST_TILE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Controller:
         self._exported: Path | None = None
         self._preparing: Task[Ready] | None = None
         self._choosing: Task[TileChoice] | None = None
+        self._workers: Task[Workers] | None = None
         self._starting: Task[Started] | None = None
         self._exporting: Task[Path] | None = None
         self._naming: Task[tuple[tuple[str, str], ...]] | None = self._background.begin(lambda _stop: _models(pipeline))
@@ -195,7 +198,8 @@ class Controller:
         """Stops everything. No method does anything useful after it."""
         self.cancel()
         self._pair = None
-        self._background.close()
+        run, starting, workers = self._run, self._starting, self._workers
+        self._background.close(lambda: _release(run, starting, workers))
 
     def poll(self) -> Snapshot:
         """Collects what the background has finished, starts what can be started, and says how things stand."""
@@ -260,6 +264,13 @@ class Controller:
         while len(self._cache) > KEPT:
             self._cache.popitem(last=False)
         self._choose_tile()
+        self._have_workers()
+
+    def _have_workers(self) -> Task[Workers]:
+        """The task that starts them, or did; another one where it failed."""
+        if self._workers is None or (self._workers.is_done and isinstance(self._workers.outcome(), BaseException)):
+            self._workers = self._background.begin(lambda _stop: self._pipeline.start_workers())
+        return self._workers
 
     def _choose_tile(self) -> None:
         ready, budget = self._ready, self._budget
@@ -270,8 +281,9 @@ class Controller:
         self._choosing = self._background.begin(lambda _stop: self._pipeline.tile_for(ready.prepared, budget))
 
     def _begin(self, order: Order, ready: Ready) -> None:
-        """Starts the run in the background: it may have to start workers first."""
+        """Starts the run in the background: it may have to wait for its workers."""
         self._order = None
+        workers = self._have_workers()
         view = order.view(ready.prepared)
         tile = self._tile
         budget = self._budget if tile is None else None
@@ -286,6 +298,7 @@ class Controller:
                 follow=not order.whole,
                 budget=budget,
                 tile=tile,
+                scheduler=workers.future.result().client,
                 output=output,
             )
             if stop():
@@ -347,3 +360,16 @@ def _models(pipeline: Pipeline) -> tuple[tuple[str, str], ...]:
 def _save(result: Result, path: Path) -> Path:
     result.save(path)
     return path
+
+
+def _release(run: Run | None, starting: Task[Started] | None, workers: Task[Workers] | None) -> None:
+    """Closes the workers when the cancelled runs have let go of them."""
+    begun = starting.outcome() if starting is not None and not starting.future.cancelled() else None
+    runs = [run, begun.run if isinstance(begun, Started) else None]
+    give_up = monotonic() + LAST_TILE_SECONDS
+    while any(r is not None and r.progress().state not in ENDED for r in runs) and monotonic() < give_up:
+        sleep(0.01)
+    if workers is not None and not workers.future.cancelled():
+        ready = workers.outcome()
+        if not isinstance(ready, BaseException):
+            ready.close()

@@ -28,8 +28,10 @@ from napari_seamless.geometry import Region
 if TYPE_CHECKING:
     import napari
 
-TICK_MS = 40
-POLL_EVERY = 3
+TICK_MS = 16
+POLL_EVERY = 8
+QUIET_SECONDS = 1.0
+"""The bar in the activity dock takes 50 ms to make: it comes after the first pixels, or when they are late."""
 
 
 class SeamlessDock(QWidget):
@@ -225,10 +227,15 @@ class SeamlessDock(QWidget):
             self.panel.budget.blockSignals(False)
 
     def _follow_activity(self, now: Snapshot) -> None:
-        activity = self._session.activity
-        if activity is None or now.progress is None:
+        session, progress = self._session, now.progress
+        if progress is None or session.activity_name is None:
             return
-        activity.show(now.progress)
+        if session.activity is None and (progress.tiles or progress.seconds > QUIET_SECONDS):
+            session.activity = ActivityBar(session.activity_name)
+        activity = session.activity
+        if activity is None:
+            return
+        activity.show(progress)
         if activity.is_cancelled:
             self._controller.cancel()
 
@@ -258,7 +265,7 @@ class SeamlessDock(QWidget):
         placed = placed_over(layer, prepared.scale, prepared.offset)
         self._session.shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
         self._session.end_activity()
-        self._session.activity = ActivityBar(name)
+        self._session.activity_name = name
         self._retarget()
 
     def _output_view(self, prepared: Prepared) -> Region | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from napari.utils.colormaps import label_colormap
+
 from napari_seamless._napari.port import Pipeline
 
 
@@ -16,6 +18,11 @@ class _Lazy:
         """Tracing takes seconds anyway: what a run needs (dask) is imported with it, not at the click on Run."""
         import_module("napari_seamless.pipeline.running")
         return import_module("napari_seamless.pipeline.preparing").prepare(*args, **options)
+
+    def start_workers(self) -> Any:
+        """napari's colours of labels import for a third of a second when they are first made: not at that click."""
+        label_colormap()
+        return import_module("napari_seamless.pipeline.workers").start_workers()
 
 
 def lazy_pipeline() -> Pipeline:

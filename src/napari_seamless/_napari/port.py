@@ -51,6 +51,15 @@ class Run(RunHandle, Protocol):
     def result(self) -> Result: ...
 
 
+class Workers(Protocol):
+    """Threads that wait for runs; `client` is what `start` takes as its scheduler."""
+
+    @property
+    def client(self) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class Pipeline(Protocol):
     """The functions of `napari_seamless.pipeline` that the dock calls. Slow ones run in a background thread."""
 
@@ -66,6 +75,8 @@ class Pipeline(Protocol):
 
     def tile_for(self, prepared: Any, budget: int | None = None) -> TileChoice: ...
 
+    def start_workers(self) -> Workers: ...
+
     def start(
         self,
         prepared: Any,
@@ -75,5 +86,6 @@ class Pipeline(Protocol):
         follow: bool = False,
         budget: int | None = None,
         tile: int | None = None,
+        scheduler: Any = "dask",
         output: Path | None = None,
     ) -> Any: ...

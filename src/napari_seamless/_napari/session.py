@@ -20,6 +20,7 @@ class Session:
     opener: Opener
     watch: ViewWatch
     activity: ActivityBar | None = None
+    activity_name: str | None = None
     shown: ResultLayers | None = None
     disconnect: list[Callable[[], object]] = field(default_factory=list)
     is_open: bool = True
@@ -38,6 +39,7 @@ class Session:
             undo()
 
     def end_activity(self) -> None:
+        self.activity_name = None
         if self.activity is not None:
             self.activity.close()
             self.activity = None

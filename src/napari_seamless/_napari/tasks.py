@@ -35,7 +35,8 @@ class Task(Generic[T]):
 
 
 class Background:
-    """A thread or two for slow work. `close` stops what runs and forgets what waits, without blocking."""
+    """A thread or two for slow work. `close` stops what runs and forgets what waits, without blocking; `last` is still
+    done there."""
 
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="seamless-gui")
@@ -48,7 +49,9 @@ class Background:
         self._tasks = [*(t for t in self._tasks if not t.is_done), task]
         return task
 
-    def close(self) -> None:
+    def close(self, last: Callable[[], None] | None = None) -> None:
         for task in self._tasks:
             task.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if last is not None:
+            self._pool.submit(last)
+        self._pool.shutdown(wait=False)

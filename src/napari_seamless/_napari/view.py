@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from math import ceil, floor
+from math import ceil, floor, inf
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,13 +76,17 @@ def _clipped(lo: int, hi: int, size: int) -> Interval:
 
 
 class ViewWatch:
-    """Calls back when the view has moved, at most once every `SETTLE_MS` milliseconds. GUI thread."""
+    """Calls back when the view has moved: at once, and at most once every `SETTLE_MS` milliseconds. GUI thread.
+
+    "At once" is when the present event is dealt with, since one turn of the wheel changes zoom and centre in turn.
+    """
 
     def __init__(self, viewer: napari.Viewer, callback: Callable[[], None], parent: QObject) -> None:
         self._timer = QTimer(parent)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLE_MS)
-        self._timer.timeout.connect(callback)
+        self._timer.timeout.connect(self._settled)
+        self._callback = callback
+        self._called = -inf
         camera, dims = viewer.scene.camera.events, viewer.dims.events
         self._emitters = [
             camera.center,
@@ -104,4 +109,9 @@ class ViewWatch:
 
     def _moved(self, _event: object = None) -> None:
         if self._open and not self._timer.isActive():
-            self._timer.start()
+            rested = (perf_counter() - self._called) * 1000
+            self._timer.start(max(0, SETTLE_MS - int(min(rested, SETTLE_MS))))
+
+    def _settled(self) -> None:
+        self._called = perf_counter()
+        self._callback()

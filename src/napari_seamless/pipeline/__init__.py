@@ -3,7 +3,8 @@
     open_image --> prepare (trace) --> start / run --> Result
 
 `models` and `sources` say what there is, `preparing` makes a program of both, `cutting` finds its tiles, `storing` a
-place for the result, `running` starts it, `result` hands it out, `explaining` says what would happen.
+place for the result, `running` starts it (on `workers` that wait for it), `result` hands it out, `explaining` says
+what would happen.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.result import Report, Result
     from napari_seamless.pipeline.running import Run, run, start
+    from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "prepare",
     "run",
     "start",
+    "start_workers",
     "tile_for",
 ]
 
@@ -45,6 +48,7 @@ _ROOMS = {
     "preparing": ("Prepared", "load_model", "prepare"),
     "result": ("Report", "Result"),
     "running": ("Run", "run", "start"),
+    "workers": ("start_workers",),
 }
 _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),

@@ -8,7 +8,6 @@ ready when the first of them ends. Everything else stays in the agenda, where a 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -16,17 +15,17 @@ from pickle import PicklingError
 from time import monotonic
 from uuid import uuid4
 
-from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, Worker, wait
+from distributed import CancelledError, Client, Future, KilledWorker, Worker, wait
 
 from napari_seamless.errors import BadRequest, WorkersLost
 from napari_seamless.geometry import Region
 from napari_seamless.scheduling.grouping import Grouping
 from napari_seamless.scheduling.resident import Carried, Report, Resident, make_tiles, tell
+from napari_seamless.scheduling.workers import Workers
 from napari_seamless.seams import Agenda, Job, StopFlag
 
 Landed = Callable[[Region], None]
 
-LOOPBACK = "127.0.0.1:0"  # dask always opens a port for its own pages: any free one, and not to the network
 LOOK_SECONDS = 0.1
 COUNT_SECONDS = 5
 WORKERS_SECONDS = 30
@@ -57,7 +56,7 @@ class DaskScheduler:
         self._threads = threads
         self._resources = dict(resources or {})
         self._client: Client | None = cluster if isinstance(cluster, Client) else None
-        self._cluster: LocalCluster | None = None
+        self._workers: Workers | None = None
 
     def run(self, job: Job, agenda: Agenda, landed: Landed, stop: StopFlag) -> None:
         """Work through the agenda. Blocks; one run at a time."""
@@ -71,28 +70,19 @@ class DaskScheduler:
 
     def close(self) -> None:
         """Stop what this scheduler started itself. No run may be going on."""
-        if self._client is not None and not isinstance(self._given, Client):
+        if self._workers is not None:
+            self._workers.close()
+        elif self._client is not None and not isinstance(self._given, Client):
             self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-        self._client = self._cluster = None
+        self._client = self._workers = None
 
     def _connect(self) -> Client:
         if self._client is None:
             if isinstance(self._given, str):
                 self._client = _dial(self._given)
             else:
-                self._cluster = LocalCluster(
-                    n_workers=1,
-                    processes=False,
-                    threads_per_worker=self._threads,
-                    dashboard_address=LOOPBACK,
-                    worker_dashboard_address=LOOPBACK,
-                    scheduler_kwargs={"dashboard": False},
-                    memory_limit=0,  # the limit would be this whole process's, and pause the worker
-                    silence_logs=logging.ERROR,
-                )
-                self._client = Client(self._cluster, set_as_default=False)
+                self._workers = Workers(self._threads)
+                self._client = self._workers.client
         return self._client
 
 
