@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +69,13 @@ class Engine(Protocol):
     Safe to call from several threads: an engine computes one tile at a time, and others may read meanwhile. `compute`
     calls `read` once, for the tile's read region, in the calling thread, and looks at `stop` between operators; when
     it says True, RunCancelled is raised. The returned array is (c, *write.shape) in host memory, and belongs to the
-    caller.
+    caller; a pass that measures returns what its own sink expects instead. A tile whose read region is empty is made
+    without reading.
     """
 
     def tile(self, write: Region) -> Tile: ...
 
-    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels: ...
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any: ...
 
 
 class Sink(Protocol):
@@ -83,9 +84,12 @@ class Sink(Protocol):
     `write` is called from worker threads or processes; no two calls touch one chunk. `landed` is called in the
     thread that drives the run, once for every write, after it returned: coarser levels, journal and watchers are
     updated there. Both raise OutputUnwritable when the disk says no.
+
+    What `write` returns, unless it is None, is small and picklable, and is brought back to `receive`, in the driving
+    thread before `landed`: the way by which what tiles measured comes home from other processes.
     """
 
-    def write(self, region: Region, pixels: Pixels) -> None: ...
+    def write(self, region: Region, pixels: Any) -> object: ...
 
     def landed(self, region: Region) -> None: ...
 
@@ -111,6 +115,51 @@ class Agenda(Protocol):
     def is_aside(self, write: Region) -> bool: ...
 
 
+@runtime_checkable
+class Receiver(Protocol):
+    """A sink whose writes return something that it wants to have at home."""
+
+    def receive(self, region: Region, receipt: Any) -> None: ...
+
+
+class Scratch(Protocol):
+    """Arrays on disk for the length of a run. Any thread or process; writes never overlap."""
+
+    def write(self, name: str, at: tuple[slice, ...], pixels: Pixels) -> None: ...
+
+    def read(self, name: str, at: tuple[slice, ...]) -> Pixels: ...
+
+    def drop(self, name: str) -> None: ...
+
+
+class Stage(Protocol):
+    """A pass that must be over before a run's own tiles can be made: it measures, and makes no pixels.
+
+    `cost` is its work, as a number of output pixels of the run that take as long. `begin` and `end` are called in the
+    driving thread, once each, in this order and after the `end` of the stage before.
+    """
+
+    @property
+    def agenda(self) -> StageAgenda: ...
+
+    @property
+    def cost(self) -> float: ...
+
+    def begin(self) -> Job: ...
+
+    def end(self) -> None: ...
+
+
+class StageAgenda(Agenda, Protocol):
+    """An agenda that knows how far it is: `counts` are (done, total) pixels."""
+
+    @property
+    def counts(self) -> tuple[int, int]: ...
+
+    @property
+    def is_finished(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker needs to make a tile: read, compute, write. Picklable when its parts are."""
@@ -120,10 +169,15 @@ class Job:
     engine: Engine
     sink: Sink
 
-    def make(self, write: Region, stop: StopFlag) -> None:
-        """Compute one write region and put it in the sink. Any thread; one at a time per engine."""
+    def make(self, write: Region, stop: StopFlag) -> object:
+        """Compute one write region, put it in the sink, and give what that returns. Any thread; one at a time."""
         tile = self.engine.tile(write)
-        self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
+        return self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
+
+    def receive(self, write: Region, receipt: object) -> None:
+        """Bring home what `make` returned. Driving thread, before the region is told to have landed."""
+        if isinstance(self.sink, Receiver):
+            self.sink.receive(write, receipt)
 
     def read(self, region: Region) -> Pixels:
         return self.source.read(region, self.level)
@@ -148,7 +202,11 @@ RunState = Literal["waiting", "running", "paused", "finished", "cancelled", "fai
 
 @dataclass(frozen=True)
 class Progress:
-    """A snapshot of a run. Counts are output pixels (of one channel) of the regions that the run was asked for."""
+    """A snapshot of a run. Counts are output pixels (of one channel) of the regions that the run was asked for.
+
+    Where passes measure before the last one makes pixels, their work counts as so many output pixels as take as long.
+    `pass_number` counts from 1; it is `passes` when pixels are made.
+    """
 
     state: RunState
     done: int
@@ -158,6 +216,8 @@ class Progress:
     rate: float
     eta: float | None
     error: BaseException | None = None
+    pass_number: int = 1
+    passes: int = 1
 
     @property
     def fraction(self) -> float:

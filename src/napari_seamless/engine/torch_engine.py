@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from torch import Tensor
 from napari_seamless.engine.allocator import keep_large_buffers
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.fused import can_fuse, fuse
+from napari_seamless.engine.moments import States, as_numbers
 from napari_seamless.engine.runner import as_image, run_region
+from napari_seamless.engine.shelf import Shelf
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region, Tile
 from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.seams import Pixels, StopFlag
 
@@ -26,14 +30,18 @@ class TorchEngine:
     """Implements `seams.Engine`. Picklable: the program travels, the device's copy is made anew.
 
     `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
-    the device can do quicker is used (on CPUs fused convolutions), equal up to rounding.
+    the device can do quicker is used (on CPUs fused convolutions), equal up to rounding. A program that is one pass of
+    several finds kept values on the `shelf`, and puts those that it is to keep there.
 
     Every method may be called from any thread; tiles are computed one at a time, while others may be read.
     """
 
-    def __init__(self, program: Program, device: str = "auto", *, fast: bool = True) -> None:
+    def __init__(
+        self, program: Program, device: str = "auto", *, fast: bool = True, shelf: Shelf | None = None
+    ) -> None:
         self._given = program
         self._fast = fast
+        self._shelf = shelf
         self.device = resolve_device(device)
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
@@ -48,29 +56,43 @@ class TorchEngine:
         """What must be read to write `write` (output pixels)."""
         return self._regions.tile(write)
 
-    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
-        """Read, compute, and bring back (c, *write.shape).
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
+        """Read, compute, and bring back (c, *write.shape), or the `States` of a pass that measures.
 
         Raises InputMismatch where the pixels read are not finite, and RunCancelled.
         """
-        pixels = read(tile.read)
-        require_finite(pixels, tile.read)
+        pixels = None if tile.read.is_empty else read(tile.read)
+        if pixels is not None:
+            require_finite(pixels, tile.read)
         with self._lock, torch.inference_mode(), exact_arithmetic():
             result = self._run(pixels, tile.write, stop)
+            if isinstance(result, Gathered):
+                return self._gathered(result)
         return as_pixels(result, tile.write.ndim)
 
-    def _run(self, pixels: Pixels, write: Region, stop: StopFlag) -> Tensor:
+    def _run(self, pixels: Pixels | None, write: Region, stop: StopFlag) -> Any:
         """The image is handed over, not kept here, so that it is freed as soon as no node needs it."""
         program, dtype = self._program, self._program.values[self._program.input].dtype
         place = self._regions.at(write)
-        return run_region(program, place, as_image(as_tensor(pixels), self.device, dtype), stop).cpu()
+        image = None if pixels is None else as_image(as_tensor(pixels), self.device, dtype)
+        fetch = None if self._shelf is None else self._shelf.get
+        del pixels
+        result = run_region(program, place, image, stop, fetch)
+        return result if isinstance(result, Gathered) else result.cpu()
+
+    def _gathered(self, found: Gathered) -> States:
+        for value, box, piece in found.pieces:
+            assert self._shelf is not None
+            self._shelf.put(value, box, piece)
+        return as_numbers(found.states)
 
     def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
         """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""
         placed = self._regions.at(write)
         weights = sum(t.numel() * t.element_size() for t in self._given.constants.values())
         value = self._program.values[self._program.input]
-        raw = value.bytes_of(placed.box(self._program.input)) // value.dtype.itemsize * source_itemsize
+        box = placed.box(self._program.input)
+        raw = 0 if None in box else value.bytes_of(box) // value.dtype.itemsize * source_itemsize
         return weights + raw + placed.region.peak_bytes
 
     def macs(self, write: Region) -> int:
@@ -82,12 +104,12 @@ class TorchEngine:
         """How many region programs have been built so far."""
         return len(self._regions)
 
-    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool]]:
-        return _rebuilt, (self._given, self.device.type, self._fast)
+    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, Shelf | None]]:
+        return _rebuilt, (self._given, self.device.type, self._fast, self._shelf)
 
 
-def _rebuilt(program: Program, device: str, fast: bool) -> TorchEngine:
-    return TorchEngine(program, device, fast=fast)
+def _rebuilt(program: Program, device: str, fast: bool, shelf: Shelf | None) -> TorchEngine:
+    return TorchEngine(program, device, fast=fast, shelf=shelf)
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ A pass begins at the image or at *kept* values, those that an earlier pass wrote
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -65,18 +65,25 @@ class Pass:
         )
 
 
-def depths(program: Program) -> list[int]:
-    """For each value the pass in which it can first be made."""
-    depth, known = [0] * len(program.values), settled(program)
+def barriers_of(program: Program) -> list[Node]:
+    """The nodes that have to be measured, in the order of the program."""
+    known = settled(program)
+    return [n for n in program.nodes if isinstance(n.operation, Barrier) and not all(i in known for i in n.inputs)]
+
+
+def depths(program: Program, given: Collection[int] = ()) -> list[int]:
+    """For each value the pass in which it can first be made; barriers in `given` (their values) are known from start."""
+    depth = [0] * len(program.values)
+    measured = {node.output for node in barriers_of(program)}
     for node in program.nodes:
-        is_pass = isinstance(node.operation, Barrier) and not all(i in known for i in node.inputs)
-        depth[node.output] = max((depth[i] for i in node.inputs), default=0) + is_pass
+        if node.output not in given:
+            depth[node.output] = max((depth[i] for i in node.inputs), default=0) + (node.output in measured)
     return depth
 
 
-def count_passes(program: Program) -> int:
+def count_passes(program: Program, given: Collection[int] = ()) -> int:
     """How often the tiles are gone over."""
-    return depths(program)[program.output] + 1
+    return depths(program, given)[program.output] + 1
 
 
 def settled(program: Program) -> frozenset[int]:
@@ -90,30 +97,43 @@ def settled(program: Program) -> frozenset[int]:
     return frozenset(known)
 
 
-def plan_passes(program: Program, keep: Sequence[Iterable[int]] | None = None) -> tuple[Pass, ...]:
-    """The passes of a program; a single one, the program itself, where it has no barriers.
+def plan_passes(program: Program, keep: Sequence[Iterable[int]] = (), given: Collection[int] = ()) -> tuple[Pass, ...]:
+    """The passes of a program; a single one, which makes the output, where all of its barriers are `given`.
 
     `keep[p]` are the values that are there, whole, when pass p has ended (default: none, each pass begins at the
     image); each is made in pass p or was kept before.
     """
-    depth, known = depths(program), settled(program)
-    last = depth[program.output]
-    if not last:
+    depth, known = depths(program, given), settled(program)
+    if not known:
         return (Pass(0, program),)
-    held = [frozenset(values) for values in keep] if keep is not None else [frozenset[int]()] * last
-    passes = []
-    for number in range(last):
-        before = held[number - 1] if number else frozenset[int]()
-        barriers = [n for n in program.nodes if _is_measured(n, depth, known, number)]
-        passes.append(_gathering(program, number, barriers, sorted(held[number] - before), before, known))
-    passes.append(_cut(program, last, held[last - 1], known))
-    return tuple(passes)
+    held = [frozenset(values) for values in keep] or [frozenset[int]()] * depth[program.output]
+    return tuple(
+        one_pass(program, number, held[number - 1] if number else frozenset(), held[number : number + 1], depth, known)
+        for number in range(depth[program.output] + 1)
+    )
+
+
+def one_pass(
+    program: Program,
+    number: int,
+    before: frozenset[int],
+    after: Sequence[frozenset[int]],
+    depth: Sequence[int],
+    known: frozenset[int],
+) -> Pass:
+    """Pass `number`, with the values `before` kept whole, to leave those of `after` (none for the last pass)."""
+    if number == depth[program.output]:
+        return _cut(program, number, before, known)
+    barriers = [n for n in program.nodes if _is_measured(n, depth, known, number)]
+    keeps = sorted(frozenset[int]().union(*after) - before)
+    return _gathering(program, number, barriers, keeps, before, known)
 
 
 def _is_measured(node: Node, depth: Sequence[int], known: frozenset[int], number: int) -> bool:
     """Whether a pass measures this barrier; one of known values alone follows without a pass of its own."""
-    is_barrier = isinstance(node.operation, Barrier)
-    return is_barrier and depth[node.output] == number + 1 and not all(i in known for i in node.inputs)
+    if not isinstance(node.operation, Barrier) or all(i in known for i in node.inputs):
+        return False
+    return depth[node.output] == number + 1
 
 
 def _gathering(
@@ -197,4 +217,3 @@ def _domain_box(value: Value) -> tuple[tuple[int, int] | None, ...]:
 
 def _bytes(value: Value) -> int:
     return value.bytes_of(_domain_box(value))
-

@@ -62,7 +62,7 @@ class DaskScheduler:
         """Work through the agenda. Blocks; one run at a time."""
         client = self._connect()
         with _installed(client, job, stop, agenda) as post:
-            flight = _Flight(client, post, agenda, landed, stop, self._resources)
+            flight = _Flight(client, job, post, agenda, landed, stop, self._resources)
             try:
                 flight.go()
             finally:
@@ -133,6 +133,7 @@ class _Flight:
     def __init__(
         self,
         client: Client,
+        job: Job,
         post: _Post | _FarPost,
         agenda: Agenda,
         landed: Landed,
@@ -140,6 +141,7 @@ class _Flight:
         resources: Mapping[str, float],
     ) -> None:
         self._client = client
+        self._job = job
         self._post = post
         self._agenda = agenda
         self._landed = landed
@@ -225,7 +227,8 @@ class _Flight:
         try:
             report = future.result()
             left = list(report.held)
-            for write in report.done:
+            for write, receipt in report.done:
+                self._job.receive(write, receipt)
                 self._landed(write)
                 left.remove(write)
                 self._agenda.done(write)

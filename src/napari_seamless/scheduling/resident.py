@@ -23,11 +23,11 @@ from napari_seamless.seams import Agenda, Job, StopFlag
 
 @dataclass(frozen=True)
 class Report:
-    """What a task did: the regions it had in the end and those of them that it finished, in so many seconds, and
-    what went wrong after them."""
+    """What a task did: the regions it had in the end and those of them that it finished, with what the sink gave for
+    each, in so many seconds, and what went wrong after them."""
 
     held: tuple[Region, ...]
-    done: tuple[Region, ...]
+    done: tuple[tuple[Region, object], ...]
     seconds: float
     error: BaseException | None = None
 
@@ -53,7 +53,7 @@ class Resident(WorkerPlugin):
 
     def make(self, writes: tuple[Region, ...], revision: int) -> Report:
         """Make the regions until one fails, the run is stopped or the order changed. Called in a worker's thread."""
-        held, done, begin = writes, list[Region](), perf_counter()
+        held, done, begin = writes, list[tuple[Region, object]](), perf_counter()
         latest = self._latest()
         if latest > revision and self._agenda is not None and not self._stopped():
             held, revision = _exchanged(self._agenda, writes), latest
@@ -62,8 +62,7 @@ class Resident(WorkerPlugin):
                 if self._stopped() or self._latest() > revision:
                     break
                 ending = _Ending(write, revision, self._stopped, self._agenda, self._latest)
-                self._job.make(write, ending)
-                done.append(write)
+                done.append((write, self._job.make(write, ending)))
         except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
             stopped = isinstance(error, RunCancelled) and ending.has_come
             return Report(held, tuple(done), perf_counter() - begin, None if stopped else error)

@@ -15,14 +15,15 @@ a condition until something can.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Self
 
 from napari_seamless.geometry import Region
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.pace import Pace
-from napari_seamless.seams import Job, Progress, RunState, Scheduler
+from napari_seamless.seams import Agenda as AnyAgenda
+from napari_seamless.seams import Job, Progress, RunState, Scheduler, Stage
 
 Landed = Callable[[Region], None]
 Ended = Callable[[], None]
@@ -36,14 +37,18 @@ class Run:
     follow; what it raises makes the run fail. With `follow` the run does not end when its agenda is finished: it
     shows state "finished" and goes on when it is retargeted to something that is not done, until it is cancelled.
     The scheduler stays the caller's, who closes it (for example in `on_end`).
+
+    `before` are the passes that must be over first, in order; the `job` of the run's own tiles may be a function then,
+    which is called in the driving thread after the last of them.
     """
 
     def __init__(
         self,
-        job: Job,
+        job: Job | Callable[[], Job],
         agenda: Agenda,
         scheduler: Scheduler,
         *,
+        before: Sequence[Stage] = (),
         follow: bool = False,
         on_landed: Landed | None = None,
         on_end: Ended | None = None,
@@ -51,6 +56,8 @@ class Run:
     ) -> None:
         self._job = job
         self._agenda = agenda
+        self._before = tuple(before)
+        self._stage: Stage | None = self._before[0] if self._before else None
         self._scheduler = scheduler
         self._follow = follow
         self._on_landed = on_landed
@@ -73,7 +80,7 @@ class Run:
 
     def progress(self) -> Progress:
         """A snapshot. The rate is smoothed over about ten seconds; there is no eta before the first tile is done."""
-        done, total = self._agenda.counts
+        done, total = self._counts()
         with self._changed:
             now = self._clock()
             rate = self._pace.rate(now)
@@ -87,7 +94,24 @@ class Run:
                 rate=rate,
                 eta=0.0 if self._state == "finished" else eta,
                 error=self._error,
+                pass_number=self._number(),
+                passes=len(self._before) + 1,
             )
+
+    def _counts(self) -> tuple[int, int]:
+        """Output pixels (done, total), those of the stages before in proportion to their work."""
+        done, total = self._agenda.counts
+        number = self._number() - 1
+        over = sum(stage.cost for stage in self._before[:number])
+        if number < len(self._before):
+            some, of = self._before[number].agenda.counts
+            over += self._before[number].cost * some / max(of, 1)
+        return done + round(over), total + round(sum(stage.cost for stage in self._before))
+
+    def _number(self) -> int:
+        """The present pass, counted from 1."""
+        stage = self._stage
+        return len(self._before) + 1 if stage is None else self._before.index(stage) + 1
 
     def retarget(self, view: Region | None) -> None:
         """Make what `view` (output pixels) shows next."""
@@ -143,6 +167,12 @@ class Run:
         self._finish(state)
 
     def _work(self) -> RunState:
+        for stage in self._before:
+            self._stage = stage
+            if not self._get_through(stage):
+                return "cancelled"
+        self._stage = None
+        job = self._job() if callable(self._job) else self._job
         while True:
             revision = self._agenda.revision
             is_finished = self._agenda.is_finished  # it may have to search: without the lock
@@ -157,7 +187,23 @@ class Run:
                 if is_finished:
                     continue
                 self._enter("running")
-            self._scheduler.run(self._job, _Gate(self), self._job.sink.landed, self._stopped)
+            self._scheduler.run(job, _Gate(self, self._agenda), job.sink.landed, self._stopped)
+
+    def _get_through(self, stage: Stage) -> bool:
+        """Do a pass that measures; False when the run was cancelled before it was over."""
+        job = stage.begin()
+        weight = stage.cost / max(stage.agenda.counts[1], 1)
+        while not stage.agenda.is_finished:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_cancelled or not self._is_paused)
+                if self._is_cancelled:
+                    return False
+                self._enter("running")
+            self._scheduler.run(job, _Gate(self, stage.agenda, weight), job.sink.landed, self._stopped)
+            if self._stopped():
+                return False
+        stage.end()
+        return True
 
     def _can_go_on(self, is_finished: bool, revision: int) -> bool:
         """Whether there is something to start, to look at again, or a reason to end."""
@@ -196,20 +242,22 @@ class Run:
     def _stopped(self) -> bool:
         return self._is_cancelled
 
-    def _count(self, write: Region) -> None:
+    def _count(self, write: Region, weight: float) -> None:
         with self._changed:
             self._tiles += 1
-            self._pace.gain(self._clock(), write.size)
-        if self._on_landed is not None:
+            self._pace.gain(self._clock(), round(write.size * weight))
+        if self._on_landed is not None and self._stage is None:
             self._on_landed(write)
 
 
 class _Gate:
-    """The agenda as the scheduler sees it: nothing comes while the run is paused, and what is done is counted."""
+    """The agenda as the scheduler sees it: nothing comes while the run is paused, and what is done is counted, each
+    pixel as `weight` of the run's own."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, agenda: AnyAgenda, weight: float = 1.0) -> None:
         self._run = run
-        self._agenda = run._agenda
+        self._agenda = agenda
+        self._weight = weight
 
     @property
     def revision(self) -> int:
@@ -220,7 +268,7 @@ class _Gate:
 
     def done(self, write: Region) -> None:
         self._agenda.done(write)
-        self._run._count(write)
+        self._run._count(write, self._weight)
 
     def give_back(self, write: Region) -> None:
         self._agenda.give_back(write)

@@ -16,7 +16,7 @@ class Serial:
         """Work until the agenda has nothing to start, or `stop` says True; an unfinished tile is given back."""
         while not stop() and (write := agenda.take()) is not None:
             try:
-                job.make(write, stop)
+                job.receive(write, job.make(write, stop))
                 landed(write)
             except RunCancelled:
                 agenda.give_back(write)

@@ -1,0 +1,207 @@
+"""Keep or recompute: what to write down between two passes, so that the next one need not begin at the image.
+
+k barriers recomputed from the image cost about k/2 whole runs. After each pass we look for the cheapest way on: every
+value that later passes build on is either kept (its bytes are written and read once) or made again from others
+(multiply-adds and memory traffic). That is a minimum cut of the program's graph, with seconds as capacities:
+
+::
+
+    never again --work(v)--> make v --keeping(v)--> need v --(must be)--> make w, for all w that read v --> next pass
+
+The cut is taken pass by pass. A value can only be kept if the pass just over makes it, or if it was kept before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import networkx as nx
+
+from napari_seamless.program.graph import Node, Program
+from napari_seamless.program.ops.barrier import Barrier
+from napari_seamless.program.passes import Pass, depths, one_pass, settled
+
+Tier = Literal["device", "host", "disk"]
+SOURCE, SINK = "never again", "next pass"
+Vertex = str | tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tier with room for `limit` bytes, written and read at `rate` bytes a second, `itemsize` bytes a number.
+
+    `itemsize` None keeps numbers as wide as they are.
+    """
+
+    tier: Tier
+    limit: int
+    rate: float
+    itemsize: int | None = None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A device, roughly: multiply-adds a second, bytes of memory a second, and image bytes read a second."""
+
+    macs: float
+    memory: float
+    reading: float = 3e8
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is kept whole after each pass but the last, in which tier, and the predicted seconds of all passes.
+
+    `most` is the most bytes that lie in each tier at once.
+    """
+
+    after: tuple[frozenset[int], ...] = ()
+    where: Mapping[int, Tier] = field(default_factory=dict)
+    most: Mapping[Tier, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def plan_keeping(program: Program, places: Sequence[Place], speed: Speed, given: Collection[int] = ()) -> Keeping:
+    """Choose what to keep, in the first of `places` that has the room; nothing where that is cheapest.
+
+    Barriers in `given` need no pass, as in `plan_passes`.
+    """
+    costs = _Costs(program, speed, given)
+    plan = _Plan(costs, places)
+    held: frozenset[int] = frozenset()
+    passes = []
+    for number in range(costs.last):
+        stage = one_pass(program, number, held, (), costs.depth, costs.known)
+        made = frozenset(n.output for n in stage.program.nodes if n.output not in {*stage.kept, *stage.known})
+        chosen = plan.choose(number, held, made)
+        passes.append(one_pass(program, number, held, (chosen,), costs.depth, costs.known))
+        plan.after.append(chosen)
+        held = chosen
+    passes.append(one_pass(program, costs.last, held, (), costs.depth, costs.known))
+    seconds = sum(costs.seconds(stage, plan) for stage in passes)
+    return Keeping(tuple(plan.after) if any(plan.after) else (), plan.where, plan.most, seconds)
+
+
+class _Plan:
+    """What has been chosen so far."""
+
+    def __init__(self, costs: _Costs, places: Sequence[Place]) -> None:
+        self._costs = costs
+        self._places = places
+        self.after: list[frozenset[int]] = []
+        self.where: dict[int, Tier] = {}
+        self.most: dict[Tier, int] = {}
+
+    def choose(self, number: int, held: frozenset[int], made: frozenset[int]) -> frozenset[int]:
+        """The values to keep after a pass. Those held before lie beside them until it is over."""
+        for place in self._places:
+            chosen = self._costs.cut(number, held, made, place, self)
+            where = {**self.where, **dict.fromkeys(chosen - held, place.tier)}
+            used = self._used(held | chosen, where)
+            if used.get(place.tier, 0) <= place.limit:
+                self.where = where
+                self.most = {t: max(used.get(t, 0), self.most.get(t, 0)) for t in {*used, *self.most}}
+                return chosen
+        return self._costs.cut(number, held, frozenset(), None, self)
+
+    def size(self, value: int, place: Place | None = None) -> int:
+        """Bytes of a kept value."""
+        place = place or next(p for p in self._places if p.tier == self.where[value])
+        return whole_bytes(self._costs.program, value, place.itemsize)
+
+    def rate(self, value: int) -> float:
+        return next(p.rate for p in self._places if p.tier == self.where[value])
+
+    def _used(self, values: frozenset[int], where: Mapping[int, Tier]) -> dict[Tier, int]:
+        used: dict[Tier, int] = {}
+        for place in self._places:
+            lying = [value for value in values if where[value] == place.tier]
+            if lying:
+                used[place.tier] = sum(whole_bytes(self._costs.program, v, place.itemsize) for v in lying)
+        return used
+
+
+class _Costs:
+    """A program's graph with its costs in seconds."""
+
+    def __init__(self, program: Program, speed: Speed, given: Collection[int]) -> None:
+        self.program = program
+        self.speed = speed
+        self.depth = depths(program, given)
+        self.last = self.depth[program.output]
+        self.known = settled(program)
+        self._work = {node.output: self._seconds(node) for node in program.nodes}
+        self._reading = whole_bytes(program, program.input, 1) / speed.reading
+
+    def _seconds(self, node: Node) -> float:
+        values = self.program.values
+        shapes = [values[i].shape for i in node.inputs]
+        macs = node.operation.macs(shapes, values[node.output].shape)
+        traffic = 0 if node.operation.aliases else 2 * whole_bytes(self.program, node.output)
+        return macs / self.speed.macs + traffic / self.speed.memory
+
+    def seconds(self, stage: Pass, plan: _Plan) -> float:
+        """Predicted seconds of a pass."""
+        work = sum(self._work.get(n.output, 0.0) for n in stage.program.nodes if n.output not in stage.known)
+        moved = sum(plan.size(v) / plan.rate(v) for v in (*stage.kept, *stage.keeps))
+        return work + moved + (self._reading if stage.reads_image else 0.0)
+
+    def cut(
+        self, number: int, held: frozenset[int], made: frozenset[int], place: Place | None, plan: _Plan
+    ) -> frozenset[int]:
+        """What to keep after pass `number`: of the values `made` in it, in `place`, and of those `held` before.
+
+        A value is before the cut as "make" if it is not made again, and after it as "need" if the next pass needs it.
+        """
+        graph = nx.DiGraph()
+        graph.add_edge(SOURCE, ("need", self.program.input), capacity=self._reading)
+        for node in self.program.nodes:
+            if node.output in self.known:
+                is_open = isinstance(node.operation, Barrier) and self.depth[node.output] > number + 1
+                target: Vertex | None = SINK if is_open else None
+            else:
+                target = SINK if self.depth[node.output] > number else ("make", node.output)
+            if target is None:
+                continue
+            for i in node.inputs:
+                if i not in self.known:
+                    graph.add_edge(("need", i), target)
+        for node in self.program.nodes:
+            value = node.output
+            if ("need", value) not in graph:
+                continue
+            graph.add_edge(SOURCE, ("make", value), capacity=self._work[value])
+            keeping = self._keeping(value, held, made, place, plan)
+            if keeping is None:
+                graph.add_edge(("make", value), ("need", value))
+            else:
+                graph.add_edge(("make", value), ("need", value), capacity=keeping)
+        _, (before, _) = nx.minimum_cut(graph, SOURCE, SINK)
+        return frozenset(
+            node.output
+            for node in self.program.nodes
+            if ("make", node.output) in before
+            and ("need", node.output) in graph
+            and ("need", node.output) not in before
+        )
+
+    def _keeping(
+        self, value: int, held: frozenset[int], made: frozenset[int], place: Place | None, plan: _Plan
+    ) -> float | None:
+        """Seconds to have a value there in the next pass without making it again; None where that cannot be."""
+        if value in held:
+            return plan.size(value) / plan.rate(value)
+        flattened = any(len(axes) > 1 for axes in self.program.values[value].dims)
+        if value not in made or place is None or flattened:
+            return None
+        return 2 * plan.size(value, place) / place.rate
+
+
+def whole_bytes(program: Program, value: int, itemsize: int | None = None) -> int:
+    """Bytes of a whole value; floating-point numbers of at most `itemsize` bytes each."""
+    whole = program.values[value]
+    size = whole.bytes_of(tuple((0, n) if n is not None else None for n in whole.domain))
+    own = whole.dtype.itemsize
+    return size // own * min(own, itemsize) if itemsize is not None and whole.dtype.is_floating_point else size

@@ -1,0 +1,124 @@
+"""Scratch: whole intermediate values on disk, between two passes of one run.
+
+Plain memory-mapped numpy files, channels last so that a tile's rows are long: no chunks, hence tiles of any grid may
+write side by side, and no compression, since activations hardly compress. Their space is reserved when they are made:
+a disk that is too full says so then. A scratch lies in a folder of its own, locked while its run lives; the next scratch
+beside it sweeps away those that a crash left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import DTypeLike, NDArray
+
+from napari_seamless.errors import OutputUnwritable
+from napari_seamless.store.arrays import disk_errors
+
+if sys.platform != "win32":  # where there is no such lock, nothing is swept
+    import fcntl
+
+PREFIX = ".seamless-scratch-"
+LOCK = "lock"
+
+
+class DiskScratch:
+    """Implements `seams.Scratch` in a new folder inside `parent`. Any thread; picklable, for processes on this machine.
+
+    Raises OutputUnwritable.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        with disk_errors(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            sweep(parent)
+            made = Path(tempfile.mkdtemp(prefix=".seamless-new-", dir=parent))
+            self._lock: int | None = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            _hold(self._lock)
+            self.folder = made.rename(parent / made.name.replace(".seamless-new-", PREFIX))  # only now it can be swept
+
+    def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Reserve an array of `shape`, (1, c, [z,] y, x) or whatever a value's layout is."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        free = shutil.disk_usage(self.folder).free
+        if size > free:
+            raise OutputUnwritable(
+                f"kept values must fit on the disk of {self.folder.parent}; they need {size / 1e9:.1f} GB, {free / 1e9:.1f} "
+                "GB are free; choose another scratch folder, or recompute instead of keeping"
+            )
+        with disk_errors(self.folder):
+            array = open_memmap(self._path(name), mode="w+", dtype=np.dtype(dtype), shape=_turned(shape))
+            del array
+            _reserve(self._path(name))
+
+    def write(self, name: str, at: tuple[slice, ...], pixels: NDArray[Any]) -> None:
+        """Put a piece where the slices `at` of the array say."""
+        self._open(name, "r+")[at] = pixels
+
+    def read(self, name: str, at: tuple[slice, ...]) -> NDArray[Any]:
+        """A copy of a piece."""
+        return np.array(self._open(name, "r")[at], order="K")
+
+    def drop(self, name: str) -> None:
+        """Give the space of an array back."""
+        self._path(name).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove everything. Called by whoever made it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"
+
+    def _open(self, name: str, mode: str) -> NDArray[Any]:
+        stored = open_memmap(self._path(name), mode=mode)
+        return stored if stored.ndim < 3 else np.moveaxis(stored, -1, 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "_lock": None}
+
+
+def sweep(parent: Path) -> None:
+    """Remove the scratch folders in `parent` whose run is no longer alive."""
+    if sys.platform == "win32":
+        return
+    for folder in parent.glob(f"{PREFIX}*"):
+        try:
+            file = os.open(folder / LOCK, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(file)
+
+
+def _hold(file: int) -> None:
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _reserve(path: Path) -> None:
+    """Have the file's blocks set aside, since writing to a map of a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Channels (dimension 1) last."""
+    return shape if len(shape) < 3 else (shape[0], *shape[2:], shape[1])
