@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ class Bins(Barrier):
     """Mean or largest value in each of `counts` bins a spatial dimension, which overlap where sizes do not divide.
 
     Bin i of n over a size s is [floor(i s / n), ceil((i + 1) s / n)), as torch has it. State: (*channels, *bins) of
-    sums or maxima.
+    sums or maxima, and (*bins) of how many pixels were counted.
     """
 
     counts: tuple[int, ...]
@@ -29,11 +30,13 @@ class Bins(Barrier):
         lead = x.shape[: x.dim() - len(self.counts)]
         empty = -torch.inf if self.largest else 0.0
         state = torch.full((*lead, *self.counts), empty, dtype=torch.float64)
+        counts = torch.zeros(self.counts, dtype=torch.float64)
         for index, piece in self._pieces(x, own):
             over = tuple(range(len(lead), x.dim()))
             found = piece.amax(over) if self.largest else _sum(piece, over)
-            state[(..., *index)] = small(found)
-        return (state,)
+            state[..., *index] = small(found)
+            counts[index] = prod(piece.shape[len(lead) :])
+        return state, counts
 
     def _pieces(self, x: Tensor, own: Box) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         """The part of each bin that lies in `own`."""
@@ -53,21 +56,11 @@ class Bins(Barrier):
             yield tuple(i for i, _ in combination), piece
 
     def merge(self, a: State, b: State) -> State:
-        return (torch.maximum(a[0], b[0]) if self.largest else a[0] + b[0],)
+        return torch.maximum(a[0], b[0]) if self.largest else a[0] + b[0], a[1] + b[1]
 
     def value(self, state: State, constants: Constants) -> Tensor:
         del constants
-        result = state[0]
-        if self.largest:
-            return result
-        first = len(self.dims[0]) - len(self.counts)
-        for k, count in enumerate(self.counts):
-            axes = self.dims[0][first + k]
-            size = self.domain[axes[0]] if axes else 1
-            assert size is not None
-            lengths = torch.tensor([hi - lo for lo, hi in bins(size, count)], dtype=torch.float64)
-            result = result / lengths.reshape(-1, *[1] * (len(self.counts) - 1 - k))
-        return result
+        return state[0] if self.largest else state[0] / state[1]
 
 
 def bins(size: int, count: int) -> list[Span]:
