@@ -188,7 +188,10 @@ class Length(Mean):
 
 @dataclass(frozen=True)
 class ScaleShift(MomentsBarrier):
-    """What a normalisation over the plane does to each channel: (2, c) of scale and shift.
+    """What a normalisation over the plane does to each channel: (3, c) of centre, scale and shift.
+
+    The centre is subtracted first: where the plane hardly varies, x * scale and its counterpart would be large and
+    cancel. It is rounded to the value's dtype, and the shift makes up for that.
 
     Channels are normalised in `groups` of equal size, with `eps` added to the (biased) variance; `weight` and `bias`
     name constants of one number a channel.
@@ -210,8 +213,10 @@ class ScaleShift(MomentsBarrier):
         scale = (spread / number + self.eps).rsqrt().expand_as(grouped[1]).reshape(-1)
         if self.weight is not None:
             scale = scale * small(constants[self.weight])
-        shift = -centre.expand_as(grouped[1]).reshape(-1) * scale
-        return torch.stack([scale, shift if self.bias is None else shift + small(constants[self.bias])])
+        exact = centre.expand_as(grouped[1]).reshape(-1)
+        rounded = exact.to(self.dtype).double()
+        shift = (rounded - exact) * scale
+        return torch.stack([rounded, scale, shift if self.bias is None else shift + small(constants[self.bias])])
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def _normalised(request: Request, image: Image, groups: int, eps: float, affine:
 
 def _factors(request: Request, image: Image, groups: int, eps: float, affine: tuple[Any, Any]) -> Pending:
     channels = _product(n for n, axes in zip(image.value.shape, image.value.dims, strict=True) if not axes)
-    shape = (2, channels)
+    shape = (3, channels)
     names = [a.name if a is not None else None for a in affine]
     barrier = ScaleShift((image.value.dims,), image.value.domain, shape, request.dtype, groups, eps, *names)
     return Pending(Built(barrier, (image,), ((), ())), shape, request.dtype)

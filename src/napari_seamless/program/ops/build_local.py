@@ -141,13 +141,12 @@ def unsqueeze(request: Request) -> Built:
 
 
 def squeeze(request: Request) -> Built:
-    """Dropping dimensions of size 1. Without a list torch would look at the local size, so it gets a list."""
+    """Dropping dimensions of (true) size 1. Without a list torch would look at the local size, so it gets a list."""
     image = request.image()
     rank = len(image.value.shape)
     given = request.arg(1)
     chosen = range(rank) if given is None else [given] if isinstance(given, int) else given
     gone = [d for d in (wrap(c, rank) for c in chosen) if image.value.shape[d] == 1]
-    require_channels(image.value, gone, "drops an axis")
     dims = tuple(axes for d, axes in enumerate(image.value.dims) if d not in gone)
     listed = Request("aten.squeeze.dims", (image, gone), {}, request.shape, request.dtype, request.ndim)
     return stored(listed, dims, is_view=True)
@@ -183,12 +182,21 @@ def reshaped(image: Image, shape: tuple[int, ...]) -> Dims:
     """Which dimensions of the new shape are spatial.
 
     The input's dimensions are taken apart into factors (channel-like sizes and whole spatial axes), and each new
-    dimension must be made of consecutive ones; only channel-like factors may be split.
+    dimension must be made of consecutive ones; only channel-like factors may be split. A spatial axis of one pixel
+    stays one where it can, and is dropped otherwise.
     """
-    factors: list[tuple[int, int | None]] = []
     domain = image.value.domain
+    factors: list[tuple[int, int | None]] = []
     for size, spatial in zip(image.value.shape, image.value.dims, strict=True):
         factors += [(domain[a] or 1, a) for a in spatial] if spatial else ([(size, None)] if size > 1 else [])
+    try:
+        return _regrouped(list(factors), shape)
+    except Unsupported:
+        return _regrouped([f for f in factors if f[0] > 1], shape)
+
+
+def _regrouped(factors: list[tuple[int, int | None]], shape: tuple[int, ...]) -> Dims:
+    """The spatial axes in each dimension of `shape`, when it is made of `factors` in their order."""
     dims: list[tuple[int, ...]] = []
     for size in shape:
         axes: list[int] = []

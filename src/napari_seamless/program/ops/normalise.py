@@ -16,7 +16,7 @@ Domain = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Normalise(Operation):
-    """x * scale + shift, with (2, channels) of them from a barrier, then perhaps times and plus affine images.
+    """(x - centre) * scale + shift, (3, channels) from a barrier, then perhaps times and plus affine images.
 
     Inputs: x of dimensions `dims` on a grid `domain`, the barrier's value, and as many affine images as `affine`
     says, in x's own layout from the last dimension on. `has_weight` is False where the only one is a summand.
@@ -33,19 +33,21 @@ class Normalise(Operation):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have, want
-        x = inputs[0]
-        scale, shift = self._factors(inputs)
-        return self._with_affine(torch.addcmul(shift, x, scale), inputs)
+        centre, scale, shift = self._factors(inputs)
+        x = inputs[0] - centre
+        return self._with_affine(torch.addcmul(shift, x, scale, out=x), inputs)
 
     def overwrite(self, inputs: Sequence[Tensor]) -> Tensor:
         """As `run`, over the first input's memory."""
-        scale, shift = self._factors(inputs)
-        return self._with_affine(inputs[0].mul_(scale).add_(shift), inputs)
+        centre, scale, shift = self._factors(inputs)
+        x = inputs[0].sub_(centre)
+        return self._with_affine(torch.addcmul(shift, x, scale, out=x), inputs)
 
-    def _factors(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _factors(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         x, factors = inputs[0], inputs[1]
         shape = [1 if axes else n for n, axes in zip(x.shape, self.dims, strict=True)]
-        return factors[0].reshape(shape), factors[1].reshape(shape)
+        centre, scale, shift = (factor.reshape(shape) for factor in factors)
+        return centre, scale, shift
 
     def _with_affine(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
         images = list(inputs[2:])
