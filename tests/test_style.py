@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from napari_seamless.errors import WeightsMismatch
@@ -144,3 +151,110 @@ def test_weights_of_neither_network_are_not_taken_for_a_style(tmp_path: Path) ->
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "mine.pth")
     with pytest.raises(WeightsMismatch, match=r"mine.pth: .*the nuclei network; got .*2 unexpected \(weight, bias\)"):
         load_model(tmp_path / "mine.pth")
+
+
+# --- the training script ------------------------------------------------------------------
+
+TRAINING_SCRIPT = Path(__file__).parents[1] / "examples" / "train_style.py"
+
+
+def script() -> ModuleType:
+    """The training script as a module."""
+    spec = importlib.util.spec_from_file_location("train_style", TRAINING_SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def as_png(path: Path, colour: tuple[int, int, int], seed: int) -> Path:
+    """A picture of one colour, unevenly lit."""
+    light = np.random.default_rng(seed).uniform(0.2, 1.0, (80, 90, 1))
+    Image.fromarray((light * colour).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the results of a short training on a blue painting."""
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "content").mkdir()
+    as_png(folder / "content" / "one.png", (200, 180, 160), seed=0)
+    painting = as_png(folder / "blue.png", (20, 60, 250), seed=1)
+    files = ["--style", painting, "--content", folder / "content", "--output", folder / "weights"]
+    numbers = [
+        "--painting",
+        "Nobody",
+        "--size",
+        "64",
+        "--short",
+        "64",
+        "--steps",
+        "40",
+        "--seed",
+        "7",
+        "--threads",
+        "1",
+    ]
+    command = [sys.executable, str(TRAINING_SCRIPT), *map(str, files), *numbers]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "weights"
+
+
+def test_training_brings_the_colours_of_the_painting(trained: Path) -> None:
+    with torch.inference_mode():
+        painted = load_model(trained / "style-blue.safetensors").module(picture(64, 64))
+    red, green, blue = painted[0].float().mean(dim=(1, 2)).tolist()
+    assert blue > green + 20 > red + 20
+
+
+def test_training_writes_a_card_that_says_how(trained: Path) -> None:
+    card = json.loads((trained / "style-blue.json").read_text())
+    assert card["painting"] == "Nobody"
+    assert (card["training"]["steps"], card["training"]["seed"]) == (40, 7)
+    assert "--steps 40 --seed 7" in card["reproduce"]
+    assert str(trained.parent) not in json.dumps(card), "no path of this machine"
+
+
+def test_what_is_asked_is_least_for_the_painting_itself() -> None:
+    train_style = script()
+    torch.manual_seed(0)
+    painting = torch.nn.functional.avg_pool2d(torch.rand(1, 3, 130, 130), 3, stride=1)
+    judge = train_style.Slices(painting, tone=0.3)
+    same, _ = judge(painting, painting)
+    other, _ = judge(painting.flip(1) * 0.5, painting)
+    assert same < 0.2 * other
+
+
+def test_structure_is_kept_by_other_colours_and_lost_by_another_picture() -> None:
+    train_style = script()
+    crop = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(128, 128), mode="bilinear")
+    assert train_style.structure(crop * 0.5 + 0.3, crop) < 0.1 * train_style.structure(crop.flip(3), crop)
+
+
+def test_vgg_is_used_if_its_weights_are_there_and_only_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_style = script()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    painting = torch.rand(1, 3, 64, 64)
+    assert train_style.judge_of(painting, None, 0.3).name == "random filters"
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(vgg_weights(), tmp_path / "checkpoints" / train_style.VGG_FILE)
+    judge = train_style.judge_of(painting, None, 0.3)
+    assert judge.name == "VGG-16"
+    style, content = judge(painting, painting)
+    assert float(style) == pytest.approx(0, abs=1e-6)
+    assert float(content) == 0
+    assert judge(painting.flip(1), painting)[1] > 0
+
+
+def vgg_weights() -> dict[str, torch.Tensor]:
+    """Random numbers under the names of torchvision's VGG-16, up to its tenth convolution."""
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+    widths = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
+    state = {"classifier.0.bias": torch.zeros(3)}
+    for number, inputs, outputs in zip(numbers, widths, widths[1:], strict=False):
+        state[f"features.{number}.weight"] = torch.randn(outputs, inputs, 3, 3) / (9 * inputs) ** 0.5
+        state[f"features.{number}.bias"] = torch.zeros(outputs)
+    return state
