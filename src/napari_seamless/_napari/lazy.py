@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from napari.utils.colormaps import label_colormap
-
 from napari_seamless._napari.port import Pipeline
+from napari_seamless._napari.warming import warm_labels
 
 
 class _Lazy:
@@ -20,8 +19,8 @@ class _Lazy:
         return import_module("napari_seamless.pipeline.preparing").prepare(*args, **options)
 
     def start_workers(self) -> Any:
-        """napari's colours of labels import for a third of a second when they are first made: not at that click."""
-        label_colormap()
+        """A run needs a layer as soon as it needs workers: what the first one is slow to make is made with them."""
+        warm_labels()
         return import_module("napari_seamless.pipeline.workers").start_workers()
 
 
