@@ -34,7 +34,7 @@ WORK = "errors geometry program planning seams sources models engine scheduling 
 ROOMS = {
     "errors": room(),
     "geometry": room("errors"),
-    "program": room("errors geometry", "torch"),
+    "program": room("errors geometry", "torch networkx"),
     "planning": room("errors geometry"),
     "seams": room("geometry", "numpy"),
     "sources": room("errors geometry seams", READERS),
@@ -44,7 +44,7 @@ ROOMS = {
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),
     "export": room("errors geometry seams", "numpy tifffile shapely"),
     "training": room("errors geometry program engine", "torch"),
-    "pipeline": room(WORK, "numpy dask distributed torch psutil"),
+    "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),
     "testing": room("errors geometry seams", "numpy pytest hypothesis"),

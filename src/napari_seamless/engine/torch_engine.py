@@ -100,6 +100,11 @@ class TorchEngine:
         return self._regions.at(write).region.macs
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the program computes in."""
+        return self._program.values[self._program.input].dtype
+
+    @property
     def region_programs(self) -> int:
         """How many region programs have been built so far."""
         return len(self._regions)

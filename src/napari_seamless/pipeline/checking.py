@@ -12,7 +12,7 @@ from napari_seamless.pipeline.preparing import Prepared
 from napari_seamless.pipeline.result import SelfCheck
 from napari_seamless.store import Store
 
-CHECKS = 2
+CHECKS = 5
 EDGE = 96
 
 
@@ -29,7 +29,8 @@ def self_check(engine: TorchEngine, prepared: Prepared, store: Store, region: Re
         difference = (first != second).astype(np.float64)
     else:
         difference = np.abs(first - second) / (second.std() or 1.0)
-    return SelfCheck(CHECKS, float(difference.max()), float(difference.mean()))
+    precision = str(engine.dtype).removeprefix("torch.")
+    return SelfCheck(CHECKS, float(difference.max()), float(difference.mean()), precision, tf32=False)
 
 
 def _place(region: Region, draw: Random) -> Region:
@@ -43,4 +44,5 @@ def _place(region: Region, draw: Random) -> Region:
 
 def _again(engine: TorchEngine, prepared: Prepared, place: Region) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), lambda: False)
-    return pixels.astype(prepared.output_dtype).astype(np.float64)
+    again: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = pixels.astype(prepared.output_dtype).astype(np.float64)
+    return again

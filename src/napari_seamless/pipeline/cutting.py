@@ -25,7 +25,7 @@ def parse_budget(text: str) -> int:
 
 def tile_for(prepared: Prepared, budget: int | None = None, device: str = "auto") -> TileChoice:
     """The tile that a budget in bytes (default: what the device has to spare) allows. Quick; any thread."""
-    engine = TorchEngine(prepared.program, device)
+    engine = TorchEngine(prepared.last_pass, device)
     return choose(prepared, engine, budget)
 
 

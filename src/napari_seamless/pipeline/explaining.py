@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_seamless.engine import TorchEngine
 from napari_seamless.geometry import Grid
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
+from napari_seamless.pipeline.measuring import plan_kept
 from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu, prepared_from
 from napari_seamless.planning import TileChoice, readable
 from napari_seamless.program.facts import halo, operators, redundancy, stride
+from napari_seamless.program.graph import Program
+from napari_seamless.program.keeping import Keeping
+from napari_seamless.program.passes import barriers_of, count_passes
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.trace import trace
 from napari_seamless.sources import open_image
+
+WHERE = {"device": "on the device", "host": "in host memory", "disk": "on disk"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Explanation:
     choice: TileChoice | None = None
     tiles: int = 0
     passes: int = 0
+    barriers: dict[str, int] = field(default_factory=dict)
+    kept: str = ""
     macs_per_pixel: float = 0.0
     redundancy: float = 0.0
     device: str = ""
@@ -78,7 +87,12 @@ class Explanation:
             f"tile         {self.choice.tile} x {self.choice.tile}{depth}: {readable(self.choice.bytes)} of a budget "
             f"of {readable(self.choice.budget)} on {self.device}; {self.tiles} tiles"
         )
-        yield f"passes       {self.passes}"
+        if self.barriers:
+            norms = ", ".join(f"{_short(name)} {count}" for name, count in self.barriers.items())
+            yield f"barriers     {norms}: measured over the whole image first"
+            yield f"passes       {self.passes}; between them {self.kept}"
+        else:
+            yield "passes       1"
         yield (
             f"arithmetic   {self.macs_per_pixel:,.0f} multiply-adds per output pixel, "
             f"{self.redundancy:.2f} times that in tiles"
@@ -104,12 +118,14 @@ def explain(
     if reasons:
         return Explanation(loaded.name, source.info.name, shape, operators(program), reasons)
     prepared = prepared_from(loaded, source, level, program)
-    engine = TorchEngine(program, device)
+    engine = TorchEngine(prepared.last_pass, device)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     choice = choice_for(prepared, engine, size, tile)
     cell = (choice.tile, choice.tile) if choice.depth is None else (choice.depth, choice.tile, choice.tile)
     edges = tuple(min(e, n) for e, n in zip(cell, prepared.output_shape, strict=True))
-    macs, times = redundancy(RegionPrograms(program), edges)
+    last = prepared.last_pass
+    macs, times = redundancy(RegionPrograms(last), edges)
+    keeping = plan_kept(prepared, engine.device, budget=size) if last is not program else Keeping()
     return Explanation(
         model=loaded.name,
         image=source.info.name,
@@ -119,15 +135,29 @@ def explain(
         output_shape=prepared.output_shape,
         output_dtype=str(prepared.output_dtype),
         divisor=program.divisor,
-        halo=tuple(halo(program, a, edges[a]) for a in range(program.ndim)),
-        stride=tuple(stride(program, a) for a in range(program.ndim)),
+        halo=tuple(halo(last, a, edges[a]) for a in range(program.ndim)),
+        stride=tuple(stride(last, a) for a in range(program.ndim)),
         choice=choice,
         tiles=Grid(prepared.output_shape, edges).size,
-        passes=1,
+        passes=count_passes(program),
+        barriers=_barriers(program),
+        kept=_kept(keeping),
         macs_per_pixel=macs,
         redundancy=times,
         device=str(engine.device),
     )
+
+
+def _barriers(program: Program) -> dict[str, int]:
+    return dict(Counter(node.operator for node in barriers_of(program)).most_common())
+
+
+def _kept(keeping: Keeping) -> str:
+    """What the planner chose, in words."""
+    if not keeping.after:
+        return "nothing is kept: each pass begins at the image"
+    tiers = " and ".join(f"{readable(size)} {WHERE[tier]}" for tier, size in keeping.most.items())
+    return f"at most {tiers} are kept"
 
 
 def _times(sizes: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from napari_seamless.models import load_model as _load_model
 from napari_seamless.program.demand import centre
 from napari_seamless.program.facts import program_hash
 from napari_seamless.program.graph import Program
+from napari_seamless.program.passes import barriers_of, plan_passes
 from napari_seamless.program.trace import TIME_LIMIT, trace
 from napari_seamless.seams import ImageInfo, Source
 from napari_seamless.sources import open_image
@@ -44,6 +46,14 @@ class Prepared:
     output_dtype: np.dtype[Any]
     scale: tuple[float, ...]
     offset: tuple[float, ...]
+
+    @cached_property
+    def last_pass(self) -> Program:
+        """The program that makes the output from the image once all moments are known (which are not in it).
+
+        It is the program itself where nothing has to be measured.
+        """
+        return plan_passes(self.program, (), {node.output for node in barriers_of(self.program)})[-1].program
 
     @property
     def source_identity(self) -> str:

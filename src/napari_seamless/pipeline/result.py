@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_seamless.errors import BadRequest
 from napari_seamless.export.ome_zarr import save_ome_zarr
 from napari_seamless.geometry import Region
+from napari_seamless.pipeline.moments import Moments
 from napari_seamless.store import Store
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LARGEST_ARRAY = 8 << 30
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """A few output regions computed a second time, in another tile size and alignment.
+    """A few output regions computed a second time, in another tile size and alignment, each straight from the image.
 
     `largest` and `mean` are absolute differences, in units of the output's standard deviation over the checked
     regions for images, and shares of differing pixels for labels.
@@ -34,11 +35,21 @@ class SelfCheck:
     regions: int
     largest: float
     mean: float
+    precision: str = "float32"
+    tf32: bool = False
+
+    def __str__(self) -> str:
+        """As the user reads it, such as "exact: max difference 2e-06 over 5 checks"."""
+        return f"exact: max difference {self.largest:.0e} over {self.regions} checks"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did: `bytes` is the predicted peak of device memory, `seconds` the wall clock of this run only."""
+    """What a run did: `bytes` is the predicted peak of device memory, `seconds` the wall clock of this run only.
+
+    `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
+    `statistics` what norms over the plane were taken over ("" for a network without any).
+    """
 
     state: str
     tiles: int
@@ -50,6 +61,8 @@ class Report:
     device: str
     region_programs: int
     self_check: SelfCheck | None
+    kept: dict[str, int] = field(default_factory=dict)
+    statistics: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -60,13 +73,15 @@ class Result:
     """The pixels of a run: `numpy.asarray(result)` is (c, [z,] y, x), or ([z,] y, x) without a channel axis.
 
     Where only a region was asked for, the array is that region; `levels` and `save` are always the whole output's,
-    0 where nothing was computed.
+    0 where nothing was computed. `moments` are what was measured over the whole plane, None where nothing was; they
+    make any other region of the same image exact in one pass.
     """
 
-    def __init__(self, store: Store, region: Region, report: Report) -> None:
+    def __init__(self, store: Store, region: Region, report: Report, moments: Moments | None = None) -> None:
         self.store = store
         self.region = region
         self.report = report
+        self.moments = moments
 
     @property
     def levels(self) -> Sequence[object]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from napari_seamless.engine import TorchEngine, resolve_device
 from napari_seamless.errors import BadRequest, RunCancelled, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.checking import self_check
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
+from napari_seamless.pipeline.measuring import Keep, Measuring, plan_kept
+from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import AnyModel, Prepared, prepare
 from napari_seamless.pipeline.result import Report, Result, SelfCheck
-from napari_seamless.pipeline.storing import store_for
+from napari_seamless.pipeline.scope import Scope, Statistics, scope_of
+from napari_seamless.pipeline.storing import facts_of, measured_before, save_measured, store_for
 from napari_seamless.planning import TileChoice, view_first
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
@@ -36,13 +42,15 @@ class Run:
     """
 
     def __init__(
-        self, prepared: Prepared, engine: TorchEngine, store: Store, region: Region, choice: TileChoice
+        self, prepared: Prepared, measuring: Measuring, store: Store, region: Region, choice: TileChoice, scope: Scope
     ) -> None:
         self.prepared = prepared
         self.store = store
         self.region = region
-        self._engine = engine
+        self._measuring = measuring
+        self._engine: TorchEngine | None = None
         self._choice = choice
+        self._scope = scope
         self._agenda: Agenda | None = None
         self._scheduled: ScheduledRun | None = None
         self._checked: SelfCheck | None = None
@@ -52,14 +60,22 @@ class Run:
         self._agenda = Agenda(
             self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
         )
-        job = Job(self.prepared.source, self.prepared.level, self._engine, self.store)
+        if not self._measuring.stages:
+            self._engine = self._measuring.last_engine()
 
         def end() -> None:
             scheduler.close()
             self._end()
 
-        self._scheduled = ScheduledRun(job, self._agenda, scheduler, follow=follow, on_end=end)
+        self._scheduled = ScheduledRun(
+            self._last_job, self._agenda, scheduler, before=self._measuring.stages, follow=follow, on_end=end
+        )
         self._scheduled.start()
+
+    def _last_job(self) -> Job:
+        """What makes the output, once everything is measured."""
+        self._engine = self._engine or self._measuring.last_engine()
+        return Job(self.prepared.source, self.prepared.level, self._engine, self.store)
 
     def _depth(self) -> int | None:
         if self._choice.depth is None:
@@ -106,15 +122,23 @@ class Run:
 
     def result(self) -> Result:
         """What there is so far; complete once the state is "finished"."""
-        return Result(self.store, self.region, self._report())
+        return Result(self.store, self.region, self._report(), self.moments)
+
+    @property
+    def moments(self) -> Moments | None:
+        """What has been measured so far; None for a network that needs nothing measured."""
+        states = self._measuring.states
+        return Moments.of(self.prepared.program, states, facts_of(self.prepared, self._scope)) if states else None
 
     def _end(self) -> None:
         """In the driving thread, at the end whatever it is: check a few regions again, and write everything down."""
-        if self._handle.progress().error is None and self._handle.progress().state == "finished":
-            self._checked = self_check(self._engine, self.prepared, self.store, self.region)
         try:
+            if self._handle.progress().error is None and self._handle.progress().state == "finished":
+                engine = self._measuring.checking_engine()
+                self._checked = self_check(engine, self.prepared, self.store, self.region)
             self.store.report({"run": self._report().as_dict()})
         finally:
+            self._measuring.close()
             self.store.close()
 
     def _report(self) -> Report:
@@ -123,14 +147,16 @@ class Run:
         return Report(
             state=now.state,
             tiles=now.tiles,
-            passes=1,
-            pixels=now.done,
+            passes=now.passes,
+            pixels=self._agenda.counts[0],
             seconds=now.seconds,
             tile=self._agenda.tile,
             bytes=self._choice.bytes,
-            device=str(self._engine.device),
-            region_programs=self._engine.region_programs,
+            device=str(self._measuring.device),
+            region_programs=self._engine.region_programs if self._engine is not None else 0,
             self_check=self._checked,
+            kept={tier: size for tier, size in self._measuring.keeping.most.items()},
+            statistics=self._scope.name if self._measuring.states else "",
         )
 
 
@@ -147,6 +173,10 @@ def start(
     scheduler: Any = "dask",
     output: str | Path | None = None,
     overwrite: bool = False,
+    statistics: Statistics = "whole",
+    keep: Keep = "auto",
+    keep_half: bool = False,
+    scratch: str | Path | None = None,
 ) -> Run:
     """Start a run and return at once.
 
@@ -156,14 +186,37 @@ def start(
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
 
+    Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), or as
+    given by Moments or a file of them. They are measured in passes of their own; `keep` says what lies between two
+    passes: "auto" what is quickest, "recompute" nothing, or the cheapest cut of activations on the "device", the
+    "host" or the "disk" (in the folder `scratch`, by default that of the output). `keep_half` rounds what lies there to
+    float16, which is not exact: the self-check says how far it is off.
+
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
-    wanted = _wanted(prepared, region)
-    engine = TorchEngine(prepared.program, device)
-    worker = _scheduler(scheduler, engine)
-    choice = choice_for(prepared, engine, budget, tile)
-    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler)
-    run = Run(prepared, engine, store, wanted, choice)
+    wanted, place, scope = _wanted(prepared, region), resolve_device(device), scope_of(statistics)
+    worker = _scheduler(scheduler, place)
+    folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
+    frozen = {} if scope.moments is None else scope.moments.given(prepared.program)
+    is_far = isinstance(worker, DaskScheduler) and worker.is_far
+    plan = partial(plan_kept, prepared, place, keep=keep, budget=budget, half=keep_half, scratch=folder, is_far=is_far)
+    keeping = plan(given=frozen)
+    spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
+    choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
+    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope)
+    states = frozen or measured_before(store, prepared, scope)
+    measuring = Measuring(
+        prepared,
+        place,
+        plan(given=states) if states != frozen else keeping,
+        choice.tile,
+        choice.depth,
+        keep_half,
+        folder,
+        states,
+        partial(save_measured, store, prepared, scope),
+    )
+    run = Run(prepared, measuring, store, wanted, choice, scope)
     chunk = store.spec.chunk
     run.begin(worker, max(chunk, choice.tile // chunk * chunk), view, whole, follow)
     return run
@@ -183,6 +236,10 @@ def run(
     overwrite: bool = False,
     axes: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    statistics: Statistics = "whole",
+    keep: Keep = "auto",
+    keep_half: bool = False,
+    scratch: str | Path | None = None,
 ) -> Result:
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
 
@@ -202,6 +259,10 @@ def run(
         scheduler=scheduler,
         output=output,
         overwrite=overwrite,
+        statistics=statistics,
+        keep=keep,
+        keep_half=keep_half,
+        scratch=scratch,
     )
     return wait_for(handle, on_progress)
 
@@ -242,12 +303,12 @@ def _wanted(prepared: Prepared, region: Region | None) -> Region:
     return wanted
 
 
-def _scheduler(scheduler: Any, engine: TorchEngine) -> Scheduler:
+def _scheduler(scheduler: Any, device: torch.device) -> Scheduler:
     match scheduler:
         case "serial":
             return Serial()
         case "dask":
-            return DaskScheduler(threads=1 if engine.device.type == "cpu" else ACCELERATED_THREADS)
+            return DaskScheduler(threads=1 if device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
     return DaskScheduler(scheduler)

@@ -10,19 +10,31 @@ import psutil
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
+from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.pipeline.scope import WHOLE, Scope
 from napari_seamless.planning import chunk_of, readable
+from napari_seamless.program.ops.barrier import State
+from napari_seamless.program.passes import count_passes
 from napari_seamless.seams import LabelClass
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
+from napari_seamless.store.arrays import disk_errors
 
 LARGEST_IN_MEMORY = 0.25
+MOMENTS = "moments.safetensors"
 
 
 def store_for(
-    prepared: Prepared, wanted: Region, tile: int, output: str | Path | None, overwrite: bool, scheduler: Any
+    prepared: Prepared,
+    wanted: Region,
+    tile: int,
+    output: str | Path | None,
+    overwrite: bool,
+    scheduler: Any,
+    scope: Scope = WHOLE,
 ) -> Store:
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
-    spec = store_spec(prepared, tile)
+    spec = store_spec(prepared, tile, scope)
     if output is not None:
         return resume_or_create(output, spec, overwrite)
     if scheduler not in ("dask", "serial"):
@@ -36,7 +48,7 @@ def store_for(
     return create_store(None, spec)
 
 
-def store_spec(prepared: Prepared, tile: int) -> StoreSpec:
+def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec:
     """What the result is, before any pixel of it exists."""
     model, info = prepared.model, prepared.source.info
     is_labels = model.kind == "labels"
@@ -54,8 +66,8 @@ def store_spec(prepared: Prepared, tile: int) -> StoreSpec:
         translation=_scaled(step, prepared.offset),
         unit=info.unit,
         source_identity=prepared.source_identity,
-        program_hash=prepared.program_hash,
-        provenance=_provenance(prepared),
+        program_hash=prepared.program_hash + scope.mark,
+        provenance=_provenance(prepared, scope),
     )
 
 
@@ -71,7 +83,7 @@ def _scaled(step: tuple[float, ...] | None, numbers: tuple[float, ...]) -> tuple
     return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
 
 
-def _provenance(prepared: Prepared) -> Mapping[str, Any]:
+def _provenance(prepared: Prepared, scope: Scope) -> Mapping[str, Any]:
     return {
         "model": prepared.model.name,
         "image": prepared.source.info.name,
@@ -79,4 +91,33 @@ def _provenance(prepared: Prepared) -> Mapping[str, Any]:
         "divisor": prepared.program.divisor,
         "precision": "float32",
         "scope": "exact",
+        "passes": count_passes(prepared.program),
+        "statistics": scope.name,
     }
+
+
+def facts_of(prepared: Prepared, scope: Scope) -> dict[str, Any]:
+    """Where moments come from."""
+    return {
+        "model": prepared.model.name,
+        "image": prepared.source.info.name,
+        "source": prepared.source_identity,
+        "program": prepared.program_hash,
+        "statistics": scope.name,
+    }
+
+
+def save_measured(store: Store, prepared: Prepared, scope: Scope, states: dict[int, State]) -> None:
+    """Put the moments measured so far beside a result on disk, for a run that is cut off, and for later regions."""
+    if store.side_folder is not None:
+        moments = Moments.of(prepared.program, states, facts_of(prepared, scope))
+        with disk_errors(store.side_folder):
+            moments.save(store.side_folder / MOMENTS)
+
+
+def measured_before(store: Store, prepared: Prepared, scope: Scope) -> dict[int, State]:
+    """The states that an earlier run on the same result measured; none, if it did not get so far."""
+    if store.side_folder is None or not (store.side_folder / MOMENTS).exists():
+        return {}
+    found = Moments.load(store.side_folder / MOMENTS)
+    return found.given(prepared.program, partly=True) if dict(found.facts) == facts_of(prepared, scope) else {}

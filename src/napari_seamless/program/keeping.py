@@ -52,15 +52,15 @@ class Speed:
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is kept whole after each pass but the last, in which tier, and the predicted seconds of all passes.
+    """What is kept whole after each pass but the last, in which tier, and the predicted seconds of each pass.
 
-    `most` is the most bytes that lie in each tier at once.
+    `after` is empty where nothing is kept at all. `most` is the most bytes that lie in each tier at once.
     """
 
     after: tuple[frozenset[int], ...] = ()
     where: Mapping[int, Tier] = field(default_factory=dict)
     most: Mapping[Tier, int] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: tuple[float, ...] = (0.0,)
 
 
 def plan_keeping(program: Program, places: Sequence[Place], speed: Speed, given: Collection[int] = ()) -> Keeping:
@@ -80,7 +80,7 @@ def plan_keeping(program: Program, places: Sequence[Place], speed: Speed, given:
         plan.after.append(chosen)
         held = chosen
     passes.append(one_pass(program, costs.last, held, (), costs.depth, costs.known))
-    seconds = sum(costs.seconds(stage, plan) for stage in passes)
+    seconds = tuple(costs.seconds(stage, plan) for stage in passes)
     return Keeping(tuple(plan.after) if any(plan.after) else (), plan.where, plan.most, seconds)
 
 

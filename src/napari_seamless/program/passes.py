@@ -72,7 +72,7 @@ def barriers_of(program: Program) -> list[Node]:
 
 
 def depths(program: Program, given: Collection[int] = ()) -> list[int]:
-    """For each value the pass in which it can first be made; barriers in `given` (their values) are known from start."""
+    """For each value the pass in which it can first be made; the barriers `given` (their values) are known before."""
     depth = [0] * len(program.values)
     measured = {node.output for node in barriers_of(program)}
     for node in program.nodes:

@@ -68,6 +68,13 @@ class DaskScheduler:
             finally:
                 flight.abandon()
 
+    @property
+    def is_far(self) -> bool:
+        """Whether the workers are in other processes, perhaps on other machines."""
+        if isinstance(self._given, Client):
+            return not _workers_here(self._given)
+        return self._given is not None
+
     def close(self) -> None:
         """Stop what this scheduler started itself. No run may be going on."""
         if self._workers is not None:

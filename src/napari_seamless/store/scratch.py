@@ -2,7 +2,7 @@
 
 Plain memory-mapped numpy files, channels last so that a tile's rows are long: no chunks, hence tiles of any grid may
 write side by side, and no compression, since activations hardly compress. Their space is reserved when they are made:
-a disk that is too full says so then. A scratch lies in a folder of its own, locked while its run lives; the next scratch
+a disk that is too full says so then. A scratch lies in a folder of its own, locked while its run lives; the next one
 beside it sweeps away those that a crash left behind.
 """
 
@@ -50,8 +50,8 @@ class DiskScratch:
         free = shutil.disk_usage(self.folder).free
         if size > free:
             raise OutputUnwritable(
-                f"kept values must fit on the disk of {self.folder.parent}; they need {size / 1e9:.1f} GB, {free / 1e9:.1f} "
-                "GB are free; choose another scratch folder, or recompute instead of keeping"
+                f"kept values must fit on the disk of {self.folder.parent}; they need {size / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free; choose another scratch folder, or recompute instead of keeping"
             )
         with disk_errors(self.folder):
             array = open_memmap(self._path(name), mode="w+", dtype=np.dtype(dtype), shape=_turned(shape))

@@ -30,7 +30,7 @@ from napari_seamless.seams import ImageInfo, LabelClass, Piece
 from napari_seamless.store.arrays import ZarrArrays, disk_errors
 from napari_seamless.store.cache import ArrayCache
 from napari_seamless.store.copying import copy_pixels
-from napari_seamless.store.journal import Journal
+from napari_seamless.store.journal import FOLDER, Journal
 from napari_seamless.store.levels import LevelArray
 from napari_seamless.store.metadata import KEY, is_rgb
 from napari_seamless.store.pyramid import Pyramid
@@ -77,6 +77,11 @@ class Store:
     @property
     def program_hash(self) -> str:
         return self.spec.program_hash
+
+    @property
+    def side_folder(self) -> Path | None:
+        """Where what belongs to the result, but is no part of OME-Zarr, lies; None for a result in memory."""
+        return None if self.path is None else self.path / f"{self.spec.folder}0" / FOLDER
 
     @property
     def kind(self) -> Kind:

@@ -201,7 +201,10 @@ class _Case:
         """The whole image as one tile."""
         whole = Region.from_shape(self.sink.times.shape)
         engine = BoxBlurEngine(whole.shape)
-        return engine.compute(engine.tile(whole), self.job.read, _never)
+        again: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = engine.compute(
+            engine.tile(whole), self.job.read, _never
+        )
+        return again
 
 
 @st.composite

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Condition, Lock, current_thread
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -73,7 +74,7 @@ class BoxBlurEngine:
     def tile(self, write: Region) -> Tile:
         return Tile(write, write.grow((self._radius,) * write.ndim).intersect(self._domain))
 
-    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         if stop():
             raise RunCancelled(f"the run was stopped before {tile.write!r} was computed; start it again to go on")
         self.tiles.append(tile.write)
@@ -111,7 +112,7 @@ class StepEngine:
     def tile(self, write: Region) -> Tile:
         return self._inner.tile(write)
 
-    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         with self._changed:
             self.waiting.append(tile.write)
             self._changed.notify_all()
@@ -139,7 +140,7 @@ class FatalEngine:
     def tile(self, write: Region) -> Tile:
         return self._inner.tile(write)
 
-    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         if tile.write.contains(self._dies_at):
             os._exit(1)
         return self._inner.compute(tile, read, stop)

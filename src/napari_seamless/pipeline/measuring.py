@@ -1,0 +1,212 @@
+"""The passes before the last one: how they are planned, and what each of them is for the scheduler."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from napari_seamless.engine import TorchEngine, default_budget
+from napari_seamless.engine.moments import MomentsSink
+from napari_seamless.engine.shelf import Shelf
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Grid, Region
+from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.planning import view_first
+from napari_seamless.program.keeping import Keeping, Place, Speed, plan_keeping
+from napari_seamless.program.ops.barrier import Barrier, State
+from napari_seamless.program.passes import Pass, plan_passes, settle
+from napari_seamless.scheduling.agenda import Agenda
+from napari_seamless.seams import Job
+from napari_seamless.store.scratch import DiskScratch
+
+Keep = Literal["auto", "recompute", "device", "host", "disk"]
+
+SPEEDS = {
+    "cpu": Speed(macs=3e10, memory=5e9),
+    "cuda": Speed(macs=2e13, memory=1.5e12),
+    "mps": Speed(macs=2e12, memory=1e11),
+    "xpu": Speed(macs=5e12, memory=3e11),
+}
+"""Rough figures; they only have to tell cheap from dear. A CPU's is for one thread."""
+
+HOST_RATE, DISK_RATE = 1e10, 6e8
+HOST_SHARE, DISK_SHARE = 0.4, 0.8
+SMALLEST = 64
+
+
+def plan_kept(
+    prepared: Prepared,
+    device: torch.device,
+    *,
+    keep: Keep = "auto",
+    budget: int | None = None,
+    half: bool = False,
+    scratch: Path | None = None,
+    is_far: bool = False,
+    given: Mapping[int, State] | None = None,
+) -> Keeping:
+    """What a run keeps between its passes, and where, by predicted cost.
+
+    At most half of the budget is used for kept values on the device, 40 % of what is free in host memory, and 80 % of
+    what is free on the disk of `scratch`. Workers in other processes (`is_far`) share nothing but the disk, which is
+    used only if asked for, since they might run on other machines.
+
+    Raises BadRequest for an unknown `keep`.
+    """
+    if keep not in get_args(Keep):
+        raise BadRequest(f"keep is one of {', '.join(get_args(Keep))}; got {keep!r}")
+    if is_far and keep in ("device", "host"):
+        raise BadRequest(
+            f"workers in other processes cannot reach values kept in memory; got keep={keep!r}; use disk or recompute"
+        )
+    speed = SPEEDS[device.type]
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        speed = Speed(speed.macs * threads, speed.memory * threads)
+    itemsize = 2 if half else None
+    folder = scratch or Path(tempfile.gettempdir())
+    free = shutil.disk_usage(next(p for p in (folder, *folder.absolute().parents) if p.exists())).free
+    everything = {
+        "device": Place("device", (budget or default_budget(device)) // 2, speed.memory, itemsize),
+        "host": Place("host", int(psutil.virtual_memory().available * HOST_SHARE), HOST_RATE, itemsize),
+        "disk": Place("disk", int(free * DISK_SHARE), DISK_RATE, itemsize),
+    }
+    match keep:
+        case "auto":
+            places = [] if is_far else [everything["device"], everything["disk"]]
+            if device.type != "cpu" and not is_far:
+                places.insert(1, everything["host"])
+        case "recompute":
+            places = []
+        case _:
+            chosen = everything[keep]
+            places = [Place(chosen.tier, 1 << 62, 1e15, itemsize)]
+    return plan_keeping(prepared.program, places, speed, given or {})
+
+
+@dataclass
+class Measuring:
+    """The passes of one run, and what they have found so far. Driving thread, once the run is started.
+
+    `edge` is the run's own tile; passes over coarser grids use smaller ones, of about the same image pixels. `save` is
+    called after each pass with all states measured so far.
+    """
+
+    prepared: Prepared
+    device: torch.device
+    keeping: Keeping
+    edge: int
+    depth: int | None
+    half: bool = False
+    scratch_parent: Path | None = None
+    states: dict[int, State] = field(default_factory=dict)
+    save: Callable[[dict[int, State]], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        program = self.prepared.program
+        self.passes = plan_passes(program, self.keeping.after, self.states)
+        self._known: dict[int, Tensor] = settle(program, self.states, {})
+        is_on_disk = "disk" in self.keeping.where.values()
+        self._scratch = DiskScratch(self.scratch_parent or Path(tempfile.gettempdir())) if is_on_disk else None
+        dtype = torch.float16 if self.half else None
+        self._shelf = Shelf(program, self.device, self.keeping.where, self._scratch, dtype)
+
+    @property
+    def stages(self) -> tuple[PassStage, ...]:
+        """The passes that measure, as the scheduler takes them."""
+        return tuple(PassStage(self, p) for p in self.passes[:-1])
+
+    def engine(self, stage: Pass) -> TorchEngine:
+        """The engine of a pass whose predecessors are over."""
+        return TorchEngine(stage.with_known(self._known), str(self.device), shelf=self._shelf)
+
+    def last_engine(self) -> TorchEngine:
+        """The engine that makes the output from kept values, or from the image."""
+        return self.engine(self.passes[-1])
+
+    def checking_engine(self) -> TorchEngine:
+        """An engine that makes the output from the image, all moments being known."""
+        whole = plan_passes(self.prepared.program, (), self.states)[-1]
+        return TorchEngine(whole.with_known(self._known), str(self.device))
+
+    def prepare_shelf(self, stage: Pass) -> None:
+        """Reserve the room of what a pass is to keep on disk."""
+        for value in stage.keeps:
+            if self.keeping.where[value] == "disk" and self._scratch is not None:
+                whole = self.prepared.program.values[value]
+                narrow = self.half and whole.dtype.is_floating_point
+                dtype = np.dtype(np.float16) if narrow else np.dtype(str(whole.dtype).removeprefix("torch."))
+                self._scratch.create(str(value), whole.shape, dtype)
+
+    def take(self, stage: Pass, states: Sequence[State]) -> None:
+        """A pass is over: finish its barriers, and what follows from them; let go of what nobody needs any more."""
+        found = {node.output: state for node, state in zip(stage.barriers, states, strict=True)}
+        self.states.update(found)
+        self._known = settle(self.prepared.program, found, self._known)
+        if self.keeping.after:
+            before = self.keeping.after[stage.number - 1] if stage.number else frozenset[int]()
+            self._shelf.drop(before - self.keeping.after[stage.number])
+        self.save(self.states)
+
+    def close(self) -> None:
+        """Give the kept values' room back."""
+        if self.keeping.after:
+            self._shelf.drop(self.keeping.after[-1])
+        if self._scratch is not None:
+            self._scratch.remove()
+
+    def tile_of(self, stage: Pass) -> int:
+        """The tile edge of a pass on its own grid: that of the run, in proportion, and a power of two times 64."""
+        out = self.prepared.output_shape[-1]
+        wanted = self.edge * stage.shape[-1] / out
+        edge = SMALLEST
+        while edge * 2 <= wanted * 1.1:
+            edge *= 2
+        return edge
+
+
+class PassStage:
+    """Implements `seams.Stage`."""
+
+    def __init__(self, measuring: Measuring, stage: Pass) -> None:
+        self._measuring = measuring
+        self._pass = stage
+        edge, shape = measuring.tile_of(stage), stage.shape
+        cell = tuple(min(edge, n) for n in shape[-2:])
+        full = cell if len(shape) == 2 else (min(measuring.depth or shape[0], shape[0]), *cell)
+        self._grid = Grid(shape, full)
+        self.agenda = Agenda(
+            self._grid,
+            Region.from_shape(shape),
+            np.zeros(self._grid.counts, bool),
+            view_first,
+            edge,
+            z=full[0] if len(full) == 3 else None,
+        )
+        operations = [node.operation for node in stage.barriers]
+        self._sink = MomentsSink([op for op in operations if isinstance(op, Barrier)], self._grid)
+
+    @property
+    def cost(self) -> float:
+        """In output pixels of the run that take as long."""
+        seconds = self._measuring.keeping.seconds
+        return prod(self._measuring.prepared.output_shape) * seconds[self._pass.number] / max(seconds[-1], 1e-9)
+
+    def begin(self) -> Job:
+        measuring = self._measuring
+        measuring.prepare_shelf(self._pass)
+        prepared = measuring.prepared
+        return Job(prepared.source, prepared.level, measuring.engine(self._pass), self._sink)
+
+    def end(self) -> None:
+        self._measuring.take(self._pass, self._sink.result())
