@@ -17,7 +17,6 @@ from napari_seamless.program.ops.operation import narrow, resolve
 from napari_seamless.program.region_program import Placed, Step
 from napari_seamless.program.spans import Box
 
-
 Fetch = Callable[[int, Box], Tensor]
 """A region of a kept value, on the device, (1, c, *box) or whatever its layout is."""
 
@@ -45,9 +44,7 @@ def _nothing_kept(value: int, box: Box) -> Tensor:
     raise AssertionError(f"value {value} was to be kept by an earlier pass, and {box} of it fetched from there")
 
 
-def _step(
-    program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any], fetch: Fetch
-) -> Any:
+def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any], fetch: Fetch) -> Any:
     needs = placed.needs(index)
     inputs = [
         narrow(values[i], program.values[i].dims, placed.box(i), need)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,8 @@ class Bins(Barrier):
         for index, piece in self._pieces(x, own):
             over = tuple(range(len(lead), x.dim()))
             found = piece.amax(over) if self.largest else _sum(piece, over)
-            state[..., *index] = small(found)
+            place: tuple[Any, ...] = (..., *index)
+            state[place] = small(found)
             counts[index] = prod(piece.shape[len(lead) :])
         return state, counts
 

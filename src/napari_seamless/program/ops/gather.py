@@ -106,4 +106,3 @@ def _owned(edge: int, size: int, finest: int) -> int:
     factor = round(finest / size)
     near_whole = abs(finest - factor * size) < factor
     return min(edge // factor if near_whole else edge * size // finest, size)
-
