@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.geometry import Levels, Region, Tile
+from napari_seamless.geometry import Grid, Levels, Region, Tile
 
 Pixels = NDArray[np.generic]
 StopFlag = Callable[[], bool]
@@ -270,9 +270,11 @@ class LiveImage(Protocol):
 
     `levels` are array-likes, finest first, of shape (y, x) for labels and single planes or (c, y, x) (with z before y
     for volumes), that answer `__getitem__` at once from memory or disk, with 0 where nothing is written, and never
-    compute. The last one is a plain numpy array that changes in place. `watch` gives a new deque that receives every
-    piece from then on (bounded: when it is full the oldest pieces go, and a watcher refreshes instead); it is
-    filled by the driving thread and drained by the watcher's.
+    compute. The last one is a plain numpy array that changes in place. Each level halves y and x of the one before.
+    `finished` says which chunks of `grid`, over level 0, are written; it goes on changing.
+
+    `watch` gives a new deque that receives every piece from then on (bounded: when it is full the oldest pieces go, and
+    a watcher refreshes instead); it is filled by the driving thread and drained by the watcher's.
     """
 
     @property
@@ -286,5 +288,11 @@ class LiveImage(Protocol):
 
     @property
     def levels(self) -> Sequence[object]: ...
+
+    @property
+    def grid(self) -> Grid: ...
+
+    @property
+    def finished(self) -> NDArray[np.bool_]: ...
 
     def watch(self) -> deque[Piece]: ...

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_seamless.errors import RunCancelled
-from napari_seamless.geometry import Levels, Region, halved
+from napari_seamless.geometry import Grid, Levels, Region, halved
 from napari_seamless.seams import ImageInfo, LabelClass, Piece, Pixels, Progress
 
 CLASSES = (LabelClass(1, "nucleus", "#ff0000"), LabelClass(2, "boundary", "#00ff00"))
@@ -68,6 +68,8 @@ class FakeLive:
         self.kind = kind
         self.classes = CLASSES if kind == "labels" else ()
         self.levels = [np.zeros((*front, *s), dtype) for s in shapes]
+        self.grid = Grid(shape, (8, 8))
+        self.finished = np.zeros(self.grid.counts, bool)
         self._watchers: list[deque[Piece]] = []
 
     def watch(self) -> deque[Piece]:
@@ -76,6 +78,7 @@ class FakeLive:
 
     def write(self, region: Region, pixels: Any) -> None:
         """`pixels` broadcasts to (c, *region.shape); `region` starts at even pixels of every level."""
+        self.finished[self.grid.covering(region).slices()] = True
         block = np.broadcast_to(pixels, (self.info.channels, *region.shape)).astype(self.info.dtype)
         for level, array in enumerate(self.levels):
             at = self.info.levels.to_level(region, level)

@@ -74,6 +74,24 @@ def test_written_pixels_appear_and_look_as_after_a_refresh(window, qtbot: QtBot,
     np.testing.assert_array_equal(patched, canvas(window))
 
 
+@pytest.mark.parametrize("zoom", [0.5, 1.3], ids=["coarsest", "finest"])
+@pytest.mark.parametrize("refreshed", [False, True])
+def test_black_is_a_colour_where_it_is_written(window, qtbot: QtBot, zoom: float, refreshed: bool) -> None:
+    live = FakeLive(SHAPE, "image", 3, rgb=True)
+    shown = ResultLayers(window, live, "result", {})
+    window.scene.camera.zoom = zoom
+    before = canvas(window)
+    live.write(Region.of((0, 256), (0, 256)), 0)
+    live.write(Region.of((256, 512), (256, 512)), 0)
+    shown.finish() if refreshed else shown.tick()
+    (layer,) = shown.layers
+    after = canvas(window)
+    changed = (before != after).any(axis=-1)
+    assert (after[changed] == 0).sum() > 0.9 * 3 * changed.sum()
+    assert changed.mean() > 0.05
+    assert [int((layer.data[k][..., 3] > 0).sum()) for k in range(2)] == [2 * 256**2, 2 * 128**2]
+
+
 def test_without_private_names_a_refresh_shows_the_same(window, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object) -> bool:
         raise AttributeError("canvas")

@@ -20,8 +20,10 @@ from napari_seamless._napari.pixels import (
     SourceLevel,
     overview,
     rgba,
+    written,
 )
 from napari_seamless._napari.wording import size
+from napari_seamless.geometry import Region
 from napari_seamless.seams import LabelClass, LiveImage, Piece, Pixels, Source
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ class ResultLayers:
         self._pieces.clear()
         for plane in self.planes:
             if plane.coarsest is not None:
-                plane.coarsest[...] = rgba(np.asarray(self._image.levels[-1]))
+                plane.coarsest[...] = _coarsest(self._image)
         self._each(Refresher.now)
 
     def _each(self, do: Callable[[Refresher], None]) -> None:
@@ -222,8 +224,8 @@ class ResultLayers:
 
     def _colour(self, viewer: napari.Viewer) -> Plane:
         levels = self._image.levels
-        coarsest = rgba(_array(levels[-1]))
-        data = [*(ColourLevel(_like(level)) for level in levels[:-1]), coarsest]
+        coarsest = _coarsest(self._image)
+        data = [*(ColourLevel(self._image, number) for number in range(len(levels) - 1)), coarsest]
         layer = viewer.add_image(_data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
         return self._plane(viewer, layer, rgba, coarsest)
 
@@ -263,6 +265,13 @@ def _like(level: object) -> ArrayLike:
 def _array(level: object) -> NDArray[Any]:
     """The coarsest level, which is a plain array already and must not be copied."""
     return np.asarray(level)
+
+
+def _coarsest(image: LiveImage) -> NDArray[Any]:
+    """The coarsest level in colours, transparent where nothing is written."""
+    level = len(image.levels) - 1
+    everything = Region.from_shape(image.info.levels.shape(level))
+    return rgba(_array(image.levels[-1]), written(image, level, everything))
 
 
 def _contrast(dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.geometry import Region
-from napari_seamless.seams import Pixels, Source
+from napari_seamless.seams import LiveImage, Pixels, Source
 
 LARGEST_READ = 500_000_000
 STRIP = 100_000_000
@@ -139,26 +139,44 @@ class ChannelLevel(LazyLevel):
 
 
 class ColourLevel(LazyLevel):
-    """A live level of shape (3, y, x) as (y, x, 4), transparent where nothing is written."""
+    """A level of a live image of shape (3, y, x) as (y, x, 4), transparent where nothing is written."""
 
     colours_last = True
 
-    def __init__(self, level: ArrayLike) -> None:
-        self._level = level
+    def __init__(self, image: LiveImage, number: int) -> None:
+        self._image, self._number = image, number
+        level: Any = image.levels[number]
+        self._level: ArrayLike = level
         self.shape, self.dtype = (*level.shape[1:], 4), np.dtype(level.dtype)
 
     def _read(self, key: Key) -> Pixels:
-        return rgba(np.asarray(self._level[(slice(0, 3), *key[:-1])]))[..., key[-1]]
+        region = Region.of(*((s.start, s.stop) for s in key[:-1]))
+        opaque = written(self._image, self._number, region)
+        return rgba(np.asarray(self._level[(slice(0, 3), *key[:-1])]), opaque)[..., key[-1]]
 
 
-def rgba(pixels: Pixels) -> Pixels:
-    """(3, y, x) as (y, x, 4): opaque, but for pixels that are 0 in all channels, which count as not written."""
-    opaque = np.iinfo(str(pixels.dtype)).max if pixels.dtype.kind in "iu" else 1
-    red, green, blue = pixels
-    out = np.empty((*red.shape, 4), pixels.dtype)
-    out[..., 0], out[..., 1], out[..., 2] = red, green, blue
-    out[..., 3] = ((red != 0) | (green != 0) | (blue != 0)) * pixels.dtype.type(opaque)
+def rgba(pixels: Pixels, opaque: NDArray[np.bool_] | bool = True) -> Pixels:
+    """(3, y, x) as (y, x, 4), transparent where it is not `opaque`, (y, x)."""
+    full = np.iinfo(str(pixels.dtype)).max if pixels.dtype.kind in "iu" else 1
+    out = np.empty((*pixels.shape[1:], 4), pixels.dtype)
+    out[..., :3] = np.moveaxis(pixels, 0, -1)
+    out[..., 3] = np.asarray(opaque) * pixels.dtype.type(full)
     return out
+
+
+def written(image: LiveImage, level: int, region: Region) -> NDArray[np.bool_]:
+    """Which pixels of a region of a level lie over a finished chunk, of the region's shape."""
+    ndim, mask = region.ndim, np.asarray(image.finished)
+    if region.is_empty:
+        return np.zeros(region.shape, bool)
+    for axis, (span, size, chunk) in enumerate(zip(region.intervals, image.grid.shape, image.grid.cell, strict=True)):
+        step = 2**level if axis >= ndim - 2 else 1
+        pixel = np.arange(span.lo, span.hi)
+        last = (np.minimum((pixel + 1) * step, size) - 1) // chunk
+        first = np.minimum(pixel * step // chunk, last)
+        under = range(int((last - first).max()) + 1)
+        mask = np.logical_or.reduce([mask.take(np.minimum(first + k, last), axis) for k in under])
+    return mask
 
 
 def plain_slices(key: Any, shape: Sequence[int]) -> tuple[Key, tuple[Any, ...]]:
