@@ -24,8 +24,11 @@ from napari_seamless.program.spans import Box, Dims, Span
 
 State = tuple[Tensor, ...]
 Constants = Mapping[str, Tensor]
-BLOCK = 1 << 18
-"""Numbers that are summed in one go on a CPU: what its cache holds, and few enough for float32 to sum them well."""
+BLOCK, RUN = 1 << 18, 128
+"""Numbers that are looked at in one go on a CPU, what its cache holds, and those summed in their own dtype: few enough
+for float32 to sum them well."""
+LONG_RUN = 1024
+"""Positions that a matrix product sums over in its own dtype."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +125,18 @@ def _block_moments(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     count = 0
     for k in range(0, len(rows), step):
         block = rows[k : k + step].reshape(-1, channels) - shift
-        ones = block.new_ones(1, len(block))
-        total[0] += (ones @ block)[0]
-        total[1] += (ones @ block.square_())[0]
+        total[0] += _column_sums(block)
+        total[1] += _column_sums(block.square_())
         count += len(block)
     offset = total[0] / count
     return shift.double() + offset, (total[1] - count * offset.square()).clamp_min(0)
+
+
+def _column_sums(block: Tensor) -> Tensor:
+    """(n, c) -> (c), float64: n / RUN runs, each summed in the block's own dtype."""
+    runs, channels = len(block) // RUN, block.shape[1]
+    whole = block[: runs * RUN].reshape(RUN, runs * channels).sum(0).reshape(runs, channels).sum(0, dtype=torch.float64)
+    return whole + block[runs * RUN :].sum(0, dtype=torch.float64)
 
 
 def pooled(state: State, dims: Sequence[int]) -> State:
@@ -272,7 +281,14 @@ class Contraction(Barrier):
 
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
         del own
-        return (small(inputs[0] @ inputs[1]),)
+        left, right = inputs
+        length = left.shape[-1]
+        cut = length // LONG_RUN * LONG_RUN
+        total = small(left[..., cut:] @ right[..., cut:, :])
+        if cut:
+            runs = left[..., :cut].unflatten(-1, (-1, LONG_RUN)).movedim(-2, 0)
+            total += small(runs @ right[..., :cut, :].unflatten(-2, (-1, LONG_RUN)).movedim(-3, 0)).sum(0)
+        return (total,)
 
     def merge(self, a: State, b: State) -> State:
         return (a[0] + b[0],)

@@ -238,7 +238,9 @@ def matmul(request: Request) -> Built:
     if a[-1] and b[-2] and not a[-2] and not b[-1]:
         return _contraction(request, left, right)
     if a[-1] or b[-2] or (a[-2] and b[-1]):
-        raise Unsupported("it is a product of positions with positions (attention), which needs the whole image at once")
+        raise Unsupported(
+            "it is a product of positions with positions (attention), which needs the whole image at once"
+        )
     return stored(request, (*((),) * (len(a) - 2), a[-2], b[-1]))
 
 
