@@ -3,31 +3,39 @@
     python benchmarks/zoo.py                  every architecture of the packages that are installed
     python benchmarks/zoo.py monai smp        only those of some packages
     python benchmarks/zoo.py --only segresnet only those with a word in their name
+    python benchmarks/zoo.py --table zoo.tsv  write what is found to a file, and leave out what it holds already
+    python benchmarks/zoo.py --limit 300      give up on a network after that many seconds
 
 Packages: monai, torchvision, timm, smp (segmentation-models-pytorch). Networks are not trained: weights are seeded and
 batch norms hold the moments of the test image, so that every layer's output has a size worth comparing. Each network is
-run tile by tile and compared with plain torch on the whole image, in double precision, where an error of the method
-cannot hide behind rounding, and in single precision, the way a run computes.
+run tile by tile, in as many passes as it takes, and compared with plain torch on the whole image, in double precision,
+where an error of the method cannot hide behind rounding, and in single precision, the way a run computes.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_seamless.engine import TorchEngine
+from napari_seamless.engine.moments import MomentsSink
 from napari_seamless.errors import SeamlessError
 from napari_seamless.geometry import Grid, Region, cells_of
+from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.barrier import Barrier
+from napari_seamless.program.passes import plan_passes, settle
 from napari_seamless.program.trace import Padded, trace
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -52,23 +60,27 @@ class Entry:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of an architecture; "missing" if the installed version of its package cannot make it.
+    """What came of an architecture; "missing" if the installed version of its package cannot make it, "slow" if it took
+    longer than was allowed.
 
     `double` and `single` are the largest difference between tiles and whole, in output standard deviations; `rounding`
     is plain torch's own, the whole image in single against double precision.
     """
 
     entry: Entry
-    kind: Literal["exact", "refused", "wrong", "missing"]
+    kind: str
     double: float = 0.0
     single: float = 0.0
     rounding: float = 0.0
     reason: str = ""
     seconds: float = 0.0
+    passes: int = 0
 
     def __str__(self) -> str:
         figures = (
-            self.reason or f"{self.double:8.1e} double {self.single:8.1e} single ({self.rounding:7.1e} torch's own)"
+            self.reason
+            or f"{self.double:8.1e} double {self.single:8.1e} single ({self.rounding:7.1e} torch's own), "
+            f"{self.passes} passes"
         )
         return f"{self.kind:8} {self.entry.package:11} {self.entry.name:32} {self.seconds:5.1f} s  {figures}"
 
@@ -235,8 +247,8 @@ def _define_missing_operators() -> None:
     _define_missing_operators.library = library  # type: ignore[attr-defined]  # it lives as long as the names
 
 
-def judge(entry: Entry) -> Verdict:
-    """Run one architecture in tiles and on the whole image, in both precisions."""
+def judge(entry: Entry, limit: int = 0) -> Verdict:
+    """Run one architecture in tiles and on the whole image, in both precisions; `limit` in seconds, 0 for none."""
     began = perf_counter()
     torch.manual_seed(0)
     try:
@@ -245,16 +257,40 @@ def judge(entry: Entry) -> Verdict:
         return Verdict(entry, "missing", reason=str(failure).strip().splitlines()[0][:150])
     image = torch.randn(1, entry.channels, *entry.shape, dtype=torch.float64)
     try:
-        trace(network, tuple(image.shape))
-        _calibrate(network, image.float())
-        (truth, double), (rounded, single) = (_run(network.to(kind), image.to(kind)) for kind in PRECISIONS)
+        with at_most(limit):
+            trace(network, tuple(image.shape))
+            _calibrate(network, image.float())
+            (truth, double, passes), (rounded, single, _) = (
+                _run(network.to(kind), image.to(kind)) for kind in PRECISIONS
+            )
     except SeamlessError as refusal:
         return Verdict(entry, "refused", reason=_reason(refusal), seconds=perf_counter() - began)
+    except TimeoutError:
+        return Verdict(entry, "slow", reason=f"not done after {limit} s", seconds=perf_counter() - began)
     scale = max(float(truth.std()), 1e-30)
     errors = [float(np.abs(a - b).max()) / scale for a, b in ((double, truth), (single, rounded), (rounded, truth))]
     is_exact = errors[0] <= ALLOWED and errors[1] <= ROUNDINGS * max(errors[2], 1e-7)
-    kind: Literal["exact", "wrong"] = "exact" if is_exact else "wrong"
-    return Verdict(entry, kind, *errors, seconds=perf_counter() - began)
+    kind = "exact" if is_exact else "wrong"
+    return Verdict(entry, kind, *errors, seconds=perf_counter() - began, passes=passes)
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer, as soon as the operator at work is done. Main thread only."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    if not seconds:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _calibrate(network: nn.Module, image: Tensor) -> None:
@@ -272,20 +308,34 @@ def _calibrate(network: nn.Module, image: Tensor) -> None:
     network.eval()
 
 
-def _run(network: nn.Module, image: Tensor) -> tuple[Pixels, Pixels]:
-    """The result on the whole image and in tiles, (c, *shape) float64 both."""
+def _run(network: nn.Module, image: Tensor) -> tuple[Pixels, Pixels, int]:
+    """The result on the whole image and in tiles, (c, *shape) float64 both, and the number of passes."""
     program = trace(network, tuple(image.shape), dtype=image.dtype)
     with torch.no_grad():
         whole = (network if program.divisor == 1 else Padded(network, program.divisor))(image)[0].double().numpy()
-    engine = TorchEngine(program, "cpu")
-    shape = program.values[program.output].shape[-program.ndim :]
-    grid = Grid(shape, tuple(min(TILE_OF[program.ndim], max(1, n // 3)) for n in shape))
-    pixels, tiled = image[0].numpy(), np.full_like(whole, np.nan)
-    for cell in cells_of(Region.from_shape(grid.counts)):
-        tile = engine.tile(grid.region(cell))
-        found = engine.compute(tile, lambda read: pixels[(slice(None), *read.slices())], lambda: False)
-        tiled[(..., *tile.write.slices())] = found
-    return whole, tiled
+    tiled = np.full_like(whole, np.nan)
+    return whole, tiled, _in_passes(program, image[0].numpy(), tiled)
+
+
+def _in_passes(program: Program, pixels: Pixels, out: Pixels) -> int:
+    """Compute a program tile by tile, one pass after the other, into `out`."""
+    known: dict[int, Tensor] = {}
+    passes = plan_passes(program)
+    for part in passes:
+        engine = TorchEngine(part.with_known(known), "cpu")
+        grid = Grid(part.shape, tuple(min(TILE_OF[program.ndim], max(1, n // 3)) for n in part.shape))
+        moments = MomentsSink([n.operation for n in part.barriers if isinstance(n.operation, Barrier)], grid)
+        for cell in cells_of(Region.from_shape(grid.counts)):
+            tile = engine.tile(grid.region(cell))
+            found = engine.compute(tile, lambda read: pixels[(slice(None), *read.slices())], lambda: False)
+            if part.barriers:
+                moments.receive(tile.write, found)
+            else:
+                out[(..., *tile.write.slices())] = found
+        if part.barriers:
+            states = zip((n.output for n in part.barriers), moments.result(), strict=True)
+            known = settle(program, dict(states), known)
+    return len(passes)
 
 
 def _reason(refusal: SeamlessError) -> str:
@@ -293,27 +343,53 @@ def _reason(refusal: SeamlessError) -> str:
     return text.split("; got ", 1)[-1].split("; use a network")[0][:150]
 
 
-def summary(verdicts: list[Verdict]) -> str:
+def summary(kinds: list[str]) -> str:
     """One line: how many of which kind."""
-    count = {kind: sum(v.kind == kind for v in verdicts) for kind in ("exact", "refused", "wrong", "missing")}
-    made = len(verdicts) - count["missing"]
-    return f"{count['exact']} of {made} exact, {count['refused']} refused, {count['wrong']} wrong"
+    made = [k for k in kinds if k != "missing"]
+    counts = [f"{made.count(kind)} {kind}" for kind in ("refused", "wrong", "slow") if kind != "slow" or kind in made]
+    return f"{made.count('exact')} of {len(made)} exact, {', '.join(counts)}"
+
+
+HEADER = ("verdict", "package", "network", "seconds", "passes", "double", "single", "rounding", "reason")
+
+
+def row(verdict: Verdict) -> str:
+    """A verdict as a line of a table, fields parted by tabs."""
+    figures = (f"{n:.1e}" for n in (verdict.double, verdict.single, verdict.rounding))
+    head = (verdict.kind, verdict.entry.package, verdict.entry.name, f"{verdict.seconds:.0f}", str(verdict.passes))
+    return "\t".join((*head, *figures, verdict.reason.replace("\t", " ")))
+
+
+def rows(table: Path | None) -> list[list[str]]:
+    """What a table holds from earlier runs."""
+    if table is None or not table.exists():
+        return []
+    return [line.split("\t") for line in table.read_text().splitlines()[1:]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Which published architectures are exact?")
     parser.add_argument("packages", nargs="*", choices=[*PACKAGES, []], default=list(PACKAGES))
     parser.add_argument("--only", default="", help="a word in the name")
+    parser.add_argument("--table", type=Path, help="a file of lines to add to; networks in it are left out")
+    parser.add_argument("--limit", type=int, default=600, help="seconds for each network")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    verdicts = []
+    done = rows(options.table)
+    kinds = [fields[0] for fields in done]
+    if options.table is not None and not done:
+        options.table.write_text("\t".join(HEADER) + "\n")
     for entry in catalogue(tuple(options.packages)):
-        if options.only.lower() not in entry.name.lower():
+        if options.only.lower() not in entry.name.lower() or [entry.package, entry.name] in [f[1:3] for f in done]:
             continue
-        verdicts.append(judge(entry))
-        print(verdicts[-1], flush=True)
-    print(summary(verdicts))
-    sys.exit(any(v.kind == "wrong" for v in verdicts))
+        verdict = judge(entry, options.limit)
+        kinds.append(verdict.kind)
+        print(verdict, flush=True)
+        if options.table is not None:
+            with options.table.open("a") as file:
+                file.write(row(verdict) + "\n")
+    print(summary(kinds))
+    sys.exit("wrong" in kinds)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Style(nn.Module):
 class UNet(nn.Module):
     """Depth 2, any norm; `gate` follows every convolution."""
 
-    def __init__(self, norm: str, gate: Callable[[int], nn.Module] = lambda c: nn.Identity(), inputs: int = 3) -> None:
+    def __init__(self, norm: str, gate: Callable[[int], nn.Module] = nn.Identity, inputs: int = 3) -> None:
         super().__init__()
         self.volume = norm.endswith("3d")
         conv = nn.Conv3d if self.volume else nn.Conv2d
@@ -154,7 +154,9 @@ class DeepLab(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
         self.rates = nn.ModuleList(nn.Conv2d(8, 4, 3, padding=d, dilation=d) for d in (1, 3, 6))
-        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+        self.pooled = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+        )
         self.head = nn.Conv2d(16, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,8 +181,9 @@ class NormFree(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.head = Standardised(3, 8, 3, 2, 1), Standardised(8, 2, 3, 1, 1)
-        self.convs, self.gates = nn.ModuleList(Standardised(8, 8, 3, 1, 1) for _ in range(2)), nn.ModuleList(
-            Excite(8, "mean") for _ in range(2)
+        self.convs, self.gates = (
+            nn.ModuleList(Standardised(8, 8, 3, 1, 1) for _ in range(2)),
+            nn.ModuleList(Excite(8, "mean") for _ in range(2)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -310,7 +313,7 @@ class Attentive(nn.Module):
 
 
 class Selective(nn.Module):
-    """Branches weighed against each other by their pooled sum (SKNet, ResNeSt); a Gram matrix; adaptive instance norm."""
+    """Branches weighed by their pooled sum (SKNet, ResNeSt); a Gram matrix; adaptive instance norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -335,7 +338,9 @@ def wrapped(*layers: nn.Module) -> nn.Module:
 
 def efficient() -> nn.Module:
     steps = [Inverted(6, 6, 1), Inverted(6, 8, 2), Inverted(8, 8, 1)]
-    return nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), *steps, nn.Upsample(scale_factor=4, mode="bilinear"), nn.Conv2d(8, 2, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2, 1), *steps, nn.Upsample(scale_factor=4, mode="bilinear"), nn.Conv2d(8, 2, 1)
+    )
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,13 @@ def test_no_network_of_another_package_is_computed_wrong(package: str, capsys: p
         entries = [e for e in module.catalogue((package,)) if e.name in SMALL[package]]
         verdicts = [module.judge(entry) for entry in entries]
     with capsys.disabled():
-        said = module.summary(verdicts) if verdicts else "not installed, none tried"
+        said = module.summary([v.kind for v in verdicts]) if verdicts else "not installed, none tried"
         print(f"\n{package}: {said}")
         print(*verdicts, sep="\n")
     assert [str(v) for v in verdicts if v.kind == "wrong"] == []
     assert [str(v) for v in verdicts if v.kind == "refused" and not v.reason] == []
     if package == "monai":  # it comes with the test extra
-        assert sum(v.kind == "exact" for v in verdicts) >= 5
+        assert sum(v.kind == "exact" for v in verdicts) >= 6
 
 
 class Function(nn.Module):

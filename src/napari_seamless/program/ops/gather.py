@@ -50,7 +50,7 @@ class Gather(Operation):
         return _owned(span[0], size, finest), _owned(span[1], size, finest)
 
     def owns(self, index: int, span: Span, axis: int) -> bool:
-        """Whether a tile has pixels of input `index`, along one axis; an axis that the input lacks goes to the first."""
+        """Whether a tile has pixels of input `index`, along one axis; an axis that it lacks goes to the first tile."""
         own = self.own(index, axis, span)
         return span[0] == 0 if own is None else own[0] < own[1]
 
