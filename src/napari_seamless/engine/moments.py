@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.program.ops.barrier import Barrier, State
 
@@ -43,13 +44,16 @@ class MomentsSink:
         """Nothing more is to be done."""
 
     def result(self) -> tuple[State, ...]:
-        """The states of the whole plane, when all tiles are in."""
+        """The states of the whole plane, when all tiles are in. Raises BadRequest where a mask left nothing."""
         merged: tuple[State | None, ...] | None = None
         for key in sorted(self._waiting, key=lambda k: k[1] << k[0]):
             merged = self._waiting[key] if merged is None else self._pair(merged, self._waiting[key])
         assert merged is not None
         found = [state for state in merged if state is not None]
-        assert len(found) == len(self._barriers)
+        if len(found) < len(self._barriers):
+            raise BadRequest(
+                "statistics need at least one pixel on every grid of the network; the mask has none; use a larger mask"
+            )
         return tuple(found)
 
     def _number(self, region: Region) -> int:

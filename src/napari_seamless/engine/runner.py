@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.ops.kept import Kept
 from napari_seamless.program.ops.local import Local
 from napari_seamless.program.ops.normalise import Normalise
@@ -20,9 +21,17 @@ from napari_seamless.program.spans import Box
 Fetch = Callable[[int, Box], Tensor]
 """A region of a kept value, on the device, (1, c, *box) or whatever its layout is."""
 
+Observe = Callable[[int, State], None]
+"""Told the value and the state of each barrier, where a whole image is run at once."""
+
 
 def run_region(
-    program: Program, placed: Placed, image: Tensor | None, stop: Callable[[], bool], fetch: Fetch | None = None
+    program: Program,
+    placed: Placed,
+    image: Tensor | None,
+    stop: Callable[[], bool],
+    fetch: Fetch | None = None,
+    observe: Observe | None = None,
 ) -> Any:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
@@ -34,17 +43,23 @@ def run_region(
     for index, step in enumerate(placed.region.steps):
         if stop():
             raise RunCancelled("the run was cancelled; finished tiles are kept")
-        values[step.node.output] = _step(program, placed, index, step, values, fetch or _nothing_kept)
+        operation = step.node.operation
+        if isinstance(operation, Kept) and fetch is not None:
+            result = fetch(operation.value, placed.box(step.node.output))
+        elif isinstance(operation, Barrier) and observe is not None:
+            inputs = [values[i] for i in step.node.inputs]
+            state = operation.partial(inputs, placed.needs(index)[0])
+            observe(step.node.output, state)
+            result = operation.finish(state, program.constants).to(inputs[0].device)
+        else:
+            result = _step(program, placed, index, step, values)
+        values[step.node.output] = result
         for done in step.frees:
             del values[done]
     return values[program.output]
 
 
-def _nothing_kept(value: int, box: Box) -> Tensor:
-    raise AssertionError(f"value {value} was to be kept by an earlier pass, and {box} of it fetched from there")
-
-
-def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any], fetch: Fetch) -> Any:
+def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any]) -> Any:
     needs = placed.needs(index)
     inputs = [
         narrow(values[i], program.values[i].dims, placed.box(i), need)
@@ -52,8 +67,6 @@ def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapp
     ]
     want: Box = placed.box(step.node.output)
     operation = step.node.operation
-    if isinstance(operation, Kept):
-        return fetch(operation.value, want)
     if step.in_place is not None and not _is_expanded(inputs[0]):
         if isinstance(operation, Normalise):
             return operation.overwrite(inputs)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_seamless.engine.allocator import keep_large_buffers
 from napari_seamless.engine.device import resolve_device
+from napari_seamless.engine.dtypes import storable
 from napari_seamless.engine.fused import can_fuse, fuse
 from napari_seamless.engine.moments import States, as_numbers
 from napari_seamless.engine.runner import as_image, run_region
@@ -21,6 +22,7 @@ from napari_seamless.engine.shelf import Shelf
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region, Tile
 from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.seams import Pixels, StopFlag
@@ -79,6 +81,20 @@ class TorchEngine:
         del pixels
         result = run_region(program, place, image, stop, fetch)
         return result if isinstance(result, Gathered) else result.cpu()
+
+    def measure(self, pixels: Pixels, stop: StopFlag) -> dict[int, State]:
+        """Run a small whole image at once, and give the state of each barrier, by its value.
+
+        `pixels` is (c, [z,] y, x). Raises RunCancelled.
+        """
+        program = self._program
+        domain = program.values[program.output].domain
+        place = self._regions.at(Region.from_shape([n or 1 for n in domain]))
+        states: dict[int, State] = {}
+        with self._lock, torch.inference_mode(), exact_arithmetic():
+            image = as_image(as_tensor(pixels), self.device, self.dtype)
+            run_region(program, place, image, stop, observe=states.__setitem__)
+        return states
 
     def _gathered(self, found: Gathered) -> States:
         for value, box, piece in found.pieces:
@@ -145,10 +161,10 @@ def as_tensor(pixels: Pixels) -> Tensor:
 
 
 def as_pixels(result: Tensor, ndim: int) -> Pixels:
-    """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory."""
+    """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory, in a type that can be stored."""
     shape = result.shape[result.dim() - ndim :]
     channels = result.shape[1] if result.dim() == ndim + 2 else 1
-    return np.ascontiguousarray(result.reshape(channels, *shape).numpy())
+    return np.ascontiguousarray(result.reshape(channels, *shape).to(storable(result.dtype)).numpy())
 
 
 def exact_arithmetic() -> AbstractContextManager[None]:

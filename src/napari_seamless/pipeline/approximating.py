@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import ceil
 from random import Random
 from typing import Any
 
@@ -29,7 +30,7 @@ CARD_SIZES = ("input_size", "img_size", "image_size", "tile_size")
 LOOKED_AT, PROBED = 8, 2
 CACHE_SHARE = 8
 """A part of the budget that outputs of recent tiles may take."""
-OFFER = ", or run it approximately with approximate=True (--approximate)"
+OFFER = "run it approximately with approximate=True (--approximate)"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Approximation:
         return tuple((s - 1) / 2 for s in self.scale)
 
     @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Spatial shape of the whole output."""
+        return tuple(ceil(n * s) for n, s in zip(self.shape[1:], self.output.scale, strict=True))
+
+    @property
     def stand_in(self) -> Program:
         """A program that makes nothing: the place of one that cannot be."""
         ndim = len(self.edges)
@@ -120,6 +126,7 @@ def approximation(
     given instead. Raises ModelError where it takes no tile, BadRequest, and RunCancelled once `cancelled` says True.
     """
     shape = (source.info.channels, *source.info.levels.shape(level))
+    module.eval()
     found = fitted(model, module, shape, edge)
     _go_on(cancelled)
     reach = None
@@ -159,7 +166,7 @@ def offer(model: Model, module: torch.nn.Module, shape: Sequence[int]) -> str:
     except ModelError:
         return ""
     times = " x ".join(str(e) for e in found.edges)
-    return f" (it takes tiles of {times} only){OFFER}" if found.insists else OFFER
+    return f"; it takes an input of {times} only: {OFFER} on tiles of that" if found.insists else f"; or {OFFER}"
 
 
 def _numbers(named: object) -> list[int]:
@@ -179,7 +186,7 @@ def _samples(source: Source, level: int, edges: Edges) -> list[Pixels]:
     draw = Random(0)
     places = [_place(source.info.levels.shape(level), edges, draw) for _ in range(LOOKED_AT)]
     read = [source.read(place, level) for place in dict.fromkeys(places)]
-    return sorted(read, key=lambda pixels: float(np.std(pixels, dtype=np.float64)))[-PROBED:]
+    return sorted(read, key=lambda pixels: float(pixels.astype(np.float64).std()))[-PROBED:]
 
 
 def _place(shape: Sequence[int], edges: Edges, draw: Random) -> Region:

@@ -10,30 +10,50 @@ from napari_seamless.engine import TorchEngine
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.pipeline.preparing import Prepared
 from napari_seamless.pipeline.result import SelfCheck
+from napari_seamless.seams import StopFlag
 from napari_seamless.store import Store
 
 CHECKS = 5
 EDGE = 96
+TRIES = 100
 
 
-def self_check(engine: TorchEngine, prepared: Prepared, store: Store, region: Region) -> SelfCheck:
+def self_check(
+    engine: TorchEngine, prepared: Prepared, store: Store, region: Region, stop: StopFlag = lambda: False
+) -> SelfCheck | None:
     """Compare CHECKS random regions, of another size and alignment than any tile, with what the store holds.
 
-    The choice is seeded by the program, so that the same run is checked at the same places.
+    Only what is finished is looked at; None where nothing is. The choice is seeded by the program, so that the same
+    run is checked at the same places. Raises RunCancelled when `stop` says True.
     """
     draw = Random(prepared.program_hash)
-    places = [_place(region, draw) for _ in range(CHECKS)]
-    pairs = [(store.read(p).astype(np.float64), _again(engine, prepared, p)) for p in places]
+    places = [place for place in (_place(region, store, draw) for _ in range(CHECKS)) if place is not None]
+    if not places:
+        return None
+    pairs = [(store.read(p).astype(np.float64), _again(engine, prepared, p, stop)) for p in places]
     first, second = (np.concatenate([pair[k].ravel() for pair in pairs]) for k in range(2))
     if store.kind == "labels":
         difference = (first != second).astype(np.float64)
     else:
         difference = np.abs(first - second) / (second.std() or 1.0)
     precision = str(engine.dtype).removeprefix("torch.")
-    return SelfCheck(CHECKS, float(difference.max()), float(difference.mean()), precision, tf32=False)
+    return SelfCheck(len(places), float(difference.max()), float(difference.mean()), precision, tf32=False)
 
 
-def _place(region: Region, draw: Random) -> Region:
+def _place(region: Region, store: Store, draw: Random) -> Region | None:
+    """A random place all of whose chunks are finished."""
+    for _ in range(TRIES):
+        place = _anywhere(region, draw)
+        if store.finished[store.grid.covering(place).slices()].all():
+            return place
+    chunks = np.argwhere(store.finished[store.grid.covering(region).slices()])
+    if not len(chunks):
+        return None
+    cell = chunks[draw.randrange(len(chunks))] + store.grid.covering(region).start
+    return _anywhere(store.grid.region(tuple(int(i) for i in cell)).intersect(region), draw)
+
+
+def _anywhere(region: Region, draw: Random) -> Region:
     intervals = []
     for span in region.intervals:
         size = min(EDGE + draw.randrange(16), span.size)
@@ -42,7 +62,9 @@ def _place(region: Region, draw: Random) -> Region:
     return Region(tuple(intervals))
 
 
-def _again(engine: TorchEngine, prepared: Prepared, place: Region) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), lambda: False)
+def _again(
+    engine: TorchEngine, prepared: Prepared, place: Region, stop: StopFlag
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), stop)
     again: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = pixels.astype(prepared.output_dtype).astype(np.float64)
     return again

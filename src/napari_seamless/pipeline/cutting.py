@@ -5,6 +5,7 @@ from __future__ import annotations
 from dask.utils import parse_bytes
 
 from napari_seamless.engine import TorchEngine, default_budget
+from napari_seamless.engine.blended import BlendedEngine
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.preparing import Prepared
@@ -25,11 +26,19 @@ def parse_budget(text: str) -> int:
 
 def tile_for(prepared: Prepared, budget: int | None = None, device: str = "auto") -> TileChoice:
     """The tile that a budget in bytes (default: what the device has to spare) allows. Quick; any thread."""
-    engine = TorchEngine(prepared.last_pass, device)
-    return choose(prepared, engine, budget)
+    return choose(prepared, engine_for(prepared, device, budget), budget)
 
 
-def choice_for(prepared: Prepared, engine: TorchEngine, budget: int | None, tile: int | None) -> TileChoice:
+def engine_for(prepared: Prepared, device: str, budget: int | None) -> TorchEngine | BlendedEngine:
+    """The engine whose tiles make the output: of its last pass, or of overlapping tiles."""
+    if prepared.approximation is not None:
+        return prepared.approximation.engine(device, budget)
+    return TorchEngine(prepared.last_pass, device)
+
+
+def choice_for(
+    prepared: Prepared, engine: TorchEngine | BlendedEngine, budget: int | None, tile: int | None
+) -> TileChoice:
     """The tile that the caller asks for, or that the budget allows. Raises BadRequest, BudgetTooSmall."""
     if tile is None:
         return choose(prepared, engine, budget)
@@ -48,7 +57,7 @@ def choice_for(prepared: Prepared, engine: TorchEngine, budget: int | None, tile
     return TileChoice(tile, needed, ((tile, needed),), budget or needed, depth)
 
 
-def choose(prepared: Prepared, engine: TorchEngine, budget: int | None) -> TileChoice:
+def choose(prepared: Prepared, engine: TorchEngine | BlendedEngine, budget: int | None) -> TileChoice:
     """As `tile_for`, for an engine at hand."""
     itemsize = prepared.source.info.dtype.itemsize
 

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_seamless.engine import TorchEngine, default_budget
@@ -99,7 +100,7 @@ class Measuring:
     """The passes of one run, and what they have found so far. Driving thread, once the run is started.
 
     `edge` is the run's own tile; passes over coarser grids use smaller ones, of about the same image pixels. `save` is
-    called after each pass with all states measured so far.
+    called after each pass with all states measured so far. `mask`, (y, x), says which part of the image is measured.
     """
 
     prepared: Prepared
@@ -108,13 +109,15 @@ class Measuring:
     edge: int
     depth: int | None
     half: bool = False
+    mask: NDArray[np.bool_] | None = None
     scratch_parent: Path | None = None
     states: dict[int, State] = field(default_factory=dict)
     save: Callable[[dict[int, State]], None] = lambda _: None
 
     def __post_init__(self) -> None:
         program = self.prepared.program
-        self.passes = plan_passes(program, self.keeping.after, self.states)
+        mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask))
+        self.passes = plan_passes(program, self.keeping.after, self.states, mask)
         self._known: dict[int, Tensor] = settle(program, self.states, {})
         is_on_disk = "disk" in self.keeping.where.values()
         self._scratch = DiskScratch(self.scratch_parent or Path(tempfile.gettempdir())) if is_on_disk else None

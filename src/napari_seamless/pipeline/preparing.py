@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_seamless.errors import InputMismatch
+from napari_seamless.engine.dtypes import stored_dtype
+from napari_seamless.errors import InputMismatch, NotTileable, TraceFailed
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.models import Model
 from napari_seamless.models import load_model as _load_model
+from napari_seamless.pipeline.approximating import Approximation, approximation, offer
 from napari_seamless.program.demand import centre
 from napari_seamless.program.facts import program_hash
 from napari_seamless.program.graph import Program
@@ -33,7 +35,8 @@ class Prepared:
     """A network traced at the true size of one level of one image: everything that does not depend on the budget.
 
     `output_shape` is spatial, ((z,) y, x). Output pixel o lies at pixel o * `scale` + `offset` of the level (pixel
-    centres). `output_channels` is None where the network's result has no channel axis.
+    centres). `output_channels` is None where the network's result has no channel axis. With an `approximation` that is
+    what is run, and the program is not.
     """
 
     model: Model
@@ -46,6 +49,7 @@ class Prepared:
     output_dtype: np.dtype[Any]
     scale: tuple[float, ...]
     offset: tuple[float, ...]
+    approximation: Approximation | None = None
 
     @cached_property
     def last_pass(self) -> Program:
@@ -86,16 +90,55 @@ def prepare(
     level: int = 0,
     cancelled: Callable[[], bool] | None = None,
     time_limit: float = TIME_LIMIT,
+    approximate: bool = False,
 ) -> Prepared:
     """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
+
+    With `approximate`, a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
+    blended; a few tiles are read and computed for that.
 
     Raises NotTileable, TraceFailed, InputMismatch, BadRequest, or RunCancelled once `cancelled` says True.
     """
     loaded, source = load_model(model), open_image(image)
     check_fit(loaded, source.info)
     shape = (1, source.info.channels, *source.info.levels.shape(level))
-    program = trace(on_cpu(loaded.module), shape, cancelled=cancelled or (lambda: False), time_limit=time_limit)
+    module, stop = on_cpu(loaded.module), cancelled or (lambda: False)
+    try:
+        program = trace(module, shape, cancelled=stop, time_limit=time_limit)
+    except (NotTileable, TraceFailed) as refusal:
+        if not approximate:
+            raise type(refusal)(f"{refusal}{offer(loaded, module, shape[1:])}") from refusal
+        return approximated(loaded, source, level, [str(refusal)], cancelled=stop)
     return prepared_from(loaded, source, level, program)
+
+
+def approximated(
+    model: Model,
+    source: Source,
+    level: int,
+    reasons: Sequence[str],
+    *,
+    edge: int | None = None,
+    overlap: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Prepared:
+    """A model on overlapping, blended tiles, whatever it is; `reasons` say why. The rest is as for `approximation`."""
+    found = approximation(
+        model, on_cpu(model.module), source, level, reasons, edge=edge, overlap=overlap, cancelled=cancelled
+    )
+    return Prepared(
+        model=model,
+        source=source,
+        level=level,
+        program=found.stand_in,
+        program_hash=found.digest,
+        output_shape=found.output_shape,
+        output_channels=found.output.channels,
+        output_dtype=stored_dtype(found.output.dtype),
+        scale=found.scale,
+        offset=found.offset,
+        approximation=found,
+    )
 
 
 def check_fit(model: Model, info: ImageInfo) -> None:
@@ -130,19 +173,7 @@ def prepared_from(model: Model, source: Source, level: int, program: Program) ->
         program_hash=program_hash(program),
         output_shape=value.shape[-program.ndim :],
         output_channels=value.shape[1] if len(value.shape) == program.ndim + 2 else None,
-        output_dtype=_stored_dtype(value.dtype),
+        output_dtype=stored_dtype(value.dtype),
         scale=tuple(scale for scale, _ in lines),
         offset=tuple(offset for _, offset in lines),
     )
-
-
-def _stored_dtype(dtype: torch.dtype) -> np.dtype[Any]:
-    """How a result is stored: as computed, but for those types that image files do not have."""
-    match dtype:
-        case torch.bool:
-            return np.dtype(np.uint8)
-        case torch.int64:
-            return np.dtype(np.int32)
-        case torch.bfloat16 | torch.float16:
-            return np.dtype(np.float32)
-    return np.dtype(str(dtype).removeprefix("torch."))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_seamless.engine.mismatch import Mismatch
 from napari_seamless.errors import BadRequest
 from napari_seamless.export.ome_zarr import save_ome_zarr
 from napari_seamless.geometry import Region
@@ -48,7 +49,8 @@ class Report:
     """What a run did: `bytes` is the predicted peak of device memory, `seconds` the wall clock of this run only.
 
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
-    `statistics` what norms over the plane were taken over ("" for a network without any).
+    `statistics` what norms over the plane were taken over ("" for a network without any). A result that is not `exact`
+    was blended of overlapping tiles; `mismatch` says how far these differ (None: there was only one).
     """
 
     state: str
@@ -63,6 +65,8 @@ class Report:
     self_check: SelfCheck | None
     kept: dict[str, int] = field(default_factory=dict)
     statistics: str = ""
+    mismatch: Mismatch | None = None
+    exact: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""

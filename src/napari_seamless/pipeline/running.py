@@ -9,30 +9,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 
 from napari_seamless.engine import TorchEngine, resolve_device
+from napari_seamless.engine.blended import BlendedEngine
+from napari_seamless.engine.mismatch import Mismatch
 from napari_seamless.errors import BadRequest, RunCancelled, SeamlessError
 from napari_seamless.geometry import Region
+from napari_seamless.pipeline.blending import Blending, locally
 from napari_seamless.pipeline.checking import self_check
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import Keep, Measuring, plan_kept
 from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import AnyModel, Prepared, prepare
+from napari_seamless.pipeline.previewing import estimated_moments
 from napari_seamless.pipeline.result import Report, Result, SelfCheck
-from napari_seamless.pipeline.scope import Scope, Statistics, scope_of
+from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope, Statistics, scope_of
 from napari_seamless.pipeline.storing import facts_of, measured_before, save_measured, store_for
 from napari_seamless.planning import TileChoice, view_first
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.run import Run as ScheduledRun
 from napari_seamless.scheduling.serial import Serial
-from napari_seamless.seams import Job, Progress, Scheduler
+from napari_seamless.seams import Job, Progress, Scheduler, StopFlag
 from napari_seamless.sources import open_image
 from napari_seamless.store import Store
 
 ACCELERATED_THREADS = 3
 """On an accelerator other tiles are read and written while one is computed. A CPU is busy anyway, and with one thread
 the next tile can still be exchanged for another when the view moves."""
+
+PREVIEW_TILE = 256
+FirstLook = Callable[[Region | None, StopFlag], "Run | None"]
 
 
 class Run:
@@ -42,21 +50,39 @@ class Run:
     """
 
     def __init__(
-        self, prepared: Prepared, measuring: Measuring, store: Store, region: Region, choice: TileChoice, scope: Scope
+        self,
+        prepared: Prepared,
+        measuring: Measuring | Blending,
+        store: Store,
+        region: Region,
+        choice: TileChoice,
+        scope: Scope,
     ) -> None:
         self.prepared = prepared
         self.store = store
         self.region = region
         self._measuring = measuring
-        self._engine: TorchEngine | None = None
+        self._engine: TorchEngine | BlendedEngine | None = None
         self._choice = choice
         self._scope = scope
+        self._view: Region | None = None
+        self.preview: Run | None = None
         self._agenda: Agenda | None = None
         self._scheduled: ScheduledRun | None = None
         self._checked: SelfCheck | None = None
+        self._mismatch: Mismatch | None = None
 
-    def begin(self, scheduler: Scheduler, tile: int, view: Region | None, whole: bool, follow: bool) -> None:
-        """Start the driving thread. Called once, by `start`."""
+    def begin(
+        self,
+        scheduler: Scheduler,
+        view: Region | None,
+        whole: bool,
+        follow: bool,
+        preview: FirstLook | None = None,
+    ) -> None:
+        """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
+        self._view = view
+        tile = self._rounded(self._choice.tile)
         self._agenda = Agenda(
             self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
         )
@@ -67,13 +93,40 @@ class Run:
             scheduler.close()
             self._end()
 
+        def look() -> None:
+            if preview is not None and self._measuring.stages:
+                self.preview = preview(self._view, self._is_stopped)
+                self._show_preview()
+
         self._scheduled = ScheduledRun(
-            self._last_job, self._agenda, scheduler, before=self._measuring.stages, follow=follow, on_end=end
+            self._last_job,
+            self._agenda,
+            scheduler,
+            before=self._measuring.stages,
+            follow=follow,
+            on_start=look,
+            on_rest=self._check,
+            on_end=end,
+            gives_way=self._gives_way,
         )
         self._scheduled.start()
 
+    def _is_stopped(self) -> bool:
+        return self._handle.is_cancelled
+
+    def _show_preview(self) -> None:
+        """The view may have moved while the preview was being prepared."""
+        if self.preview is not None:
+            self.preview.retarget(self._view)
+
+    def _gives_way(self) -> bool:
+        """Passes wait while the first look at what is on screen is being made."""
+        return self.preview is not None and self.preview.progress().state in ("waiting", "running")
+
     def _last_job(self) -> Job:
-        """What makes the output, once everything is measured."""
+        """What makes the output, once everything is measured. The preview has served its turn then."""
+        if self.preview is not None:
+            self.preview.cancel()
         self._engine = self._engine or self._measuring.last_engine()
         return Job(self.prepared.source, self.prepared.level, self._engine, self.store)
 
@@ -92,7 +145,9 @@ class Run:
         return self._handle.progress()
 
     def retarget(self, view: Region | None) -> None:
+        self._view = view
         self._handle.retarget(view)
+        self._show_preview()
 
     def set_tile(self, tile: int) -> None:
         """Use another tile edge from the next tile on; rounded to whole chunks of the result."""
@@ -110,6 +165,8 @@ class Run:
 
     def cancel(self) -> None:
         self._handle.cancel()
+        if self.preview is not None:
+            self.preview.cancel()
 
     def wait(self, timeout: float | None = None) -> None:
         self._handle.wait(timeout)
@@ -133,13 +190,28 @@ class Run:
     def _end(self) -> None:
         """In the driving thread, at the end whatever it is: check a few regions again, and write everything down."""
         try:
-            if self._handle.progress().error is None and self._handle.progress().state == "finished":
-                engine = self._measuring.checking_engine()
-                self._checked = self_check(engine, self.prepared, self.store, self.region)
+            if self.preview is not None:
+                self.preview.cancel()
+                self.preview.wait()
             self.store.report({"run": self._report().as_dict()})
         finally:
             self._measuring.close()
             self.store.close()
+
+    def _check(self, stop: StopFlag) -> None:
+        """Once, when all that is asked for is there: compute a few regions again, or see how tiles disagree."""
+        if self._scope.name == PREVIEW:
+            return
+        if isinstance(self._measuring, Blending):
+            self._mismatch = self._mismatch or self._measuring.mismatch(self.region)
+        elif self._checked is None:
+            engine = self._measuring.checking_engine()
+            with suppress(RunCancelled):
+                self._checked = self_check(engine, self.prepared, self.store, self.region, stop)
+
+    @property
+    def _is_local(self) -> bool:
+        return self._scope is LOCAL and self.prepared.approximation is not None
 
     def _report(self) -> Report:
         now = self.progress()
@@ -156,7 +228,9 @@ class Run:
             region_programs=self._engine.region_programs if self._engine is not None else 0,
             self_check=self._checked,
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
-            statistics=self._scope.name if self._measuring.states else "",
+            statistics=self._scope.name if self._measuring.states or self._is_local else "",
+            mismatch=self._mismatch,
+            exact=self.prepared.approximation is None,
         )
 
 
@@ -174,9 +248,11 @@ def start(
     output: str | Path | None = None,
     overwrite: bool = False,
     statistics: Statistics = "whole",
+    mask: ArrayLike | None = None,
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
+    preview: bool = False,
 ) -> Run:
     """Start a run and return at once.
 
@@ -186,16 +262,32 @@ def start(
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
 
-    Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), or as
-    given by Moments or a file of them. They are measured in passes of their own; `keep` says what lies between two
-    passes: "auto" what is quickest, "recompute" nothing, or the cheapest cut of activations on the "device", the
-    "host" or the "disk" (in the folder `scratch`, by default that of the output). `keep_half` rounds what lies there to
-    float16, which is not exact: the self-check says how far it is off.
+    Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
+    "tissue" (where `mask` is true: (y, x), the whole image at any resolution), as given by Moments or a file of them,
+    or over each input tile alone ("local", as other tools do: approximate). They are measured in passes of their own;
+    `keep` says what lies between two passes: "auto" what is quickest, "recompute" nothing, or the cheapest cut of
+    activations on the "device", the "host" or the "disk" (in the folder `scratch`, by default that of the output).
+    `keep_half` rounds what lies there to float16, which is not exact: the self-check says how far it is off.
+
+    With `preview` the view is first made with moments estimated from a sample of the image, as a run of its own, in
+    memory: `Run.preview`, there after a second or two, which follows the view until the passes that measure are over.
 
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
-    wanted, place, scope = _wanted(prepared, region), resolve_device(device), scope_of(statistics)
-    worker = _scheduler(scheduler, place)
+    place, scope = resolve_device(device), scope_of(statistics, mask)
+    prepared = locally(prepared) if scope is LOCAL else prepared
+    wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
+    if prepared.approximation is not None:
+        if scope.moments is not None:
+            raise BadRequest(
+                "statistics are given to networks that are computed exactly; this one is not; leave them out"
+            )
+        engine = prepared.approximation.engine(device, budget)
+        choice = choice_for(prepared, engine, budget, tile)
+        store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope)
+        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope)
+        blended.begin(worker, view, whole, follow)
+        return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
     frozen = {} if scope.moments is None else scope.moments.given(prepared.program)
     is_far = isinstance(worker, DaskScheduler) and worker.is_far
@@ -212,14 +304,33 @@ def start(
         choice.tile,
         choice.depth,
         keep_half,
+        scope.mask,
         folder,
         states,
         partial(save_measured, store, prepared, scope),
     )
     run = Run(prepared, measuring, store, wanted, choice, scope)
-    chunk = store.spec.chunk
-    run.begin(worker, max(chunk, choice.tile // chunk * chunk), view, whole, follow)
+    first = partial(_first_look, prepared, min(choice.tile, PREVIEW_TILE), device) if preview else None
+    run.begin(worker, view, whole, follow, first)
     return run
+
+
+def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None, stop: StopFlag) -> Run | None:
+    """A run of the view with estimated moments; None where none can be had."""
+    moments = estimated_moments(prepared, device, stop)
+    if moments is None:
+        return None
+    statistics = Scope(PREVIEW, moments)
+    return start(
+        prepared,
+        view=view,
+        whole=False,
+        follow=True,
+        tile=tile,
+        device=device,
+        scheduler="serial",
+        statistics=statistics,
+    )
 
 
 def run(
@@ -237,18 +348,21 @@ def run(
     axes: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     statistics: Statistics = "whole",
+    mask: ArrayLike | None = None,
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
+    approximate: bool = False,
 ) -> Result:
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
 
     `model` is a name, a file of weights, a `torch.nn.Module` or a Model; `image` a path, an array or anything else that
-    `open_image` takes, with `axes` as there. The other parameters are those of `start`. `on_progress` is called in
-    this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
+    `open_image` takes, with `axes` as there. With `approximate` a network that cannot be computed exactly is run on
+    overlapping, blended tiles, and the result is marked so. The other parameters are those of `start`. `on_progress` is
+    called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
     """
     resolve_device(device)
-    prepared = prepare(model, open_image(image, axes=axes), level=level)
+    prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     handle = start(
         prepared,
@@ -260,6 +374,7 @@ def run(
         output=output,
         overwrite=overwrite,
         statistics=statistics,
+        mask=mask,
         keep=keep,
         keep_half=keep_half,
         scratch=scratch,

@@ -12,11 +12,11 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import Prepared
-from napari_seamless.pipeline.scope import WHOLE, Scope
+from napari_seamless.pipeline.scope import PREVIEW, WHOLE, Scope
 from napari_seamless.planning import chunk_of, readable
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.passes import count_passes
-from napari_seamless.seams import LabelClass
+from napari_seamless.seams import APPROXIMATE, LabelClass
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
 from napari_seamless.store.arrays import disk_errors
 
@@ -40,7 +40,7 @@ def store_for(
     if scheduler not in ("dask", "serial"):
         raise BadRequest("a cluster needs a result that every worker can write to; got no output; give output=PATH")
     size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
-    if size > spare:
+    if size > spare and scope.name != PREVIEW:  # of a preview only what is looked at is made
         raise BadRequest(
             f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes "
             f"{readable(size)}; give an output folder or a smaller region"
@@ -61,7 +61,7 @@ def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec
         chunk=chunk_of(tile),
         classes=tuple(LabelClass(c.value, c.name, c.colour) for c in model.classes),
         channel_names=model.channel_names if not is_labels else (),
-        name=model.name,
+        name=model.name + (APPROXIMATE if prepared.approximation is not None else ""),
         pixel_size=_scaled(step, prepared.scale),
         translation=_scaled(step, prepared.offset),
         unit=info.unit,
@@ -93,6 +93,7 @@ def _provenance(prepared: Prepared, scope: Scope) -> Mapping[str, Any]:
         "scope": "exact",
         "passes": count_passes(prepared.program),
         "statistics": scope.name,
+        **(prepared.approximation.facts if prepared.approximation is not None else {}),
     }
 
 

@@ -27,6 +27,7 @@ from napari_seamless.program.ops.kept import Kept
 from napari_seamless.program.ops.local import ConstantImage
 from napari_seamless.program.simplify import drop_constants, drop_unused
 
+MASK = "mask of the statistics"
 LARGEST_KNOWN = 1 << 22
 """Bytes up to which a value that follows from measured ones is computed whole; above, every tile makes its own part."""
 
@@ -97,18 +98,25 @@ def settled(program: Program) -> frozenset[int]:
     return frozenset(known)
 
 
-def plan_passes(program: Program, keep: Sequence[Iterable[int]] = (), given: Collection[int] = ()) -> tuple[Pass, ...]:
+def plan_passes(
+    program: Program,
+    keep: Sequence[Iterable[int]] = (),
+    given: Collection[int] = (),
+    mask: Tensor | None = None,
+) -> tuple[Pass, ...]:
     """The passes of a program; a single one, which makes the output, where all of its barriers are `given`.
 
     `keep[p]` are the values that are there, whole, when pass p has ended (default: none, each pass begins at the
-    image); each is made in pass p or was kept before.
+    image); each is made in pass p or was kept before. Barriers count only pixels in `mask`, (y, x) bool, if given.
     """
     depth, known = depths(program, given), settled(program)
     if not known:
         return (Pass(0, program),)
     held = [frozenset(values) for values in keep] or [frozenset[int]()] * depth[program.output]
     return tuple(
-        one_pass(program, number, held[number - 1] if number else frozenset(), held[number : number + 1], depth, known)
+        one_pass(
+            program, number, held[number - 1] if number else frozenset(), held[number : number + 1], depth, known, mask
+        )
         for number in range(depth[program.output] + 1)
     )
 
@@ -120,13 +128,14 @@ def one_pass(
     after: Sequence[frozenset[int]],
     depth: Sequence[int],
     known: frozenset[int],
+    mask: Tensor | None = None,
 ) -> Pass:
     """Pass `number`, with the values `before` kept whole, to leave those of `after` (none for the last pass)."""
     if number == depth[program.output]:
         return _cut(program, number, before, known)
     barriers = [n for n in program.nodes if _is_measured(n, depth, known, number)]
     keeps = sorted(frozenset[int]().union(*after) - before)
-    return _gathering(program, number, barriers, keeps, before, known)
+    return _gathering(program, number, barriers, keeps, before, known, mask)
 
 
 def _is_measured(node: Node, depth: Sequence[int], known: frozenset[int], number: int) -> bool:
@@ -143,6 +152,7 @@ def _gathering(
     keeps: Sequence[int],
     before: frozenset[int],
     known: frozenset[int],
+    mask: Tensor | None,
 ) -> Pass:
     inputs = [i for node in barriers for i in node.inputs] + list(keeps)
     domains = tuple(program.values[i].domain for i in inputs)
@@ -151,11 +161,13 @@ def _gathering(
         tuple(keeps),
         tuple(program.values[i].dims for i in inputs),
         domains,
+        None if mask is None else MASK,
     )
     grid = gather.domain
     root = Node(len(program.values), gather, tuple(inputs), "", "gather")
     values = (*program.values, Value((1,), torch.float64, ((),), grid))
-    whole = replace(program, nodes=(*program.nodes, root), values=values, output=root.output)
+    constants = program.constants if mask is None else {**program.constants, MASK: mask}
+    whole = replace(program, nodes=(*program.nodes, root), values=values, constants=constants, output=root.output)
     cut = _cut(whole, number, before, known)
     return replace(cut, barriers=tuple(barriers), keeps=tuple(keeps))
 

@@ -23,10 +23,11 @@ from napari_seamless.geometry import Region
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.pace import Pace
 from napari_seamless.seams import Agenda as AnyAgenda
-from napari_seamless.seams import Job, Progress, RunState, Scheduler, Stage
+from napari_seamless.seams import Job, Progress, RunState, Scheduler, Stage, StopFlag
 
 Landed = Callable[[Region], None]
 Ended = Callable[[], None]
+LOOK_SECONDS = 0.05
 
 
 class Run:
@@ -39,7 +40,11 @@ class Run:
     The scheduler stays the caller's, who closes it (for example in `on_end`).
 
     `before` are the passes that must be over first, in order; the `job` of the run's own tiles may be a function then,
-    which is called in the driving thread after the last of them.
+    which is called in the driving thread after the last of them. `on_start()` is called there before the first. While
+    `gives_way()` says True, asked about twenty times a second, no new tile of those passes is started.
+
+    `on_rest(stop)` is called in the driving thread whenever all that is asked for is done, before the state says so;
+    `stop` tells it that something else is wanted.
     """
 
     def __init__(
@@ -52,6 +57,9 @@ class Run:
         follow: bool = False,
         on_landed: Landed | None = None,
         on_end: Ended | None = None,
+        on_start: Ended | None = None,
+        on_rest: Callable[[StopFlag], None] | None = None,
+        gives_way: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job = job
@@ -62,6 +70,9 @@ class Run:
         self._follow = follow
         self._on_landed = on_landed
         self._on_end = on_end
+        self._on_start = on_start
+        self._on_rest = on_rest
+        self._gives_way = gives_way
         self._clock = clock
         self._changed = Condition()
         self._state: RunState = "waiting"
@@ -77,6 +88,11 @@ class Run:
         """Begin, in a thread of its own; once."""
         self._thread.start()
         return self
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._is_cancelled
 
     def progress(self) -> Progress:
         """A snapshot. The rate is smoothed over about ten seconds; there is no eta before the first tile is done."""
@@ -167,6 +183,8 @@ class Run:
         self._finish(state)
 
     def _work(self) -> RunState:
+        if self._on_start is not None:
+            self._on_start()
         for stage in self._before:
             self._stage = stage
             if not self._get_through(stage):
@@ -176,6 +194,8 @@ class Run:
         while True:
             revision = self._agenda.revision
             is_finished = self._agenda.is_finished  # it may have to search: without the lock
+            if is_finished and self._on_rest is not None and not self._is_cancelled:
+                self._on_rest(lambda: self._is_cancelled or self._agenda.revision != revision)  # noqa: B023 - as below
             with self._changed:
                 if is_finished and not self._follow:
                     return "finished"
@@ -195,7 +215,8 @@ class Run:
         weight = stage.cost / max(stage.agenda.counts[1], 1)
         while not stage.agenda.is_finished:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_cancelled or not self._is_paused)
+                while not self._is_cancelled and self._holds_back(stage):
+                    self._changed.wait(LOOK_SECONDS)
                 if self._is_cancelled:
                     return False
                 self._enter("running")
@@ -204,6 +225,10 @@ class Run:
                 return False
         stage.end()
         return True
+
+    def _holds_back(self, stage: Stage | None) -> bool:
+        """Whether no new tile may be started just now."""
+        return self._is_paused or (stage is not None and self._gives_way is not None and self._gives_way())
 
     def _can_go_on(self, is_finished: bool, revision: int) -> bool:
         """Whether there is something to start, to look at again, or a reason to end."""
@@ -264,7 +289,7 @@ class _Gate:
         return self._agenda.revision
 
     def take(self) -> Region | None:
-        return None if self._run._is_paused else self._agenda.take()
+        return None if self._run._holds_back(self._run._stage) else self._agenda.take()
 
     def done(self, write: Region) -> None:
         self._agenda.done(write)

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from napari_seamless.program.ops.barrier import Barrier, State
+from napari_seamless.program.ops.bins import Bins
 from napari_seamless.program.ops.operation import Operation, narrow
 from napari_seamless.program.spans import Box, Dims, Span
 
@@ -29,12 +31,20 @@ class Gather(Operation):
 
     Tiles partition the finest of these grids, `domain`; on each coarser one the tile [lo, hi) owns the pixels
     [lo // f, hi // f), f being how many times finer the finest is, so that every pixel has exactly one owner.
+
+    `mask` names a constant, (y, x) bool, that covers the image at any resolution: barriers that look at pixels one by
+    one (all but pooling into bins) count only those whose centre it has.
     """
 
     barriers: tuple[Barrier, ...]
     keeps: tuple[int, ...]
     dims: tuple[Dims, ...]
     domains: tuple[Domain, ...]
+    mask: str | None = None
+
+    @property
+    def constant_names(self) -> tuple[str, ...]:
+        return () if self.mask is None else (self.mask,)
 
     @property
     def domain(self) -> Domain:
@@ -76,15 +86,27 @@ class Gather(Operation):
         return int(span[0] == 0) if own is None else own[1] - own[0]
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Any:
-        del constants
         parts = [self._part(i, x, have[i], want) for i, x in enumerate(inputs)]
         states: list[State | None] = []
         for barrier in self.barriers:
             mine, parts = parts[: len(barrier.dims)], parts[len(barrier.dims) :]
-            given = [p for p in mine if p is not None]
-            states.append(barrier.partial([x for _, x in given], given[0][0]) if len(given) == len(mine) else None)
+            states.append(self._partial(barrier, [p for p in mine if p is not None], constants))
         pieces = [(value, *part) for value, part in zip(self.keeps, parts, strict=True) if part is not None]
         return Gathered(tuple(states), tuple(pieces))
+
+    def _partial(
+        self, barrier: Barrier, parts: list[tuple[Box, Tensor]], constants: Mapping[str, Tensor]
+    ) -> State | None:
+        """What a tile contributes to one barrier."""
+        if len(parts) < len(barrier.dims):
+            return None
+        own, inputs = parts[0][0], [x for _, x in parts]
+        if self.mask is not None and not isinstance(barrier, Bins):
+            chosen = covered(constants[self.mask], own, barrier.domain)
+            inputs = [picked(x, dims, chosen) for x, dims in zip(inputs, barrier.dims, strict=True)]
+            if not inputs[0].numel():
+                return None
+        return barrier.partial(inputs, own)
 
     def _part(self, index: int, x: Tensor, have: Box, want: Box) -> tuple[Box, Tensor] | None:
         """The tile's own pixels of one input, and where they lie."""
@@ -97,6 +119,31 @@ class Gather(Operation):
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         del have, want
         return max(sizes[: len(sizes) - len(self.keeps)], default=0)
+
+
+def covered(mask: Tensor, own: Box, domain: Domain) -> Tensor:
+    """Which pixels of a region lie in a (y, x) mask that covers the whole grid of size `domain` in y and x."""
+    where = []
+    for axis, size in zip((-2, -1), mask.shape, strict=True):
+        span, whole = own[axis], domain[axis]
+        assert span is not None
+        assert whole is not None
+        centres = torch.arange(span[0], span[1], device=mask.device, dtype=torch.float64) + 0.5
+        where.append((centres * size / whole).long().clamp_max(size - 1))
+    plane = mask[where[0][:, None], where[1]]
+    depth = [span[1] - span[0] for span in own[:-2] if span is not None]
+    return plane.expand(*depth, *plane.shape)
+
+
+def picked(x: Tensor, dims: Dims, chosen: Tensor) -> Tensor:
+    """The chosen pixels of x along its first spatial dimension, its other spatial ones being 1."""
+    over = [d for d, axes in enumerate(dims) if axes]
+    rest = [d for d in range(x.dim()) if d not in over]
+    rows = x.permute(*over, *rest)
+    found = rows[chosen.reshape(rows.shape[: len(over)])]
+    found = found.reshape(len(found), *[1] * (len(over) - 1), *found.shape[1:])
+    order = [*over, *rest]
+    return found.permute(*(order.index(d) for d in range(x.dim())))
 
 
 def _owned(edge: int, size: int, finest: int) -> int:
