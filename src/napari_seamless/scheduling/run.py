@@ -171,7 +171,7 @@ class Run:
                 raise self._error
 
     def _is_settled(self) -> bool:
-        return self._is_over or (self._follow and self._state == "finished")
+        return self._is_over or (self._follow and self._state == "finished" and not self._is_cancelled)
 
     def _drive(self) -> None:
         """The driving thread."""
