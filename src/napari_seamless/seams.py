@@ -18,6 +18,9 @@ from napari_seamless.geometry import Grid, Levels, Region, Tile
 Pixels = NDArray[np.generic]
 StopFlag = Callable[[], bool]
 
+APPROXIMATE = " (approximate)"
+"""What the name of a result ends in that is not exact."""
+
 
 @dataclass(frozen=True)
 class ImageInfo:

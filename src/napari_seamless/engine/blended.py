@@ -33,6 +33,7 @@ from torch.overrides import TorchFunctionMode
 
 from napari_seamless.engine.allocator import keep_large_buffers
 from napari_seamless.engine.device import resolve_device
+from napari_seamless.engine.dtypes import stored_dtype
 from napari_seamless.engine.overlapping import AxisTiles
 from napari_seamless.engine.probing import Edges, Output, look
 from napari_seamless.engine.runner import as_image
@@ -123,7 +124,7 @@ class BlendedEngine:
         return Tile(write, first.hull(last))
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
-        """Read, compute, blend: (c, *write.shape).
+        """Read, compute, blend: (c, *write.shape), in a type that can be stored.
 
         Raises InputMismatch where the pixels read are not finite, and RunCancelled.
         """
@@ -136,7 +137,8 @@ class BlendedEngine:
         def made(index: Index) -> Tensor:
             return self._tile_output(cut(index), stop)
 
-        return (self._voted if self.labels else self._averaged)(tile.write, made)
+        result = (self._voted if self.labels else self._averaged)(tile.write, made)
+        return result.astype(stored_dtype(self.output.dtype), copy=False)
 
     def tile_output(self, index: Index, read: Callable[[Region], Pixels]) -> Pixels:
         """What one input tile alone gives, not blended: (c, *makes(index).shape)."""
@@ -185,7 +187,7 @@ class BlendedEngine:
         if self.output.dtype.is_floating_point:
             return total.numpy()
         limits = torch.iinfo(self.output.dtype)
-        return total.round().clamp(limits.min, limits.max).to(self.output.dtype).numpy()
+        return total.round().clamp(limits.min, limits.max).numpy()
 
     def _voted(self, write: Region, made: Callable[[Index], Tensor]) -> Pixels:
         outputs = {index: made(index).numpy() for index in product(*self.indices(write))}
@@ -196,7 +198,7 @@ class BlendedEngine:
             classes = [outputs[i][(slice(None), *part.slices(self.makes(i).start))] for i in over]
             weights = [self._weights(i, part) for i in over]
             result[(slice(None), *part.slices(write.start))] = most_weight(classes, weights)
-        return result.astype(np.dtype(str(self.output.dtype).removeprefix("torch.")), copy=False)
+        return result
 
     def _parts(self, write: Region) -> Iterator[Region]:
         """`write` cut so that each part lies in the same input tiles all over."""
