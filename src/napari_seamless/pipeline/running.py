@@ -18,6 +18,7 @@ from napari_seamless.errors import BadRequest, RunCancelled, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.blending import Blending, locally
 from napari_seamless.pipeline.checking import self_check
+from napari_seamless.pipeline.comparing import ToWhole
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import Keep, Measuring, plan_kept
 from napari_seamless.pipeline.moments import Moments
@@ -57,6 +58,7 @@ class Run:
         region: Region,
         choice: TileChoice,
         scope: Scope,
+        compare: ToWhole | None = None,
     ) -> None:
         self.prepared = prepared
         self.store = store
@@ -65,6 +67,8 @@ class Run:
         self._engine: TorchEngine | BlendedEngine | None = None
         self._choice = choice
         self._scope = scope
+        self._compare = compare
+        self._difference: SelfCheck | None = None
         self._view: Region | None = None
         self.preview: Run | None = None
         self._agenda: Agenda | None = None
@@ -208,6 +212,9 @@ class Run:
             engine = self._measuring.checking_engine()
             with suppress(RunCancelled):
                 self._checked = self_check(engine, self.prepared, self.store, self.region, stop)
+        if self._compare is not None and self._difference is None:
+            with suppress(RunCancelled):
+                self._difference = self._compare.difference(self.store, self.region, stop)
 
     @property
     def _is_local(self) -> bool:
@@ -227,6 +234,7 @@ class Run:
             device=str(self._measuring.device),
             region_programs=self._engine.region_programs if self._engine is not None else 0,
             self_check=self._checked,
+            difference_to_whole=self._difference,
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,
@@ -253,6 +261,7 @@ def start(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     preview: bool = False,
+    compare_to_whole: bool = False,
 ) -> Run:
     """Start a run and return at once.
 
@@ -269,13 +278,16 @@ def start(
     activations on the "device", the "host" or the "disk" (in the folder `scratch`, by default that of the output).
     `keep_half` rounds what lies there to float16, which is not exact: the self-check says how far it is off.
 
+    `compare_to_whole` says in the report how far other statistics led from those of the whole image, which takes the
+    passes that measure them.
+
     With `preview` the view is first made with moments estimated from a sample of the image, as a run of its own, in
     memory: `Run.preview`, there after a second or two, which follows the view until the passes that measure are over.
 
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
     place, scope = resolve_device(device), scope_of(statistics, mask)
-    prepared = locally(prepared) if scope is LOCAL else prepared
+    exact, prepared = prepared, locally(prepared) if scope is LOCAL else prepared
     wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
     if prepared.approximation is not None:
         if scope.moments is not None:
@@ -285,7 +297,8 @@ def start(
         engine = prepared.approximation.engine(device, budget)
         choice = choice_for(prepared, engine, budget, tile)
         store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope)
-        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope)
+        compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope is LOCAL else None
+        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare)
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
@@ -309,7 +322,8 @@ def start(
         states,
         partial(save_measured, store, prepared, scope),
     )
-    run = Run(prepared, measuring, store, wanted, choice, scope)
+    compare = ToWhole(prepared, place, choice, budget, folder) if compare_to_whole and scope.name != "whole" else None
+    run = Run(prepared, measuring, store, wanted, choice, scope, compare)
     first = partial(_first_look, prepared, min(choice.tile, PREVIEW_TILE), device) if preview else None
     run.begin(worker, view, whole, follow, first)
     return run
@@ -352,6 +366,7 @@ def run(
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
+    compare_to_whole: bool = False,
     approximate: bool = False,
 ) -> Result:
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
@@ -378,6 +393,7 @@ def run(
         keep=keep,
         keep_half=keep_half,
         scratch=scratch,
+        compare_to_whole=compare_to_whole,
     )
     return wait_for(handle, on_progress)
 
