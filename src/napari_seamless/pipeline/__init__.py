@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.result import Report, Result
-    from napari_seamless.pipeline.running import Run, run, start
+    from napari_seamless.pipeline.running import run, start
+    from napari_seamless.pipeline.started import Run
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image
 
@@ -47,7 +48,8 @@ _ROOMS = {
     "explaining": ("Explanation", "explain"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "result": ("Report", "Result"),
-    "running": ("Run", "run", "start"),
+    "running": ("run", "start"),
+    "started": ("Run",),
     "workers": ("start_workers",),
 }
 _HOMES = {

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any
 
 from napari_seamless.engine import TorchEngine
+from napari_seamless.errors import ModelError, TraceFailed
 from napari_seamless.geometry import Grid
+from napari_seamless.models import Model
+from napari_seamless.pipeline.approximating import approximation
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import plan_kept
 from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu, prepared_from
@@ -19,6 +23,7 @@ from napari_seamless.program.keeping import Keeping
 from napari_seamless.program.passes import barriers_of, count_passes
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.trace import trace
+from napari_seamless.seams import Source
 from napari_seamless.sources import open_image
 
 WHERE = {"device": "on the device", "host": "in host memory", "disk": "on disk"}
@@ -30,7 +35,8 @@ class Explanation:
 
     `halo` is (before, after) in input pixels and `stride` in output pixels, one an axis. `redundancy` is the
     multiply-adds of a tile per output pixel, as a multiple of the whole image's (`macs_per_pixel`). A model with
-    `refusals` is not run; the rest is None or empty then.
+    `refusals` is not run exactly; `instead` says what would be run if one asks for an approximate result, and the rest is
+    None or empty then.
     """
 
     model: str
@@ -38,6 +44,7 @@ class Explanation:
     input_shape: tuple[int, ...]
     operators: dict[str, int]
     refusals: tuple[str, ...]
+    instead: tuple[str, ...] = ()
     output_shape: tuple[int, ...] = ()
     output_dtype: str = ""
     divisor: int = 1
@@ -65,10 +72,15 @@ class Explanation:
         yield f"model        {self.model}"
         _, channels, *sizes = self.input_shape
         yield f"image        {self.image}, {_times(tuple(sizes))} ({' x '.join(axes)}), {channels} channels"
-        yield f"operators    {', '.join(f'{_short(name)} {count}' for name, count in self.operators.items())}"
+        if self.operators:
+            yield f"operators    {', '.join(f'{_short(name)} {count}' for name, count in self.operators.items())}"
         if self.refusals:
             yield "refused      it cannot be computed exactly tile by tile:"
             yield from (f"             {r}" for r in self.refusals)
+            yield from (
+                f"{name:<13}{line}"
+                for name, line in zip(chain(["approximate"], repeat("")), self.instead, strict=False)
+            )
             return
         yield f"output       {_times(self.output_shape)} {self.output_dtype}"
         if self.divisor > 1:
@@ -113,10 +125,17 @@ def explain(
     loaded, source = load_model(model), open_image(image, axes=axes)
     check_fit(loaded, source.info)
     shape = (1, source.info.channels, *source.info.levels.shape(level))
-    program = trace(on_cpu(loaded.module), shape, refuse=False)
+    try:
+        program = trace(on_cpu(loaded.module), shape, refuse=False)
+    except TraceFailed as failure:
+        instead = _instead(loaded, source, level, (str(failure),))
+        if not instead:
+            raise
+        return Explanation(loaded.name, source.info.name, shape, {}, (str(failure),), instead)
     reasons = tuple(str(r) for r in program.refusals)
     if reasons:
-        return Explanation(loaded.name, source.info.name, shape, operators(program), reasons)
+        instead = _instead(loaded, source, level, reasons)
+        return Explanation(loaded.name, source.info.name, shape, operators(program), reasons, instead)
     prepared = prepared_from(loaded, source, level, program)
     engine = TorchEngine(prepared.last_pass, device)
     size = parse_budget(budget) if isinstance(budget, str) else budget
@@ -146,6 +165,15 @@ def explain(
         redundancy=times,
         device=str(engine.device),
     )
+
+
+def _instead(model: Model, source: Source, level: int, reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """What an approximate run would do; empty where there can be none."""
+    try:
+        found = approximation(model, on_cpu(model.module), source, level, reasons)
+    except ModelError:
+        return ()
+    return (*found.lines(), "only if you ask for it, with approximate=True (--approximate), and marked so")
 
 
 def _barriers(program: Program) -> dict[str, int]:

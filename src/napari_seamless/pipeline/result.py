@@ -48,9 +48,10 @@ class SelfCheck:
 class Report:
     """What a run did: `bytes` is the predicted peak of device memory, `seconds` the wall clock of this run only.
 
-    `difference_to_whole` compares with statistics over the whole image, where that was asked for. `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
-    `statistics` what norms over the plane were taken over ("" for a network without any). A result that is not `exact`
-    was blended of overlapping tiles; `mismatch` says how far these differ (None: there was only one).
+    `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
+    `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
+    compares with those of the whole image, where that was asked for. A result that is not `exact` was blended of
+    overlapping tiles; `mismatch` says how far these differ (None: there was only one).
     """
 
     state: str

@@ -1,0 +1,226 @@
+"""A started run: what it measures first, what it makes, and how it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from napari_seamless.engine import TorchEngine
+from napari_seamless.engine.blended import BlendedEngine
+from napari_seamless.engine.mismatch import Mismatch
+from napari_seamless.errors import RunCancelled
+from napari_seamless.geometry import Region
+from napari_seamless.pipeline.blending import Blending
+from napari_seamless.pipeline.checking import self_check
+from napari_seamless.pipeline.comparing import ToWhole
+from napari_seamless.pipeline.measuring import Measuring
+from napari_seamless.pipeline.moments import Moments
+from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.pipeline.result import Report, Result, SelfCheck
+from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope
+from napari_seamless.pipeline.storing import facts_of
+from napari_seamless.planning import TileChoice, view_first
+from napari_seamless.scheduling.agenda import Agenda
+from napari_seamless.scheduling.run import Run as ScheduledRun
+from napari_seamless.seams import Job, Progress, Scheduler, StopFlag
+from napari_seamless.store import Store
+
+FirstLook = Callable[[Region | None, StopFlag], "Run | None"]
+
+
+class Run:
+    """A started run: implements `seams.RunHandle`, with its live result in `store`.
+
+    `region` is what was asked for, in output pixels.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        measuring: Measuring | Blending,
+        store: Store,
+        region: Region,
+        choice: TileChoice,
+        scope: Scope,
+        compare: ToWhole | None = None,
+    ) -> None:
+        self.prepared = prepared
+        self.store = store
+        self.region = region
+        self._measuring = measuring
+        self._engine: TorchEngine | BlendedEngine | None = None
+        self._choice = choice
+        self._scope = scope
+        self._compare = compare
+        self._difference: SelfCheck | None = None
+        self._view: Region | None = None
+        self.preview: Run | None = None
+        self._agenda: Agenda | None = None
+        self._scheduled: ScheduledRun | None = None
+        self._checked: SelfCheck | None = None
+        self._mismatch: Mismatch | None = None
+
+    def begin(
+        self,
+        scheduler: Scheduler,
+        view: Region | None,
+        whole: bool,
+        follow: bool,
+        preview: FirstLook | None = None,
+    ) -> None:
+        """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
+        self._view = view
+        tile = self._rounded(self._choice.tile)
+        self._agenda = Agenda(
+            self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
+        )
+        if not self._measuring.stages:
+            self._engine = self._measuring.last_engine()
+
+        def end() -> None:
+            scheduler.close()
+            self._end()
+
+        def look() -> None:
+            if preview is not None and self._measuring.stages:
+                self.preview = preview(self._view, self._is_stopped)
+                self._show_preview()
+
+        self._scheduled = ScheduledRun(
+            self._last_job,
+            self._agenda,
+            scheduler,
+            before=self._measuring.stages,
+            follow=follow,
+            on_start=look,
+            on_rest=self._check,
+            on_end=end,
+            gives_way=self._gives_way,
+        )
+        self._scheduled.start()
+
+    def _is_stopped(self) -> bool:
+        return self._handle.is_cancelled
+
+    def _show_preview(self) -> None:
+        """The view may have moved while the preview was being prepared."""
+        if self.preview is not None:
+            self.preview.retarget(self._view)
+
+    def _gives_way(self) -> bool:
+        """Passes wait while the first look at what is on screen is being made."""
+        return self.preview is not None and self.preview.progress().state in ("waiting", "running")
+
+    def _last_job(self) -> Job:
+        """What makes the output, once everything is measured. The preview has served its turn then."""
+        if self.preview is not None:
+            self.preview.cancel()
+        self._engine = self._engine or self._measuring.last_engine()
+        return Job(self.prepared.source, self.prepared.level, self._engine, self.store)
+
+    def _depth(self) -> int | None:
+        if self._choice.depth is None:
+            return None
+        cell = self.store.grid.cell[0]
+        return max(cell, self._choice.depth // cell * cell)
+
+    @property
+    def _handle(self) -> ScheduledRun:
+        assert self._scheduled is not None
+        return self._scheduled
+
+    def progress(self) -> Progress:
+        return self._handle.progress()
+
+    def retarget(self, view: Region | None) -> None:
+        self._view = view
+        self._handle.retarget(view)
+        self._show_preview()
+
+    def set_tile(self, tile: int) -> None:
+        """Use another tile edge from the next tile on; rounded to whole chunks of the result."""
+        self._handle.set_tile(self._rounded(tile))
+
+    def _rounded(self, tile: int) -> int:
+        chunk = self.store.spec.chunk
+        return max(chunk, tile // chunk * chunk)
+
+    def pause(self) -> None:
+        self._handle.pause()
+
+    def resume(self) -> None:
+        self._handle.resume()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+        if self.preview is not None:
+            self.preview.cancel()
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._handle.wait(timeout)
+
+    @property
+    def tile(self) -> int:
+        """The present tile's edge in output pixels."""
+        assert self._agenda is not None
+        return self._agenda.tile[-1]
+
+    def result(self) -> Result:
+        """What there is so far; complete once the state is "finished"."""
+        return Result(self.store, self.region, self._report(), self.moments)
+
+    @property
+    def moments(self) -> Moments | None:
+        """What has been measured so far; None for a network that needs nothing measured."""
+        states = self._measuring.states
+        return Moments.of(self.prepared.program, states, facts_of(self.prepared, self._scope)) if states else None
+
+    def _end(self) -> None:
+        """In the driving thread, at the end whatever it is: check a few regions again, and write everything down."""
+        try:
+            if self.preview is not None:
+                self.preview.cancel()
+                self.preview.wait()
+            self.store.report({"run": self._report().as_dict()})
+        finally:
+            self._measuring.close()
+            self.store.close()
+
+    def _check(self, stop: StopFlag) -> None:
+        """Once, when all that is asked for is there: compute a few regions again, or see how tiles disagree."""
+        if self._scope.name == PREVIEW:
+            return
+        if isinstance(self._measuring, Blending):
+            self._mismatch = self._mismatch or self._measuring.mismatch(self.region)
+        elif self._checked is None:
+            engine = self._measuring.checking_engine()
+            with suppress(RunCancelled):
+                self._checked = self_check(engine, self.prepared, self.store, self.region, stop)
+        if self._compare is not None and self._difference is None:
+            with suppress(RunCancelled):
+                self._difference = self._compare.difference(self.store, self.region, stop)
+
+    @property
+    def _is_local(self) -> bool:
+        return self._scope is LOCAL and self.prepared.approximation is not None
+
+    def _report(self) -> Report:
+        now = self.progress()
+        assert self._agenda is not None
+        return Report(
+            state=now.state,
+            tiles=now.tiles,
+            passes=now.passes,
+            pixels=self._agenda.counts[0],
+            seconds=now.seconds,
+            tile=self._agenda.tile,
+            bytes=self._choice.bytes,
+            device=str(self._measuring.device),
+            region_programs=self._engine.region_programs if self._engine is not None else 0,
+            self_check=self._checked,
+            difference_to_whole=self._difference,
+            kept={tier: size for tier, size in self._measuring.keeping.most.items()},
+            statistics=self._scope.name if self._measuring.states or self._is_local else "",
+            mismatch=self._mismatch,
+            exact=self.prepared.approximation is None,
+        )
