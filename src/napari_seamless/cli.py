@@ -132,6 +132,9 @@ def run(
     tile: TileOption = None,
     scheduler: Scheduler = "dask",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
+    ] = False,
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else parse_region(region)
@@ -139,7 +142,9 @@ def run(
 
     with closing(pipeline.open_image(slide)) as image:
         with _busy("tracing the network at the size of the image"):
-            prepared = pipeline.prepare(pipeline.load_model(model), image, level=level)
+            prepared = pipeline.prepare(pipeline.load_model(model), image, level=level, approximate=approximate)
+        if prepared.approximation is not None:
+            _say("\n".join(("approximate, since it cannot be exact:", *prepared.approximation.lines())))
         handle = pipeline.start(
             prepared,
             region=where,
@@ -151,6 +156,8 @@ def run(
             overwrite=overwrite,
         )
         _follow(handle, output)
+        if (mismatch := handle.result().report.mismatch) is not None:
+            _say(f"approximate: {mismatch}")
     typer.echo(output)
 
 

@@ -24,7 +24,7 @@ from napari_seamless._napari.pixels import (
 )
 from napari_seamless._napari.wording import size
 from napari_seamless.geometry import Region
-from napari_seamless.seams import LabelClass, LiveImage, Piece, Pixels, Source
+from napari_seamless.seams import APPROXIMATE, LabelClass, LiveImage, Piece, Pixels, Source
 
 if TYPE_CHECKING:
     import napari
@@ -154,7 +154,8 @@ class ResultLayers:
     ) -> None:
         self._image = image
         self._pieces = image.watch()
-        self._settings = {"name": name, "metadata": {**OWN_LOADER, RESULT: True, KEEPS: keeps}, **placed}
+        shown = name + APPROXIMATE if image.info.name.endswith(APPROXIMATE) else name
+        self._settings = {"name": shown, "metadata": {**OWN_LOADER, RESULT: True, KEEPS: keeps}, **placed}
         self.planes = self._labels(viewer) if image.kind == "labels" else self._images(viewer)
 
     @property

@@ -105,8 +105,10 @@ class Approximation:
         times = " x ".join(str(e) for e in self.edges)
         only = ", the only size that the network takes" if self.insists else ""
         yield f"input tiles of {times}{only}, overlapping by {self.overlap:.0%}, blended by gaussian weights"
-        if self.reach is not None:
-            yield f"a change is felt {self.reach} pixels away, of {min(self.edges) // 2} that a tile would show"
+        if self.reach is not None and 2 * self.reach >= min(self.edges):
+            yield "a change in the middle of a tile is felt all over it"
+        elif self.reach is not None:
+            yield f"a change in the middle of a tile is felt {self.reach} pixels away"
 
 
 def approximation(

@@ -35,8 +35,8 @@ class Explanation:
 
     `halo` is (before, after) in input pixels and `stride` in output pixels, one an axis. `redundancy` is the
     multiply-adds of a tile per output pixel, as a multiple of the whole image's (`macs_per_pixel`). A model with
-    `refusals` is not run exactly; `instead` says what would be run if one asks for an approximate result, and the rest is
-    None or empty then.
+    `refusals` is not run exactly; `instead` says what would be run if one asks for an approximate result, and the
+    rest is None or empty then.
     """
 
     model: str
