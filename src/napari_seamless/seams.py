@@ -30,6 +30,8 @@ class ImageInfo:
     `pixel_size` is in `unit` per level-0 pixel, one number a spatial axis, or None where the file does not say.
     `rgb` says that the (three) channels are red, green and blue. `identity` changes when the pixels do (path, size
     and modification time of a file; a digest or object identity for arrays); a journal is valid for one identity only.
+    `scenes` are the names of all images of the file (empty where there is only one), and `scene` is this one's;
+    `notices` are sentences for the user about the way this file is stored.
     """
 
     name: str
@@ -42,11 +44,38 @@ class ImageInfo:
     pixel_size: tuple[float, ...] | None = None
     unit: str = "micrometer"
     format: str = "array"
+    scenes: tuple[str, ...] = ()
+    scene: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def ndim(self) -> int:
         """Number of spatial axes, 2 or 3."""
         return self.levels.ndim
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Bytes of pixels that a source has decoded since it was opened in this process.
+
+    `needed` counts each stored piece (a TIFF tile, for example) that was touched once, `decoded` as often as it was
+    decoded: their ratio is 1 when nothing is decoded twice.
+    """
+
+    needed: int = 0
+    decoded: int = 0
+
+    @property
+    def redundancy(self) -> float:
+        return self.decoded / self.needed if self.needed else 1.0
+
+
+@runtime_checkable
+class CountsReads(Protocol):
+    """A source that counts what it decodes. Any thread."""
+
+    @property
+    def reads(self) -> Reads: ...
 
 
 @runtime_checkable
