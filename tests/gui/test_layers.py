@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,11 @@ def test_a_read_of_a_whole_slide_is_refused() -> None:
     level = SourceLevel(Endless(np.zeros((3, 4, 4), np.uint8)), 0)
     with pytest.raises(MemoryError, match=r"at most 0\.5 GB; got 30\.0 GB; show a coarser level"):
         level[...]
+
+
+def test_a_result_that_is_not_exact_says_so_in_the_names_of_its_layers(window) -> None:
+    for options in ({"kind": "labels"}, {"kind": "image", "channels": 2, "dtype": np.float32}):
+        live = FakeLive(SHAPE, **options)
+        live.info = replace(live.info, name="style (approximate)")
+        shown = ResultLayers(window, live, "tissue: style", {})
+        assert all(layer.name.startswith("tissue: style (approximate)") for layer in shown.layers)
