@@ -6,8 +6,11 @@ import os
 import threading
 import weakref
 from pathlib import Path
+from time import sleep
 
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
+
+RETRIES = (0.05, 0.5)
 
 
 def identity_of_path(path: Path, *witnesses: Path) -> str:
@@ -65,17 +68,26 @@ class ByteFile:
         return data
 
     def _read_some(self, offset: int, size: int) -> bytes:
+        """Tries again where the disk says no: a share on the network may only have been away for a moment."""
+        for pause in RETRIES:
+            try:
+                return self._read_once(offset, size)
+            except OSError:
+                sleep(pause)
         try:
-            if hasattr(os, "pread"):
-                return os.pread(self._handle, size, offset)
-            with self._lock:
-                os.lseek(self._handle, offset, os.SEEK_SET)
-                return os.read(self._handle, size)
+            return self._read_once(offset, size)
         except OSError as problem:
             raise InputDamaged(
                 f"a file must be readable to its end; {self.path.name} at byte {offset}: {problem.strerror}; "
                 "check the disk, or copy the file again"
             ) from None
+
+    def _read_once(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._handle, size, offset)
+        with self._lock:
+            os.lseek(self._handle, offset, os.SEEK_SET)
+            return os.read(self._handle, size)
 
     def close(self) -> None:
         """Closes the file; no read may be under way."""

@@ -17,7 +17,7 @@ import tifffile
 
 from napari_seamless.errors import InputDamaged, SeamlessError
 from napari_seamless.geometry import Levels, Region
-from napari_seamless.seams import ImageInfo, Pixels
+from napari_seamless.seams import ImageInfo, Pixels, Reads
 from napari_seamless.sources.axes import require_inside
 from napari_seamless.sources.files import ByteFile, identity_of_path
 from napari_seamless.sources.piece_cache import PieceCache
@@ -57,7 +57,15 @@ class TiffSource:
 
     def read(self, region: Region, level: int = 0) -> Pixels:
         require_inside(self._info.levels.shape(level), region)
-        return self._stacks[level].read(region, self._cache)
+        try:
+            return self._stacks[level].read(region, self._cache)
+        except InputDamaged as problem:
+            raise InputDamaged(f"{problem} (while level {level}, {region!r} was read)") from problem
+
+    @property
+    def reads(self) -> Reads:
+        """What was decoded since the file was opened. Any thread."""
+        return self._cache.reads
 
     def close(self) -> None:
         """Closes the file and forgets decoded pieces; no read may be under way."""

@@ -67,30 +67,31 @@ class Plane:
         index = int(np.ravel_multi_index((sample, *cell), (self.shape[0], *self.grid.counts)))
         if not self.counts[index]:
             return None
-        key = (self.number, index)
-        piece = cache.get(key)
-        if piece is None:
-            piece = self._decoded(index, f"piece {cell} of image {self.number}")
-            cache.put(key, piece)
-        return piece
+        what = f"piece {cell} of image {self.number} at pixels {self._plane(cell)}"
+        return cache.piece((self.number, index), lambda: self._decoded(index, what))
+
+    def _plane(self, cell: tuple[int, ...]) -> Region:
+        """The pixels of a cell; without z where there is only one."""
+        pixels = self.grid.region(cell)
+        return pixels if self.shape[1] > 1 else Region(pixels.intervals[1:])
 
     def _decoded(self, index: int, what: str) -> Pixels:
         offset = int(self.offsets[index])
         data = self.file.read(offset, int(self.counts[index]), what)
         if self.jpeg and data.endswith(HOLE) and not data.rstrip(b"\0").endswith(END_OF_JPEG):
             raise InputDamaged(
-                f"every piece of an image must be complete; {self.file.path.name}, {what} at byte {offset} ends in "
+                f"every piece of an image must be complete; {self.file.path.name}, {what}, byte {offset}, ends in "
                 "zeros (an interrupted copy leaves such holes); copy the file again"
             )
         try:
             piece: Pixels | None = self.decode(data, index, **self.jpeg)[0]
         except DAMAGE as problem:
             raise InputDamaged(
-                f"every piece of an image must decode; {self.file.path.name}, {what} at byte {offset}: "
+                f"every piece of an image must decode; {self.file.path.name}, {what}, byte {offset}: "
                 f"{type(problem).__name__} {problem}; copy or export the file again"
             ) from problem
         if piece is None:
-            raise InputDamaged(f"every piece of an image must decode; {self.file.path.name}, {what} at byte {offset}")
+            raise InputDamaged(f"every piece of an image must decode; {self.file.path.name}, {what}, byte {offset}")
         return piece
 
 
