@@ -36,7 +36,7 @@ ROOMS = {
     "geometry": room("errors"),
     "program": room("errors geometry", "torch networkx"),
     "planning": room("errors geometry"),
-    "seams": room("geometry", "numpy"),
+    "seams": room("errors geometry", "numpy"),
     "sources": room("errors geometry seams", READERS),
     "models": room("errors", "torch safetensors bioimageio"),
     "engine": room("errors geometry program seams", "torch numpy psutil"),

@@ -6,6 +6,7 @@
     ├── InputNotFound        (FileNotFoundError)  no such file or folder
     ├── InputUnreadable      (ValueError)         it is there, but it is not an image that we can read
     │   └── InputDamaged                          it began well, and then bytes were missing or wrong
+    │       └── RegionUnreadable                  some pixels of it, twice
     ├── InputMismatch        (ValueError)         image and model do not fit together
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
     │   └── BudgetTooSmall                        not even the smallest tile fits
@@ -18,6 +19,7 @@
     ├── OutputExists         (FileExistsError)    something else is already at the output path
     ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
     ├── WorkersLost          (RuntimeError)       the machines of a cluster went away, or never came
+    ├── RegionsFailed        (RuntimeError)       a run came to its end, but parts of the image could not be read
     └── RunCancelled                              somebody stopped the run; what was finished is kept
 
 Every message has three parts in one sentence: the rule, what was got, what to do. Each class also subclasses the
@@ -50,6 +52,10 @@ class InputUnreadable(SeamlessError, ValueError):
 
 class InputDamaged(InputUnreadable):
     """The file is of a known format, but part of it is missing or corrupt."""
+
+
+class RegionUnreadable(InputDamaged):
+    """A region of the image could not be read, at a second attempt neither. A run goes on without it."""
 
 
 class InputMismatch(SeamlessError, ValueError):
@@ -112,6 +118,12 @@ class WorkersLost(SeamlessError, RuntimeError):
     """The workers of a cluster died over a tile, or there are none."""
 
     exit_code = 8
+
+
+class RegionsFailed(SeamlessError, RuntimeError):
+    """Everything was computed but for regions that could not be read."""
+
+    exit_code = 9
 
 
 class RunCancelled(SeamlessError):

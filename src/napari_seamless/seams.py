@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import sleep
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.errors import InputDamaged, RegionUnreadable
 from napari_seamless.geometry import Grid, Levels, Region, Tile
 
 Pixels = NDArray[np.generic]
 StopFlag = Callable[[], bool]
+
+SECONDS_BEFORE_SECOND_READ = 0.1
+"""Time for a network drive to come back to itself."""
 
 APPROXIMATE = " (approximate)"
 """What the name of a result ends in that is not exact."""
@@ -130,7 +135,7 @@ class Agenda(Protocol):
     """The tiles still to do, asked one at a time, so that the order can change between two of them.
 
     Safe to call from any thread. `take` returns None when nothing is left to start right now. What it gave comes
-    back exactly once, by `done` or `give_back`. `revision` grows whenever the order was changed from outside, so
+    back exactly once, by `done`, `give_back` or `fail`. `revision` grows whenever the order was changed from outside, so
     that a scheduler that groups tiles can begin with single ones again. `is_aside` says of what was taken whether to
     leave it unfinished, since it is not on screen and something that is waits to be started.
     """
@@ -143,6 +148,8 @@ class Agenda(Protocol):
     def done(self, write: Region) -> None: ...
 
     def give_back(self, write: Region) -> None: ...
+
+    def fail(self, write: Region, error: RegionUnreadable) -> None: ...
 
     def is_aside(self, write: Region) -> bool: ...
 
@@ -212,7 +219,15 @@ class Job:
             self.sink.receive(write, receipt)
 
     def read(self, region: Region) -> Pixels:
-        return self.source.read(region, self.level)
+        """Pixels of the source, at a second attempt if need be. Raises RegionUnreadable."""
+        try:
+            return self.source.read(region, self.level)
+        except (InputDamaged, OSError):
+            sleep(SECONDS_BEFORE_SECOND_READ)
+        try:
+            return self.source.read(region, self.level)
+        except (InputDamaged, OSError) as error:
+            raise RegionUnreadable(f"the pixels {region!r} cannot be read, tried twice: {error}") from error
 
 
 class Scheduler(Protocol):
@@ -220,8 +235,8 @@ class Scheduler(Protocol):
 
     Blocks the calling thread (the driving thread) until the agenda has nothing to start and nothing is in flight, or
     `stop` says True and what was in flight has come back. `landed` is called in the driving thread after each finished
-    tile, before the agenda's `done`. The first exception of a worker stops the run and is raised here; what was not
-    finished is given back.
+    tile, before the agenda's `done`. A tile whose pixels cannot be read goes to the agenda's `fail`, which may raise. Any
+    other exception of a worker stops the run and is raised here; what was not finished is given back.
     """
 
     def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None: ...
@@ -235,6 +250,8 @@ RunState = Literal["waiting", "running", "paused", "finished", "cancelled", "fai
 @dataclass(frozen=True)
 class Progress:
     """A snapshot of a run. Counts are output pixels (of one channel) of the regions that the run was asked for.
+
+    `failed` is what could not be read and was left out; it is not in `done`.
 
     Where passes measure before the last one makes pixels, their work counts as so many output pixels as take as long.
     `pass_number` counts from 1; it is `passes` when pixels are made.
@@ -250,6 +267,7 @@ class Progress:
     error: BaseException | None = None
     pass_number: int = 1
     passes: int = 1
+    failed: int = 0
 
     @property
     def fraction(self) -> float:

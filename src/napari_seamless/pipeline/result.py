@@ -51,7 +51,8 @@ class Report:
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
     `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
     compares with those of the whole image, where that was asked for. A result that is not `exact` was blended of
-    overlapping tiles; `mismatch` says how far these differ (None: there was only one).
+    overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions that
+    were left out since the image could not be read there.
     """
 
     state: str
@@ -69,10 +70,12 @@ class Report:
     statistics: str = ""
     mismatch: Mismatch | None = None
     exact: bool = True
+    failed: tuple[Region, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {**asdict(self), "tile": list(self.tile)}
+        """JSON-able; regions as (lo, hi) an axis."""
+        failed = [[[i.lo, i.hi] for i in region.intervals] for region in self.failed]
+        return {**asdict(self), "tile": list(self.tile), "failed": failed}
 
 
 class Result:

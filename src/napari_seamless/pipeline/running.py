@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -207,6 +208,13 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
         raise
     if handle.progress().state == "cancelled":
         raise RunCancelled("the run was cancelled; finished chunks are kept, run it again to continue")
+    failed = handle.progress().failed
+    if failed:
+        warnings.warn(
+            f"the image could not be read everywhere; {failed} pixels of the result were left out, and are 0 "
+            "(result.report.failed says where); repair the file and run it again to fill them",
+            stacklevel=2,
+        )
     return handle.result()
 
 

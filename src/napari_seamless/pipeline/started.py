@@ -223,4 +223,5 @@ class Run:
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,
             exact=self.prepared.approximation is None,
+            failed=self._agenda.failed,
         )

@@ -29,7 +29,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import BadRequest
+from napari_seamless.errors import BadRequest, RegionUnreadable
 from napari_seamless.geometry import Cell, Grid, Interval, Region, hull_of
 
 Order = Callable[[Grid, Region, Region | None, bool], Iterator[Cell]]
@@ -77,6 +77,8 @@ class Agenda:
         self._todo = np.zeros(chunks.counts, dtype=bool)
         inside = self._box.slices()
         self._todo[inside] = ~self._done[inside]
+        self._single = np.zeros(chunks.counts, dtype=bool)
+        self._failed: list[Region] = []
         self._taken: set[Region] = set()
         self._lock = Lock()
         self._request = _Request(view, _tile_shape(chunks, tile, z))
@@ -102,6 +104,16 @@ class Agenda:
         return self._wanted
 
     @property
+    def failed(self) -> tuple[Region, ...]:
+        """The output pixels that cannot be made, in whole chunks."""
+        return tuple(self._failed)
+
+    @property
+    def failed_pixels(self) -> int:
+        """How many those are."""
+        return sum(region.size for region in self._failed)
+
+    @property
     def is_finished(self) -> bool:
         """Nothing is in flight and nothing is left to start (for the present view, without `whole`)."""
         with self._lock:
@@ -124,7 +136,7 @@ class Agenda:
             box = self._seek()
             if box is None:
                 return None
-            piece = self._foremost() or _rectangle(self._todo[box.slices()]).shift(box.start)
+            piece = self._foremost() or self._piece(box)
             self._todo[piece.slices()] = False
             write = self._chunks.pixels(piece)
             self._taken.add(write)
@@ -140,11 +152,30 @@ class Agenda:
     def give_back(self, write: Region) -> None:
         """What `take` gave was not written; it will be given again, soon."""
         with self._lock:
+            self._again(self._return(write))
+
+    def fail(self, write: Region, error: RegionUnreadable) -> None:  # noqa: ARG002 - the caller's to tell
+        """What `take` gave cannot be made. Its chunks are given once more, each by itself; one that was is given up."""
+        with self._lock:
             box = self._return(write)
-            self._todo[box.slices()] = True
-            self._near.restart(self._near_boxes())
-            if self._whole:
-                self._far.again(box)
+            if box.size == 1:
+                self._failed.append(write)
+            else:
+                self._single[box.slices()] = True
+                self._again(box)
+
+    def _again(self, box: Region) -> None:
+        self._todo[box.slices()] = True
+        self._near.restart(self._near_boxes())
+        if self._whole:
+            self._far.again(box)
+
+    def _piece(self, box: Region) -> Region:
+        """Of a tile's box of chunks the next ones to do."""
+        todo, single = self._todo[box.slices()], self._single[box.slices()]
+        if (todo & single).any():
+            return _first(todo & single).shift(box.start)
+        return _rectangle(todo).shift(box.start)
 
     def is_aside(self, write: Region) -> bool:
         """Whether `write`, which was taken, is not on screen while something that is waits to be started."""
@@ -292,9 +323,14 @@ def _tile_shape(chunks: Grid, tile: int, z: int | None) -> tuple[int, ...]:
     return tuple(edge if count > 1 else chunk for edge, chunk, count in pairs)
 
 
+def _first(chosen: Chunks) -> Region:
+    """The first True in row-major order, as a box of one."""
+    return Region.of(*((int(i), int(i) + 1) for i in np.unravel_index(int(chosen.argmax()), chosen.shape)))
+
+
 def _rectangle(todo: Chunks) -> Region:
     """A box of True that starts at the first one in row-major order and grows along x, then y, then z."""
-    start = tuple(int(i) for i in np.unravel_index(int(todo.argmax()), todo.shape))
+    start = _first(todo).start
     stop = [i + 1 for i in start]
     for axis in reversed(range(todo.ndim)):
         while stop[axis] < todo.shape[axis]:

@@ -239,6 +239,9 @@ class _Flight:
                 self._landed(write)
                 left.remove(write)
                 self._agenda.done(write)
+            for write, unreadable in report.failed:
+                left.remove(write)
+                self._agenda.fail(write, unreadable)
         except (KilledWorker, CancelledError) as error:
             raise WorkersLost(
                 f"a tile must be made by a worker that stays alive; the workers were lost, again and again, while they "

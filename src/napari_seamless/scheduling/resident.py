@@ -16,7 +16,7 @@ from time import perf_counter
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.protocol.pickle import dumps, loads
 
-from napari_seamless.errors import RunCancelled
+from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.seams import Agenda, Job, StopFlag
 
@@ -24,12 +24,13 @@ from napari_seamless.seams import Agenda, Job, StopFlag
 @dataclass(frozen=True)
 class Report:
     """What a task did: the regions it had in the end and those of them that it finished, with what the sink gave for
-    each, in so many seconds, and what went wrong after them."""
+    each, in so many seconds, those whose pixels could not be read, and what went wrong after them."""
 
     held: tuple[Region, ...]
     done: tuple[tuple[Region, object], ...]
     seconds: float
     error: BaseException | None = None
+    failed: tuple[tuple[Region, RegionUnreadable], ...] = ()
 
 
 class Resident(WorkerPlugin):
@@ -52,8 +53,12 @@ class Resident(WorkerPlugin):
         self._halted.set()
 
     def make(self, writes: tuple[Region, ...], revision: int) -> Report:
-        """Make the regions until one fails, the run is stopped or the order changed. Called in a worker's thread."""
+        """Make the regions until one goes wrong, the run is stopped or the order changed. Called in a worker's thread.
+
+        What cannot be read is left out.
+        """
         held, done, begin = writes, list[tuple[Region, object]](), perf_counter()
+        failed: list[tuple[Region, RegionUnreadable]] = []
         latest = self._latest()
         if latest > revision and self._agenda is not None and not self._stopped():
             held, revision = _exchanged(self._agenda, writes), latest
@@ -62,11 +67,14 @@ class Resident(WorkerPlugin):
                 if self._stopped() or self._latest() > revision:
                     break
                 ending = _Ending(write, revision, self._stopped, self._agenda, self._latest)
-                done.append((write, self._job.make(write, ending)))
+                try:
+                    done.append((write, self._job.make(write, ending)))
+                except RegionUnreadable as error:
+                    failed.append((write, error))
         except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
             stopped = isinstance(error, RunCancelled) and ending.has_come
-            return Report(held, tuple(done), perf_counter() - begin, None if stopped else error)
-        return Report(held, tuple(done), perf_counter() - begin)
+            return Report(held, tuple(done), perf_counter() - begin, None if stopped else error, tuple(failed))
+        return Report(held, tuple(done), perf_counter() - begin, failed=tuple(failed))
 
     def _stopped(self) -> bool:
         return self._halted.is_set() or self._stop()

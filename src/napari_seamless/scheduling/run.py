@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Self
 
+from napari_seamless.errors import RegionUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.pace import Pace
@@ -28,6 +29,9 @@ from napari_seamless.seams import Job, Progress, RunState, Scheduler, Stage, Sto
 Landed = Callable[[Region], None]
 Ended = Callable[[], None]
 LOOK_SECONDS = 0.05
+
+MOST_FAILURES = 256
+"""So many regions in a row that cannot be read are no damaged spot: the image is gone."""
 
 
 class Run:
@@ -42,6 +46,9 @@ class Run:
     `before` are the passes that must be over first, in order; the `job` of the run's own tiles may be a function then,
     which is called in the driving thread after the last of them. `on_start()` is called there before the first. While
     `gives_way()` says True, asked about twenty times a second, no new tile of those passes is started.
+
+    What cannot be read is left out, and `progress` counts it; in a pass that measures it ends the run, since moments of
+    less than the whole would make everything else wrong. So do MOST_FAILURES in a row.
 
     `on_rest(stop)` is called in the driving thread whenever all that is asked for is done, before the state says so;
     `stop` tells it that something else is wanted.
@@ -81,6 +88,8 @@ class Run:
         self._is_over = False
         self._error: BaseException | None = None
         self._tiles = 0
+        self._failed = 0
+        self._failures_in_a_row = 0
         self._pace = Pace()
         self._thread = Thread(target=self._drive, name="napari-seamless run", daemon=True)
 
@@ -112,6 +121,7 @@ class Run:
                 error=self._error,
                 pass_number=self._number(),
                 passes=len(self._before) + 1,
+                failed=self._failed,
             )
 
     def _counts(self) -> tuple[int, int]:
@@ -270,9 +280,19 @@ class Run:
     def _count(self, write: Region, weight: float) -> None:
         with self._changed:
             self._tiles += 1
+            self._failures_in_a_row = 0
             self._pace.gain(self._clock(), round(write.size * weight))
         if self._on_landed is not None and self._stage is None:
             self._on_landed(write)
+
+    def _fail(self, agenda: AnyAgenda, write: Region, error: RegionUnreadable) -> None:
+        """Leave a region out, or raise."""
+        self._failures_in_a_row += 1
+        if self._stage is not None or self._failures_in_a_row >= MOST_FAILURES:
+            agenda.give_back(write)
+            raise error
+        agenda.fail(write, error)
+        self._failed = self._agenda.failed_pixels
 
 
 class _Gate:
@@ -297,6 +317,9 @@ class _Gate:
 
     def give_back(self, write: Region) -> None:
         self._agenda.give_back(write)
+
+    def fail(self, write: Region, error: RegionUnreadable) -> None:
+        self._run._fail(self._agenda, write, error)
 
     def is_aside(self, write: Region) -> bool:
         return not self._run._is_paused and self._agenda.is_aside(write)

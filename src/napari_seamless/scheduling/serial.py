@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from napari_seamless.errors import RunCancelled
+from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.seams import Agenda, Job, StopFlag
 
@@ -22,6 +22,8 @@ class Serial:
                 agenda.give_back(write)
                 if not stop():
                     raise
+            except RegionUnreadable as error:
+                agenda.fail(write, error)
             except BaseException:
                 agenda.give_back(write)
                 raise

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from napari_seamless.errors import BadRequest, RunCancelled
+from napari_seamless.errors import BadRequest, InputDamaged, RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Levels, Region, Tile
-from napari_seamless.seams import Engine, ImageInfo, Pixels, StopFlag
+from napari_seamless.seams import Engine, ImageInfo, Pixels, Source, StopFlag
 
 
 class GradientSource:
@@ -48,6 +48,25 @@ class GradientSource:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class DamagedSource:
+    """Another source that cannot be read where `damaged` is (level 0): so many `times`, or always."""
+
+    def __init__(self, inner: Source, damaged: Region, times: int | None = None) -> None:
+        self.info = inner.info
+        self._inner = inner
+        self._damaged = damaged
+        self._left = times
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        if region.overlaps(self._damaged) and self._left != 0:
+            self._left = None if self._left is None else self._left - 1
+            raise InputDamaged(f"pixels must be there to be read; some of {region!r} are not; copy the file again")
+        return self._inner.read(region, level)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class BoxBlurEngine:
@@ -196,6 +215,7 @@ class ListAgenda:
         self.left = list(writes)
         self.taken: list[Region] = []
         self.finished: list[Region] = []
+        self.failed: list[Region] = []
         self.revision = 0
         self._lock = Lock()
 
@@ -215,6 +235,11 @@ class ListAgenda:
         with self._lock:
             self.taken.remove(write)
             self.left.append(write)
+
+    def fail(self, write: Region, error: RegionUnreadable) -> None:  # noqa: ARG002 - nobody is told
+        with self._lock:
+            self.taken.remove(write)
+            self.failed.append(write)
 
     def is_aside(self, write: Region) -> bool:  # noqa: ARG002 - nothing is on screen
         return False

@@ -1,0 +1,135 @@
+"""What goes wrong while a run goes on: what can be made is made, what cannot is said, and nothing finished is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import napari_seamless as ns
+from napari_seamless import cli, pipeline
+from napari_seamless.errors import RegionUnreadable
+from napari_seamless.geometry import Grid, Region
+from napari_seamless.planning.order import view_first
+from napari_seamless.scheduling import run as run_module
+from napari_seamless.scheduling.agenda import Agenda
+from napari_seamless.scheduling.dask_cluster import DaskScheduler
+from napari_seamless.scheduling.run import Run
+from napari_seamless.scheduling.serial import Serial
+from napari_seamless.seams import Job, Scheduler, Source
+from napari_seamless.testing.fakes import BoxBlurEngine, DamagedSource, GradientSource, RecordingSink
+
+SHAPE = (100, 120)
+CHUNKS = Grid(SHAPE, (10, 10))
+SPOT = Region.of((44, 47), (61, 63))
+UNREADABLE = CHUNKS.pixels(CHUNKS.covering(SPOT.grow((3, 3))))  # the blur's halo is 3
+
+
+@pytest.fixture(params=["serial", "dask"])
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
+    scheduler: Scheduler = Serial() if request.param == "serial" else DaskScheduler(threads=2)
+    yield scheduler
+    scheduler.close()
+
+
+def over(source: Source, scheduler: Scheduler, **more: Any) -> tuple[Run, Agenda, RecordingSink]:
+    """A run over a source, to its end."""
+    sink = RecordingSink(SHAPE)
+    agenda = Agenda(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 40)
+    run = Run(Job(source, 0, BoxBlurEngine(SHAPE), sink), agenda, scheduler, **more).start()
+    run.wait(60)
+    return run, agenda, sink
+
+
+def undisturbed() -> np.ndarray:
+    return over(GradientSource(SHAPE), Serial())[2].pixels
+
+
+# -- an image that cannot be read everywhere
+
+
+def test_a_run_leaves_out_the_chunks_that_cannot_be_read_and_makes_all_others(scheduler: Scheduler) -> None:
+    run, agenda, sink = over(DamagedSource(GradientSource(SHAPE), SPOT), scheduler)
+    now = run.progress()
+    assert (now.state, now.failed, now.done) == ("finished", UNREADABLE.size, now.total - UNREADABLE.size)
+    assert sum(region.size for region in agenda.failed) == UNREADABLE.size
+    assert all(UNREADABLE.contains(region) for region in agenda.failed)
+    expected = undisturbed()
+    expected[(slice(None), *UNREADABLE.slices())] = 0
+    np.testing.assert_array_equal(sink.pixels, expected)
+    assert sink.times.max() == 1
+
+
+def test_a_read_that_goes_wrong_once_is_tried_again(scheduler: Scheduler) -> None:
+    run, agenda, sink = over(DamagedSource(GradientSource(SHAPE), SPOT, times=1), scheduler)
+    assert (run.progress().failed, agenda.failed) == (0, ())
+    np.testing.assert_array_equal(sink.pixels, undisturbed())
+
+
+def test_an_image_that_is_gone_altogether_ends_the_run(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "MOST_FAILURES", 5)
+    monkeypatch.setattr("napari_seamless.seams.SECONDS_BEFORE_SECOND_READ", 0.0)
+    with pytest.raises(RegionUnreadable, match=r"the pixels y\[.*cannot be read, tried twice: .*copy the file again"):
+        over(DamagedSource(GradientSource(SHAPE), Region.from_shape(SHAPE)), scheduler)
+
+
+class Blur(torch.nn.Module):
+    """A network whose result tells where it looked."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+
+
+class Normed(torch.nn.Module):
+    """A network that must measure the whole plane first."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.instance_norm(x)
+
+
+@pytest.fixture
+def damaged() -> DamagedSource:
+    return DamagedSource(GradientSource((300, 300), channels=3), Region.of((100, 101), (100, 101)))
+
+
+def test_a_result_says_which_regions_were_left_out(damaged: DamagedSource, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"16384 pixels of the result were left out, and are 0"):
+        result = ns.run(Blur(), damaged, tile=128, device="cpu", scheduler="serial", output=tmp_path / "a.ome.zarr")
+    # the pixel lies in one tile of 128, and no halo of one pixel reaches it
+    assert result.report.failed == (Region.of((0, 128), (0, 128)),)
+    assert result.store.provenance["run"]["failed"] == [[[0, 128], [0, 128]]]
+    assert not np.asarray(result)[:, :128, :128].any()
+    assert np.asarray(result)[:, 128:].any()
+
+
+def test_running_again_with_a_repaired_image_makes_just_what_was_left_out(
+    damaged: DamagedSource, tmp_path: Path
+) -> None:
+    facts: dict[str, Any] = {"tile": 128, "device": "cpu", "scheduler": "serial", "output": tmp_path / "a.ome.zarr"}
+    with pytest.warns(UserWarning, match="left out"):
+        ns.run(Blur(), damaged, **facts)
+    again = ns.run(Blur(), GradientSource((300, 300), channels=3), **facts)
+    assert (again.report.tiles, again.report.failed) == (1, ())
+    whole = ns.run(Blur(), GradientSource((300, 300), channels=3), tile=128, device="cpu", scheduler="serial")
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(whole))
+
+
+def test_what_must_be_measured_over_the_whole_image_cannot_leave_anything_out(damaged: DamagedSource) -> None:
+    with pytest.raises(RegionUnreadable, match="cannot be read, tried twice"):
+        ns.run(Normed(), damaged, tile=128, device="cpu", scheduler="serial")
+
+
+def test_the_command_line_says_what_was_left_out_with_an_exit_code_of_its_own(
+    damaged: DamagedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline, "open_image", lambda *_, **__: damaged, raising=False)
+    monkeypatch.setattr(pipeline, "load_model", lambda _: Blur(), raising=False)
+    code = cli.main(["run", "slide", "-o", str(tmp_path / "a.ome.zarr"), "--tile", "128", "--device", "cpu"])
+    said = capsys.readouterr().err
+    assert code == 9
+    assert "0.02 MP of the result were left out" in said
+    assert "0.07 of 0.09 MP are finished and kept" in said
