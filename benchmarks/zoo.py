@@ -296,16 +296,23 @@ def at_most(seconds: int) -> Iterator[None]:
 def _calibrate(network: nn.Module, image: Tensor) -> None:
     """Give every batch norm the moments of what it sees, and a scale and shift that are not trivial."""
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
+    hooks = [norm.register_forward_pre_hook(_take_moments) for norm in norms]
     for norm in norms:
-        norm.train()
-        norm.momentum = 1.0
         nn.init.uniform_(norm.weight, 0.7, 1.3)
         nn.init.normal_(norm.bias, 0.0, 0.2)
     sizes = [-(-n // 64) * 64 for n in image.shape[2:]]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network(nn.functional.interpolate(image, size=sizes))
-    network.eval()
+    for hook in hooks:
+        hook.remove()
+
+
+def _take_moments(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    x = inputs[0]
+    if norm.running_mean is not None and x.numel() > x.shape[1]:
+        over = [d for d in range(x.dim()) if d != 1]
+        norm.running_var, norm.running_mean = torch.var_mean(x, over, correction=0)
 
 
 def _run(network: nn.Module, image: Tensor) -> tuple[Pixels, Pixels, int]:

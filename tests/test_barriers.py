@@ -15,9 +15,9 @@ from napari_seamless.program.passes import depths, plan_passes, settled
 from napari_seamless.program.trace import trace
 from oracle import by_passes, whole
 
-PLANE, VOLUME = (67, 59), (9, 19, 17)
-SIZES = {2: {"odd": (17, 101), "tiny": (11, 9), "line": (9, 64)}, 3: {"odd": (5, 31, 12), "tiny": (5, 7, 9)}}
-TILES = {2: (24, 37), 3: (7, 10)}
+PLANE, VOLUME = (53, 47), (7, 17, 14)
+SIZES = {2: {"odd": (17, 71), "tiny": (11, 9)}, 3: {"odd": (5, 31, 12), "tiny": (5, 7, 9)}}
+TILES = {2: (21, 30), 3: (7, 10)}
 FLOAT32, FLOAT64 = 1e-5, 1e-10
 ROUNDINGS = 3
 """How many times as far from the truth tiles may be as plain torch is in the same precision, where it is not exact."""
@@ -110,12 +110,11 @@ def test_in_double_precision_nothing_is_left_but_its_own_rounding(case: Case) ->
             assert error(by_passes(traced(case, shape, torch.float64), image, tile), truth) <= FLOAT64
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-def test_it_makes_no_difference_which_values_are_kept_between_passes(case: Case, seed: int) -> None:
+def test_it_makes_no_difference_which_values_are_kept_between_passes(case: Case) -> None:
     shape = shape_of(case)
     program, image = traced(case, shape, torch.float64), half_blank(shape)
-    keep = some_cuts(program, torch.Generator().manual_seed(seed))
+    keep = some_cuts(program, torch.Generator().manual_seed(0))
     passes = plan_passes(program, keep)
     assert any(p.kept for p in passes) or len(passes) < 3
     truth = whole(made(case, shape, torch.float64), image)
