@@ -1,7 +1,7 @@
 """Does the window stay smooth, and how soon are exact pixels on screen?
 
     GALLIUM_NOOP=1 xvfb-run -a -s "-screen 0 1920x1080x24" python benchmarks/gui.py heartbeat
-    xvfb-run -a -s "-screen 0 1920x1080x24" python benchmarks/gui.py latency
+    GALLIUM_NOOP=1 xvfb-run -a -s "-screen 0 1920x1080x24" python benchmarks/gui.py latency
 
 `heartbeat`: a 5 ms timer beats in the GUI thread while 20 finished tiles a second (512 x 512) land in a real store that
 the dock shows at 1920 x 1080; the gaps between beats are what a user would feel. GALLIUM_NOOP=1 is Mesa's null driver,
