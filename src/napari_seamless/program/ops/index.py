@@ -16,8 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation, gathered
-from napari_seamless.program.ops.sliding import padded
+from napari_seamless.program.ops.sliding import padded, room
 from napari_seamless.program.spans import Box, Span, clip
+
+NARROW = 64
+"""So many pixels of padding are copied one by one; more of them all at once."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,21 @@ class Bordered(Index):
         lo, hi = span[0] - self.before, span[1] - self.before
         if lo >= 0 and hi <= self.size:
             return range(lo, hi)
-        return [self._one(i) for i in range(lo, hi)]
+        return [self.fold(i) for i in range(lo, hi)]
 
     def demand(self, span: Span) -> Span:
         """Only pixels near the border fold back, so the ends and the fold points settle it."""
         lo, hi = span[0] - self.before, span[1] - self.before
         folds = [i for i in (lo, hi - 1, 0, self.size - 1, -1, self.size) if lo <= i < hi]
-        where = [self._one(i) for i in folds]
+        where = [self.fold(i) for i in folds]
         return min(where), max(where) + 1
 
-    def _one(self, i: int) -> int:
+    def inner(self, span: Span) -> Span:
+        """The input pixels of that part of `span` which is no padding; perhaps none."""
+        return max(span[0] - self.before, 0), min(span[1] - self.before, self.size)
+
+    def fold(self, i: int) -> int:
+        """The input pixel that stands at position i, which may lie outside."""
         match self.mode:
             case "reflect":
                 i = abs(i)
@@ -153,11 +161,16 @@ class Copy(Operation):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants
-        x = inputs[0]
+        x, moves = inputs[0], []
         for axis, dim, index in self.indices:
             span, held = want[axis], have[0][axis]
             assert span is not None
             assert held is not None
+            moves.append((dim, index, span, held))
+        rims = [rim for rim in map(_rim, moves) if rim is not None]
+        if any(rims) and len(rims) == len(moves) and all(dim >= 2 for dim, *_ in moves):
+            return _framed(x, moves, rims)
+        for dim, index, span, held in moves:
             x = copied(x, dim, index.sources(span), held)
         return x
 
@@ -172,6 +185,45 @@ def copied(x: Tensor, dim: int, where: range | Sequence[int], held: Span) -> Ten
         first = where[0] - held[0]
         return x.narrow(dim, first, where[-1] - where[0] + 1)[(slice(None),) * dim + (slice(None, None, where.step),)]
     return gathered(x, dim, torch.tensor(list(where), device=x.device) - held[0])
+
+
+Move = tuple[int, Index, Span, Span]
+"""Along a dimension, by an index function: the pixels wanted, from a tensor that holds those of the last span."""
+
+Rim = list[tuple[int, int]]
+"""Pixels of a result that copy others of it: (to, from), both counted from its start."""
+
+
+def _rim(move: Move) -> Rim | None:
+    """The padding of one dimension, if it is narrow and folds onto pixels that the result holds anyway; else None."""
+    _, index, span, _ = move
+    if not isinstance(index, Bordered):
+        return None
+    start, (lo, hi) = span[0] - index.before, index.inner(span)
+    outside = [*range(start, lo), *range(hi, span[1] - index.before)]
+    if lo >= hi or len(outside) > NARROW:
+        return None
+    rim = [(i - start, index.fold(i) - start) for i in outside]
+    return rim if all(lo - start <= source < hi - start for _, source in rim) else None
+
+
+def _framed(x: Tensor, moves: Sequence[Move], rims: Sequence[Rim]) -> Tensor:
+    """Copy what lies inside once, and the rim from there."""
+    pads = [(0, 0)] * (x.dim() - 2)
+    for dim, index, span, held in moves:
+        assert isinstance(index, Bordered)
+        (lo, hi), start = index.inner(span), span[0] - index.before
+        pads[dim - 2] = lo - start, start + span[1] - span[0] - hi
+        x = x.narrow(dim, lo - held[0], hi - lo)
+    out = room(x, pads)
+    inner = out
+    for dim, (before, _) in enumerate(pads, 2):
+        inner = inner.narrow(dim, before, x.shape[dim])
+    inner.copy_(x)
+    for (dim, *_), rim in zip(moves, rims, strict=True):
+        for to, source in rim:
+            out.select(dim, to).copy_(out.select(dim, source))
+    return out
 
 
 @dataclass(frozen=True)

@@ -74,18 +74,23 @@ def padded(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Te
 
 def _grown(x: Tensor, pads: Sequence[tuple[int, int]], value: float) -> Tensor:
     """As `padded`, for amounts of at least 0. Only the rim is filled, which torch's own padding does not care to do."""
-    first = x.dim() - len(pads)
-    shape = [*x.shape[:first], *(n + b + a for n, (b, a) in zip(x.shape[first:], pads, strict=True))]
-    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim(), torch.contiguous_format)
-    order = last if x.stride(1) == 1 else torch.contiguous_format
-    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
-    inner = out
+    out = room(x, pads)
+    first, inner = x.dim() - len(pads), out
     for dim, (before, after) in enumerate(pads, first):
         inner.narrow(dim, 0, before).fill_(value)
         inner.narrow(dim, inner.shape[dim] - after, after).fill_(value)
         inner = inner.narrow(dim, before, x.shape[dim])
     inner.copy_(x)
     return out
+
+
+def room(x: Tensor, pads: Sequence[tuple[int, int]]) -> Tensor:
+    """An empty tensor for x and (before, after) more pixels along its last dimensions, in x's order of memory."""
+    first = x.dim() - len(pads)
+    shape = [*x.shape[:first], *(n + b + a for n, (b, a) in zip(x.shape[first:], pads, strict=True))]
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim(), torch.contiguous_format)
+    order = last if x.stride(1) == 1 else torch.contiguous_format
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
 
 
 @dataclass(frozen=True)
