@@ -12,7 +12,9 @@ import torch
 
 import napari_seamless as ns
 from napari_seamless import cli, pipeline
-from napari_seamless.errors import RegionUnreadable
+from napari_seamless.engine import TorchEngine
+from napari_seamless.engine.halving import Halving, halves
+from napari_seamless.errors import DeviceFull, RegionUnreadable
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.planning.order import view_first
 from napari_seamless.scheduling import run as run_module
@@ -133,3 +135,77 @@ def test_the_command_line_says_what_was_left_out_with_an_exit_code_of_its_own(
     assert code == 9
     assert "0.02 MP of the result were left out" in said
     assert "0.07 of 0.09 MP are finished and kept" in said
+
+
+# -- a device without memory
+
+
+class SmallDevice:
+    """An engine whose device has memory for so many pixels and no more."""
+
+    def __init__(self, inner: Any, pixels: int, error: type[BaseException] = torch.OutOfMemoryError) -> None:
+        self._inner = inner
+        self._pixels = pixels
+        self._error = error
+        self.tries: list[int] = []
+
+    def tile(self, write: Region) -> Any:
+        return self._inner.tile(write)
+
+    def compute(self, tile: Any, read: Any, stop: Any) -> Any:
+        self.tries.append(tile.write.size)
+        if tile.write.size > self._pixels:
+            raise self._error("the device is full\nand here is how")
+        return self._inner.compute(tile, read, stop)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+@pytest.mark.parametrize("room", [64 * 64, 5000, 40_000])
+def test_a_tile_that_the_device_has_no_memory_for_is_made_in_halves_with_the_same_pixels(
+    room: int, error: type[BaseException]
+) -> None:
+    shape = (400, 530)
+    source, whole = GradientSource(shape), Region.from_shape(shape)
+    expected = BoxBlurEngine(shape).compute(BoxBlurEngine(shape).tile(whole), source.read, lambda: False)
+    device = SmallDevice(BoxBlurEngine(shape), room, error)
+    engine = Halving(device)
+    np.testing.assert_array_equal(engine.compute(engine.tile(whole), source.read, lambda: False), expected)
+    assert sum(size for size in device.tries if size <= room) == whole.size
+    assert engine.largest is not None
+
+
+def test_what_a_device_has_no_memory_for_is_not_tried_again() -> None:
+    source, device = GradientSource((256, 512)), SmallDevice(BoxBlurEngine((256, 512)), 20_000)
+    engine = Halving(device)
+    for half in halves(Region.from_shape((256, 512))):
+        engine.compute(engine.tile(half), source.read, lambda: False)
+    assert [size for size in device.tries if size > 20_000] == [65536, 32768]
+
+
+def test_a_device_without_any_memory_is_said_so() -> None:
+    engine = Halving(SmallDevice(BoxBlurEngine((300, 300)), 100))
+    with pytest.raises(DeviceFull, match=r"memory for a tile of 64 pixels; it has not \(the device is full\); close"):
+        engine.compute(engine.tile(Region.from_shape((300, 300))), GradientSource((300, 300)).read, lambda: False)
+
+
+def test_other_errors_of_a_device_are_not_taken_for_a_lack_of_memory() -> None:
+    engine = Halving(SmallDevice(BoxBlurEngine((300, 300)), 100, RuntimeError))
+    with pytest.raises(RuntimeError, match="the device is full"):
+        engine.compute(engine.tile(Region.from_shape((300, 300))), GradientSource((300, 300)).read, lambda: False)
+
+
+def test_a_run_goes_on_in_smaller_pieces_also_where_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = GradientSource((300, 260), channels=3)
+    facts: dict[str, Any] = {"tile": 256, "device": "cpu", "scheduler": "serial"}
+    expected = np.asarray(ns.run(Normed(), image, **facts))
+    compute = TorchEngine.compute
+
+    def scarce(self: TorchEngine, tile: Any, read: Any, stop: Any) -> Any:
+        if tile.write.size > 20_000:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compute(self, tile, read, stop)
+
+    monkeypatch.setattr(TorchEngine, "compute", scarce)
+    result = ns.run(Normed(), image, **facts)
+    np.testing.assert_allclose(np.asarray(result), expected, atol=1e-5)
+    assert result.report.largest_piece == 16384

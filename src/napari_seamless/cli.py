@@ -5,7 +5,8 @@
 
 Results go to standard output, everything else to standard error. An error is one sentence, and the exit code is
 that of its class (errors.py): 2 a parameter, 3 the image, 4 image and model, 5 the model, 6 the device, 7 the output,
-9 parts of the image could not be read, 130 stopped. Commands import what they need when they run, so that ``--help`` answers at once.
+9 parts of the image could not be read, 130 stopped. Commands import what they need when they run, so that ``--help``
+answers at once.
 """
 
 from __future__ import annotations
@@ -355,8 +356,8 @@ def _follow(handle: seams.RunHandle, output: Path) -> None:
         raise
     if now.failed:
         raise RegionsFailed(
-            f"an image must be readable everywhere; {now.failed / 1e6:.2f} MP of the result were left out, since it could "
-            f"not be read there; repair or copy the file again; {_kept(handle, output)}"
+            f"an image must be readable everywhere; {now.failed / 1e6:.2f} MP of the result were left out, since it "
+            f"could not be read there; repair or copy the file again; {_kept(handle, output)}"
         )
     if now.tiles == 0:
         _say(f"nothing was left to do: all {now.done / 1e6:.2f} MP were finished before")

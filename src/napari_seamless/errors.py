@@ -16,6 +16,7 @@
     │   ├── TraceFailed                           the network cannot be traced at this size
     │   └── NotTileable                           an operator that looks at the whole plane, or has no rule
     ├── DeviceUnavailable    (RuntimeError)       the device asked for is not there
+    ├── DeviceFull           (MemoryError)        it is there, and has no memory for the smallest tile
     ├── OutputExists         (FileExistsError)    something else is already at the output path
     ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
     ├── WorkersLost          (RuntimeError)       the machines of a cluster went away, or never came
@@ -98,6 +99,12 @@ class NotTileable(ModelError):
 
 class DeviceUnavailable(SeamlessError, RuntimeError):
     """The requested device does not exist on this machine."""
+
+    exit_code = 6
+
+
+class DeviceFull(SeamlessError, MemoryError):
+    """The device has no memory left, not even for the smallest tile."""
 
     exit_code = 6
 

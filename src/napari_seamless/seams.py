@@ -135,8 +135,8 @@ class Agenda(Protocol):
     """The tiles still to do, asked one at a time, so that the order can change between two of them.
 
     Safe to call from any thread. `take` returns None when nothing is left to start right now. What it gave comes
-    back exactly once, by `done`, `give_back` or `fail`. `revision` grows whenever the order was changed from outside, so
-    that a scheduler that groups tiles can begin with single ones again. `is_aside` says of what was taken whether to
+    back exactly once, by `done`, `give_back` or `fail`. `revision` grows whenever the order was changed from outside,
+    so that a scheduler that groups tiles can begin with single ones again. `is_aside` says of what was taken whether to
     leave it unfinished, since it is not on screen and something that is waits to be started.
     """
 
@@ -235,8 +235,8 @@ class Scheduler(Protocol):
 
     Blocks the calling thread (the driving thread) until the agenda has nothing to start and nothing is in flight, or
     `stop` says True and what was in flight has come back. `landed` is called in the driving thread after each finished
-    tile, before the agenda's `done`. A tile whose pixels cannot be read goes to the agenda's `fail`, which may raise. Any
-    other exception of a worker stops the run and is raised here; what was not finished is given back.
+    tile, before the agenda's `done`. A tile whose pixels cannot be read goes to the agenda's `fail`, which may raise.
+    Any other exception of a worker stops the run and is raised here; what was not finished is given back.
     """
 
     def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None: ...

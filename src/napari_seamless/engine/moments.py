@@ -74,6 +74,14 @@ class MomentsSink:
         )
 
 
+def merged(barriers: Sequence[Barrier], first: States, second: States) -> States:
+    """What two neighbouring regions contribute together."""
+    return tuple(
+        b if a is None else a if b is None else as_numbers([barrier.merge(as_state(a), as_state(b))])[0]
+        for barrier, a, b in zip(barriers, first, second, strict=True)
+    )
+
+
 def as_numbers(states: Sequence[State | None]) -> States:
     """States as they travel."""
     return tuple(None if s is None else tuple(part.numpy() for part in s) for s in states)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_seamless.engine import TorchEngine, default_budget
+from napari_seamless.engine.halving import Halving
 from napari_seamless.engine.moments import MomentsSink
 from napari_seamless.engine.shelf import Shelf
 from napari_seamless.errors import BadRequest
@@ -197,7 +198,8 @@ class PassStage:
             z=full[0] if len(full) == 3 else None,
         )
         operations = [node.operation for node in stage.barriers]
-        self._sink = MomentsSink([op for op in operations if isinstance(op, Barrier)], self._grid)
+        self._barriers = [op for op in operations if isinstance(op, Barrier)]
+        self._sink = MomentsSink(self._barriers, self._grid)
 
     @property
     def cost(self) -> float:
@@ -209,7 +211,8 @@ class PassStage:
         measuring = self._measuring
         measuring.prepare_shelf(self._pass)
         prepared = measuring.prepared
-        return Job(prepared.source, prepared.level, measuring.engine(self._pass), self._sink)
+        engine = Halving(measuring.engine(self._pass), self._barriers)
+        return Job(prepared.source, prepared.level, engine, self._sink)
 
     def end(self) -> None:
         self._measuring.take(self._pass, self._sink.result())

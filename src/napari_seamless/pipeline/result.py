@@ -51,8 +51,9 @@ class Report:
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
     `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
     compares with those of the whole image, where that was asked for. A result that is not `exact` was blended of
-    overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions that
-    were left out since the image could not be read there.
+    overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
+    that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
+    since the device had no memory for a whole tile; None where it had.
     """
 
     state: str
@@ -71,6 +72,7 @@ class Report:
     mismatch: Mismatch | None = None
     exact: bool = True
     failed: tuple[Region, ...] = ()
+    largest_piece: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from napari_seamless.engine import TorchEngine
 from napari_seamless.engine.blended import BlendedEngine
+from napari_seamless.engine.halving import Halving
 from napari_seamless.engine.mismatch import Mismatch
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
@@ -48,7 +49,7 @@ class Run:
         self.store = store
         self.region = region
         self._measuring = measuring
-        self._engine: TorchEngine | BlendedEngine | None = None
+        self._engine: Halving[TorchEngine | BlendedEngine] | None = None
         self._choice = choice
         self._scope = scope
         self._compare = compare
@@ -75,7 +76,7 @@ class Run:
             self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
         )
         if not self._measuring.stages:
-            self._engine = self._measuring.last_engine()
+            self._engine = Halving(self._measuring.last_engine())
 
         def end() -> None:
             scheduler.close()
@@ -115,7 +116,7 @@ class Run:
         """What makes the output, once everything is measured. The preview has served its turn then."""
         if self.preview is not None:
             self.preview.cancel()
-        self._engine = self._engine or self._measuring.last_engine()
+        self._engine = self._engine or Halving(self._measuring.last_engine())
         return Job(self.prepared.source, self.prepared.level, self._engine, self.store)
 
     def _depth(self) -> int | None:
@@ -216,7 +217,7 @@ class Run:
             tile=self._agenda.tile,
             bytes=self._choice.bytes,
             device=str(self._measuring.device),
-            region_programs=self._engine.region_programs if self._engine is not None else 0,
+            region_programs=self._engine.inner.region_programs if self._engine is not None else 0,
             self_check=self._checked,
             difference_to_whole=self._difference,
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
@@ -224,4 +225,5 @@ class Run:
             mismatch=self._mismatch,
             exact=self.prepared.approximation is None,
             failed=self._agenda.failed,
+            largest_piece=self._engine.largest if self._engine is not None else None,
         )
