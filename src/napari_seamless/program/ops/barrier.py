@@ -33,7 +33,10 @@ LONG_RUN = 1024
 
 @dataclass(frozen=True)
 class Barrier(Operation):
-    """`dims` are the dimensions of each input, all on one grid of size `domain`; `shape` and `dtype` the value's."""
+    """`dims` are the dimensions of each input, all on one grid of size `domain`; `shape` and `dtype` the value's.
+
+    Further inputs may lack positions altogether: values known by then, which every tile has whole.
+    """
 
     dims: tuple[Dims, ...]
     domain: tuple[int | None, ...]
@@ -43,7 +46,8 @@ class Barrier(Operation):
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         del span
         size = self.domain[axis]
-        return ((0, size) if size is not None else None,) * len(self.dims)
+        whole = (0, size) if size is not None else None
+        return tuple(whole if any(axis in axes for axes in dims) else None for dims in self.dims)
 
     @abstractmethod
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
@@ -286,8 +290,9 @@ class Contraction(Barrier):
         cut = length // LONG_RUN * LONG_RUN
         total = small(left[..., cut:] @ right[..., cut:, :])
         if cut:
-            runs = left[..., :cut].unflatten(-1, (-1, LONG_RUN)).movedim(-2, 0)
-            total += small(runs @ right[..., :cut, :].unflatten(-2, (-1, LONG_RUN)).movedim(-3, 0)).sum(0)
+            runs = left[..., :cut].reshape(*left.shape[:-1], -1, LONG_RUN).movedim(-2, 0)
+            others = right[..., :cut, :].reshape(*right.shape[:-2], -1, LONG_RUN, right.shape[-1]).movedim(-3, 0)
+            total += small(runs @ others).sum(0)
         return (total,)
 
     def merge(self, a: State, b: State) -> State:

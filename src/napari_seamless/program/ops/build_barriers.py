@@ -38,7 +38,7 @@ def reducing(make: Make, *, dim_at: int | None = 1, keepdim_at: int | None = 2) 
 
     def build(request: Request) -> Built:
         image = request.image()
-        along = _along(request, image, dim_at)
+        along = along_of(request, image, dim_at)
         if not any(image.value.dims[d] for d in along):
             if local is None:
                 return stored(request, tuple(() for _ in request.shape))
@@ -61,7 +61,8 @@ def reduced(request: Request, image: Image, along: list[int], make: Make) -> Bui
     return Built(barrier, (image,), dims)
 
 
-def _along(request: Request, image: Image, dim_at: int | None) -> list[int]:
+def along_of(request: Request, image: Image, dim_at: int | None) -> list[int]:
+    """The dimensions in argument `dim_at` or keyword `dim`, counted from the front; all, if None."""
     rank = len(image.value.shape)
     given = request.arg(dim_at, None) if dim_at is not None else None
     given = request.kwargs.get("dim", given)
@@ -118,6 +119,17 @@ def spread(*, root: bool, correction_at: int | None = None) -> Make:
         return Variance(**common(request, image), also=also, correction=correction, root=root)
 
     return make
+
+
+def spread_and_mean(*, root: bool) -> Make:
+    """std_mean and var_mean: two results, of which the request asks for one."""
+    first = spread(root=root)
+    return lambda request, image, also: (mean if request.part else first)(request, image, also)
+
+
+def least_and_most(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+    """aminmax: two results, of which the request asks for one."""
+    return Extremum(**common(request, image), largest=request.part == 1, also=also)
 
 
 def length(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:

@@ -83,7 +83,7 @@ def along_channels(*positions: int, keepdim_at: int | None = None) -> Builder:
     def build(request: Request) -> Built:
         image = request.image()
         rank = len(image.value.shape)
-        given = request.arg(positions[0], None)
+        given = request.kwargs.get("dim", request.arg(positions[0], None))
         chosen = list(range(rank)) if given is None or given == [] else given
         along = [wrap(d, rank) for d in (chosen if isinstance(chosen, list | tuple) else [chosen])]
         require_channels(image.value, along, "reduces")

@@ -62,7 +62,11 @@ class Gather(Operation):
     def owns(self, index: int, span: Span, axis: int) -> bool:
         """Whether a tile has pixels of input `index`, along one axis; an axis that it lacks goes to the first tile."""
         own = self.own(index, axis, span)
-        return span[0] == 0 if own is None else own[0] < own[1]
+        return self._is_known(index) or span[0] == 0 if own is None else own[0] < own[1]
+
+    def _is_known(self, index: int) -> bool:
+        """Whether an input of a barrier has no positions, so that every tile has it whole."""
+        return index < len(self.domains) - len(self.keeps) and not any(self.domains[index])
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         assert span is not None

@@ -6,6 +6,7 @@ import torch
 
 from napari_seamless.program.ops import build_barriers as barriers
 from napari_seamless.program.ops import build_local as local
+from napari_seamless.program.ops import build_order as order
 from napari_seamless.program.ops import build_spatial as spatial
 from napari_seamless.program.ops.operation import resolve
 from napari_seamless.program.ops.request import Built, Request, Unsupported
@@ -81,12 +82,21 @@ BUILDERS: dict[str, Builder] = {
        for name, root in (("var", False), ("std", True))},
     **{f"aten.{name}.correction": barriers.reducing(barriers.spread(root=root), keepdim_at=None)
        for name, root in (("var", False), ("std", True))},
+    **{f"aten.{name}_mean.correction": barriers.reducing(barriers.spread_and_mean(root=root), keepdim_at=None)
+       for name, root in (("var", False), ("std", True))},
+    "aten.aminmax.default": barriers.reducing(barriers.least_and_most, keepdim_at=None),
     "aten.mean.default": barriers.reducing(barriers.mean, dim_at=None),
     "aten.sum.default": barriers.reducing(barriers.total, dim_at=None),
     "aten.instance_norm.default": barriers.instance_norm,
     "aten.group_norm.default": barriers.group_norm,
     "aten.native_group_norm.default": barriers.native_group_norm,
     "aten._native_batch_norm_legit.no_stats": barriers.batch_norm,
+    "aten.quantile.default": order.quantile,
+    "aten.quantile.scalar": order.quantile,
+    "aten.median.default": order.median,
+    "aten.median.dim": order.median,
+    "aten.kthvalue.default": order.kth_value,
+    "napari_seamless.percentile.default": order.percentile,
     "aten.prod.dim_int": local.along_channels(1, keepdim_at=2),
 }  # fmt: skip
 

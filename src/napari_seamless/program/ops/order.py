@@ -1,0 +1,127 @@
+"""Order statistics of the whole plane (percentiles, medians), exactly, by counting digits.
+
+A number's bits, turned so that they sort as integers, are read 16 at a time, the first ones first. One pass counts how
+often each first digit occurs, which says in whose bucket the wanted rank lies; the next counts second digits within
+that bucket, and so on: two passes for float32, four for float64, each of them a barrier of its own. This is radix
+selection. A state holds only the digits that occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_seamless.program.ops.barrier import Barrier, Constants, State
+from napari_seamless.program.spans import Box
+
+BITS = 16
+RADIX = 1 << BITS
+
+
+def levels(dtype: torch.dtype) -> int:
+    """How many digits a number has, and so how many passes it takes."""
+    return 4 if dtype == torch.float64 else 2
+
+
+@dataclass(frozen=True)
+class Digits(Barrier):
+    """Digit `level` of the numbers with the given ranks (counted from 0), in groups.
+
+    Groups are the channel-like dimensions `kept`, multiplied; everything else is one lot. From the second level on the
+    second input is the value of the level before: (2, groups, ranks) float64 of the bits found so far, and of the rank
+    among the numbers that begin with them. So is its own value, but at the last level: (quantiles, groups) of
+    `mixed` = (index of a rank, index of another, weight of the other).
+
+    State: keys of the digits that occur, how often they do, and the second input.
+    """
+
+    level: int
+    levels: int
+    kept: tuple[int, ...]
+    ranks: tuple[int, ...]
+    mixed: tuple[tuple[int, int, float], ...]
+
+    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
+        del own
+        x = inputs[0]
+        rest = [d for d in range(x.dim()) if d not in self.kept]
+        groups = 1
+        for d in self.kept:
+            groups *= x.shape[d]
+        bits = sortable(x.permute(*self.kept, *rest).reshape(groups, -1), self.levels)
+        prior = inputs[1] if self.level else self._prior(groups)
+        keys = [self._keys(bits, prior[0], slot) for slot in range(self._slots)]
+        counts = torch.bincount(torch.cat(keys), minlength=1)
+        occurring = counts.nonzero().flatten()
+        return occurring.cpu().double(), counts[occurring].cpu().double(), prior.cpu().double()
+
+    @property
+    def _slots(self) -> int:
+        """At first all ranks share their counts, later each may be in a bucket of its own."""
+        return len(self.ranks) if self.level else 1
+
+    def _prior(self, groups: int) -> Tensor:
+        ranks = torch.tensor(self.ranks, dtype=torch.float64)
+        return torch.stack([torch.zeros_like(ranks), ranks])[:, None].expand(2, groups, len(self.ranks))
+
+    def _keys(self, bits: Tensor, prefixes: Tensor, slot: int) -> Tensor:
+        """(group, slot, digit) as one number, of those that begin with the slot's prefix."""
+        found = bits >> (BITS * (self.levels - 1 - self.level))
+        groups = torch.arange(len(bits), device=bits.device)[:, None].expand_as(bits)
+        if not self.level:
+            return (groups * RADIX + found + RADIX // 2).flatten()
+        prefix = prefixes[:, slot].round().to(bits.device, torch.int64)[:, None]
+        inside = (found >> BITS) == prefix
+        return (groups[inside] * self._slots + slot) * RADIX + (found[inside] & (RADIX - 1))
+
+    def merge(self, a: State, b: State) -> State:
+        keys, where = torch.unique(torch.cat([a[0], b[0]]), return_inverse=True)
+        return keys, torch.zeros_like(keys).index_add_(0, where, torch.cat([a[1], b[1]])), a[2]
+
+    def value(self, state: State, constants: Constants) -> Tensor:
+        del constants
+        prefixes, ranks = state[2]
+        found = [
+            [self._narrowed(state, group, slot, int(prefixes[group, slot]), int(ranks[group, slot]))
+             for slot in range(len(self.ranks))]
+            for group in range(len(ranks))
+        ]  # fmt: skip
+        if self.level < self.levels - 1:
+            return torch.tensor(found, dtype=torch.float64).movedim(-1, 0)
+        numbers = unsorted(torch.tensor(found, dtype=torch.int64)[..., 0], self.levels).double()
+        return torch.stack([mixture(numbers[:, lo], numbers[:, hi], weight) for lo, hi, weight in self.mixed])
+
+    def _narrowed(self, state: State, group: int, slot: int, prefix: int, rank: int) -> tuple[int, int]:
+        """The bits of one rank with a further digit, and its rank among the numbers that share them."""
+        first = (group * self._slots + (slot if self.level else 0)) * RADIX
+        lo, hi = torch.searchsorted(state[0], torch.tensor([first, first + RADIX], dtype=torch.float64)).tolist()
+        reached = state[1][lo:hi].cumsum(0)
+        at = int(torch.searchsorted(reached, float(rank), right=True))
+        digit = int(state[0][lo + at]) - first
+        below = int(reached[at - 1]) if at else 0
+        return (prefix * RADIX + digit if self.level else digit - RADIX // 2), rank - below
+
+
+def mixture(low: Tensor, high: Tensor, weight: float) -> Tensor:
+    """Between two numbers, exactly either at the ends."""
+    return low + (high - low) * weight if weight < 0.5 else high - (high - low) * (1 - weight)
+
+
+def sortable(x: Tensor, digits: int) -> Tensor:
+    """Numbers as int64 that sort as they do, of 16 bits a digit. Floats: the bits of negative ones are turned over."""
+    if digits == 4:
+        bits = x.contiguous().view(torch.int64)
+        return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
+    bits = x.float().contiguous().view(torch.int32)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+
+
+def unsorted(bits: Tensor, digits: int) -> Tensor:
+    """The numbers of `sortable`."""
+    if digits == 4:
+        return (bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)).view(torch.float64)
+    short = bits.int()
+    return (short ^ ((short >> 31) & 0x7FFFFFFF)).view(torch.float32)
