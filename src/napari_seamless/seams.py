@@ -254,7 +254,8 @@ class Progress:
     `failed` is what could not be read and was left out; it is not in `done`.
 
     Where passes measure before the last one makes pixels, their work counts as so many output pixels as take as long.
-    `pass_number` counts from 1; it is `passes` when pixels are made.
+    `pass_number` counts from 1; it is `passes` when pixels are made. `pass_fraction` is the share of the present pass
+    that is done.
     """
 
     state: RunState
@@ -268,6 +269,7 @@ class Progress:
     pass_number: int = 1
     passes: int = 1
     failed: int = 0
+    pass_fraction: float = 0.0
 
     @property
     def fraction(self) -> float:

@@ -105,7 +105,7 @@ class Run:
 
     def progress(self) -> Progress:
         """A snapshot. The rate is smoothed over about ten seconds; there is no eta before the first tile is done."""
-        done, total = self._counts()
+        done, total, share = self._counts()
         with self._changed:
             now = self._clock()
             rate = self._pace.rate(now)
@@ -122,17 +122,21 @@ class Run:
                 pass_number=self._number(),
                 passes=len(self._before) + 1,
                 failed=self._failed,
+                pass_fraction=share,
             )
 
-    def _counts(self) -> tuple[int, int]:
-        """Output pixels (done, total), those of the stages before in proportion to their work."""
+    def _counts(self) -> tuple[int, int, float]:
+        """Output pixels (done, total), those of the stages before in proportion to their work, and the present one's
+        share that is done."""
         done, total = self._agenda.counts
+        share = done / total if total else 1.0
         number = self._number() - 1
         over = sum(stage.cost for stage in self._before[:number])
         if number < len(self._before):
             some, of = self._before[number].agenda.counts
-            over += self._before[number].cost * some / max(of, 1)
-        return done + round(over), total + round(sum(stage.cost for stage in self._before))
+            share = some / max(of, 1)
+            over += self._before[number].cost * share
+        return done + round(over), total + round(sum(stage.cost for stage in self._before)), share
 
     def _number(self) -> int:
         """The present pass, counted from 1."""
