@@ -27,7 +27,9 @@ def room(ours: str = "", libraries: str = "") -> Room:
     return Room(frozenset(ours.split()), frozenset(libraries.split()))
 
 
-READERS = "numpy dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio"
+READERS = (
+    "numpy dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio aiohttp skimage"
+)
 WORK = "errors geometry program planning seams sources models engine scheduling store export training"
 
 # numpy goes wherever arrays cross a seam; yaozarrs is how the store writes its metadata
@@ -42,7 +44,7 @@ ROOMS = {
     "engine": room("errors geometry program seams", "torch numpy psutil"),
     "scheduling": room("errors geometry seams", "numpy dask distributed psygnal"),
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),
-    "export": room("errors geometry seams", "numpy tifffile shapely"),
+    "export": room("errors geometry seams", "numpy tifffile shapely skimage scipy"),
     "training": room("errors geometry program engine", "torch"),
     "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),

@@ -1,4 +1,4 @@
-"""Every other format, by bioio and whatever reader plug-ins are installed: first scene, first time point.
+"""Every other format, by bioio and whatever reader plug-ins are installed: one scene, first time point.
 
 bioio's dask arrays have one chunk a plane, so that each region read computes its whole plane: right for ordinary
 microscopy images, far too slow for slides (which the other openers read).
@@ -17,6 +17,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.files import identity_of_path
 from napari_seamless.sources.foreign import open_bioimage
+from napari_seamless.sources.scenes import Scene
 
 DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, struct.error)
 
@@ -24,11 +25,13 @@ DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, Typ
 class BioioSource:
     """A file through bioio. Any thread; picklable (opened again from its path)."""
 
-    def __init__(self, path: Path, axes: str | None = None) -> None:
+    def __init__(self, path: Path, axes: str | None = None, scene: Scene = None) -> None:
         self._path = path
         self._axes = axes
+        self._scene = scene
         try:
-            self._inner = open_bioimage(BioImage(path), axes, name=path.name, identity=identity_of_path(path))
+            image = BioImage(path)
+            self._inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
         except UnsupportedFileFormatError:
             raise InputUnreadable(f"no installed bioio plug-in reads {path.name}") from None
         except (BadRequest, InputUnreadable):
@@ -53,5 +56,5 @@ class BioioSource:
     def close(self) -> None:
         """Nothing to give back: bioio opens the file for each plane."""
 
-    def __reduce__(self) -> tuple[type[BioioSource], tuple[Path, str | None]]:
-        return BioioSource, (self._path, self._axes)
+    def __reduce__(self) -> tuple[type[BioioSource], tuple[Path, str | None, Scene]]:
+        return BioioSource, (self._path, self._axes, self._scene)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from napari_seamless.sources.array import ArraySource, open_arrays
+from napari_seamless.sources.scenes import Scene, chosen, only, with_scenes
 
 UNITS = {"µm": "micrometer", "μm": "micrometer", "um": "micrometer", "micron": "micrometer"}
 
@@ -48,12 +49,30 @@ def is_bioimage(what: Any) -> bool:
     return all(hasattr(what, name) for name in ("get_image_dask_data", "dims", "physical_pixel_sizes"))
 
 
-def open_bioimage(image: Any, axes: str | None, *, name: str = "", identity: str | None = None) -> ArraySource:
-    """The current scene of an AICSImage or BioImage, first time point.
+def open_bioimage(
+    image: Any, axes: str | None, *, scene: Scene = None, name: str = "", identity: str | None = None
+) -> ArraySource:
+    """A scene (None: the current one) of an AICSImage or BioImage, first time point.
 
     Its dask arrays have one chunk a plane: every region read of a plane computes the whole plane, which is slow for
     planes that are large. `axes` is not needed: the object names its axes (given all the same, it must fit them).
     """
+    names = tuple(str(s) for s in getattr(image, "scenes", ()))
+    name = name or type(image).__name__
+    before = getattr(image, "current_scene_index", 0)
+    if len(names) < 2:
+        only(scene, name)
+        return _open_current(image, axes, name, identity)
+    number = before if scene is None else chosen(scene, names, name)
+    image.set_scene(number)
+    try:
+        source = _open_current(image, axes, name, f"{identity} scene {number}" if identity and number else identity)
+    finally:
+        image.set_scene(before)
+    return replace(source, info=with_scenes(source.info, names, number, told=scene is not None))
+
+
+def _open_current(image: Any, axes: str | None, name: str, identity: str | None) -> ArraySource:
     order = str(image.dims.order)
     letters = "".join(letter for letter in "CZYXS" if letter in order)
     if "Z" in letters and int(image.dims.Z) == 1:
@@ -65,7 +84,7 @@ def open_bioimage(image: Any, axes: str | None, *, name: str = "", identity: str
     return open_arrays(
         arrays,
         axes=letters.lower() if axes is None else axes,
-        name=name or type(image).__name__,
+        name=name,
         pixel_size=tuple(float(s) for s in spatial) if all(spatial) else None,
         channel_names=tuple(str(c) for c in getattr(image, "channel_names", None) or ()),
         format="bioio",

@@ -16,7 +16,9 @@ from napari_seamless.seams import Source
 from napari_seamless.sources.array import looks_like_array, open_arrays
 from napari_seamless.sources.files import require_exists
 from napari_seamless.sources.foreign import is_bioimage, is_layer, open_bioimage, open_layer
+from napari_seamless.sources.scenes import Scene, only
 from napari_seamless.sources.sniffing import is_openslide_format, is_tiff, is_zarr
+from napari_seamless.sources.urls import is_url, local_path, require_readable
 
 
 @dataclass(frozen=True)
@@ -24,30 +26,35 @@ class Opener:
     """One way to read a path: raises InputUnreadable with the reason when the path is not for it."""
 
     name: str
-    open: Callable[[Path, str | None], Source]
+    open: Callable[[Path, str | None, Scene], Source]
 
 
-def open_image(what: object, *, axes: str | None = None) -> Source:
+def open_image(what: object, *, axes: str | None = None, scene: Scene = None) -> Source:
     """A region of an image as an array, for anything that is one.
 
-    `what`: a path; a numpy, dask or zarr array; a list of arrays (one image's levels, finest first); a napari layer; an
-    AICSImage or BioImage; a Source (given back as it is). `axes` has one letter for each axis, in the order of
-    the array (c channel, z y x space, t time), for example "yxc"; without it they are inferred. Colours that come last
-    lose their alpha channel. Raises InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or BadRequest
-    for axes that cannot be.
+    `what`: a path; the address (http, https, s3, gs) of a zarr image; a numpy, dask or zarr array; a list of arrays
+    (one image's levels, finest first); a napari layer; an AICSImage or BioImage; a Source (given back as it is).
+    `axes` has one letter for each axis, in the order of the array (c channel, z y x space, t time), for example "yxc";
+    without it they are inferred. Colours that come last lose their alpha channel. Of several images in one file,
+    `scene` says which, by its number or name (`info.scenes`); the first is taken otherwise. Raises InputNotFound,
+    InputUnreadable (naming what was tried), InputDamaged, or BadRequest for axes that cannot be and scenes that are
+    not there.
 
     >>> import numpy as np
     >>> open_image(np.zeros((3, 200, 100))).info.levels
     Levels(shapes=((200, 100),))
     """
+    if isinstance(what, str) and is_url(what):
+        return _open_url(what, axes, scene)
     if isinstance(what, str | Path):
-        return _open_path(Path(what), axes)
+        return _open_path(Path(what), axes, scene)
+    if is_bioimage(what):
+        return open_bioimage(what, axes, scene=scene)
+    only(scene, _described(what))
     if isinstance(what, Source):
         return what
     if is_layer(what):
         return open_layer(what, axes)
-    if is_bioimage(what):
-        return open_bioimage(what, axes)
     if looks_like_array(what):
         return open_arrays([what], axes=axes)
     if isinstance(what, list | tuple) and what and all(looks_like_array(level) for level in what):
@@ -64,7 +71,22 @@ def _described(what: object) -> str:
     return type(what).__name__
 
 
-def _open_path(path: Path, axes: str | None) -> Source:
+def _open_url(url: str, axes: str | None, scene: Scene) -> Source:
+    path = local_path(url)
+    if path is not None:
+        return _open_path(path, axes, scene)
+    require_readable(url)
+    from napari_seamless.sources.zarr_store import ZarrSource
+
+    try:
+        return ZarrSource(url, axes, scene)
+    except InputDamaged:
+        raise
+    except InputUnreadable as reason:
+        raise InputUnreadable(f"over the network only zarr is read; {reason}; or download the file") from reason
+
+
+def _open_path(path: Path, axes: str | None, scene: Scene) -> Source:
     try:
         require_exists(path)
         openers = _openers_for(path)
@@ -75,7 +97,7 @@ def _open_path(path: Path, axes: str | None) -> Source:
     reasons = []
     for opener in openers:
         try:
-            return opener.open(path, axes)
+            return opener.open(path, axes, scene)
         except InputDamaged:
             raise
         except InputUnreadable as reason:
@@ -89,28 +111,29 @@ def _openers_for(path: Path) -> tuple[Opener, ...]:
         return (OPENSLIDE,)
     if is_zarr(path):
         return (ZARR,)
-    return (TIFF, OPENSLIDE) if is_tiff(path) else OPENERS
+    return (TIFF, Opener("OpenSlide", _open_vendor)) if is_tiff(path) else OPENERS
 
 
-def _open_zarr(path: Path, axes: str | None) -> Source:
+def _open_zarr(path: Path, axes: str | None, scene: Scene) -> Source:
     if not is_zarr(path):
         raise InputUnreadable("not a folder with zarr metadata in it")
     from napari_seamless.sources.zarr_store import ZarrSource
 
-    return ZarrSource(path, axes)
+    return ZarrSource(path, axes, scene)
 
 
-def _open_tiff(path: Path, axes: str | None) -> Source:
+def _open_tiff(path: Path, axes: str | None, scene: Scene) -> Source:
     _require_file(path)
     if not is_tiff(path):
         raise InputUnreadable("it does not begin as a TIFF file")
     from napari_seamless.sources.tiff import TiffSource
 
-    return TiffSource(path, axes)
+    return TiffSource(path, axes, scene)
 
 
-def _open_openslide(path: Path, axes: str | None) -> Source:  # noqa: ARG001
+def _open_openslide(path: Path, axes: str | None, scene: Scene) -> Source:  # noqa: ARG001
     _require_file(path)
+    only(scene, path.name)
     if find_spec("openslide") is None:
         raise InputUnreadable('not installed; pip install "napari-seamless[slides]"')
     from napari_seamless.sources.openslide_slides import OpenSlideSource
@@ -118,27 +141,37 @@ def _open_openslide(path: Path, axes: str | None) -> Source:  # noqa: ARG001
     return OpenSlideSource(path)
 
 
-def _open_perhaps(path: Path, axes: str | None) -> Source:
+def _open_perhaps(path: Path, axes: str | None, scene: Scene) -> Source:
     """OpenSlide for a path whose name does not promise a slide: when it fails, bioio may still know the format."""
     try:
-        return _open_openslide(path, axes)
+        return _open_openslide(path, axes, scene)
     except InputDamaged as problem:
         raise InputUnreadable(str(problem)) from problem
 
 
-def _open_raster(path: Path, axes: str | None) -> Source:
+def _open_vendor(path: Path, axes: str | None, scene: Scene) -> Source:
+    """OpenSlide for a TIFF file of a scanner that it knows; of any other it would make red, green and blue."""
+    source = _open_openslide(path, axes, scene)
+    if source.info.format.endswith("generic-tiff"):
+        source.close()
+        raise InputUnreadable("it is of no scanner that OpenSlide knows")
+    return source
+
+
+def _open_raster(path: Path, axes: str | None, scene: Scene) -> Source:
     _require_file(path)
+    only(scene, path.name)
     from napari_seamless.sources.raster import RasterSource
 
     return RasterSource(path, axes)
 
 
-def _open_bioio(path: Path, axes: str | None) -> Source:
+def _open_bioio(path: Path, axes: str | None, scene: Scene) -> Source:
     if find_spec("bioio") is None:
         raise InputUnreadable('not installed; pip install "napari-seamless[bioio]"')
     from napari_seamless.sources.bioio_images import BioioSource
 
-    return BioioSource(path, axes)
+    return BioioSource(path, axes, scene)
 
 
 def _require_file(path: Path) -> None:

@@ -3,9 +3,9 @@
 tifffile parses the file once; after that every read takes tiles or strips straight from the file and decodes them in
 the calling thread, so that threads do not wait for each other. Decoded pieces are cached, since reads overlap.
 Levels come from subdirectories or from pages of decreasing size; thumbnail, label and macro images are left out.
-Of a time axis the first point is taken; of several images in one file the first (the baseline of a slide). A declared
-alpha channel of an RGB image is left out. A truncated file raises InputDamaged; a piece that the file declares to be
-unwritten (length 0) holds the file's no-data value.
+Of a time axis the first point is taken; of several images in one file the first (the baseline of a slide), unless an
+OME-TIFF is asked for another scene. A declared alpha channel of an RGB image is left out. A truncated file raises
+InputDamaged; a piece that the file declares to be unwritten (length 0) holds the file's no-data value.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from napari_seamless.seams import ImageInfo, Pixels, Reads
 from napari_seamless.sources.axes import require_inside
 from napari_seamless.sources.files import ByteFile, identity_of_path
 from napari_seamless.sources.piece_cache import PieceCache
+from napari_seamless.sources.scenes import Scene, chosen, unique, with_scenes
 from napari_seamless.sources.tiff_directories import check_directories
 from napari_seamless.sources.tiff_scale import channel_names, pixel_sizes
-from napari_seamless.sources.tiff_stack import Stack, stacks_of
+from napari_seamless.sources.tiff_stack import Stack, notices_of, stacks_of
 
 CACHE_BYTES = 256 << 20
 # what tifffile raises when tags contradict each other
@@ -39,13 +40,16 @@ class TiffSource:
     Arrays that `read` gives may have colours last in memory, as the file does: they are (c, y, x) all the same.
     """
 
-    def __init__(self, path: Path, axes: str | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, path: Path, axes: str | None = None, scene: Scene = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self._path = path
         self._axes = axes
+        self._scene = scene
         self._cache_bytes = cache_bytes
         self._files = {path.resolve(): ByteFile(path)}
         try:
-            self._info, self._stacks = _parsed(path, self._files, axes)
+            self._info, self._stacks = _parsed(path, self._files, axes, scene)
         except SeamlessError:
             self._close_files()
             raise
@@ -76,16 +80,21 @@ class TiffSource:
         for file in self._files.values():
             file.close()
 
-    def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, int]]:
-        return TiffSource, (self._path, self._axes, self._cache_bytes)
+    def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, Scene, int]]:
+        return TiffSource, (self._path, self._axes, self._scene, self._cache_bytes)
 
 
-def _parsed(path: Path, files: dict[Path, ByteFile], axes: str | None) -> tuple[ImageInfo, tuple[Stack, ...]]:
+def _parsed(
+    path: Path, files: dict[Path, ByteFile], axes: str | None, scene: Scene
+) -> tuple[ImageInfo, tuple[Stack, ...]]:
     check_directories(files[path.resolve()])
     try:
         with tifffile.TiffFile(path) as tiff:
-            stacks = stacks_of(tiff, files, axes)
-            return _info(path, tiff, stacks), stacks
+            is_ome = tiff.series[0].kind == "ome"
+            names = unique([str(series.name) for series in tiff.series]) if is_ome else (path.name,)
+            number = chosen(scene, names, path.name)
+            stacks = stacks_of(tiff, files, axes, number)
+            return with_scenes(_info(path, tiff, stacks, number), names, number, told=scene is not None), stacks
     except SeamlessError:
         raise
     except DAMAGE as problem:
@@ -94,19 +103,20 @@ def _parsed(path: Path, files: dict[Path, ByteFile], axes: str | None) -> tuple[
         ) from problem
 
 
-def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...]) -> ImageInfo:
+def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...], number: int) -> ImageInfo:
     base = stacks[0]
-    sizes = pixel_sizes(tiff, tiff.series[0].keyframe)
+    sizes = pixel_sizes(tiff, number)
     spatial = "zyx" if base.volume else "yx"
-    names = ("red", "green", "blue") if base.rgb else channel_names(tiff)
+    names = ("red", "green", "blue") if base.rgb else channel_names(tiff, number)
     return ImageInfo(
         name=path.name,
         levels=Levels(tuple(stack.spatial_shape for stack in stacks)),
         channels=base.channels,
         dtype=base.dtype,
-        identity=identity_of_path(path),
+        identity=identity_of_path(path) + (f" scene {number}" if number else ""),
         channel_names=names if len(names) == base.channels else (),
         rgb=base.rgb,
         pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
         format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(tiff.series[0].kind, "TIFF"),
+        notices=notices_of(path.name, base),
     )

@@ -26,6 +26,7 @@ from napari_seamless.sources.piece_cache import PieceCache
 END_OF_JPEG = b"\xff\xd9"
 # libjpeg paints what is missing in grey and only warns, so that a hole has to be seen in the bytes
 HOLE = bytes(16)
+HEADER = 8
 # what tifffile's decoders and the codecs under them raise for wrong bytes
 DAMAGE = (ValueError, RuntimeError, OSError, TypeError, IndexError, KeyError, struct.error, zlib.error)
 
@@ -77,6 +78,7 @@ class Plane:
 
     def _decoded(self, index: int, what: str) -> Pixels:
         offset = int(self.offsets[index])
+        require_behind_header(self.file, offset, what)
         data = self.file.read(offset, int(self.counts[index]), what)
         if self.jpeg and data.endswith(HOLE) and not data.rstrip(b"\0").endswith(END_OF_JPEG):
             raise InputDamaged(
@@ -124,8 +126,18 @@ class RawPlane:
         width, colours = self.shape[3:]
         row = width * colours * self.stored.itemsize
         what = f"rows [{first}, {first + count}) of image {self.number}"
+        require_behind_header(self.file, self.offset, what)
         data = self.file.read(self.offset + first * row, count * row, what)
         return np.frombuffer(data, self.stored).reshape(count, width, colours)
+
+
+def require_behind_header(file: ByteFile, offset: int, what: str) -> None:
+    """Raises InputDamaged for pixels that would lie in the first 8 bytes, as those do whose place was never written."""
+    if offset < HEADER:
+        raise InputDamaged(
+            f"a TIFF file must say where each piece lies; {file.path.name}, {what}: got byte {offset}, in its header; "
+            "copy or export the file again"
+        )
 
 
 def _pieces_of(rows: Interval, at_most: int) -> Iterator[Interval]:

@@ -19,20 +19,21 @@ LARGEST_BELIEVED = 20.0
 Sizes = Mapping[str, float]
 
 
-def pixel_sizes(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Sizes:
-    """Micrometres per level-0 pixel, under `z`, `y`, `x`; empty where the file does not say."""
+def pixel_sizes(tiff: tifffile.TiffFile, number: int = 0) -> Sizes:
+    """Micrometres per level-0 pixel of an image, under `z`, `y`, `x`; empty where the file does not say."""
+    page = tiff.series[number].keyframe
     if tiff.is_svs:
         return _aperio(page.description)
     if tiff.is_ome and tiff.ome_metadata:
-        return _ome(tiff.ome_metadata)
+        return _ome(tiff, number)
     if tiff.is_imagej:
         return _imagej(tiff.imagej_metadata or {}, page)
     return _resolution(page)
 
 
-def channel_names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
-    """Names of the channels of an OME-TIFF's first image, or nothing."""
-    pixels = _ome_pixels(tiff.ome_metadata) if tiff.is_ome and tiff.ome_metadata else None
+def channel_names(tiff: tifffile.TiffFile, number: int = 0) -> tuple[str, ...]:
+    """Names of the channels of an OME-TIFF's image, or nothing."""
+    pixels = _ome_pixels(tiff, number) if tiff.is_ome and tiff.ome_metadata else None
     names = [] if pixels is None else [c.get("Name", "") for c in pixels.findall("{*}Channel")]
     return tuple(names) if all(names) else ()
 
@@ -52,15 +53,20 @@ def _aperio(description: str) -> Sizes:
     return dict.fromkeys("yx", size) if size else {}
 
 
-def _ome_pixels(xml: str) -> ElementTree.Element | None:
+def _ome_pixels(tiff: tifffile.TiffFile, number: int) -> ElementTree.Element | None:
+    """The description of an image: by its number, or by its name where tifffile has left images out."""
     try:
-        return ElementTree.fromstring(xml).find("{*}Image/{*}Pixels")
+        images = ElementTree.fromstring(tiff.ome_metadata or "").findall("{*}Image")
     except ElementTree.ParseError:
         return None
+    if len(images) != len(tiff.series):
+        images = [image for image in images if image.get("Name") == tiff.series[number].name] or images[:1]
+        number = 0
+    return images[number].find("{*}Pixels") if images else None
 
 
-def _ome(xml: str) -> Sizes:
-    pixels = _ome_pixels(xml)
+def _ome(tiff: tifffile.TiffFile, number: int) -> Sizes:
+    pixels = _ome_pixels(tiff, number)
     if pixels is None:
         return {}
     sizes: dict[str, float] = {}

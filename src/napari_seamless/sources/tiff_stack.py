@@ -21,6 +21,7 @@ from napari_seamless.sources.tiff_directories import check_directories
 from napari_seamless.sources.tiff_plane import Plane, RawPlane
 
 LARGEST_PIECE = 1 << 31
+LARGE = 1 << 26
 JPEG = (6, 7, 34892, 33007)
 RGB, YCBCR = 2, 6
 ALPHA = (1, 2)
@@ -74,9 +75,11 @@ class Stack:
         return channels if self.volume else channels[:, 0]
 
 
-def stacks_of(tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | None) -> tuple[Stack, ...]:
-    """The levels of the first image, finest first; what does not match the finest (a thumbnail) is left out."""
-    series = tiff.series[0]
+def stacks_of(
+    tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | None, number: int = 0
+) -> tuple[Stack, ...]:
+    """The levels of one image, finest first; what does not match the finest (a thumbnail) is left out."""
+    series = tiff.series[number]
     numbers = iter(range(1 << 31))
     base = _stack(series, files, axes, numbers)
     stacks = [base]
@@ -87,6 +90,19 @@ def stacks_of(tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | 
         if _is_level(stack, base) and prod(stack.spatial_shape) < prod(stacks[-1].spatial_shape):
             stacks.append(stack)
     return tuple(stacks)
+
+
+def notices_of(name: str, base: Stack) -> tuple[str, ...]:
+    """What to tell the user of the way in which the finest level is stored."""
+    planes = [plane for row in base.planes for plane in row if isinstance(plane, Plane)]
+    y, x = base.spatial_shape[-2:]
+    if not planes or y * x < LARGE or planes[0].cell[2] < x:
+        return ()
+    rows, height = planes[0].cell[1], planes[0].cell[1] * x * base.page[4] * base.dtype.itemsize
+    return (
+        f"{name} is stored in strips of {rows} x {x} pixels ({height / 1e6:.1f} MB each), which are decoded whole for "
+        "every view and tile; save it as tiled TIFF or OME-Zarr to make reading many times faster",
+    )
 
 
 def _stored_alike(level: tifffile.TiffPageSeries, base: tifffile.TiffPageSeries) -> bool:

@@ -1,14 +1,18 @@
-"""OME-Zarr 0.4 and 0.5 images and labels, and plain zarr 2 and 3 arrays.
+"""OME-Zarr 0.4 and 0.5 images and labels, and plain zarr 2 and 3 arrays, in a folder or at an address (http, s3, gs).
 
-Of several multiscales in one group the first is taken; of a time axis the first point. A chunk that is absent holds the
-array's fill value: that is what zarr means by it, so that a lost chunk file cannot be told from an empty one.
+Several multiscales in one group, and the images of a bioformats2raw folder, are scenes; of a time axis the first point
+is taken. A chunk that is absent holds the array's fill value: that is what zarr means by it, so that a lost chunk file
+cannot be told from an empty one. A server that fails is asked again before a read fails.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import zarr
@@ -18,21 +22,54 @@ from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.array import ArraySource, open_arrays
-from napari_seamless.sources.files import identity_of_path
+from napari_seamless.sources.files import RETRIES, identity_of_path
+from napari_seamless.sources.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.sources.sniffing import zarr_metadata
+from napari_seamless.sources.urls import network_errors
 
 PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
 # what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
-DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, TypeError, zlib.error)
+DAMAGE = (
+    ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
+    zlib.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A zarr group or array: a folder, or an address of fsspec's."""
+
+    path: Path | str
+
+    @property
+    def is_remote(self) -> bool:
+        return isinstance(self.path, str)
+
+    @property
+    def name(self) -> str:
+        return str(self.path).rstrip("/").rpartition("/")[2] if isinstance(self.path, str) else self.path.name
+
+    def __truediv__(self, part: str) -> Place:
+        return Place(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
+
+    def identity(self, node: zarr.Group | zarr.Array[Any]) -> str:
+        """Another string when the metadata is: of a folder by its files' times, of an address by what they say."""
+        if isinstance(self.path, Path):
+            return identity_of_path(self.path, *zarr_metadata(self.path))
+        arrays = [node] if isinstance(node, zarr.Array) else []
+        facts = f"{dict(node.attrs)} {[(a.shape, a.dtype, a.chunks) for a in arrays]}"
+        return f"{self.path}|{sha256(facts.encode()).hexdigest()[:16]}"
 
 
 class ZarrSource:
-    """A zarr folder as a Source. Any thread; picklable (it is opened again from its path)."""
+    """A zarr folder or address as a Source. Any thread; picklable (it is opened again)."""
 
-    def __init__(self, path: Path, axes: str | None = None) -> None:
+    def __init__(self, path: Path | str, axes: str | None = None, scene: Scene = None) -> None:
         self._path = path
         self._axes = axes
-        self._inner = _open(path, axes)
+        self._scene = scene
+        self._damage: tuple[type[Exception], ...] = (*DAMAGE, *network_errors(path))
+        self._inner = _open(Place(path), axes, scene, self._damage)
 
     @property
     def info(self) -> ImageInfo:
@@ -40,55 +77,108 @@ class ZarrSource:
 
     def read(self, region: Region, level: int = 0) -> Pixels:
         try:
-            return self._inner.read(region, level)
+            return self._read(region, level)
         except BadRequest:
             raise
-        except DAMAGE as problem:
+        except self._damage as problem:
             raise InputDamaged(
-                f"every chunk must decode; {self._path.name}, level {level}, {region!r}: {problem}; copy it again"
+                f"every chunk must decode; {Place(self._path).name}, level {level}, {region!r}: "
+                f"{type(problem).__name__} {problem}; copy it again"
             ) from problem
+
+    def _read(self, region: Region, level: int) -> Pixels:
+        """From a server that fails, again; a damaged chunk of a folder will not mend itself."""
+        for pause in RETRIES if isinstance(self._path, str) else ():
+            try:
+                return self._inner.read(region, level)
+            except BadRequest:
+                raise
+            except self._damage:
+                sleep(pause)
+        return self._inner.read(region, level)
 
     def close(self) -> None:
         """Nothing to give back: zarr holds no file open between reads."""
 
-    def __reduce__(self) -> tuple[type[ZarrSource], tuple[Path, str | None]]:
-        return ZarrSource, (self._path, self._axes)
+    def __reduce__(self) -> tuple[type[ZarrSource], tuple[Path | str, str | None, Scene]]:
+        return ZarrSource, (self._path, self._axes, self._scene)
 
 
-def _open(path: Path, axes: str | None) -> ArraySource:
-    identity = identity_of_path(path, *zarr_metadata(path))
+def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
     try:
-        node = zarr.open(str(path), mode="r")
-    except DAMAGE as problem:
-        raise InputDamaged(f"zarr metadata must be valid; {path}: {problem}; copy the folder again") from problem
-    if isinstance(node, zarr.Array):
-        return open_arrays([node], axes=axes or _named(node), name=path.name, format="zarr", identity=identity)
-    return _open_group(path, node, axes, identity)
-
-
-def _open_group(path: Path, group: zarr.Group, axes: str | None, identity: str) -> ArraySource:
-    attributes = _ome(group)
-    if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
-        return _open(path / "0", axes)
-    if not attributes.get("multiscales"):
-        children = sorted(group.keys())[:8]
-        raise InputUnreadable(
-            f"a zarr group must be an OME-Zarr image or label; {path} has no multiscales metadata; give the path of an "
-            f"image or array in it ({', '.join(children) or 'it is empty'})"
-        )
-    try:
-        return _open_image(path, group, attributes, axes, identity)
-    except (KeyError, TypeError, AttributeError, IndexError) as problem:
+        node = zarr.open(str(place.path), mode="r")
+    except FileNotFoundError:
+        raise InputUnreadable(f"no zarr metadata is at {place.path}; check the address") from None
+    except damage as problem:
         raise InputDamaged(
-            f"OME-Zarr metadata must follow the specification; {path}: {type(problem).__name__} {problem}; "
+            f"zarr metadata must be valid; {place.path}: {type(problem).__name__} {problem}; copy the folder again"
+        ) from problem
+    try:
+        if isinstance(node, zarr.Array):
+            only(scene, place.name)
+            letters = axes or _named(node)
+            return open_arrays([node], axes=letters, name=place.name, format="zarr", identity=place.identity(node))
+        return _open_group(place, node, axes, scene, damage)
+    except (BadRequest, InputUnreadable):
+        raise
+    except damage as problem:
+        raise InputDamaged(
+            f"OME-Zarr metadata must follow the specification; {place.path}: {type(problem).__name__} {problem}; "
             "validate it, or open one of its arrays"
         ) from problem
 
 
-def _open_image(
-    path: Path, group: zarr.Group, attributes: Mapping[str, Any], axes: str | None, identity: str
+def _open_group(
+    place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
-    image = attributes["multiscales"][0]
+    attributes = _ome(group)
+    if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
+        return _open_series(place, group, axes, scene, damage)
+    images = attributes.get("multiscales")
+    if not images:
+        children = [] if place.is_remote else sorted(group.keys())[:8]
+        raise InputUnreadable(
+            f"a zarr group must be an OME-Zarr image or label; {place.path} has no multiscales metadata; give the path "
+            f"of an image or array in it ({', '.join(children) or 'none is known'})"
+        )
+    names = unique([str(image.get("name") or place.name) for image in images])
+    number = chosen(scene, names, place.name)
+    source = _open_image(place, group, images[number], attributes, axes)
+    return replace(source, info=_told(source.info, names, number, scene))
+
+
+def _open_series(
+    place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+) -> ArraySource:
+    """The images of a folder of bioformats2raw: as its OME group lists them, else 0, 1, 2 and so on."""
+    listed: Any = _ome(group["OME"]).get("series") if "OME" in group else None
+    keys = [str(key) for key in listed or _counted(group)] or ["0"]
+    names = unique([_series_name(group, key) for key in keys])
+    number = chosen(scene, names, place.name)
+    source = _open(place / keys[number], axes, None, damage)
+    return replace(source, info=_told(source.info, names, number, scene))
+
+
+def _counted(group: zarr.Group) -> list[str]:
+    keys: list[str] = []
+    while str(len(keys)) in group:
+        keys.append(str(len(keys)))
+    return keys
+
+
+def _series_name(group: zarr.Group, key: str) -> str:
+    image = _ome(group[key]).get("multiscales") or [{}] if key in group else [{}]
+    return str(image[0].get("name") or key)
+
+
+def _told(info: ImageInfo, names: tuple[str, ...], number: int, scene: Scene) -> ImageInfo:
+    several = with_scenes(info, names, number, told=scene is not None)
+    return replace(several, identity=f"{info.identity} scene {number}") if number else several
+
+
+def _open_image(
+    place: Place, group: zarr.Group, image: Mapping[str, Any], attributes: Mapping[str, Any], axes: str | None
+) -> ArraySource:
     arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
     described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]
     letters = axes or "".join(_letter(axis) for axis in described)
@@ -98,17 +188,17 @@ def _open_image(
     return open_arrays(
         arrays,
         axes=letters,
-        name=str(image.get("name") or path.name),
+        name=str(image.get("name") or place.name),
         pixel_size=pixel_size,
         unit=unit,
         channel_names=tuple(str(c.get("label", "")) for c in channels),
         format="OME-Zarr",
-        identity=identity,
+        identity=place.identity(group),
         rgb_planes=colours == PRIMARY_COLOURS,
     )
 
 
-def _ome(group: zarr.Group) -> Mapping[str, Any]:
+def _ome(group: Any) -> Mapping[str, Any]:
     """OME attributes: 0.5 keeps them under `ome`, 0.4 at the top."""
     attributes = dict(group.attrs)
     nested = attributes.get("ome")
