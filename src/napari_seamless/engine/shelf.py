@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from napari_seamless.errors import BadRequest
 from napari_seamless.program.graph import Program
 from napari_seamless.program.spans import Box, Dims
 from napari_seamless.seams import Scratch
@@ -38,6 +39,11 @@ class Shelf:
     def put(self, value: int, box: Box, piece: Tensor) -> None:
         """Write down the region `box` of a value."""
         at = slices(self.program.values[value].dims, box)
+        if self.dtype is not None and piece.is_floating_point() and piece.abs().amax() > torch.finfo(self.dtype).max:
+            raise BadRequest(
+                f"values kept in half precision must be at most {torch.finfo(self.dtype).max:.0f}; this network makes "
+                f"{float(piece.abs().amax()):.3g}; keep them as they are"
+            )
         if self.where[value] == "disk":
             self._disk.write(str(value), at, piece.to(self._dtype(value)).cpu().numpy())
         else:
@@ -55,6 +61,13 @@ class Shelf:
         if found.device == self.device and found.dtype == dtype and self.where[value] != "disk":
             return found
         return found.to(self.device, non_blocking=True).to(dtype).contiguous(memory_format=order)
+
+    def close(self) -> None:
+        """Forget everything, files too."""
+        with self._lock:
+            self._tensors.clear()
+        if self.scratch is not None:
+            self.scratch.remove()
 
     def drop(self, values: frozenset[int]) -> None:
         """Forget values that no later pass needs."""

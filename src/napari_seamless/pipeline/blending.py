@@ -34,6 +34,11 @@ class Blending:
     def device(self) -> torch.device:
         return self.engine.device
 
+    @property
+    def is_measured(self) -> bool:
+        """There is nothing to measure."""
+        return True
+
     def last_engine(self) -> BlendedEngine:
         """The engine that makes the output."""
         return self.engine

@@ -37,7 +37,8 @@ def self_check(
     else:
         difference = np.abs(first - second) / (second.std() or 1.0)
     precision = str(engine.dtype).removeprefix("torch.")
-    return SelfCheck(len(places), float(difference.max()), float(difference.mean()), precision, tf32=False)
+    largest, mean = float(difference.max()), float(difference.mean())
+    return SelfCheck(len(places), largest, mean, precision, tf32=False, kind=store.kind)
 
 
 def _place(region: Region, store: Store, draw: Random) -> Region | None:

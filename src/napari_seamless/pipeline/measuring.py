@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,19 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_seamless.engine import TorchEngine, default_budget
+from napari_seamless.engine.device import free_bytes
 from napari_seamless.engine.halving import Halving
 from napari_seamless.engine.moments import MomentsSink
 from napari_seamless.engine.shelf import Shelf
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.pipeline.preparing import Prepared
-from napari_seamless.planning import view_first
-from napari_seamless.program.keeping import Keeping, Place, Speed, plan_keeping
+from napari_seamless.planning import readable, view_first
+from napari_seamless.program.facts import inner_tile
+from napari_seamless.program.keeping import Keeping, Place, Speed, Tier, plan_keeping
 from napari_seamless.program.ops.barrier import Barrier, State
-from napari_seamless.program.passes import Pass, plan_passes, settle
+from napari_seamless.program.passes import Pass, barriers_of, plan_passes, settle
+from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.seams import Job
-from napari_seamless.store.scratch import DiskScratch
+from napari_seamless.store.scratch import DiskScratch, sweep
 
 Keep = Literal["auto", "recompute", "device", "host", "disk"]
 
@@ -43,7 +47,7 @@ SPEEDS = {
 
 HOST_RATE, DISK_RATE = 1e10, 6e8
 HOST_SHARE, DISK_SHARE = 0.4, 0.8
-SMALLEST = 64
+SMALLEST = 8
 
 
 def plan_kept(
@@ -61,9 +65,9 @@ def plan_kept(
 
     At most half of the budget is used for kept values on the device, 40 % of what is free in host memory, and 80 % of
     what is free on the disk of `scratch`. Workers in other processes (`is_far`) share nothing but the disk, which is
-    used only if asked for, since they might run on other machines.
+    used only if asked for, since they might run on other machines. What is asked for by name may take all that is free.
 
-    Raises BadRequest for an unknown `keep`.
+    Raises BadRequest for an unknown `keep`, and where what is asked for has no room.
     """
     if keep not in get_args(Keep):
         raise BadRequest(f"keep is one of {', '.join(get_args(Keep))}; got {keep!r}")
@@ -91,17 +95,31 @@ def plan_kept(
         case "recompute":
             places = []
         case _:
-            chosen = everything[keep]
-            places = [Place(chosen.tier, 1 << 62, 1e15, itemsize)]
-    return plan_keeping(prepared.program, places, speed, given or {})
+            places = [Place(everything[keep].tier, 1 << 62, 1e15, itemsize)]
+    keeping = plan_keeping(prepared.program, places, speed, given or {})
+    if keep != "auto" and keep != "recompute":
+        room = {"device": budget or free_bytes(device), "host": psutil.virtual_memory().available, "disk": free}
+        _check_room(keeping, keep, room[keep], folder)
+    return keeping
+
+
+def _check_room(keeping: Keeping, tier: Tier, room: int, folder: Path) -> None:
+    needed = keeping.most.get(tier, 0)
+    if needed > room:
+        where = {"device": "in the budget", "host": "in the host's memory", "disk": f"on the disk of {folder}"}[tier]
+        raise BadRequest(
+            f"kept values must fit {where}; they need {readable(needed)}, and there is room for {readable(room)}; keep "
+            "them elsewhere, or use keep='auto' or 'recompute'"
+        )
 
 
 @dataclass
 class Measuring:
     """The passes of one run, and what they have found so far. Driving thread, once the run is started.
 
-    `edge` is the run's own tile; passes over coarser grids use smaller ones, of about the same image pixels. `save` is
-    called after each pass with all states measured so far. `mask`, (y, x), says which part of the image is measured.
+    `edge` is the run's own tile; passes over coarser grids use smaller ones, of about the same image pixels, and none
+    is predicted to take more than `limit` bytes. `save` is called after each pass with all states measured so far.
+    `mask`, (y, x), says which part of the image is measured.
     """
 
     prepared: Prepared
@@ -114,18 +132,33 @@ class Measuring:
     scratch_parent: Path | None = None
     states: dict[int, State] = field(default_factory=dict)
     save: Callable[[dict[int, State]], None] = lambda _: None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         program = self.prepared.program
         mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask))
         self.passes = plan_passes(program, self.keeping.after, self.states, mask)
         self._known: dict[int, Tensor] = settle(program, self.states, {})
-        is_on_disk = "disk" in self.keeping.where.values()
-        self._scratch = DiskScratch(self.scratch_parent or Path(tempfile.gettempdir())) if is_on_disk else None
-        dtype = torch.float16 if self.half else None
-        self._shelf = Shelf(program, self.device, self.keeping.where, self._scratch, dtype)
+        self._shelf = Shelf(program, self.device, self.keeping.where, None, torch.float16 if self.half else None)
+        self._last: TorchEngine | None = None
+        if self._needed:
+            sweep(self._scratch_parent)
 
     @property
+    def _scratch_parent(self) -> Path:
+        return self.scratch_parent or Path(tempfile.gettempdir())
+
+    @cached_property
+    def _needed(self) -> frozenset[int]:
+        """The values of all barriers."""
+        return frozenset(node.output for node in barriers_of(self.prepared.program))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether all moments are known, so that the output can be made."""
+        return self._needed <= self.states.keys()
+
+    @cached_property
     def stages(self) -> tuple[PassStage, ...]:
         """The passes that measure, as the scheduler takes them."""
         return tuple(PassStage(self, p) for p in self.passes[:-1])
@@ -136,21 +169,25 @@ class Measuring:
 
     def last_engine(self) -> TorchEngine:
         """The engine that makes the output from kept values, or from the image."""
-        return self.engine(self.passes[-1])
+        self._last = self._last or self.engine(self.passes[-1])
+        return self._last
 
     def checking_engine(self) -> TorchEngine:
         """An engine that makes the output from the image, all moments being known."""
+        if not self.passes[-1].kept:
+            return self.last_engine()
         whole = plan_passes(self.prepared.program, (), self.states)[-1]
         return TorchEngine(whole.with_known(self._known), str(self.device))
 
     def prepare_shelf(self, stage: Pass) -> None:
         """Reserve the room of what a pass is to keep on disk."""
         for value in stage.keeps:
-            if self.keeping.where[value] == "disk" and self._scratch is not None:
+            if self.keeping.where[value] == "disk":
+                scratch = self._shelf.scratch = self._shelf.scratch or DiskScratch(self._scratch_parent)
                 whole = self.prepared.program.values[value]
                 narrow = self.half and whole.dtype.is_floating_point
                 dtype = np.dtype(np.float16) if narrow else np.dtype(str(whole.dtype).removeprefix("torch."))
-                self._scratch.create(str(value), whole.shape, dtype)
+                scratch.create(str(value), whole.shape, dtype)
 
     def take(self, stage: Pass, states: Sequence[State]) -> None:
         """A pass is over: finish its barriers, and what follows from them; let go of what nobody needs any more."""
@@ -163,20 +200,35 @@ class Measuring:
         self.save(self.states)
 
     def close(self) -> None:
-        """Give the kept values' room back."""
-        if self.keeping.after:
-            self._shelf.drop(self.keeping.after[-1])
-        if self._scratch is not None:
-            self._scratch.remove()
+        """Give the kept values' room back, whatever the end was."""
+        self._shelf.close()
 
     def tile_of(self, stage: Pass) -> int:
-        """The tile edge of a pass on its own grid: that of the run, in proportion, and a power of two times 64."""
+        """The tile edge of a pass on its own grid: that of the run, in proportion, and a power of two."""
         out = self.prepared.output_shape[-1]
         wanted = self.edge * stage.shape[-1] / out
         edge = SMALLEST
         while edge * 2 <= wanted * 1.1:
             edge *= 2
+        while edge > SMALLEST and self.limit is not None and self._peak(stage, edge) > self.limit:
+            edge //= 2
         return edge
+
+    def cell_of(self, stage: Pass, edge: int) -> tuple[int, ...]:
+        """A tile of a pass, ((z,) y, x): in z as deep as the run's own, in proportion."""
+        shape = stage.shape
+        plane = tuple(min(edge, n) for n in shape[-2:])
+        if len(shape) == 2:
+            return plane
+        deep = self.prepared.output_shape[0]
+        return (max(1, min(round((self.depth or deep) * shape[0] / deep), shape[0])), *plane)
+
+    def _peak(self, stage: Pass, edge: int) -> int:
+        """Predicted bytes of a pass' tile away from the borders."""
+        program = stage.program
+        placed = RegionPrograms(program).at(inner_tile(stage.shape, self.cell_of(stage, edge)))
+        weights = sum(tensor.numel() * tensor.element_size() for tensor in program.constants.values())
+        return weights + placed.region.peak_bytes
 
 
 class PassStage:
@@ -186,8 +238,7 @@ class PassStage:
         self._measuring = measuring
         self._pass = stage
         edge, shape = measuring.tile_of(stage), stage.shape
-        cell = tuple(min(edge, n) for n in shape[-2:])
-        full = cell if len(shape) == 2 else (min(measuring.depth or shape[0], shape[0]), *cell)
+        full = measuring.cell_of(stage, edge)
         self._grid = Grid(shape, full)
         self.agenda = Agenda(
             self._grid,

@@ -14,24 +14,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from napari_seamless.engine.moments import as_state
 from napari_seamless.errors import BadRequest, InputDamaged, InputNotFound
-from napari_seamless.program.graph import Program
-from napari_seamless.program.ops.barrier import State
+from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.program.graph import Node, Program
+from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.passes import barriers_of
+from napari_seamless.store.journal import FOLDER
 
 FORMAT = "napari-seamless moments 1"
+MOMENTS = "moments.safetensors"
+"""The name of the file of moments in a result's own folder."""
 
 
 @dataclass(frozen=True)
 class Moments:
     """For each barrier, by number and layer name, its state: a few float64 arrays; and where they come from.
 
-    `facts` are model, image, level, scope of the statistics, and the program's hash.
+    `facts` are model, image, scope of the statistics, and the hashes of program and weights.
     """
 
     states: Mapping[str, tuple[NDArray[np.float64], ...]]
@@ -51,7 +56,13 @@ class Moments:
 
     @classmethod
     def load(cls, path: str | Path) -> Moments:
-        """Read what `save` wrote. Raises InputNotFound, InputDamaged."""
+        """Read what `save` wrote, or what a result (an OME-Zarr folder) has with it.
+
+        Raises InputNotFound and InputDamaged.
+        """
+        if Path(path).is_dir():
+            inside = (found for lead in ("", "labels/*/") for found in Path(path).glob(f"{lead}0/{FOLDER}/{MOMENTS}"))
+            path = next(inside, Path(path) / MOMENTS)
         if not Path(path).is_file():
             raise InputNotFound(f"a file of moments must exist; there is none at {path}; check the path")
         states: dict[str, list[NDArray[np.float64]]] = {}
@@ -76,21 +87,45 @@ class Moments:
         names = barrier_names(program)
         return cls({names[v]: tuple(part.numpy() for part in state) for v, state in states.items()}, facts)
 
-    def given(self, program: Program, *, partly: bool = False) -> dict[int, State]:
-        """The states by the values of a program's barriers. Raises BadRequest if some are missing, unless `partly`."""
-        names = barrier_names(program)
+    def given(self, prepared: Prepared, *, partly: bool = False) -> dict[int, State]:
+        """The states by the values of a program's barriers.
+
+        Raises BadRequest for those of other weights or of another form, and if some are missing, unless `partly`.
+        """
+        program = prepared.program
+        if self.facts.get("network", prepared.network_hash) != prepared.network_hash:
+            raise self._foreign("have been measured with other weights")
+        names, nodes = barrier_names(program), {node.output: node for node in barriers_of(program)}
         missing = [name for name in names.values() if name not in self.states]
         if missing and not partly:
-            raise BadRequest(
-                f"moments must be of the same network; these, of {self.facts.get('model', 'an unknown model')}, lack "
-                f"{missing[0]!r}; measure them with this one"
-            )
-        return {v: as_state(self.states[name]) for v, name in names.items() if name in self.states}
+            raise self._foreign(f"lack {missing[0]!r}")
+        found = {v: as_state(self.states[name]) for v, name in names.items() if name in self.states}
+        for value, state in found.items():
+            if [part.shape for part in state] != state_shapes(program, nodes[value]):
+                raise self._foreign(f"have another form at {names[value]!r}")
+            if any(part.isnan().any() for part in state):
+                raise self._foreign(f"hold NaN at {names[value]!r}")
+        return found
+
+    def _foreign(self, difference: str) -> BadRequest:
+        model = self.facts.get("model", "an unknown model")
+        return BadRequest(f"moments must be of the same network; these, of {model}, {difference}; measure them with it")
 
 
 def barrier_names(program: Program) -> dict[int, str]:
     """For the value of each barrier its name: the same for any size of image."""
     return {node.output: f"{k:03d} {node.path or '-'} {node.operator}" for k, node in enumerate(barriers_of(program))}
+
+
+def state_shapes(program: Program, node: Node) -> list[torch.Size]:
+    """The shapes of a barrier's state: those of what a single pixel gives."""
+    assert isinstance(node.operation, Barrier)
+    values = [program.values[i] for i in node.inputs]
+    pixels = [
+        torch.zeros([1 if axes else n for n, axes in zip(v.shape, v.dims, strict=True)], dtype=v.dtype) for v in values
+    ]
+    own = tuple((0, 1) if n is not None else None for n in values[0].domain)
+    return [part.shape for part in node.operation.partial(pixels, own)]
 
 
 def _order(key: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ class Prepared:
         It is the program itself where nothing has to be measured.
         """
         return plan_passes(self.program, (), {node.output for node in barriers_of(self.program)})[-1].program
+
+    @cached_property
+    def network_hash(self) -> str:
+        """The same for all sizes of image: a digest of the weights."""
+        digest = sha256()
+        for name, tensor in self.model.module.state_dict().items():
+            if isinstance(tensor, torch.Tensor):
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def source_identity(self) -> str:

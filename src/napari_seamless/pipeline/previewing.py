@@ -31,7 +31,7 @@ def estimated_moments(prepared: Prepared, device: str, stop: StopFlag) -> Moment
         program = trace(on_cpu(prepared.model.module), (1, *mosaic.shape), cancelled=stop)
         states = TorchEngine(program, device, fast=False).measure(mosaic, stop)
         moments = Moments.of(program, states, {"model": prepared.model.name, "statistics": "preview"})
-        moments.given(prepared.program)
+        moments.given(prepared)
     except SeamlessError:
         if stop():
             raise

@@ -16,8 +16,10 @@ from napari_seamless.engine.mismatch import Mismatch
 from napari_seamless.errors import BadRequest
 from napari_seamless.export.ome_zarr import save_ome_zarr
 from napari_seamless.geometry import Region
-from napari_seamless.pipeline.moments import Moments
+from napari_seamless.pipeline.moments import MOMENTS, Moments
 from napari_seamless.store import Store
+from napari_seamless.store.arrays import disk_errors
+from napari_seamless.store.journal import FOLDER
 
 if TYPE_CHECKING:
     from dask.array import Array
@@ -30,7 +32,8 @@ class SelfCheck:
     """A few output regions computed a second time, in another tile size and alignment, each straight from the image.
 
     `largest` and `mean` are absolute differences, in units of the output's standard deviation over the checked
-    regions for images, and shares of differing pixels for labels.
+    regions for images, and shares of differing pixels for labels. It is not `exact` where values were rounded on the
+    way on purpose.
     """
 
     regions: int
@@ -38,10 +41,19 @@ class SelfCheck:
     mean: float
     precision: str = "float32"
     tf32: bool = False
+    exact: bool = True
+    kind: str = "image"
 
     def __str__(self) -> str:
         """As the user reads it, such as "exact: max difference 2e-06 over 5 checks"."""
-        return f"exact: max difference {self.largest:.0e} over {self.regions} checks"
+        claim = "exact" if self.exact else "rounded"
+        if self.kind == "labels":
+            return f"{claim}: a share of {_amount(self.mean)} of the pixels differs over {self.regions} checks"
+        return f"{claim}: max difference {_amount(self.largest)} over {self.regions} checks"
+
+
+def _amount(number: float) -> str:
+    return f"{number:.0e}" if number else "0"
 
 
 @dataclass(frozen=True)
@@ -141,8 +153,12 @@ class Result:
     def save(
         self, path: str | Path, overwrite: bool = False, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:
-        """Write an OME-Zarr 0.5 copy to `path`. Raises OutputExists, OutputUnwritable."""
-        return save_ome_zarr(self.store, Path(path), overwrite=overwrite, on_progress=on_progress)
+        """Write an OME-Zarr 0.5 copy to `path`, with its moments. Raises OutputExists, OutputUnwritable."""
+        saved = save_ome_zarr(self.store, Path(path), overwrite=overwrite, on_progress=on_progress)
+        if self.moments is not None and self.store.side_folder is None:
+            with disk_errors(saved):
+                self.moments.save(saved / f"{self.store.spec.folder}0" / FOLDER / MOMENTS)
+        return saved
 
     def __repr__(self) -> str:
         return f"Result({self.store.spec.name!r}, shape={self.shape}, dtype={self.dtype}, {self.report.state})"

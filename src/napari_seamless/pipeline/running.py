@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,12 @@ def start(
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
-    frozen = {} if scope.moments is None else scope.moments.given(prepared.program)
+    frozen = {} if scope.moments is None else scope.moments.given(prepared)
     is_far = isinstance(worker, DaskScheduler) and worker.is_far
     plan = partial(plan_kept, prepared, place, keep=keep, budget=budget, half=keep_half, scratch=folder, is_far=is_far)
     keeping = plan(given=frozen)
+    if keep_half and prepared.program is not prepared.last_pass:
+        scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
     store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope)
@@ -116,6 +119,7 @@ def start(
         folder,
         states,
         partial(save_measured, store, prepared, scope),
+        choice.budget,
     )
     compare = ToWhole(prepared, place, choice, budget, folder) if compare_to_whole and scope.name != "whole" else None
     run = Run(prepared, measuring, store, wanted, choice, scope, compare)

@@ -21,17 +21,20 @@ class Scope:
     """`name` is "whole", "tissue", "local", "frozen" or PREVIEW.
 
     Frozen ones and previews bring their `moments`, tissue its `mask`: (y, x) bool, the whole image at any resolution.
+    With `half` they are those of values that were rounded to float16 between two passes.
     """
 
     name: str
     moments: Moments | None = None
     mask: NDArray[np.bool_] | None = None
+    half: bool = False
 
     @property
     def mark(self) -> str:
         """What tells results of different scopes apart; "" for the default."""
+        rounded = " half" if self.half else ""
         if self.moments is None and self.mask is None:
-            return ""
+            return rounded
         digest = sha256()
         if self.mask is not None:
             digest.update(repr(self.mask.shape).encode() + np.packbits(self.mask).tobytes())
@@ -40,7 +43,7 @@ class Scope:
                 digest.update(name.encode())
                 for part in self.moments.states[name]:
                     digest.update(part.tobytes())
-        return f" {self.name} {digest.hexdigest()[:16]}"
+        return f" {self.name} {digest.hexdigest()[:16]}{rounded}"
 
 
 PREVIEW = "preview"
@@ -61,10 +64,11 @@ def scope_of(statistics: Statistics, mask: ArrayLike | None = None) -> Scope:
         return Scope("frozen", statistics)
     if statistics in ("whole", "local"):
         return WHOLE if statistics == "whole" else LOCAL
-    if isinstance(statistics, Path) or str(statistics).endswith(".safetensors"):
+    if isinstance(statistics, Path) or str(statistics).rstrip("/\\").endswith((".safetensors", ".zarr")):
         return Scope("frozen", Moments.load(statistics))
     raise BadRequest(
-        f"statistics are 'whole', 'tissue', 'local', moments, or a file of moments (.safetensors); got {statistics!r}"
+        f"statistics are 'whole', 'tissue', 'local', moments, a file of moments (.safetensors) or an earlier "
+        f"result (.zarr); got {statistics!r}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from napari_seamless.engine import TorchEngine
 from napari_seamless.engine.blended import BlendedEngine
@@ -75,15 +76,18 @@ class Run:
         self._agenda = Agenda(
             self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
         )
-        if not self._measuring.stages:
+        stages = () if self._agenda.is_finished and not follow else self._measuring.stages
+        if self._measuring.is_measured:
             self._engine = Halving(self._measuring.last_engine())
 
         def end() -> None:
-            scheduler.close()
-            self._end()
+            try:
+                scheduler.close()
+            finally:
+                self._end()
 
         def look() -> None:
-            if preview is not None and self._measuring.stages:
+            if preview is not None and stages:
                 self.preview = preview(self._view, self._is_stopped)
                 self._show_preview()
 
@@ -91,7 +95,7 @@ class Run:
             self._last_job,
             self._agenda,
             scheduler,
-            before=self._measuring.stages,
+            before=stages,
             follow=follow,
             on_start=look,
             on_rest=self._check,
@@ -143,7 +147,7 @@ class Run:
         self._handle.set_tile(self._rounded(tile))
 
     def _rounded(self, tile: int) -> int:
-        chunk = self.store.spec.chunk
+        chunk = self.store.grid.cell[-1]
         return max(chunk, tile // chunk * chunk)
 
     def pause(self) -> None:
@@ -193,10 +197,11 @@ class Run:
             return
         if isinstance(self._measuring, Blending):
             self._mismatch = self._mismatch or self._measuring.mismatch(self.region)
-        elif self._checked is None:
+        elif self._checked is None and self._measuring.is_measured:
             engine = self._measuring.checking_engine()
             with suppress(RunCancelled):
-                self._checked = self_check(engine, self.prepared, self.store, self.region, stop)
+                checked = self_check(engine, self.prepared, self.store, self.region, stop)
+                self._checked = checked and replace(checked, exact=not self._scope.half)
         if self._compare is not None and self._difference is None:
             with suppress(RunCancelled):
                 self._difference = self._compare.difference(self.store, self.region, stop)
@@ -215,7 +220,7 @@ class Run:
             pixels=self._agenda.counts[0],
             seconds=now.seconds,
             tile=self._agenda.tile,
-            bytes=self._choice.bytes,
+            bytes=self._choice.bytes + self._measuring.keeping.most.get("device", 0),
             device=str(self._measuring.device),
             region_programs=self._engine.inner.region_programs if self._engine is not None else 0,
             self_check=self._checked,
@@ -223,7 +228,7 @@ class Run:
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,
-            exact=self.prepared.approximation is None,
+            exact=self.prepared.approximation is None and not self._scope.half,
             failed=self._agenda.failed,
             largest_piece=self._engine.largest if self._engine is not None else None,
         )

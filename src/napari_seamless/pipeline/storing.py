@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from napari_seamless.errors import BadRequest
+from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Region
-from napari_seamless.pipeline.moments import Moments
+from napari_seamless.pipeline.moments import MOMENTS, Moments
 from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.pipeline.provenance import origins, to_slide
 from napari_seamless.pipeline.scope import PREVIEW, WHOLE, Scope
 from napari_seamless.planning import chunk_of, readable
 from napari_seamless.program.ops.barrier import State
@@ -21,7 +22,6 @@ from napari_seamless.store import Store, StoreSpec, create_store, resume_or_crea
 from napari_seamless.store.arrays import disk_errors
 
 LARGEST_IN_MEMORY = 0.25
-MOMENTS = "moments.safetensors"
 
 
 def store_for(
@@ -52,7 +52,7 @@ def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec
     """What the result is, before any pixel of it exists."""
     model, info = prepared.model, prepared.source.info
     is_labels = model.kind == "labels"
-    step = _level_scale(prepared)
+    place = to_slide(prepared)
     return StoreSpec(
         shape=prepared.output_shape,
         channels=None if is_labels else prepared.output_channels,
@@ -62,8 +62,8 @@ def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec
         classes=tuple(LabelClass(c.value, c.name, c.colour) for c in model.classes),
         channel_names=model.channel_names if not is_labels else (),
         name=model.name + (APPROXIMATE if prepared.approximation is not None else ""),
-        pixel_size=_scaled(step, prepared.scale),
-        translation=_scaled(step, prepared.offset),
+        pixel_size=_scaled(info.pixel_size, place["scale"]),
+        translation=_scaled(info.pixel_size, place["offset"]),
         unit=info.unit,
         source_identity=prepared.source_identity,
         program_hash=prepared.program_hash + scope.mark,
@@ -71,26 +71,17 @@ def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec
     )
 
 
-def _level_scale(prepared: Prepared) -> tuple[float, ...] | None:
-    info = prepared.source.info
-    if info.pixel_size is None:
-        return None
-    factors = info.levels.scale(prepared.level)
-    return tuple(size * float(f) for size, f in zip(info.pixel_size, factors, strict=True))
-
-
-def _scaled(step: tuple[float, ...] | None, numbers: tuple[float, ...]) -> tuple[float, ...] | None:
+def _scaled(step: tuple[float, ...] | None, numbers: Sequence[float]) -> tuple[float, ...] | None:
     return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
 
 
 def _provenance(prepared: Prepared, scope: Scope) -> Mapping[str, Any]:
     return {
-        "model": prepared.model.name,
-        "image": prepared.source.info.name,
-        "level": prepared.level,
+        **origins(prepared),
         "divisor": prepared.program.divisor,
         "precision": "float32",
-        "scope": "exact",
+        "scope": "exact" if not scope.half else "rounded",
+        **({"kept": "float16"} if scope.half else {}),
         "passes": count_passes(prepared.program),
         "statistics": scope.name,
         **(prepared.approximation.facts if prepared.approximation is not None else {}),
@@ -104,7 +95,9 @@ def facts_of(prepared: Prepared, scope: Scope) -> dict[str, Any]:
         "image": prepared.source.info.name,
         "source": prepared.source_identity,
         "program": prepared.program_hash,
+        "network": prepared.network_hash,
         "statistics": scope.name,
+        **({"kept": "float16"} if scope.half else {}),
     }
 
 
@@ -120,5 +113,8 @@ def measured_before(store: Store, prepared: Prepared, scope: Scope) -> dict[int,
     """The states that an earlier run on the same result measured; none, if it did not get so far."""
     if store.side_folder is None or not (store.side_folder / MOMENTS).exists():
         return {}
-    found = Moments.load(store.side_folder / MOMENTS)
-    return found.given(prepared.program, partly=True) if dict(found.facts) == facts_of(prepared, scope) else {}
+    try:
+        found = Moments.load(store.side_folder / MOMENTS)
+    except InputDamaged:  # then it is measured again
+        return {}
+    return found.given(prepared, partly=True) if dict(found.facts) == facts_of(prepared, scope) else {}

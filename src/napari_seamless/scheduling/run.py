@@ -204,7 +204,7 @@ class Run:
             if not self._get_through(stage):
                 return "cancelled"
         self._stage = None
-        job = self._job() if callable(self._job) else self._job
+        job = None if callable(self._job) else self._job
         while True:
             revision = self._agenda.revision
             is_finished = self._agenda.is_finished  # it may have to search: without the lock
@@ -221,6 +221,8 @@ class Run:
                 if is_finished:
                     continue
                 self._enter("running")
+            if job is None:
+                job = self._job() if callable(self._job) else self._job
             self._scheduler.run(job, _Gate(self, self._agenda), job.sink.landed, self._stopped)
 
     def _get_through(self, stage: Stage) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from napari_seamless.geometry import Region, cells_of
 from napari_seamless.store.arrays import create_arrays, disk_errors
 from napari_seamless.store.folder import built_beside, check_replaceable
+from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.metadata import groups_of
 from napari_seamless.store.spec import StoreSpec
 
@@ -26,12 +28,14 @@ def copy_pixels(
     path: Path,
     overwrite: bool,
     on_progress: OnProgress | None,
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Copy all levels chunk by chunk, one chunk in memory at a time; the path appears when everything is there.
 
     A copy of a partly finished result is marked: `complete` is false and `finished` says which chunks it has, so
-    that it can be opened, and continued, as the result itself. `on_progress` gets (chunks done, chunks in all) in
-    this thread; what it raises ends the copy and leaves nothing behind. Raises OutputExists and OutputUnwritable.
+    that it can be opened, and continued, as the result itself. The files `beside` (moments) go along. `on_progress`
+    gets (chunks done, chunks in all) in this thread; what it raises ends the copy and leaves nothing behind. Raises
+    OutputExists and OutputUnwritable.
     """
     with disk_errors(path):
         check_replaceable(path, overwrite=overwrite)
@@ -48,4 +52,8 @@ def copy_pixels(
                     done += 1
                     if on_progress is not None:
                         on_progress(done, total)
+            for file in beside:
+                folder = built / f"{spec.folder}0" / FOLDER
+                folder.mkdir(exist_ok=True)
+                shutil.copyfile(file, folder / file.name)
     return path

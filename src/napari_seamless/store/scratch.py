@@ -36,6 +36,7 @@ class DiskScratch:
     """
 
     def __init__(self, parent: Path) -> None:
+        parent = parent.absolute()  # other processes may have another working directory
         with disk_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
             sweep(parent)
