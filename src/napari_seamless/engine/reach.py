@@ -12,21 +12,25 @@ from napari_seamless.engine.probing import Edges, Output
 from napari_seamless.errors import BadRequest
 
 SHARE = 0.01
-"""Of the largest change: what changes less does not count as reached."""
+"""Of the change where it is most, both as root mean squares at one distance: what changes less is not reached."""
+EVENLY = 2.0
+"""Nor what changes by less than this many times what the outermost quarter does: a norm over the tile is felt all over
+it, and no overlap can help that."""
 OVERLAPS = (0.125, 0.5)
 UNKNOWN_OVERLAP = 0.25
+STEPS = 16
 SPOT = 16
-"""Labels do not change for one pixel: there a spot of a tile's edge over this is changed."""
+"""Whole numbers hardly change for one pixel: there a spot of a tile's edge over this is changed."""
 
 
-def probe_reach(module: nn.Module, output: Output, tiles: Sequence[Tensor]) -> int | None:
-    """How many input pixels away from a change, in the middle of a tile, the output changes by more than SHARE of its
-    peak; at most half a tile, since there it ends. None where nothing changed.
+def probe_reach(module: nn.Module, output: Output, tiles: Sequence[Tensor], *, labels: bool = False) -> int | None:
+    """How many input pixels away from a change, in the middle of a tile, the output changes by more than SHARE of the
+    most, and by more than evenly all over; at most half a tile, since there it ends. None where nothing changed.
 
     `tiles` are some of the image's, (1, c, *edges) float, as the network takes them (or `noise`); the largest counts.
-    The network is in eval mode and on the CPU.
+    With `labels`, what counts is whether an output pixel has another one. The network is in eval mode, on the CPU.
     """
-    reaches = [_reach_in(module, output, tile) for tile in tiles]
+    reaches = [_reach_in(module, output, tile, labels) for tile in tiles]
     return max((r for r in reaches if r is not None), default=None)
 
 
@@ -39,12 +43,12 @@ def noise(channels: int, edges: Edges, count: int = 2) -> list[Tensor]:
 def overlap_for(reach: int | None, edges: Edges) -> float:
     """The share of a tile to overlap by: in the middle of the overlap, both tiles see all within `reach`.
 
-    Within OVERLAPS; where nothing is known, UNKNOWN_OVERLAP.
+    Within OVERLAPS and in STEPS, so that rounding does not make another result; where nothing is known, UNKNOWN_OVERLAP.
     """
     if reach is None:
         return UNKNOWN_OVERLAP
     smallest, largest = OVERLAPS
-    return min(max(2 * reach / min(edges), smallest), largest)
+    return min(max(ceil(2 * reach / min(edges) * STEPS) / STEPS, smallest), largest)
 
 
 def checked_overlap(overlap: float) -> float:
@@ -54,24 +58,41 @@ def checked_overlap(overlap: float) -> float:
     return overlap
 
 
-def _reach_in(module: nn.Module, output: Output, tile: Tensor) -> int | None:
+def _reach_in(module: nn.Module, output: Output, tile: Tensor, labels: bool) -> int | None:
     edges = tuple(tile.shape[2:])
-    is_labels = not output.dtype.is_floating_point
-    widths = [max(edge // SPOT, 1) if is_labels else 1 for edge in edges]
+    widths = [1 if output.dtype.is_floating_point else max(edge // SPOT, 1) for edge in edges]
     firsts = [(edge - width) // 2 for edge, width in zip(edges, widths, strict=True)]
     with torch.inference_mode():
         before = module(tile.clone())
         after = module(_changed(tile, firsts, widths))
-        change = (after != before).double() if is_labels else (after.double() - before.double()).abs()
-    peak = float(change.max())
+        change = (after != before).double() if labels else (after.double() - before.double()).abs()
+    rings = _rings(edges, firsts, widths, output)
+    felt = _root_mean_square(change.reshape(-1, *rings.shape), rings)
+    peak = float(felt.max())
     if not peak > 0:
         return None
-    felt = (change > SHARE * peak).nonzero()[:, -len(edges) :]
-    far = 0
-    for first, width, scale, found in zip(firsts, widths, output.scale, felt.unbind(1), strict=True):
-        lo, hi = int(found.min()) / scale, (int(found.max()) + 1) / scale
-        far = max(far, ceil(first - lo), ceil(hi - first - width))
-    return far
+    evenly = float(felt[len(felt) * 3 // 4 :].median())
+    reached = (felt > max(SHARE * peak, EVENLY * evenly)).nonzero()
+    return int(reached.max()) if len(reached) else 0
+
+
+def _rings(edges: Sequence[int], firsts: Sequence[int], widths: Sequence[int], output: Output) -> Tensor:
+    """How many input pixels each output pixel lies away from the middle, along the axis where that is most."""
+    farthest = torch.zeros((), dtype=torch.int64)
+    for axis, (edge, first, width, scale) in enumerate(zip(edges, firsts, widths, output.scale, strict=True)):
+        at = torch.arange(int(edge * scale), dtype=torch.float64)
+        before, after = first - at / float(scale), (at + 1) / float(scale) - first - width
+        away = torch.maximum(before, after).clamp(min=0).ceil().to(torch.int64)
+        farthest = torch.maximum(farthest, away.reshape([-1 if k == axis else 1 for k in range(len(edges))]))
+    return farthest
+
+
+def _root_mean_square(change: Tensor, rings: Tensor) -> Tensor:
+    """Of `change`, (n, *rings.shape), on each ring: single pixels far away that tip over by chance do not count."""
+    which = rings.flatten()
+    squares = (change**2).mean(0).flatten()
+    total = torch.zeros(int(which.max()) + 1, dtype=torch.float64).index_add_(0, which, squares)
+    return (total / torch.bincount(which).clamp(min=1)).sqrt()
 
 
 def _changed(tile: Tensor, firsts: Sequence[int], widths: Sequence[int]) -> Tensor:

@@ -108,7 +108,7 @@ class Approximation:
         if self.reach is not None and 2 * self.reach >= min(self.edges):
             yield "a change in the middle of a tile is felt all over it"
         elif self.reach is not None:
-            yield f"a change in the middle of a tile is felt {self.reach} pixels away"
+            yield f"a change in the middle of a tile is felt up to {self.reach} pixels away"
 
 
 def approximation(
@@ -131,18 +131,18 @@ def approximation(
     module.eval()
     found = fitted(model, module, shape, edge)
     _go_on(cancelled)
-    reach = None
+    reach, labels = None, _is_labels(model, found.output)
     if overlap is None:
         tiles = [_as_seen(pixels, found.edges) for pixels in _samples(source, level, found.edges)]
         _go_on(cancelled)
-        reach = probe_reach(module, found.output, tiles)
+        reach = probe_reach(module, found.output, tiles, labels=labels)
     made = Approximation(
         module=module,
         shape=shape,
         edges=found.edges,
         overlap=overlap_for(reach, found.edges) if overlap is None else checked_overlap(overlap),
         output=found.output,
-        labels=_is_labels(model, found.output),
+        labels=labels,
         reach=reach,
         insists=found.insists,
         reasons=tuple(reasons),
