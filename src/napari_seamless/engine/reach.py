@@ -43,7 +43,7 @@ def noise(channels: int, edges: Edges, count: int = 2) -> list[Tensor]:
 def overlap_for(reach: int | None, edges: Edges) -> float:
     """The share of a tile to overlap by: in the middle of the overlap, both tiles see all within `reach`.
 
-    Within OVERLAPS and in STEPS, so that rounding does not make another result; where nothing is known, UNKNOWN_OVERLAP.
+    Within OVERLAPS and in STEPS, so that rounding makes no other result; where nothing is known, UNKNOWN_OVERLAP.
     """
     if reach is None:
         return UNKNOWN_OVERLAP
