@@ -2,6 +2,7 @@
 
     napari-seamless run SLIDE --model nuclei --output OUT.ome.zarr
     napari-seamless explain nuclei SLIDE
+    napari-seamless export OUT.ome.zarr OUT.geojson
 
 Results go to standard output, everything else to standard error. An error is one sentence, and the exit code is
 that of its class (errors.py): 2 a parameter, 3 the image, 4 image and model, 5 the model, 6 the device, 7 the output,
@@ -229,6 +230,28 @@ def explain(
 
 
 @app.command()
+def export(
+    result: Annotated[str, typer.Argument(help="A result, or any image.", metavar="RESULT", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="The file to write: .ome.zarr, .ome.tif, or .geojson (labels).", metavar="OUT", show_default=False
+        ),
+    ],
+    region: RegionOption = None,
+    level: Annotated[int, typer.Option(help="The level of the result that becomes the file's finest one.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
+) -> None:
+    """Save a result as a file for other programs; also while it is being made, as far as it is."""
+    where = None if region is None else parse_region(region)
+    from napari_seamless import pipeline
+
+    with _display() as display:
+        pipeline.export(result, path, region=where, level=level, overwrite=overwrite, on_progress=display.step)
+    typer.echo(path)
+
+
+@app.command()
 def sample(
     path: Annotated[Path | None, typer.Argument(help="A file or folder to copy it to.", show_default=False)] = None,
 ) -> None:
@@ -285,6 +308,8 @@ class Display(Protocol):
 
     def show(self, now: seams.Progress) -> None: ...
 
+    def step(self, done: int, total: int) -> None: ...
+
 
 class Bar:
     """A bar with throughput and the time left, for a terminal."""
@@ -295,6 +320,9 @@ class Bar:
     def show(self, now: seams.Progress) -> None:
         rate = f"{now.rate / 1e6:.2f} MP/s" if now.rate else ""
         self.progress.update(self.task, completed=now.done, total=now.total, rate=rate, size=_megapixels(now))
+
+    def step(self, done: int, total: int) -> None:
+        self.progress.update(self.task, completed=done, total=total)
 
 
 class Lines:
@@ -309,6 +337,11 @@ class Lines:
             left = "" if now.eta is None else f", {now.eta:.0f} s left"
             _say(f"{_megapixels(now)}, {now.rate / 1e6:.2f} MP/s{left}")
             self.tenth, self.said = tenth, monotonic()
+
+    def step(self, done: int, total: int) -> None:
+        if monotonic() - self.said > 10:
+            _say(f"{100 * done // total} %")
+            self.said = monotonic()
 
 
 @contextmanager

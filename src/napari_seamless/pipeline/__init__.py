@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.result import Report, Result
     from napari_seamless.pipeline.running import run, start
     from napari_seamless.pipeline.started import Run
+    from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image
 
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "describe_model",
     "explain",
+    "export",
     "load_model",
     "model_names",
     "open_image",
@@ -50,6 +52,7 @@ _ROOMS = {
     "result": ("Report", "Result"),
     "running": ("run", "start"),
     "started": ("Run",),
+    "saving": ("export",),
     "workers": ("start_workers",),
 }
 _HOMES = {

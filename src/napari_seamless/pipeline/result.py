@@ -14,9 +14,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_seamless.engine.mismatch import Mismatch
 from napari_seamless.errors import BadRequest
-from napari_seamless.export.ome_zarr import save_ome_zarr
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.moments import MOMENTS, Moments
+from napari_seamless.pipeline.saving import export
 from napari_seamless.store import Store
 from napari_seamless.store.arrays import disk_errors
 from napari_seamless.store.journal import FOLDER
@@ -151,11 +151,22 @@ class Result:
         return lazy
 
     def save(
-        self, path: str | Path, overwrite: bool = False, *, on_progress: Callable[[int, int], None] | None = None
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        *,
+        region: Region | None = None,
+        level: int = 0,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> Path:
-        """Write an OME-Zarr 0.5 copy to `path`, with its moments. Raises OutputExists, OutputUnwritable."""
-        saved = save_ome_zarr(self.store, Path(path), overwrite=overwrite, on_progress=on_progress)
-        if self.moments is not None and self.store.side_folder is None:
+        """Write what is finished to `path`: as OME-Zarr 0.5 with its moments (.ome.zarr), as pyramidal OME-TIFF
+        (.ome.tif), or, for labels, as outlines that QuPath imports (.geojson).
+
+        `region`, in output pixels, and `level` choose a part. Raises BadRequest, OutputExists, OutputUnwritable.
+        """
+        path = Path(path)
+        saved = export(self.store, path, region=region, level=level, overwrite=overwrite, on_progress=on_progress)
+        if self.moments is not None and self.store.side_folder is None and path.suffix == ".zarr":
             with disk_errors(saved):
                 self.moments.save(saved / f"{self.store.spec.folder}0" / FOLDER / MOMENTS)
         return saved

@@ -49,7 +49,8 @@ def create_arrays(target: ZarrStore | Path, spec: StoreSpec, groups: Mapping[str
         group.create_array(
             f"{spec.folder}{level}",
             shape=spec.stored_shape(level),
-            chunks=spec.stored_chunk(level),
+            chunks=spec.stored_chunk,
+            shards=spec.stored_shard(level),
             dtype=spec.dtype,
             compressors=[_codec(spec)],
             fill_value=0,

@@ -114,5 +114,6 @@ def _difference(earlier: StoreSpec, spec: StoreSpec) -> str | None:
         f"{earlier.dtype} pixels instead of {spec.dtype}": (earlier.dtype, spec.dtype),
         f"the kind {earlier.kind} instead of {spec.kind}": (earlier.kind, spec.kind),
         f"chunks of {earlier.chunk} instead of {spec.chunk} pixels": (earlier.chunk, spec.chunk),
+        f"shards of {earlier.shard} instead of {spec.shard} pixels": (earlier.shard, spec.shard),
     }
     return next((words for words, (before, now) in facts.items() if before != now), None)

@@ -28,9 +28,12 @@ class StoreSpec:
     """Shape, kind and provenance of a result.
 
     `shape` is spatial, ((z,) y, x), of level 0. `channels` is None for a result without a channel axis. `chunk` is
-    the edge of a chunk in y and x, in pixels. `pixel_size` and `translation` hold one number a spatial axis, in
-    `unit`; the translation is where the centre of level-0 pixel 0 lies. `provenance` must be JSON-able.
-    `source_identity` and `program_hash` decide whether a later run may continue this result.
+    the edge of a chunk in y and x, in pixels. With a `shard`, a multiple of it, the chunks of so large a square share a
+    file, and only whole shards are written, since a shard must have one writer at a time.
+
+    `pixel_size` and `translation` hold one number a spatial axis, in `unit`; the translation is where the centre of
+    level-0 pixel 0 lies. `provenance` must be JSON-able. `source_identity` and `program_hash` decide whether a later
+    run may continue this result.
 
     Raises BadRequest for what cannot be stored.
     """
@@ -49,6 +52,7 @@ class StoreSpec:
     translation: tuple[float, ...] | None = None
     unit: str = "micrometer"
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    shard: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
@@ -61,7 +65,7 @@ class StoreSpec:
 
     @property
     def grid(self) -> Grid:
-        """Level-0 chunks, spatial axes only."""
+        """What is written at once: level-0 chunks, or shards, spatial axes only."""
         return self.grid_of(0)
 
     @property
@@ -80,19 +84,31 @@ class StoreSpec:
         return (self.channels or 1) * int(self.dtype.itemsize)
 
     def grid_of(self, level: int) -> Grid:
-        """Chunks of a level. Volumes have chunks of at most 16 planes: a plane is cheap to read, a tile may be flat."""
-        shape = self.level_shapes[level]
-        depth = tuple(min(n, CHUNK_DEPTH) for n in shape[:-2])
-        return Grid(shape, (*depth, self.chunk, self.chunk))
+        """Chunks of a level, or shards. Volumes have chunks of at most 16 planes: a plane is cheap to read, a tile may
+        be flat."""
+        shape, edge = self.level_shapes[level], self.shard or self.chunk
+        return Grid(shape, (*self._depth, edge, edge))
+
+    @property
+    def _depth(self) -> tuple[int, ...]:
+        return tuple(min(n, CHUNK_DEPTH) for n in self.shape[:-2])
 
     def stored_shape(self, level: int) -> tuple[int, ...]:
         """Shape of the zarr array of a level: with a channel axis only if the result has one."""
         return (*self.channel_axis, *self.level_shapes[level])
 
-    def stored_chunk(self, level: int) -> tuple[int, ...]:
-        """Chunk of the zarr array of a level. Up to four channels (RGB, RGBA) share one: they are shown together."""
-        joint = tuple(c if c <= JOINT_CHANNELS else 1 for c in self.channel_axis)
-        return (*joint, *self.grid_of(level).cell)
+    @property
+    def stored_chunk(self) -> tuple[int, ...]:
+        """Chunk of the zarr arrays. Up to four channels (RGB, RGBA) share one: they are shown together."""
+        return (*self._joint, *self._depth, self.chunk, self.chunk)
+
+    def stored_shard(self, level: int) -> tuple[int, ...] | None:
+        """Shard of the zarr array of a level; None where every chunk is a file."""
+        return None if self.shard is None else (*self._joint, *self.grid_of(level).cell)
+
+    @property
+    def _joint(self) -> tuple[int, ...]:
+        return tuple(c if c <= JOINT_CHANNELS else 1 for c in self.channel_axis)
 
     @property
     def folder(self) -> str:
@@ -121,6 +137,7 @@ class StoreSpec:
             "pixel_size": None if self.pixel_size is None else list(self.pixel_size),
             "translation": None if self.translation is None else list(self.translation),
             "unit": self.unit,
+            "shard": self.shard,
         }
 
     @classmethod
@@ -141,6 +158,7 @@ class StoreSpec:
             translation=None if saved["translation"] is None else tuple(saved["translation"]),
             unit=saved["unit"],
             provenance=provenance,
+            shard=saved.get("shard"),
         )
 
 
@@ -151,6 +169,11 @@ def _check_shape(spec: StoreSpec) -> None:
         raise BadRequest(f"a channel axis needs at least one channel; got {spec.channels}; use None for no such axis")
     if spec.chunk < 1:
         raise BadRequest(f"the edge of a chunk must be at least 1 pixel; got {spec.chunk}; 512 is a good value")
+    if spec.shard is not None and (spec.shard < spec.chunk or spec.shard % spec.chunk):
+        raise BadRequest(
+            f"a shard must be a whole number of chunks of {spec.chunk} pixels; got {spec.shard}; "
+            f"use {max(1, round(spec.shard / spec.chunk)) * spec.chunk}"
+        )
     for word, numbers in (("pixel_size", spec.pixel_size), ("translation", spec.translation)):
         if numbers is not None and len(numbers) != len(spec.shape):
             raise BadRequest(f"{word} needs one number a spatial axis ({len(spec.shape)}); got {numbers}")

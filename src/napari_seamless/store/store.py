@@ -97,6 +97,11 @@ class Store:
         return self.spec.grid
 
     @property
+    def is_current(self) -> bool:
+        """Whether the coarse levels are those of level 0: not so while another process writes the result."""
+        return self._journal is None or self._journal.is_open or self._journal.is_clean
+
+    @property
     def finished(self) -> NDArray[np.bool_]:
         """Which chunks of `grid` have landed: a read-only view that goes on changing."""
         view = self._pyramid.finished.view()
@@ -226,7 +231,8 @@ class Store:
         if self.path is not None and Path(path).resolve() == self.path.resolve():
             raise BadRequest(f"a result cannot be saved onto itself; got {path}; choose another path")
         spec = replace(self.spec, provenance=self.provenance)
-        return copy_pixels(spec, self._pyramid.read, self.finished.copy(), Path(path), overwrite, on_progress)
+        beside = [] if self.side_folder is None else sorted(self.side_folder.glob("*.safetensors"))
+        return copy_pixels(spec, self._pyramid.read, self.finished.copy(), Path(path), overwrite, on_progress, beside)
 
     def __enter__(self) -> Store:
         return self
