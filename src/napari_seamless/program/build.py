@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
@@ -120,11 +121,12 @@ class Builder:
         dims = _aligned(request)
         if dims is None:
             return request
+        domain = _common_domain(request)
 
         def convert(item: Any) -> Any:
             if isinstance(item, tuple):
                 return tuple(convert(i) for i in item)
-            return self._constant_image(item, dims) if isinstance(item, Constant) else item
+            return self._constant_image(item, dims, domain) if isinstance(item, Constant) else item
 
         return Request(
             request.target,
@@ -136,15 +138,17 @@ class Builder:
             request.part,
         )
 
-    def _constant_image(self, constant: Constant, dims: Dims) -> Constant | Image:
+    def _constant_image(self, constant: Constant, dims: Dims, domain: tuple[int | None, ...]) -> Constant | Image:
         tensor = constant.tensor
         own = dims[len(dims) - tensor.dim() :]
         own = tuple(axes if size > 1 else () for axes, size in zip(own, tensor.shape, strict=True))
         if not any(own):
             return constant
-        if any(len(axes) > 1 for axes in own):
-            raise Unsupported("it uses a constant as large as the image along flattened axes")
-        built = Built(ConstantImage(constant.name, own), (), own)
+        used = {a for axes in own for a in axes}
+        sizes = tuple(n if a in used else None for a, n in enumerate(domain))
+        if any(axes and n != prod(sizes[a] or 1 for a in axes) for axes, n in zip(own, tensor.shape, strict=True)):
+            raise Unsupported("it uses a constant as large as the image whose positions are not the image's")
+        built = Built(ConstantImage(constant.name, own, sizes), (), own, sizes)
         return self._append(built, tuple(tensor.shape), tensor.dtype, "", "constant")
 
     def _add(self, request: Request, node: Traced) -> Image:
@@ -194,6 +198,12 @@ def _aligned(request: Request) -> Dims | None:
         for d, axes in enumerate(image.value.dims):
             dims[shift + d] = axes or dims[shift + d]
     return tuple(dims)
+
+
+def _common_domain(request: Request) -> tuple[int | None, ...]:
+    """The sizes of the grid on which a request's images lie, where one of them may be a single pixel."""
+    axes = zip(*(i.value.domain for i in request.images), strict=True)
+    return tuple(max((n for n in sizes if n is not None), default=None) for sizes in axes)
 
 
 def layer_path(node: Traced) -> str:

@@ -178,7 +178,7 @@ def _cut(program: Program, number: int, before: frozenset[int], known: frozenset
     for node in program.nodes:
         value = program.values[node.output]
         if node.output in known:
-            operation: ConstantImage | Kept = ConstantImage(known_name(node.output), _spread(value))
+            operation: ConstantImage | Kept = ConstantImage(known_name(node.output), _spread(value), value.domain)
             nodes.append(Node(node.output, operation, (), node.path, "known"))
         elif node.output in before:
             nodes.append(Node(node.output, Kept(node.output, value.dims), (), node.path, "kept"))

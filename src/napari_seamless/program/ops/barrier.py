@@ -63,7 +63,9 @@ class Barrier(Operation):
 
     def finish(self, state: State, constants: Constants) -> Tensor:
         """The operator's value, on the CPU."""
-        return self.value(state, constants).reshape(self.shape).to(self.dtype)
+        value = self.value(state, constants).reshape(self.shape)
+        is_number = self.dtype.is_floating_point or self.dtype == torch.bool
+        return (value if is_number else value.round()).to(self.dtype)
 
     def run(self, inputs: Sequence[Tensor], constants: Constants, have: Sequence[Box], want: Box) -> Tensor:
         del want
@@ -121,14 +123,14 @@ def _block_moments(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     rest = [d for d in range(x.dim()) if d not in over]
     rows = x.permute(*over, *rest)
     channels = prod(x.shape[d] for d in rest)
-    dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+    dtype = torch.float32 if x.is_floating_point() and x.dtype != torch.float64 else torch.float64
     step = max(1, BLOCK // max(1, rows[:1].numel()))
     first = rows[:step].reshape(-1, channels)
     shift = first[:: max(1, len(first) // 256)].to(dtype).mean(0)
     total = torch.zeros(2, channels, dtype=torch.float64)
     count = 0
     for k in range(0, len(rows), step):
-        block = rows[k : k + step].reshape(-1, channels) - shift
+        block = rows[k : k + step].reshape(-1, channels).to(dtype) - shift
         total[0] += _column_sums(block)
         total[1] += _column_sums(block.square_())
         count += len(block)

@@ -28,6 +28,8 @@ from napari_seamless.program.ops.normalise import Normalise, SpatialSoftmax
 from napari_seamless.program.ops.request import Built, Image, Pending, Request, Unsupported, wrap
 from napari_seamless.program.spans import Dims
 
+MOST_BINS = 1 << 14
+
 Make = Callable[[Request, Image, tuple[int, ...]], Barrier]
 """From a request, its image and the channel-like dimensions reduced as well (numbered among channel-like ones)."""
 
@@ -258,13 +260,12 @@ def matmul(request: Request) -> Built:
 
 def _by_constant(request: Request) -> Built:
     left, right = request.arg(0), request.arg(1)
-    if isinstance(left, Image) and (left.value.dims[-1] or right.tensor.dim() != 2):
+    image, other = (left, right) if isinstance(left, Image) else (right, left)
+    dims, summed = image.value.dims, -1 if image is left else -2
+    alike = other.tensor.dim() == len(dims) and not any(dims[:-2])
+    if len(dims) < 2 or dims[summed] or not (other.tensor.dim() == 2 or alike):
         raise Unsupported("it is a matrix product over positions with a constant")
-    if isinstance(right, Image):
-        if left.tensor.dim() != 2 or len(right.value.dims) < 2 or right.value.dims[-2]:
-            raise Unsupported("it is a matrix product over positions with a constant")
-        return stored(request, right.value.dims)
-    return stored(request, left.value.dims)
+    return stored(request, dims)
 
 
 def _contraction(request: Request, left: Image, right: Image) -> Built:
@@ -286,6 +287,8 @@ def bins(request: Request, rank: int, *, largest: bool) -> Built:
         raise Unsupported("it pools some spatial axes and not others")
     if not any(dims):
         return stored(request, dims)
+    if _product(counts) > MOST_BINS:
+        raise Unsupported(f"it pools the plane into {_product(counts)} bins; at most {MOST_BINS} are measured")
     if all(n == 1 for n in counts):
         make = extremum(True) if largest else mean
         return Built(make(request, image, ()), (image,), dims)

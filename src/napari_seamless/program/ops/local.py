@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import Operation, resolve
+from napari_seamless.program.ops.operation import Operation, narrow, resolve
 from napari_seamless.program.spans import Box, Dims, Span, local_shape
 
 Domain = tuple[int | None, ...]
@@ -121,10 +121,14 @@ def _weights(items: tuple[Any, ...]) -> list[str]:
 
 @dataclass(frozen=True)
 class ConstantImage(Operation):
-    """A constant as large as the image (coordinates, position codes): each region takes its own piece of it."""
+    """A constant as large as the image (coordinates, position codes): each region takes its own piece of it.
+
+    `dims` are its dimensions, `domain` its size along each spatial axis.
+    """
 
     name: str
     dims: Dims
+    domain: Domain
 
     @property
     def aliases(self) -> bool:
@@ -140,10 +144,5 @@ class ConstantImage(Operation):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del inputs, have
-        piece = constants[self.name]
-        for dim, axes in enumerate(self.dims):
-            for axis in axes:
-                span = want[axis]
-                assert span is not None
-                piece = piece.narrow(dim, span[0], span[1] - span[0])
-        return piece
+        whole: Box = tuple((0, n) if n is not None else None for n in self.domain)
+        return narrow(constants[self.name], self.dims, whole, want)

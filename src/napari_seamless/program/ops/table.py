@@ -119,6 +119,7 @@ COMPOSED = frozenset({
     "aten.fliplr.default", "aten.flipud.default", "aten.tile.default", "aten.concat.default",
     "aten.concatenate.default", "aten.rms_norm.default", "aten._fused_rms_norm.default",
     "aten.cosine_similarity.default", "aten.t.default", "aten.std_mean.dim", "aten.var_mean.dim",
+    "aten.einsum.default", "aten.linalg_norm.default", "aten.std_mean.default", "aten.var_mean.default",
 })  # fmt: skip
 """Operators that torch can take apart into some of the table, and that need no rule of their own therefore."""
 
