@@ -8,11 +8,13 @@
     │   └── InputDamaged                          it began well, and then bytes were missing or wrong
     │       └── RegionUnreadable                  some pixels of it, twice
     ├── InputMismatch        (ValueError)         image and model do not fit together
+    │   └── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
     │   └── BudgetTooSmall                        not even the smallest tile fits
     ├── ModelError           (ValueError)
     │   ├── UnknownModel                          no model of that name
     │   ├── WeightsMismatch                       weights and architecture differ
+    │   ├── NotTrusted                            opening it would run code, and nobody has said yes
     │   ├── TraceFailed                           the network cannot be traced at this size
     │   └── NotTileable                           an operator that looks at the whole plane, or has no rule
     ├── DeviceUnavailable    (RuntimeError)       the device asked for is not there
@@ -28,6 +30,8 @@ built-in that a caller would expect, so ordinary ``except`` clauses keep working
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class SeamlessError(Exception):
@@ -65,6 +69,10 @@ class InputMismatch(SeamlessError, ValueError):
     exit_code = 4
 
 
+class PixelSizeUnknown(InputMismatch):
+    """The model works at a resolution of its own, and nothing says how large the image's pixels are."""
+
+
 class BadRequest(SeamlessError, ValueError):
     """A parameter (region, level, tile, budget, axes) is outside what is possible."""
 
@@ -87,6 +95,14 @@ class UnknownModel(ModelError):
 
 class WeightsMismatch(ModelError):
     """A state dict does not belong to the architecture."""
+
+
+class NotTrusted(ModelError):
+    """Opening the model would run code. `file` is where it is, `runs` what would run, for a question to a person."""
+
+    def __init__(self, message: str, *, file: Path, runs: str) -> None:
+        super().__init__(message)
+        self.file, self.runs = file, runs
 
 
 class TraceFailed(ModelError):
