@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from napari_seamless.models import names as model_names
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.result import Report, Result
     from napari_seamless.pipeline.running import run, start
-    from napari_seamless.pipeline.started import Run
     from napari_seamless.pipeline.saving import export
+    from napari_seamless.pipeline.started import Run
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image
 
 __all__ = [
     "Explanation",
+    "Moments",
     "Prepared",
     "Report",
     "Result",
@@ -48,6 +50,7 @@ __all__ = [
 _ROOMS = {
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
+    "moments": ("Moments",),
     "preparing": ("Prepared", "load_model", "prepare"),
     "result": ("Report", "Result"),
     "running": ("run", "start"),

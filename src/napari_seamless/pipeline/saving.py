@@ -50,13 +50,14 @@ def export(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     kind: Kind = "image",
+    classes: tuple[LabelClass, ...] = (),
 ) -> Path:
     """Save a result, or anything else that `open_image` takes, as .ome.zarr, .ome.tif or .geojson; returns the path.
 
     `region` is in pixels of level 0 of what is saved; the `level` saved becomes level 0 of the file. A result that is
-    not finished, or that a run is writing now, is saved as far as it is, and marked as partial. `kind` says what an
-    image that is no result of this package holds. `on_progress` gets (done, in all) in this thread, in steps of its own
-    choosing. Any thread.
+    not finished, or that a run is writing now, is saved as far as it is, and marked as partial. `kind` and `classes`
+    say what an image that is no result of this package holds. `on_progress` gets (done, in all) in this thread, in
+    steps of its own choosing. Any thread.
 
     Raises BadRequest, OutputExists, OutputUnwritable, and what opening raises.
     """
@@ -72,7 +73,7 @@ def export(
         else:
             return export(store, path, region=region, level=level, overwrite=overwrite, on_progress=on_progress)
     source = open_image(what)
-    return _export(source, described(source, kind), path, write, region, level, overwrite, on_progress)
+    return _export(source, described(source, kind, classes), path, write, region, level, overwrite, on_progress)
 
 
 def writer_for(path: Path) -> Writer:
