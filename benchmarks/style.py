@@ -5,10 +5,10 @@
     python benchmarks/style.py --size 10000 --device cuda    the same on a GPU, in float32, with TF32 and in bfloat16
 
 The network is that of Johnson et al. 2016 with instance norm, which looks at the whole plane 15 times. Every way runs
-in a process of its own: peak memory is what the kernel (on a GPU its allocator) says at the end. Ways are timed in turn,
-round after round; look at the ratios. On CPUs the C library of the others is told by environment variables to keep
-large buffers, as our engine asks for it by itself. Seconds of the processor are given beside those of the clock, for
-machines on which other work goes on.
+in a process of its own: peak memory is what the kernel (on a GPU its allocator) says at the end. Ways are timed in
+turn, round after round; look at the ratios. On CPUs the C library of the others is told by environment variables to
+keep large buffers, as our engine asks for it by itself. Seconds of the processor are given beside those of the clock,
+for machines on which other work goes on.
 """
 
 from __future__ import annotations

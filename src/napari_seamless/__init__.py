@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_seamless.geometry import Region
     from napari_seamless.pipeline import (
         Explanation,
+        Moments,
         Result,
         describe_model,
         explain,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Explanation",
+    "Moments",
     "Region",
     "Result",
     "SeamlessError",

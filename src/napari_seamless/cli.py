@@ -23,7 +23,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 import typer
 from rich.console import Console
@@ -40,7 +40,7 @@ from napari_seamless.errors import (
 )
 
 if TYPE_CHECKING:
-    from napari_seamless import seams
+    from napari_seamless import pipeline, seams
     from napari_seamless.geometry import Region
 
 NAME = "napari-seamless"
@@ -73,6 +73,27 @@ RegionOption = Annotated[
     ),
 ]
 Scheduler = Annotated[str, typer.Option(help="dask, serial, or the address of a dask cluster (tcp://...).")]
+KeepOption = Annotated[
+    str,
+    typer.Option("--keep", help="What lies between two passes: auto, recompute (nothing), or on device, host or disk."),
+]
+KeepHalf = Annotated[bool, typer.Option("--keep-half", help="Round it to half precision: smaller, not exact.")]
+Scratch = Annotated[
+    Path | None, typer.Option("--scratch", help="A folder for what is kept on disk.", show_default="beside the output")
+]
+StatisticsOption = Annotated[
+    str,
+    typer.Option(
+        "--statistics",
+        metavar="whole|local|FILE",
+        help="Of what norms over the plane are taken: the whole image (exact), each tile (approximate), or as saved in "
+        "a file of moments or an earlier result.",
+    ),
+]
+SaveMoments = Annotated[
+    Path | None,
+    typer.Option("--save-moments", metavar="FILE.safetensors", help="Save what was measured.", show_default=False),
+]
 
 
 @dataclass
@@ -138,6 +159,11 @@ def run(
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
     ] = False,
+    keep: KeepOption = "auto",
+    keep_half: KeepHalf = False,
+    scratch: Scratch = None,
+    statistics: StatisticsOption = "whole",
+    save_moments: SaveMoments = None,
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else parse_region(region)
@@ -157,8 +183,14 @@ def run(
             scheduler=scheduler,
             output=output,
             overwrite=overwrite,
+            keep=cast("Any", keep),
+            keep_half=keep_half,
+            scratch=scratch,
+            statistics=statistics,
         )
         _follow(handle, output)
+        if save_moments is not None:
+            _save_moments(handle, save_moments)
         if (mismatch := handle.result().report.mismatch) is not None:
             _say(f"approximate: {mismatch}")
     typer.echo(output)
@@ -319,7 +351,7 @@ class Bar:
 
     def show(self, now: seams.Progress) -> None:
         rate = f"{now.rate / 1e6:.2f} MP/s" if now.rate else ""
-        self.progress.update(self.task, completed=now.done, total=now.total, rate=rate, size=_megapixels(now))
+        self.progress.update(self.task, completed=now.done, total=now.total, rate=rate, size=_amount(now))
 
     def step(self, done: int, total: int) -> None:
         self.progress.update(self.task, completed=done, total=total)
@@ -335,7 +367,7 @@ class Lines:
         tenth = int(10 * now.fraction)
         if tenth > self.tenth and monotonic() - self.said > 10:
             left = "" if now.eta is None else f", {now.eta:.0f} s left"
-            _say(f"{_megapixels(now)}, {now.rate / 1e6:.2f} MP/s{left}")
+            _say(f"{_amount(now)}, {now.rate / 1e6:.2f} MP/s{left}")
             self.tenth, self.said = tenth, monotonic()
 
     def step(self, done: int, total: int) -> None:
@@ -371,7 +403,7 @@ def _busy(what: str) -> Iterator[None]:
         yield
 
 
-def _follow(handle: seams.RunHandle, output: Path) -> None:
+def _follow(handle: pipeline.Run, output: Path) -> None:
     """Show a run until it ends; Ctrl-C cancels it. Raises what made it fail."""
     try:
         with _display() as display:
@@ -395,10 +427,27 @@ def _follow(handle: seams.RunHandle, output: Path) -> None:
     if now.tiles == 0:
         _say(f"nothing was left to do: all {now.done / 1e6:.2f} MP were finished before")
         return
-    _say(f"{now.done / 1e6:.2f} MP in {now.seconds:.1f} s ({now.rate / 1e6:.2f} MP/s), {now.tiles} tiles")
+    report = handle.result().report
+    passes = "" if now.passes == 1 else f" in {now.passes} passes"
+    rate = report.pixels / max(now.seconds, 1e-9) / 1e6
+    _say(f"{report.pixels / 1e6:.2f} MP in {now.seconds:.1f} s ({rate:.3g} MP/s), {now.tiles} tiles{passes}")
+    if report.self_check is not None:
+        _say(str(report.self_check))
 
 
-def _cancel(handle: seams.RunHandle) -> None:
+def _save_moments(handle: pipeline.Run, path: Path) -> None:
+    if handle.moments is None:
+        raise BadRequest(
+            "moments are measured of networks that look at the whole plane, in a run that is not finished yet; this "
+            "one had nothing to measure; leave --save-moments out"
+        )
+    try:
+        handle.moments.save(path)
+    except OSError as error:
+        raise OutputUnwritable(f"cannot write the moments to {path}: {error.strerror}") from error
+
+
+def _cancel(handle: pipeline.Run) -> None:
     """Cancel and wait until the tiles in flight have let go of the output."""
     handle.cancel()
     try:
@@ -407,11 +456,20 @@ def _cancel(handle: seams.RunHandle) -> None:
         return
 
 
-def _kept(handle: seams.RunHandle, output: Path) -> str:
-    return f"{_megapixels(handle.progress())} are finished and kept in {output}; the same command goes on from there"
+def _kept(handle: pipeline.Run, output: Path) -> str:
+    """What a run that ended early leaves."""
+    now = handle.progress()
+    if now.pass_number < now.passes:
+        done = f"{now.pass_number - 1} of {now.passes} passes are"
+    else:
+        done = f"{handle.result().report.pixels / 1e6:.2f} MP are"
+    return f"{done} finished and kept in {output}; the same command goes on from there"
 
 
-def _megapixels(now: seams.Progress) -> str:
+def _amount(now: seams.Progress) -> str:
+    """How far a run is."""
+    if now.passes > 1:
+        return f"pass {now.pass_number} of {now.passes}"
     return f"{now.done / 1e6:.2f} of {now.total / 1e6:.2f} MP"
 
 
