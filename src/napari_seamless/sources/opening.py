@@ -14,6 +14,7 @@ from pathlib import Path
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
 from napari_seamless.seams import Source
 from napari_seamless.sources.array import looks_like_array, open_arrays
+from napari_seamless.sources.coarse import with_coarser_levels
 from napari_seamless.sources.files import require_exists
 from napari_seamless.sources.foreign import is_bioimage, is_layer, open_bioimage, open_layer
 from napari_seamless.sources.scenes import Scene, only
@@ -38,16 +39,16 @@ def open_image(what: object, *, axes: str | None = None, scene: Scene = None) ->
     without it they are inferred. Colours that come last lose their alpha channel. Of several images in one file,
     `scene` says which, by its number or name (`info.scenes`); the first is taken otherwise. Raises InputNotFound,
     InputUnreadable (naming what was tried), InputDamaged, or BadRequest for axes that cannot be and scenes that are
-    not there.
+    not there. A large plane without small levels gets them (`coarse.py`).
 
     >>> import numpy as np
     >>> open_image(np.zeros((3, 200, 100))).info.levels
     Levels(shapes=((200, 100),))
     """
     if isinstance(what, str) and is_url(what):
-        return _open_url(what, axes, scene)
+        return with_coarser_levels(_open_url(what, axes, scene))
     if isinstance(what, str | Path):
-        return _open_path(Path(what), axes, scene)
+        return with_coarser_levels(_open_path(Path(what), axes, scene))
     if is_bioimage(what):
         return open_bioimage(what, axes, scene=scene)
     only(scene, _described(what))
