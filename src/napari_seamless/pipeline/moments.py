@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from napari_seamless.engine.moments import as_state
 from napari_seamless.errors import BadRequest, InputDamaged, InputNotFound
@@ -42,6 +43,16 @@ class Moments:
     states: Mapping[str, tuple[NDArray[np.float64], ...]]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def digest(self) -> str:
+        """What tells these moments from others."""
+        found = sha256()
+        for name in sorted(self.states):
+            found.update(name.encode())
+            for part in self.states[name]:
+                found.update(part.tobytes())
+        return found.hexdigest()[:16]
+
     def save(self, path: str | Path) -> Path:
         """Write a small safetensors file; never half of it."""
         path = Path(path)
@@ -50,7 +61,7 @@ class Moments:
         }
         partial = path.with_name(path.name + ".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, partial, metadata={"format": FORMAT, "facts": json.dumps(dict(self.facts))})
+        partial.write_bytes(save(arrays, metadata={"format": FORMAT, "facts": json.dumps(dict(self.facts))}))
         os.replace(partial, path)
         return path
 

@@ -62,7 +62,8 @@ class Report:
 
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
     `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
-    compares with those of the whole image, where that was asked for. A result that is not `exact` was blended of
+    compares with those of the whole image, where that was asked for. `skipped` is the share of the region that was left
+    empty, being no tissue. A result that is not `exact` was blended of
     overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
     since the device had no memory for a whole tile; None where it had.
@@ -79,6 +80,7 @@ class Report:
     region_programs: int
     self_check: SelfCheck | None
     difference_to_whole: SelfCheck | None = None
+    skipped: float = 0.0
     kept: dict[str, int] = field(default_factory=dict)
     statistics: str = ""
     mismatch: Mismatch | None = None

@@ -53,6 +53,7 @@ def start(
     overwrite: bool = False,
     statistics: Statistics = "whole",
     mask: ArrayLike | None = None,
+    tissue_only: bool = False,
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
@@ -68,11 +69,14 @@ def start(
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
 
     Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
-    "tissue" (where `mask` is true: (y, x), the whole image at any resolution), as given by Moments or a file of them,
-    or over each input tile alone ("local", as other tools do: approximate). They are measured in passes of their own;
-    `keep` says what lies between two passes: "auto" what is quickest, "recompute" nothing, or the cheapest cut of
-    activations on the "device", the "host" or the "disk" (in the folder `scratch`, by default that of the output).
-    `keep_half` rounds what lies there to float16, which is not exact: the self-check says how far it is off.
+    "tissue" (where `mask` is true: (y, x), the whole image at any resolution; by colour without one), as given by
+    Moments or a file of them, or over each input tile alone ("local", as other tools do: approximate). They are
+    measured in passes of their own; `keep` says what lies between two passes: "auto" what is quickest, "recompute"
+    nothing, or the cheapest cut of activations on the "device", the "host" or the "disk" (in the folder `scratch`, by
+    default that of the output). `keep_half` rounds what lies there to float16, which is not exact: the self-check says
+    how far it is off.
+
+    With `tissue_only` chunks outside the tissue are left empty; the report says what share of the region they are.
 
     `compare_to_whole` says in the report how far other statistics led from those of the whole image, which takes the
     passes that measure them.
@@ -82,7 +86,7 @@ def start(
 
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
-    place, scope = resolve_device(device), scope_of(statistics, mask)
+    place, scope = resolve_device(device), scope_of(prepared.source, statistics, mask, tissue_only)
     exact, prepared = prepared, locally(prepared) if scope is LOCAL else prepared
     wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
     if prepared.approximation is not None:
@@ -162,6 +166,7 @@ def run(
     on_progress: Callable[[Progress], None] | None = None,
     statistics: Statistics = "whole",
     mask: ArrayLike | None = None,
+    tissue_only: bool = False,
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
@@ -189,6 +194,7 @@ def run(
         overwrite=overwrite,
         statistics=statistics,
         mask=mask,
+        tissue_only=tissue_only,
         keep=keep,
         keep_half=keep_half,
         scratch=scratch,

@@ -20,6 +20,7 @@ from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import Prepared
 from napari_seamless.pipeline.result import Report, Result, SelfCheck
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope
+from napari_seamless.pipeline.skipping import skip_outside
 from napari_seamless.pipeline.storing import facts_of
 from napari_seamless.planning import TileChoice, view_first
 from napari_seamless.scheduling.agenda import Agenda
@@ -55,6 +56,7 @@ class Run:
         self._scope = scope
         self._compare = compare
         self._difference: SelfCheck | None = None
+        self._skipped = 0.0
         self._view: Region | None = None
         self.preview: Run | None = None
         self._agenda: Agenda | None = None
@@ -72,6 +74,8 @@ class Run:
     ) -> None:
         """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
         self._view = view
+        if self._scope.only is not None:
+            self._skipped = skip_outside(self.store, self._scope.only, self.region)
         tile = self._rounded(self._choice.tile)
         self._agenda = Agenda(
             self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
@@ -225,6 +229,7 @@ class Run:
             region_programs=self._engine.inner.region_programs if self._engine is not None else 0,
             self_check=self._checked,
             difference_to_whole=self._difference,
+            skipped=self._skipped,
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,

@@ -32,7 +32,7 @@ def groups_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dic
     own = {"format": FORMAT, **spec.to_json(), "provenance": dict(spec.provenance), "complete": False}
     if finished is not None:
         own["complete"] = bool(finished.all())
-        own["finished"] = np.packbits(finished).tobytes().hex()
+        own["finished"] = packed(finished)
     groups = {"": {"ome": _dumped(_image(spec)), KEY: own}}
     if spec.kind == "labels":
         *_, name, _ = spec.folder.split("/")
@@ -41,8 +41,13 @@ def groups_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dic
     return groups
 
 
+def packed(finished: NDArray[np.bool_]) -> str:
+    """Finished chunks as they are written down."""
+    return np.packbits(finished).tobytes().hex()
+
+
 def unpacked(bits: str | None, spec: StoreSpec) -> NDArray[np.bool_]:
-    """The finished chunks that `groups_of` wrote down, none where it did not."""
+    """The finished chunks that were written down so, none where there were none."""
     counts = spec.grid.counts
     if bits is None:
         return np.zeros(counts, bool)

@@ -32,7 +32,7 @@ from napari_seamless.store.cache import ArrayCache
 from napari_seamless.store.copying import copy_pixels
 from napari_seamless.store.journal import FOLDER, Journal
 from napari_seamless.store.levels import LevelArray
-from napari_seamless.store.metadata import KEY, is_rgb
+from napari_seamless.store.metadata import KEY, is_rgb, packed
 from napari_seamless.store.pyramid import Pyramid
 from napari_seamless.store.spec import Kind, StoreSpec
 from napari_seamless.store.writer import ChunkWriter, RemoteWriter, absolute, check, owned
@@ -160,6 +160,15 @@ class Store:
                 self._journal.record(self.grid.covering(region))
         for level, where, pixels in changed:
             self._announce(Piece(level, where, pixels))
+
+    def skip(self, chunks: Array) -> None:
+        """Count these chunks of `grid` (bool) as finished, with 0 in them; nothing is written. Before the run begins.
+
+        Raises OutputUnwritable.
+        """
+        with disk_errors(self._place):
+            self._pyramid.finished[chunks] = True
+            self._note("finished", packed(self.finished))
 
     # -- LiveImage
 
