@@ -120,6 +120,7 @@ class Prepared:
     output_shape: tuple[int, int] = (EDGE, EDGE)
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
+    approximation: None = None
 
 
 class Idle:
@@ -151,8 +152,15 @@ class FedPipeline:
         del what, axes
         return Painted()
 
-    def prepare(self, model: str, image: Painted, *, cancelled: Callable[[], bool] | None = None) -> Prepared:
-        del model, image, cancelled
+    def prepare(
+        self,
+        model: str,
+        image: Painted,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+        approximate: bool = False,
+    ) -> Prepared:
+        del model, image, cancelled, approximate
         return Prepared()
 
     def tile_for(self, prepared: Prepared, budget: int | None = None) -> Choice:

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Grid, Levels, Region, halved
-from napari_seamless.seams import ImageInfo, LabelClass, Piece, Pixels, Progress
+from napari_seamless.seams import APPROXIMATE, ImageInfo, LabelClass, Piece, Pixels, Progress
 
 CLASSES = (LabelClass(1, "nucleus", "#ff0000"), LabelClass(2, "boundary", "#00ff00"))
 
@@ -89,9 +89,24 @@ class FakeLive:
                 watcher.append(Piece(level, at, part))
 
 
+@dataclass(frozen=True)
+class FakeCheck:
+    largest: float
+    mean: float = 0.0
+    regions: int = 5
+
+
+@dataclass(frozen=True)
+class FakeReport:
+    self_check: FakeCheck | None = None
+    mismatch: str | None = None
+    exact: bool = True
+
+
 @dataclass
 class FakeResult:
     saved: list[Path]
+    report: FakeReport = FakeReport()
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:  # noqa: ARG002
         self.saved.append(Path(path))
@@ -107,6 +122,23 @@ class FakeRun:
         self.views: list[Region | None] = []
         self.tiles: list[int] = []
         self.saved: list[Path] = []
+        self.preview: FakeRun | None = None
+        self.report = FakeReport()
+
+    def begin_preview(self, pass_number: int = 1, passes: int = 16) -> FakeRun:
+        """A first look at what this run makes, whose passes now measure."""
+        like = self.store
+        until = max(like.levels[-1].shape[-2:])
+        live = FakeLive(like.grid.shape, like.kind, like.info.channels, like.info.dtype, like.info.rgb, until)
+        self.now = replace(self.now, pass_number=pass_number, passes=passes)
+        self.preview = FakeRun(live)
+        return self.preview
+
+    def last_pass(self) -> None:
+        """The preview has served its turn."""
+        if self.preview is not None:
+            self.preview.cancel()
+        self.now = replace(self.now, pass_number=self.now.passes)
 
     def land(self, region: Region, pixels: Any) -> None:
         """One finished tile."""
@@ -121,6 +153,8 @@ class FakeRun:
 
     def retarget(self, view: Region | None) -> None:
         self.views.append(view)
+        if self.preview is not None:
+            self.preview.retarget(view)
 
     def set_tile(self, tile: int) -> None:
         self.tiles.append(tile)
@@ -134,12 +168,14 @@ class FakeRun:
     def cancel(self) -> None:
         if self.now.state not in ("finished", "failed"):
             self.end("cancelled")
+        if self.preview is not None:
+            self.preview.cancel()
 
     def wait(self, timeout: float | None = None) -> None:
         pass
 
     def result(self) -> FakeResult:
-        return FakeResult(self.saved)
+        return FakeResult(self.saved, self.report)
 
 
 @dataclass
@@ -156,6 +192,7 @@ class FakePrepared:
     output_shape: tuple[int, ...]
     scale: tuple[float, ...] = (1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0)
+    approximation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,15 +240,23 @@ class FakePipeline:
     def describe_model(self, name: str) -> str:
         return {"nuclei": "Cell nuclei in stained tissue", "stain": "Haematoxylin and eosin apart"}[name]
 
-    def prepare(self, model: str, image: FakeSource, *, cancelled: Callable[[], bool] | None = None) -> FakePrepared:
+    def prepare(
+        self,
+        model: str,
+        image: FakeSource,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+        approximate: bool = False,
+    ) -> FakePrepared:
         self.traced.append(model)
         while not self.gate.wait(0.01):
             if cancelled is not None and cancelled():
                 raise RunCancelled("tracing was cancelled")
-        if self.refusal is not None:
+        if self.refusal is not None and not approximate:
             raise self.refusal
         height, width = image.info.levels.shapes[0]
-        return FakePrepared((int(height / self.scale[0]), int(width / self.scale[1])), self.scale)
+        shape = (int(height / self.scale[0]), int(width / self.scale[1]))
+        return FakePrepared(shape, self.scale, approximation="tiles" if approximate else None)
 
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
         allowed = budget or 2_000_000_000
@@ -228,5 +273,7 @@ class FakePipeline:
             raise self.start_refusal
         rgb = self.channels == 3
         live = FakeLive(prepared.output_shape, self.kind, self.channels, rgb=rgb)  # type: ignore[arg-type]
+        if prepared.approximation is not None:
+            live.info = replace(live.info, name=live.info.name + APPROXIMATE)
         self.runs.append(FakeRun(live, **options))
         return self.runs[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari.utils import cancelable_progress
 
+from napari_seamless._napari.wording import in_passes
 from napari_seamless.seams import Progress
 
 STEPS = 1000
@@ -14,6 +15,7 @@ class ActivityBar:
 
     def __init__(self, description: str) -> None:
         self._bar = cancelable_progress(total=STEPS, desc=description)
+        self._name = self._words = description
         self._is_open = True
 
     @property
@@ -22,8 +24,14 @@ class ActivityBar:
         return bool(self._bar.is_canceled)
 
     def show(self, progress: Progress) -> None:
+        if not self._is_open:
+            return
+        words = f"{self._name}: {in_passes(progress)}" if progress.passes > 1 else self._name
+        if words != self._words:
+            self._words = words
+            self._bar.set_description(words)
         done = int(progress.fraction * STEPS)
-        if self._is_open and done > self._bar.n:
+        if done > self._bar.n:
             self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

@@ -17,78 +17,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Literal
+from typing import Any
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, TileChoice, Workers
+from napari_seamless._napari.port import Pipeline, Result, Run, TileChoice, Workers
 from napari_seamless._napari.problems import Problem, problem_of
+from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, Started
 from napari_seamless._napari.tasks import Background, StopFlag, Task
+from napari_seamless._napari.verdict import Verdict, verdict_of
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.seams import ImageInfo, Progress, Source
+from napari_seamless.seams import Progress
 
-Phase = Literal[
-    "empty", "preparing", "ready", "starting", "running", "paused", "following", "finished", "cancelled", "failed"
-]
-ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
 KEPT = 4
 LAST_TILE_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class ImageRef:
-    """An image that can be opened (in a background thread), and a key that says whether it is still the same."""
-
-    key: Hashable
-    open: Callable[[], Source]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A network traced for an image."""
-
-    prepared: Prepared
-    image: ImageInfo
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on."""
-
-    view: Callable[[Prepared], Region | None]
-    whole: bool = True
-    output: Path | None = None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything that the dock shows, at one moment."""
-
-    phase: Phase = "empty"
-    queued: bool = False
-    image: ImageInfo | None = None
-    choice: TileChoice | None = None
-    progress: Progress | None = None
-    problem: Problem | None = None
-    models: tuple[tuple[str, str], ...] = ()
-    exporting: bool = False
-    exported: Path | None = None
-
-    @property
-    def is_active(self) -> bool:
-        return self.phase in ("starting", "running", "paused", "following")
-
-
-@dataclass(frozen=True)
-class Started:
-    """A run, what it runs, and the temporary folder of its result (None where the user gave a path)."""
-
-    run: Run
-    prepared: Prepared
-    folder: TemporaryFolder | None
 
 
 class Controller:
@@ -100,6 +44,7 @@ class Controller:
         self._background = Background()
         self._cache: OrderedDict[tuple[Hashable, str], Ready] = OrderedDict()
         self._pair: tuple[Hashable, str] | None = None
+        self._image: ImageRef | None = None
         self._ready: Ready | None = None
         self._choice: TileChoice | None = None
         self._budget: int | None = None
@@ -109,6 +54,8 @@ class Controller:
         self._order: Order | None = None
         self._run: Run | None = None
         self._shows_run = False
+        self._verdict: Verdict | None = None
+        self._is_judged = False
         self._problem: Problem | None = None
         self._exported: Path | None = None
         self._preparing: Task[Ready] | None = None
@@ -125,6 +72,7 @@ class Controller:
             return
         self._forget_preparation()
         self._pair, self._problem, self._shows_run, self._order = pair, None, False, None
+        self._image = image
         if image is None or model is None or pair is None:
             return
         ready = self._cache.get(pair)
@@ -132,6 +80,14 @@ class Controller:
             self._take(ready)
         else:
             self._preparing = self._background.begin(lambda stop: self._prepare(image, model, stop))
+
+    def approximate(self, order: Order) -> None:
+        """Prepares what was refused for overlapping, blended tiles instead, and runs it then."""
+        image, pair = self._image, self._pair
+        if image is None or pair is None or self._preparing is not None:
+            return
+        self._problem, self._exported, self._order = None, None, order
+        self._preparing = self._background.begin(lambda stop: self._prepare(image, pair[1], stop, approximate=True))
 
     def forget(self, key: Hashable) -> None:
         """Drops what is kept for an image that is gone."""
@@ -209,17 +165,27 @@ class Controller:
         progress = self._run.progress() if self._run is not None else None
         if self._shows_run and progress is not None and progress.state == "failed" and self._problem is None:
             self._problem = problem_of(progress.error or RuntimeError("the run failed without saying why"))
+        self._judge(progress)
         return Snapshot(
             phase=self._phase(progress),
             queued=self._order is not None,
             image=self._ready.image if self._ready else None,
             choice=self._choice,
             progress=progress if self._shows_run else None,
+            approximate=self._ready is not None and self._ready.is_approximate,
+            verdict=self._verdict if self._shows_run else None,
             problem=self._problem,
             models=self._models,
             exporting=self._exporting is not None,
             exported=self._exported,
         )
+
+    def _judge(self, progress: Progress | None) -> None:
+        """Asks the run what it found out, each time that all that is asked for is done."""
+        rests = progress is not None and progress.state in ENDED
+        if rests and not self._is_judged and self._run is not None:
+            self._verdict = verdict_of(self._run.result().report, self._run.store)
+        self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
         if self._starting is not None:
@@ -242,12 +208,13 @@ class Controller:
     def _can_start(self) -> bool:
         return self._starting is None and self._active_run() is None and self._choosing is None
 
-    def _prepare(self, image: ImageRef, model: str, stop: StopFlag) -> Ready:
+    def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool = False) -> Ready:
         source = image.open()
         network = self._pipeline.load_model(model)
         if stop():
             raise RunCancelled("the network is not needed any more")
-        return Ready(self._pipeline.prepare(network, source, cancelled=stop), source.info)
+        prepared = self._pipeline.prepare(network, source, cancelled=stop, approximate=approximate)
+        return Ready(prepared, source.info)
 
     def _forget_preparation(self) -> None:
         for task in (self._preparing, self._choosing):
@@ -258,7 +225,7 @@ class Controller:
 
     def _take(self, ready: Ready) -> None:
         self._ready = ready
-        if self._pair is not None:
+        if self._pair is not None and not ready.is_approximate:  # that is asked for anew each time
             self._cache[self._pair] = ready
             self._cache.move_to_end(self._pair)
         while len(self._cache) > KEPT:
@@ -300,6 +267,7 @@ class Controller:
                 tile=tile,
                 scheduler=workers.future.result().client,
                 output=output,
+                preview=True,
             )
             if stop():
                 run.cancel()
@@ -324,6 +292,7 @@ class Controller:
         self._starting, started = _finished(self._starting)
         if isinstance(started, Started):
             self._run, self._shows_run = started.run, True
+            self._verdict, self._is_judged = None, False
             self._on_started(started)
         self._fail(started)
         self._exporting, exported = _finished(self._exporting)

@@ -12,15 +12,17 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
-from napari_seamless._napari.controller import Controller, ImageRef, Order, Snapshot, Started
+from napari_seamless._napari.controller import Controller
 from napari_seamless._napari.editors import Budget, ModelChoice, ModelOption, SourceChoice, SourceOption, TileSetting
 from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, placed_over, source_of, spatial_shape
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
+from napari_seamless._napari.preview import Preview
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
+from napari_seamless._napari.state import ImageRef, Order, Snapshot, Started
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.view import ViewWatch, output_region, visible_region
 from napari_seamless.geometry import Region
@@ -84,8 +86,12 @@ class SeamlessDock(QWidget):
 
     def run(self) -> None:
         """Starts a run of what is chosen, as soon as the network is ready."""
-        order = Order(self._output_view, self.panel.extent.value().whole, self.panel.output.value().path)
-        self._controller.start(order)
+        self._controller.start(self._order())
+        self._poll()
+
+    def run_approximately(self) -> None:
+        """Starts a run on overlapping, blended tiles of what was refused."""
+        self._controller.approximate(self._order())
         self._poll()
 
     def poll(self) -> Snapshot:
@@ -100,9 +106,13 @@ class SeamlessDock(QWidget):
                 self._was_docked = True
             elif self._was_docked:
                 self._timer.stop()
+                self._end_preview()
                 self._session.close()
                 self.deleteLater()
         return super().event(event)
+
+    def _order(self) -> Order:
+        return Order(self._output_view, self.panel.extent.value().whole, self.panel.output.value().path)
 
     @property
     def _controller(self) -> Controller:
@@ -128,6 +138,7 @@ class SeamlessDock(QWidget):
         panel.runPressed.connect(self._press_main)
         panel.cancelPressed.connect(controller.cancel)
         panel.exportRequested.connect(controller.export)
+        panel.approximateRequested.connect(self.run_approximately)
 
     def _connect_viewer(self) -> None:
         layers = self._viewer.layers.events
@@ -155,10 +166,13 @@ class SeamlessDock(QWidget):
         self._choose()
 
     def _layer_removed(self, event: Any) -> None:
-        gone = event.value
+        gone, preview = event.value, self._session.preview
+        if preview is not None and gone in preview.layers:
+            preview.give_up()
         if gone in self.result_layers:
             self._controller.cancel()
             self._session.shown = None
+            self._end_preview()
         if key_of(gone) == self.panel.source.value().key:
             self._controller.cancel()
         self._controller.forget(key_of(gone))
@@ -195,6 +209,8 @@ class SeamlessDock(QWidget):
     def _tick(self) -> None:
         if self._session.shown is not None:
             self._session.shown.tick()
+        if self._session.preview is not None:
+            self._session.preview.tick()
         self._ticks += 1
         if self._last.phase == "starting" or self._ticks % POLL_EVERY == 0:
             self._poll()
@@ -211,11 +227,25 @@ class SeamlessDock(QWidget):
             layer = self._chosen()
             self.panel.showSnapshot(now, None if layer is None else spatial_shape(layer))
             self._column.updateGeometry()
+        if now.verdict is not None and now.verdict != before.verdict and self._session.shown is not None:
+            self._session.shown.tell(now.verdict.facts)
         if now.problem is not None and now.problem != before.problem:
             show_error(now.problem.notice.sentence)
         self._follow_activity(now)
         if before.is_active and not now.is_active:
             self._ended()
+        self._look_at_preview()
+
+    def _look_at_preview(self) -> None:
+        preview = self._session.preview
+        if preview is not None:
+            preview.look()
+        self.panel.showPreview(preview is not None and preview.is_on_screen)
+
+    def _end_preview(self) -> None:
+        preview, self._session.preview = self._session.preview, None
+        if preview is not None:
+            preview.close()
 
     def _take_choice(self, choice: TileChoice) -> None:
         """Shows the tiles that a budget allows, and the budget itself where nobody has set one."""
@@ -244,6 +274,7 @@ class SeamlessDock(QWidget):
         self._session.end_activity()
         if self._session.shown is not None:
             self._session.shown.finish()
+        self._choose()
 
     def _take_opened(self) -> None:
         opened = self._session.opener.poll()
@@ -263,7 +294,10 @@ class SeamlessDock(QWidget):
             return
         name = f"{layer.name}: {Path(self.panel.model.value().name or 'result').stem}"
         placed = placed_over(layer, prepared.scale, prepared.offset)
-        self._session.shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
+        self._end_preview()
+        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
+        self._session.shown = shown
+        self._session.preview = Preview(self._viewer, started.run, shown, shown.name, placed)
         self._session.end_activity()
         self._session.activity_name = name
         self._retarget()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
+FACTS = "napari_seamless"
+"""Under this name the metadata of a layer say what its pixels are: {"preview": bool, "exact": bool, ...}."""
+PREVIEW = " (preview)"
 LARGEST_COARSEST = 128_000_000
 TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 CHANNEL_COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
@@ -70,6 +74,13 @@ def source_of(layer: Image) -> Source | None:
 def is_result(layer: Layer) -> bool:
     """Whether a layer shows the result of a run."""
     return bool(layer.metadata.get(RESULT))
+
+
+def is_colour(image: LiveImage) -> bool:
+    """Whether a live image is shown in its own colours, in one layer that hides what is below it."""
+    info = image.info
+    named = [name.lower() for name in info.channel_names] == ["red", "green", "blue"]
+    return image.kind == "image" and info.channels == 3 and (info.rgb or named)
 
 
 def key_of(layer: Layer) -> str:
@@ -144,23 +155,43 @@ class ResultLayers:
     """The layers of one live result. `tick` is called by the GUI timer and shows what has come in since.
 
     A tick stops after `PATIENCE` seconds, so that a flood of pieces cannot hold up the window; the rest waits.
-    `keeps` (the folder of the pixels) stays alive as long as a layer does.
+    `keeps` (the folder of the pixels) stays alive as long as a layer does. `facts` go to the layers' metadata. The
+    layers lie on top, or directly `below` another one.
     """
 
     PATIENCE = 0.004
 
     def __init__(
-        self, viewer: napari.Viewer, image: LiveImage, name: str, placed: dict[str, Any], keeps: object = None
+        self,
+        viewer: napari.Viewer,
+        image: LiveImage,
+        name: str,
+        placed: dict[str, Any],
+        keeps: object = None,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        below: Layer | None = None,
     ) -> None:
-        self._image = image
+        self._image, self._below = image, below
         self._pieces = image.watch()
         shown = name + APPROXIMATE if image.info.name.endswith(APPROXIMATE) else name
-        self._settings = {"name": shown, "metadata": {**OWN_LOADER, RESULT: True, KEEPS: keeps}, **placed}
+        said = {"preview": False, "exact": shown == name, **facts}
+        self._settings = {"name": shown, "metadata": {**OWN_LOADER, RESULT: image, KEEPS: keeps, FACTS: said}, **placed}
+        self.name = shown
         self.planes = self._labels(viewer) if image.kind == "labels" else self._images(viewer)
 
     @property
     def layers(self) -> list[Image | Labels]:
         return [plane.layer for plane in self.planes]
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether all that has come in is shown."""
+        return not self._pieces
+
+    def tell(self, facts: Mapping[str, Any]) -> None:
+        """Adds facts to the metadata of every layer."""
+        for layer in self.layers:
+            layer.metadata[FACTS] = {**layer.metadata[FACTS], **facts}
 
     def tick(self) -> None:
         """Shows pieces that have arrived, for at most a few milliseconds."""
@@ -194,11 +225,12 @@ class ResultLayers:
             plane.refresher.eventually()
 
     def _labels(self, viewer: napari.Viewer) -> list[Plane]:
+        from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
         colours: dict[Any, Any] = {None: TRANSPARENT, 0: TRANSPARENT}
         colours |= {c.value: c.colour for c in self._image.classes if c.value}
-        layer = viewer.add_labels(
+        layer = Labels(
             _data(_live(self._image.levels)),
             multiscale=len(self._image.levels) > 1,
             colormap=DirectLabelColormap(color_dict=colours),
@@ -210,7 +242,7 @@ class ResultLayers:
 
     def _images(self, viewer: napari.Viewer) -> list[Plane]:
         info, levels = self._image.info, self._image.levels
-        if info.channels == 3 and (info.rgb or [n.lower() for n in info.channel_names] == ["red", "green", "blue"]):
+        if is_colour(self._image):
             return [self._colour(viewer)]
         if info.channels == 1:
             return [self._grey(viewer, _live(levels), 0, self._settings | {"colormap": "gray"})]
@@ -224,14 +256,18 @@ class ResultLayers:
         return planes
 
     def _colour(self, viewer: napari.Viewer) -> Plane:
+        from napari.layers import Image
+
         levels = self._image.levels
         coarsest = _coarsest(self._image)
         data = [*(ColourLevel(self._image, number) for number in range(len(levels) - 1)), coarsest]
-        layer = viewer.add_image(_data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
+        layer = Image(_data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
         return self._plane(viewer, layer, rgba, coarsest)
 
     def _grey(self, viewer: napari.Viewer, levels: Sequence[object], channel: int, settings: dict[str, Any]) -> Plane:
-        layer = viewer.add_image(
+        from napari.layers import Image
+
+        layer = Image(
             _data(levels),
             multiscale=len(levels) > 1,
             rgb=False,
@@ -248,6 +284,8 @@ class ResultLayers:
         pick: Callable[[Pixels], Pixels],
         coarsest: NDArray[Any] | None = None,
     ) -> Plane:
+        layers = viewer.layers
+        layers.insert(len(layers) if self._below is None else layers.index(self._below), layer)
         return Plane(layer, pick, LivePatcher(viewer, layer), Refresher(layer), coarsest)
 
 

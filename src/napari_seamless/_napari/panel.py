@@ -8,18 +8,20 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_seamless._napari.controller import Snapshot
 from napari_seamless._napari.editors import (
     BudgetEditor,
     ExtentEditor,
     ModelPicker,
     NoticeLabel,
     OutputEditor,
+    Remark,
+    RemarkLabel,
     SourcePicker,
     TileEditor,
 )
 from napari_seamless._napari.editors.output import ask_for_store
 from napari_seamless._napari.problems import Field
+from napari_seamless._napari.state import Snapshot
 from napari_seamless._napari.wording import advance, size
 
 BAR_STEPS = 1000
@@ -32,6 +34,7 @@ class Panel(QWidget):
     runPressed = Signal()
     cancelPressed = Signal()
     exportRequested = Signal(object)
+    approximateRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,6 +47,7 @@ class Panel(QWidget):
         self.notices: dict[Field, NoticeLabel] = {
             name: NoticeLabel() for name in ("image", "model", "budget", "output", "run")
         }
+        self.preview, self.verdict = RemarkLabel(), RemarkLabel()
         self._about_image, self._about_model = _hint(), _hint()
         self._caption, self._status = QLabel(), _hint()
         self._caption.setObjectName("caption")
@@ -53,6 +57,7 @@ class Panel(QWidget):
         self._main.clicked.connect(self.runPressed)
         self._cancel.clicked.connect(self.cancelPressed)
         self._export.clicked.connect(self._ask_where)
+        self.notices["model"].actionPressed.connect(self.approximateRequested)
         self.model.valueChanged.connect(self._describe_model)
         self._describe_model()
         self.showSnapshot(Snapshot(), None)
@@ -61,6 +66,10 @@ class Panel(QWidget):
         """A line under the image: its size, channels and so on."""
         self._about_image.setText(text)
         self._about_image.setVisible(bool(text))
+
+    def showPreview(self, is_on_screen: bool) -> None:
+        """Whether something that is on screen is estimated."""
+        self.preview.setValue(Remark(ESTIMATED, "caution") if is_on_screen else None)
 
     def showSnapshot(self, now: Snapshot, image_shape: Sequence[int] | None) -> None:
         """Shows a snapshot. `image_shape` is that of the chosen image, None where none is chosen."""
@@ -76,6 +85,7 @@ class Panel(QWidget):
             label.setValue(now.problem.notice if matches and now.problem else None)
         self._show_progress(now, waits)
         self._status.setText(_status(now, image_shape))
+        self.verdict.setValue(_remark(now))
         done = now.progress is not None and now.progress.done > 0
         self._export.setEnabled(done and (now.phase == "following" or not now.is_active) and not now.exporting)
 
@@ -113,6 +123,8 @@ class Panel(QWidget):
         column.addWidget(self._bar)
         column.addWidget(self._caption)
         column.addWidget(self._status)
+        column.addWidget(self.preview)
+        column.addWidget(self.verdict)
         column.addWidget(self.notices["run"])
         column.addWidget(self._export)
         column.addStretch(1)
@@ -153,6 +165,14 @@ def _rule() -> QFrame:
     return line
 
 
+def _remark(now: Snapshot) -> Remark | None:
+    """What is to be thought of the result."""
+    verdict = now.verdict
+    if verdict is not None:
+        return Remark(f"{verdict.text[:1].upper()}{verdict.text[1:]}.", "good" if verdict.is_good else "caution")
+    return Remark(BLENDED, "caution") if now.approximate else None
+
+
 def _status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
     """One sentence on what is going on."""
     if now.exporting:
@@ -162,6 +182,12 @@ def _status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
     if now.phase == "preparing" and image_shape is not None:
         then = " The run starts when it is done." if now.queued else ""
         return f"Preparing the network for {size(image_shape)}…{then}"
+    progress = now.progress
+    if now.phase == "running" and progress is not None:
+        if progress.pass_number < progress.passes:
+            return "Exact pixels come with the last pass; what is on screen comes first."
+        if 0 < progress.total <= progress.done:
+            return "Checking a few places again…"
     if now.phase == "empty":
         if now.problem is not None:
             return ""
@@ -169,6 +195,8 @@ def _status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
     return STATUS[now.phase]
 
 
+ESTIMATED = "Preview: statistics are estimated from a sample. Exact pixels replace it as they arrive."
+BLENDED = "Approximate: overlapping tiles are blended, since this network cannot be computed exactly."
 STATUS = {
     "preparing": "Preparing the network…",
     "ready": "Ready.",

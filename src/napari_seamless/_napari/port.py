@@ -22,6 +22,10 @@ class Prepared(Protocol):
     @property
     def offset(self) -> Sequence[float]: ...
 
+    @property
+    def approximation(self) -> object | None:
+        """How it is run where it cannot be computed exactly; None where it can."""
+
 
 class TileChoice(Protocol):
     """The tile (edge in output pixels) that a budget allows, and all (tile, bytes) that there are."""
@@ -36,14 +40,50 @@ class TileChoice(Protocol):
     def budget(self) -> int: ...
 
 
+class SelfCheck(Protocol):
+    """Regions computed a second time. Differences are in standard deviations, or (labels) shares of pixels."""
+
+    @property
+    def regions(self) -> int: ...
+
+    @property
+    def largest(self) -> float: ...
+
+    @property
+    def mean(self) -> float: ...
+
+
+class Report(Protocol):
+    """What a run found out about its own result. str() puts a `mismatch` into words."""
+
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def self_check(self) -> SelfCheck | None: ...
+
+    @property
+    def mismatch(self) -> object | None: ...
+
+
 class Result(Protocol):
     """A finished (or stopped) run."""
+
+    @property
+    def report(self) -> Report: ...
 
     def save(self, path: str | Path, overwrite: bool = False) -> object: ...
 
 
 class Run(RunHandle, Protocol):
-    """A started run, its live result, and the result once it has ended."""
+    """A started run, its live result, and the result once it has ended.
+
+    `preview` is a run of its own, with a live result of its own, of what is on screen with estimated statistics; None
+    before it is ready, and where there is none.
+    """
+
+    @property
+    def preview(self) -> Run | None: ...
 
     @property
     def store(self) -> LiveImage: ...
@@ -71,7 +111,9 @@ class Pipeline(Protocol):
 
     def describe_model(self, name: str) -> str: ...
 
-    def prepare(self, model: Any, image: Any, *, cancelled: Callable[[], bool] | None = None) -> Any: ...
+    def prepare(
+        self, model: Any, image: Any, *, cancelled: Callable[[], bool] | None = None, approximate: bool = False
+    ) -> Any: ...
 
     def tile_for(self, prepared: Any, budget: int | None = None) -> TileChoice: ...
 
@@ -88,4 +130,5 @@ class Pipeline(Protocol):
         tile: int | None = None,
         scheduler: Any = "dask",
         output: Path | None = None,
+        preview: bool = False,
     ) -> Any: ...

@@ -19,6 +19,10 @@ from napari_seamless.errors import (
     SeamlessError,
 )
 
+HOW_TO_APPROXIMATE = " with approximate=True (--approximate)"
+"""How refusals say what to do; here a button does it."""
+RUN_APPROXIMATELY = "Run approximately"
+
 Field = Literal["image", "model", "budget", "output", "run"]
 
 FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
@@ -49,7 +53,10 @@ def problem_of(error: BaseException) -> Problem:
     field: Field = next((field for kind, field in FIELDS if isinstance(error, kind)), "run")
     details = "".join(traceback.format_exception(error))
     if isinstance(error, SeamlessError):
-        return Problem(field, Notice(_sentence(str(error)), details))
+        text = _sentence(str(error))
+        if HOW_TO_APPROXIMATE not in text:
+            return Problem(field, Notice(text, details))
+        return Problem(field, Notice(text.replace(HOW_TO_APPROXIMATE, ""), details, RUN_APPROXIMATELY))
     told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Problem(field, Notice(f"Something went wrong that should not have: {told}", details))
 

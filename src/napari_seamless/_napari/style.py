@@ -13,6 +13,8 @@ def sheet(theme_name: str) -> str:
     return f"""
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
+        QLabel#good {{ color: {"#5fd38d" if theme.type == "dark" else "#1a7f43"}; }}
+        QLabel#caution {{ color: {"#ffc233" if theme.type == "dark" else "#8a5a00"}; }}
         QLabel#caption {{ color: rgba({text}, 210); }}
         QComboBox:disabled, QLineEdit:disabled, QCheckBox:disabled {{ color: rgba({text}, 150); }}
         QToolButton#details {{ padding: 1px 6px; }}

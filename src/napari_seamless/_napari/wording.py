@@ -52,10 +52,35 @@ def size(shape: Sequence[int]) -> str:
     return f"{width} × {height} px{planes}"
 
 
+def in_passes(progress: Progress) -> str:
+    """The present pass, without what changes from second to second.
+
+    >>> in_passes(Progress("running", 1, 9, 1, 1.0, 1.0, None, pass_number=3, passes=16))
+    'measuring, pass 3 of 16'
+    >>> in_passes(Progress("running", 8, 9, 1, 1.0, 1.0, None, pass_number=16, passes=16))
+    'pass 16 of 16'
+    """
+    number = f"pass {progress.pass_number} of {progress.passes}"
+    return number if progress.pass_number == progress.passes else f"measuring, {number}"
+
+
+def _passes(progress: Progress) -> str:
+    if progress.state == "finished":
+        return f"{progress.passes} passes"
+    is_last = progress.pass_number == progress.passes
+    return f"{in_passes(progress)}: {progress.pass_fraction:.0%}".replace("%", " %") if is_last else in_passes(progress)
+
+
 def advance(progress: Progress) -> str:
-    """One line on how far a run is, how fast, and how long it still takes."""
-    parts = [f"{megapixels(progress.done)} of {megapixels(progress.total)}"]
-    if progress.rate > 0:
+    """One line on how far a run is, how fast, and how long it still takes.
+
+    Work in passes is not told in pixels: one that measures makes none.
+    """
+    if progress.passes > 1:
+        parts = [_passes(progress)]
+    else:
+        parts = [f"{megapixels(progress.done)} of {megapixels(progress.total)}"]
+    if progress.rate > 0 and progress.passes == 1:
         parts.append(f"{progress.rate / 1e6:.2f} MP/s")
     if progress.state == "running" and progress.eta is not None:
         parts.append(f"{duration(progress.eta)} left")

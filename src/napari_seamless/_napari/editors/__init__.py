@@ -5,6 +5,7 @@ from napari_seamless._napari.editors.extent import Extent, ExtentEditor
 from napari_seamless._napari.editors.model import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.editors.notice import Notice, NoticeLabel
 from napari_seamless._napari.editors.output import OutputChoice, OutputEditor
+from napari_seamless._napari.editors.remark import Remark, RemarkLabel
 from napari_seamless._napari.editors.source import SourceChoice, SourceOption, SourcePicker
 from napari_seamless._napari.editors.tile import TileEditor, TileSetting
 
@@ -20,6 +21,8 @@ __all__ = [
     "NoticeLabel",
     "OutputChoice",
     "OutputEditor",
+    "Remark",
+    "RemarkLabel",
     "SourceChoice",
     "SourceOption",
     "SourcePicker",

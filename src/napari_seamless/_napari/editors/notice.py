@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for the user and, for whoever wants them, the details."""
+    """A sentence for the user, for whoever wants them the details, and what a button can do about it ("": nothing)."""
 
     sentence: str
     details: str = ""
+    action: str = ""
 
 
 class NoticeLabel(QWidget):
-    """Shows a notice, or nothing at all (and takes no room then). The details unfold on demand."""
+    """Shows a notice, or nothing at all (and takes no room then). The details unfold on demand.
+
+    `actionPressed` means that the user wants the notice's action.
+    """
 
     valueChanged = Signal(object)
+    actionPressed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,6 +38,8 @@ class NoticeLabel(QWidget):
         self._more.setObjectName("details")
         self._more.setText("Details")
         self._more.setCheckable(True)
+        self._action = QPushButton()
+        self._action.setObjectName("second")
         self._details = QPlainTextEdit()
         self._details.setReadOnly(True)
         self._details.setFixedHeight(140)
@@ -40,9 +47,11 @@ class NoticeLabel(QWidget):
         column.setContentsMargins(0, 0, 0, 2)
         column.setSpacing(2)
         column.addWidget(self._sentence)
+        column.addWidget(self._action)
         column.addWidget(self._more)
         column.addWidget(self._details)
         self._more.toggled.connect(self._details.setVisible)
+        self._action.clicked.connect(self.actionPressed)
         self._show()
 
     def value(self) -> Notice | None:
@@ -59,6 +68,8 @@ class NoticeLabel(QWidget):
         value = self._value
         self._sentence.setText(value.sentence if value else "")
         self._details.setPlainText(value.details if value else "")
+        self._action.setText(value.action if value else "")
+        self._action.setVisible(bool(value and value.action))
         self._more.setChecked(False)
         self._details.setVisible(False)
         self._more.setVisible(bool(value and value.details))

@@ -1,0 +1,79 @@
+"""What the life of a run is made of: orders, what is ready, what is started, and how it all stands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from napari_seamless._napari.folder import TemporaryFolder
+from napari_seamless._napari.port import Prepared, Run, TileChoice
+from napari_seamless._napari.problems import Problem
+from napari_seamless._napari.verdict import Verdict
+from napari_seamless.geometry import Region
+from napari_seamless.seams import ImageInfo, Progress, Source
+
+Phase = Literal[
+    "empty", "preparing", "ready", "starting", "running", "paused", "following", "finished", "cancelled", "failed"
+]
+ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image that can be opened (in a background thread), and a key that says whether it is still the same."""
+
+    key: Hashable
+    open: Callable[[], Source]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network traced for an image."""
+
+    prepared: Prepared
+    image: ImageInfo
+
+    @property
+    def is_approximate(self) -> bool:
+        return self.prepared.approximation is not None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on."""
+
+    view: Callable[[Prepared], Region | None]
+    whole: bool = True
+    output: Path | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the dock shows, at one moment."""
+
+    phase: Phase = "empty"
+    queued: bool = False
+    image: ImageInfo | None = None
+    choice: TileChoice | None = None
+    progress: Progress | None = None
+    problem: Problem | None = None
+    models: tuple[tuple[str, str], ...] = ()
+    exporting: bool = False
+    exported: Path | None = None
+    approximate: bool = False
+    verdict: Verdict | None = None
+
+    @property
+    def is_active(self) -> bool:
+        return self.phase in ("starting", "running", "paused", "following")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run, what it runs, and the temporary folder of its result (None where the user gave a path)."""
+
+    run: Run
+    prepared: Prepared
+    folder: TemporaryFolder | None
