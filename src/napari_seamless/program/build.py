@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -20,16 +20,24 @@ from torch.fx import Node as Traced
 
 from napari_seamless.errors import TraceFailed
 from napari_seamless.program.graph import Node, Program, Refusal, Value
+from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.local import ConstantImage
 from napari_seamless.program.ops.operation import resolve
-from napari_seamless.program.ops.request import Built, Constant, Image, Request, Unsupported, flatten
+from napari_seamless.program.ops.request import Built, Constant, Image, Request, Unplaced, Unsupported, flatten
 from napari_seamless.program.ops.table import build as build_operation
 from napari_seamless.program.spans import Dims
 
 LARGEST_CONSTANT = 1 << 28
 """Bytes above which something computed from weights alone is refused instead of stored."""
 
+LARGEST_SETTLED = 1 << 20
+"""Bytes up to which what follows from barriers alone is taken for known."""
+
 IGNORED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_size.int"})
+
+
+FILLED = {"aten.new_zeros.default": 0, "aten.new_ones.default": 1, "aten.new_empty.default": 0}
+"""Operators that take no more than type and place of the image, and what they fill a tensor with."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,15 @@ class Several:
     """A traced node with several results, waiting for somebody to pick one."""
 
     node: Traced
+
+
+@dataclass(frozen=True)
+class Stretched:
+    """A value that was stretched over dimensions of which nobody knows the axes, waiting to be broadcast instead."""
+
+    image: Image
+    shape: tuple[int, ...]
+    refusal: Refusal
 
 
 @dataclass
@@ -81,14 +98,29 @@ class Builder:
         kwargs = {k: self._argument(v) for k, v in node.kwargs.items() if k not in ("device", "pin_memory", "layout")}
         fake = result.meta["val"]
         request = Request(str(node.target), args, kwargs, tuple(fake.shape), fake.dtype, self.ndim, part)
+        request = replace(request, args=self._broadcast(request, request.args))
         try:
-            if not request.images:
+            if not request.images or request.target in FILLED:
                 self.constant(result, result.name, self._fold(node, part, fake))
                 return
             self.known[result] = self._add(self._with_constant_images(request), result)
+        except Unplaced as reason:
+            refusal = Refusal(request.target, layer_path(node), str(reason))
+            self.known[result] = Stretched(request.image(), request.shape, refusal)
         except Unsupported as reason:
             self.refusals.append(Refusal(request.target, layer_path(node), str(reason)))
             self.known[result] = self._stand_in(request)
+
+    def _broadcast(self, request: Request, item: Any) -> Any:
+        """Arguments without stretched values: elementwise operators beside a full-sized image stretch by themselves."""
+        if isinstance(item, tuple):
+            return tuple(self._broadcast(request, i) for i in item)
+        if not isinstance(item, Stretched):
+            return item
+        if is_pointwise(request.target) and any(i.value.shape == request.shape for i in request.images):
+            return item.image
+        self.refusals.append(item.refusal)
+        return self._stand_in(replace(request, args=(item.image,), shape=item.shape))
 
     def _argument(self, item: Any) -> Any:
         if isinstance(item, Traced):
@@ -106,6 +138,8 @@ class Builder:
             return [real(i) for i in item] if isinstance(item, tuple | list) else item
 
         name = str(node.target)
+        if name in FILLED:
+            return torch.full((), FILLED[name], dtype=fake.dtype).expand(fake.shape)
         if name.startswith(("aten.zeros.", "aten.ones.", "aten.full.")):
             fill = 0 if "zeros" in name else 1 if "ones" in name else node.args[1]
             return torch.tensor(fill, dtype=fake.dtype).expand(fake.shape)
@@ -163,7 +197,8 @@ class Builder:
         self.values.append(value)
         index = len(self.values) - 1
         self.nodes.append(Node(index, built.operation, tuple(i.index for i in inputs), path, target))
-        return Image(index, value)
+        follows = bool(inputs) and all(i.is_settled for i in inputs) and value.nbytes <= LARGEST_SETTLED
+        return Image(index, value, isinstance(built.operation, Barrier) or follows)
 
     def _stand_in(self, request: Request) -> Image:
         """A value in place of a refused one, so that the rest can still be looked at: spatial where sizes agree."""
@@ -186,11 +221,7 @@ def _aligned(request: Request) -> Dims | None:
         return next(i for i in request.images).value.dims
     if request.target == "aten.layer_norm.default" and any(request.image().value.dims[-len(request.arg(1)) :]):
         return request.image().value.dims
-    try:
-        tagged = torch.Tag.pointwise in resolve(request.target).tags
-    except AttributeError:
-        return None
-    if not tagged or request.target == "aten.prelu.default":
+    if not is_pointwise(request.target) or request.target == "aten.prelu.default":
         return None
     dims: list[tuple[int, ...]] = [()] * len(request.shape)
     for image in request.images:
@@ -198,6 +229,14 @@ def _aligned(request: Request) -> Dims | None:
         for d, axes in enumerate(image.value.dims):
             dims[shift + d] = axes or dims[shift + d]
     return tuple(dims)
+
+
+def is_pointwise(target: str) -> bool:
+    """Whether torch says that an operator treats every element by itself."""
+    try:
+        return torch.Tag.pointwise in resolve(target).tags
+    except AttributeError:
+        return False
 
 
 def _common_domain(request: Request) -> tuple[int | None, ...]:
@@ -248,6 +287,10 @@ def _output(builder: Builder, node: Traced) -> int:
     """The program's result: the first tensor of what the network returns."""
     results = [builder.known[r] for r in flatten(node.args) if isinstance(r, Traced)]
     images = [r for r in results if isinstance(r, Image)]
+    stretched = [r.refusal for r in results if isinstance(r, Stretched)]
+    if not images and stretched:
+        builder.refusals += stretched
+        return 0
     if not images:
         builder.refusals.append(Refusal("output", "", "the network's result does not depend on the image"))
         return 0

@@ -8,6 +8,7 @@ kernel (how to compute just that region). All shapes are the true ones, of the w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,11 @@ class Value:
         for size, axes in zip(self.shape, self.dims, strict=True):
             count *= 1 if axes else size
         return count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole."""
+        return prod(self.shape) * self.dtype.itemsize
 
     def bytes_of(self, spans: tuple[Span | None, ...]) -> int:
         """Bytes of one region of this value."""

@@ -247,6 +247,8 @@ def matmul(request: Request) -> Built:
     if not isinstance(left, Image) or not isinstance(right, Image):
         return _by_constant(request)
     a, b = left.value.dims, right.value.dims
+    if len(a) == len(b) and any(a[:-2]) and a[:-2] == b[:-2] and not any((*a[-2:], *b[-2:])):
+        return stored(request, a)
     if len(a) != len(b) or any(a[:-2]) or any(b[:-2]):
         raise Unsupported("it is a product of two image-dependent matrices of a kind that is not known here")
     if a[-1] and b[-2] and not a[-2] and not b[-1]:

@@ -13,6 +13,7 @@ from napari_seamless.program.ops.request import (
     Constant,
     Image,
     Request,
+    Unplaced,
     Unsupported,
     flatten,
     require_channels,
@@ -162,58 +163,12 @@ def expand(request: Request) -> Built:
         raise Unsupported("it repeats channels by stretching them, beside positions")
     if not any(image.value.dims) and grown:
         if len(grown) != request.ndim:
-            raise Unsupported("it stretches one number over a part of the plane")
+            raise Unplaced("it stretches one number over a part of the plane")
         for axis, d in enumerate(grown):
             dims[d] = (axis,)
     args = (image, LocalShape(request.shape, tuple(dims)))
     local = Request("aten.expand.default", (), {}, request.shape, request.dtype, request.ndim)
     return stored(local, tuple(dims), is_view=True, args=args)
-
-
-def view(request: Request) -> Built:
-    """Reshaping, as long as no spatial axis is split or merged with channels; merging y with x is fine."""
-    image = request.image()
-    dims = reshaped(image, request.shape)
-    local = Request("aten.reshape.default", (), {}, request.shape, request.dtype, request.ndim)
-    return stored(local, dims, is_view=True, args=(image, LocalShape(request.shape, dims)))
-
-
-def reshaped(image: Image, shape: tuple[int, ...]) -> Dims:
-    """Which dimensions of the new shape are spatial.
-
-    The input's dimensions are taken apart into factors (channel-like sizes and whole spatial axes), and each new
-    dimension must be made of consecutive ones; only channel-like factors may be split. A spatial axis of one pixel
-    stays one where it can, and is dropped otherwise.
-    """
-    domain = image.value.domain
-    factors: list[tuple[int, int | None]] = []
-    for size, spatial in zip(image.value.shape, image.value.dims, strict=True):
-        factors += [(domain[a] or 1, a) for a in spatial] if spatial else ([(size, None)] if size > 1 else [])
-    try:
-        return _regrouped(list(factors), shape)
-    except Unsupported:
-        return _regrouped([f for f in factors if f[0] > 1], shape)
-
-
-def _regrouped(factors: list[tuple[int, int | None]], shape: tuple[int, ...]) -> Dims:
-    """The spatial axes in each dimension of `shape`, when it is made of `factors` in their order."""
-    dims: list[tuple[int, ...]] = []
-    for size in shape:
-        axes: list[int] = []
-        left = size
-        while left > 1 or (factors and factors[0][0] == 1 and len(shape) - len(dims) <= len(factors)):
-            if not factors:
-                raise Unsupported("it reshapes in a way that is not known here")
-            have, axis = factors.pop(0)
-            if axis is None and have > left and have % left == 0:
-                factors.insert(0, (have // left, None))
-                have = left
-            if left % have or (axis is None and axes) or (axis is not None and left != size and not axes):
-                raise Unsupported("it splits the plane into pieces, or mixes positions with channels, by reshaping")
-            left //= have
-            axes += [axis] if axis is not None else []
-        dims.append(tuple(axes))
-    return tuple(dims)
 
 
 def repeat(request: Request) -> Built:

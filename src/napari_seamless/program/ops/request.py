@@ -18,12 +18,20 @@ class Unsupported(Exception):
     """Raised by a builder: this use of an operator cannot be computed tile by tile. The text is the reason."""
 
 
+class Unplaced(Unsupported):
+    """One position is stretched, and it is not clear over which axes. Where it is broadcast anyway, nobody asks."""
+
+
 @dataclass(frozen=True)
 class Image:
-    """An argument that depends on the image: value `index` of the program."""
+    """An argument that depends on the image: value `index` of the program.
+
+    `is_settled` says that it follows from barriers alone, so that every tile will have it whole.
+    """
 
     index: int
     value: Value
+    is_settled: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from napari_seamless.program.ops import build_barriers as barriers
 from napari_seamless.program.ops import build_local as local
 from napari_seamless.program.ops import build_order as order
 from napari_seamless.program.ops import build_spatial as spatial
+from napari_seamless.program.ops import regroup
 from napari_seamless.program.ops.operation import resolve
 from napari_seamless.program.ops.request import Built, Request, Unsupported
 
@@ -58,9 +59,9 @@ BUILDERS: dict[str, Builder] = {
     "aten.unsqueeze.default": local.unsqueeze,
     **{f"aten.squeeze.{kind}": local.squeeze for kind in ("default", "dim", "dims")},
     "aten.expand.default": local.expand,
-    **{f"aten.{name}.default": local.view for name in ("view", "_unsafe_view", "reshape")},
-    "aten.unflatten.int": local.view,
-    "aten.flatten.using_ints": local.view,
+    **{f"aten.{name}.default": regroup.view for name in ("view", "_unsafe_view", "reshape")},
+    "aten.unflatten.int": regroup.view,
+    "aten.flatten.using_ints": regroup.view,
     "aten.repeat.default": local.repeat,
     "aten.stack.default": local.stack,
     "aten.index.Tensor": local.channel_index,
