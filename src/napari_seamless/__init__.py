@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         run,
         start,
         tile_for,
+        tissue_mask,
     )
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "run",
     "start",
     "tile_for",
+    "tissue_mask",
 ]
 
 

@@ -1,13 +1,12 @@
-"""What napari's manifest names besides the dock: the reader for slides, and the sample slide."""
+"""What napari's manifest names besides the dock: the reader for slides, and sample data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.resources import as_file, files
 
 from napari_seamless._napari.layers import LayerTuple, source_layer
+from napari_seamless.seams import ImageInfo
 
-SAMPLE = "CMU-1-Small-Region.svs"
 Reader = Callable[[str], list[LayerTuple]]
 
 
@@ -20,10 +19,35 @@ def read_slide(path: str) -> list[LayerTuple]:
     """A slide as one multiscale layer that reads what is on screen. Raises what `pipeline.open_image` raises."""
     from napari_seamless import pipeline
 
-    return [source_layer(pipeline.open_image(path))]
+    source = pipeline.open_image(path)
+    tell(source.info)
+    return [source_layer(source)]
+
+
+def tell(info: ImageInfo) -> None:
+    """Shows what an image has to say of the way it is stored, as napari's own notifications."""
+    from napari.utils.notifications import show_info
+
+    for notice in info.notices:
+        show_info(notice)
 
 
 def sample_slide() -> list[LayerTuple]:
     """The slide that comes with this package: stained tissue, 2220 x 2967 pixels."""
-    with as_file(files("napari_seamless") / "sources" / "data" / SAMPLE) as path:
-        return read_slide(str(path))
+    return _sample("slide")
+
+
+def sample_ihc() -> list[LayerTuple]:
+    """scikit-image's immunohistochemistry: 512 x 512 pixels."""
+    return _sample("ihc")
+
+
+def sample_gigapixel() -> list[LayerTuple]:
+    """The sample slide mirrored to 50 000 x 50 000 pixels, made where one looks."""
+    return _sample("gigapixel")
+
+
+def _sample(name: str) -> list[LayerTuple]:
+    from napari_seamless import pipeline
+
+    return [source_layer(pipeline.open_sample(name))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.growing import growing_levels
 from napari_seamless._napari.patcher import LivePatcher, Refresher
 from napari_seamless._napari.pixels import (
     OWN_LOADER,
@@ -49,7 +50,9 @@ def source_layer(source: Source) -> LayerTuple:
     info = source.info
     lazy = [SourceLevel(source, level) for level in range(len(info.levels))]
     is_small = lazy[-1].nbytes <= LARGEST_COARSEST
-    levels: list[Any] = [*lazy[:-1], lazy[-1][...]] if is_small else [*lazy, overview(lazy[-1])]
+    levels: list[Any] = growing_levels(source)
+    if not levels:
+        levels = [*lazy[:-1], lazy[-1][...]] if is_small else [*lazy, overview(lazy[-1])]
     axes = "zyx"[-info.ndim :] if info.rgb or info.channels == 1 else "czyx"[:1] + "zyx"[-info.ndim :]
     settings: dict[str, Any] = {
         "name": info.name,

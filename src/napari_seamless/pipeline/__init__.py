@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
     from napari_seamless.pipeline.workers import start_workers
-    from napari_seamless.sources import open_image
+    from napari_seamless.sources import open_image, open_sample, tissue_mask
 
 __all__ = [
     "Explanation",
@@ -39,12 +39,14 @@ __all__ = [
     "load_model",
     "model_names",
     "open_image",
+    "open_sample",
     "parse_budget",
     "prepare",
     "run",
     "start",
     "start_workers",
     "tile_for",
+    "tissue_mask",
 ]
 
 _ROOMS = {
@@ -62,6 +64,8 @@ _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),
     "model_names": ("napari_seamless.models", "names"),
     "open_image": ("napari_seamless.sources", "open_image"),
+    "open_sample": ("napari_seamless.sources", "open_sample"),
+    "tissue_mask": ("napari_seamless.sources", "tissue_mask"),
     **{name: (f"{__name__}.{room}", name) for room, names in _ROOMS.items() for name in names},
 }
 """Where each name lives. It is imported when first used, so that asking for names of models does not load torch."""

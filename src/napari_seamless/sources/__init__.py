@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_seamless.sources.opening import open_image
-from napari_seamless.sources.samples import MirrorTiled, sample_slide
+from napari_seamless.sources.samples import MirrorTiled, open_sample, sample_slide
 
 if TYPE_CHECKING:
     from napari_seamless.sources.tissue import tissue_mask
 
-__all__ = ["MirrorTiled", "open_image", "sample_slide", "tissue_mask"]
+__all__ = ["MirrorTiled", "open_image", "open_sample", "sample_slide", "tissue_mask"]
 
 
 def __getattr__(name: str) -> object:

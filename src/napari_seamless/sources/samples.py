@@ -13,16 +13,33 @@ from numpy.typing import NDArray
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Interval, Levels, Region, halved
 from napari_seamless.seams import ImageInfo, Pixels, Source
+from napari_seamless.sources.array import open_arrays
 from napari_seamless.sources.axes import require_inside
+from napari_seamless.sources.opening import open_image
 
 SAMPLE = "CMU-1-Small-Region.svs"
 COARSEST = 512
+SAMPLES = ("slide", "ihc", "gigapixel")
+GIGAPIXEL = (50_000, 50_000)
 Indices = NDArray[np.int64]
 
 
 def sample_slide() -> Path:
     """The path of the slide that comes with this package: H&E, 2220 x 2967 pixels, JPEG tiles (CC0-1.0)."""
     return Path(str(files("napari_seamless.sources") / "data" / SAMPLE))
+
+
+def open_sample(name: str) -> Source:
+    """One of `SAMPLES`: "slide" (the packaged one), "ihc" (scikit-image's), "gigapixel" (the slide, mirror-tiled)."""
+    if name not in SAMPLES:
+        raise BadRequest(f"a sample is one of {', '.join(SAMPLES)}; got {name!r}")
+    if name == "ihc":
+        from skimage.data import immunohistochemistry
+
+        pixels = immunohistochemistry()  # type: ignore[no-untyped-call]
+        return open_arrays([pixels], axes="yxc", rgb=True, name="immunohistochemistry", identity="skimage ihc")
+    slide = open_image(sample_slide())
+    return slide if name == "slide" else MirrorTiled(slide, GIGAPIXEL)
 
 
 class MirrorTiled:
