@@ -23,6 +23,7 @@ from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.run import Run
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Job, Scheduler, Source
+from napari_seamless.store import open_store
 from napari_seamless.testing.fakes import BoxBlurEngine, DamagedSource, GradientSource, RecordingSink
 
 SHAPE = (100, 120)
@@ -209,3 +210,21 @@ def test_a_run_goes_on_in_smaller_pieces_also_where_it_measures(monkeypatch: pyt
     result = ns.run(Normed(), image, **facts)
     np.testing.assert_allclose(np.asarray(result), expected, atol=1e-5)
     assert result.report.largest_piece == 16384
+
+
+# -- shards have one writer
+
+
+def test_a_sharded_run_gives_the_same_pixels_whatever_is_done_to_its_tiles(tmp_path: Path) -> None:
+    image = GradientSource((700, 900), channels=3)
+    whole = np.asarray(ns.run(Blur(), image, tile=128, device="cpu", scheduler="serial"))
+    prepared = pipeline.prepare(Blur(), image)
+    run = pipeline.start(prepared, tile=256, device="cpu", output=tmp_path / "a.ome.zarr", shards=True)
+    for tile in (64, 512, 300):
+        run.set_tile(tile)
+    run.wait(60)
+    assert run.tile % 256 == 0
+    np.testing.assert_array_equal(np.asarray(run.result()), whole)
+    again = open_store(tmp_path / "a.ome.zarr")
+    assert (again.spec.chunk, again.spec.shard) == (256, 256)
+    np.testing.assert_array_equal(again.read(Region.from_shape((700, 900))), whole)

@@ -165,3 +165,23 @@ def test_a_result_says_when_it_is_complete(tmp_path: Path) -> None:
         store.write(everything, np.ones((1, *everything.shape), np.uint8))
         store.landed(everything)
     assert zarr.open_group(path).attrs["napari-seamless"]["complete"] is True  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("case", ["labels", "rgb", "many channels", "label volume"])
+def test_a_sharded_result_is_accepted_and_has_fewer_files(tmp_path: Path, case: str) -> None:
+    sharded = made(tmp_path / "sharded", spec_for(case, chunk=64, shard=512))
+    plain = made(tmp_path / "plain", spec_for(case, chunk=64))
+    yaozarrs.validate_zarr_store(str(sharded))
+    folder = spec_for(case).folder
+    array = zarr.open_array(sharded / f"{folder}0", mode="r")
+    assert array.shards is not None
+    assert (array.shards[-2:], array.chunks[-2:]) == ((512, 512), (64, 64))
+    counts = [sum(f.is_file() for f in (path / f"{folder}0" / "c").rglob("*")) for path in (sharded, plain)]
+    assert counts[0] <= counts[1]
+    region = Region.of(*((0, min(n, 64)) for n in spec_for(case).shape))
+    assert open_store(sharded).read(region).all()
+
+
+def test_a_shard_that_cuts_chunks_is_refused() -> None:
+    with pytest.raises(BadRequest, match="whole number of chunks of 64 pixels; got 100; use 128"):
+        spec_for("labels", chunk=64, shard=100)

@@ -155,6 +155,7 @@ def run(
     device: Device = "auto",
     tile: TileOption = None,
     scheduler: Scheduler = "dask",
+    shards: Annotated[bool, typer.Option("--shards", help="Many chunks a file: fewer, larger files.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
@@ -183,6 +184,7 @@ def run(
             scheduler=scheduler,
             output=output,
             overwrite=overwrite,
+            shards=shards,
             keep=cast("Any", keep),
             keep_half=keep_half,
             scratch=scratch,

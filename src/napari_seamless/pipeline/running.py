@@ -57,6 +57,7 @@ def start(
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
+    shards: bool = False,
     preview: bool = False,
     compare_to_whole: bool = False,
 ) -> Run:
@@ -67,6 +68,7 @@ def start(
     asked for is done, and goes on when it is retargeted. `budget` is in bytes of device memory; `tile` overrides the
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
+    With `shards` the chunks of a tile share a file, so that a large result has a hundredth of the files.
 
     Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
     "tissue" (where `mask` is true: (y, x), the whole image at any resolution; by colour without one), as given by
@@ -96,7 +98,7 @@ def start(
             )
         engine = prepared.approximation.engine(device, budget)
         choice = choice_for(prepared, engine, budget, tile)
-        store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope)
+        store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
         compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope is LOCAL else None
         blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare)
         blended.begin(worker, view, whole, follow)
@@ -110,7 +112,7 @@ def start(
         scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
-    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope)
+    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
     states = frozen or measured_before(store, prepared, scope)
     measuring = Measuring(
         prepared,
@@ -170,6 +172,7 @@ def run(
     keep: Keep = "auto",
     keep_half: bool = False,
     scratch: str | Path | None = None,
+    shards: bool = False,
     compare_to_whole: bool = False,
     approximate: bool = False,
 ) -> Result:
@@ -198,6 +201,7 @@ def run(
         keep=keep,
         keep_half=keep_half,
         scratch=scratch,
+        shards=shards,
         compare_to_whole=compare_to_whole,
     )
     return wait_for(handle, on_progress)

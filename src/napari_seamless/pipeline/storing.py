@@ -32,9 +32,10 @@ def store_for(
     overwrite: bool,
     scheduler: Any,
     scope: Scope = WHOLE,
+    shards: bool = False,
 ) -> Store:
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
-    spec = store_spec(prepared, tile, scope)
+    spec = store_spec(prepared, tile, scope, shards)
     if output is not None:
         return resume_or_create(output, spec, overwrite)
     if scheduler not in ("dask", "serial"):
@@ -48,7 +49,7 @@ def store_for(
     return create_store(None, spec)
 
 
-def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec:
+def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE, shards: bool = False) -> StoreSpec:
     """What the result is, before any pixel of it exists."""
     model, info = prepared.model, prepared.source.info
     is_labels = model.kind == "labels"
@@ -59,6 +60,7 @@ def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE) -> StoreSpec
         dtype=prepared.output_dtype,
         kind=model.kind,
         chunk=chunk_of(tile),
+        shard=tile if shards else None,
         classes=tuple(LabelClass(c.value, c.name, c.colour) for c in model.classes),
         channel_names=model.channel_names if not is_labels else (),
         name=model.name + (APPROXIMATE if prepared.approximation is not None else ""),
