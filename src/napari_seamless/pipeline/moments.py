@@ -57,7 +57,7 @@ class Moments:
         """Write a small safetensors file; never half of it."""
         path = Path(path)
         arrays = {
-            f"{name}|{k}": np.ascontiguousarray(a) for name, state in self.states.items() for k, a in enumerate(state)
+            f"{name}|{k}": np.array(a, order="C") for name, state in self.states.items() for k, a in enumerate(state)
         }
         partial = path.with_name(path.name + ".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)

@@ -178,6 +178,8 @@ class _Costs:
                 graph.add_edge(("make", value), ("need", value))
             else:
                 graph.add_edge(("make", value), ("need", value), capacity=keeping)
+        if SINK not in graph:  # all that is left follows from measured values alone
+            return frozenset()
         _, (before, _) = nx.minimum_cut(graph, SOURCE, SINK)
         return frozenset(
             node.output
