@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
-from napari_seamless.sources import MirrorTiled, open_image, sample_slide
+from napari_seamless.sources import MirrorTiled, open_image, open_sample, sample_slide
 from sources_oracle import texture
 
 
@@ -92,3 +92,18 @@ def test_shape_and_source_must_have_the_same_axes() -> None:
 def test_the_sample_is_there_with_its_licence() -> None:
     assert sample_slide().is_file()
     assert "CC0-1.0" in (sample_slide().parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("slide", (2967, 2220)), ("ihc", (512, 512)), ("gigapixel", (50_000,) * 2)]
+)
+def test_every_sample_opens_in_colour(name: str, shape: tuple[int, int]) -> None:
+    source = open_sample(name)
+    assert source.info.levels.shapes[0] == shape
+    assert source.info.rgb
+    source.close()
+
+
+def test_a_sample_that_is_not_there_gets_a_list_of_those_that_are() -> None:
+    with pytest.raises(BadRequest, match="one of slide, ihc, gigapixel; got 'brain'"):
+        open_sample("brain")
