@@ -40,7 +40,7 @@ ROOMS = {
     "planning": room("errors geometry"),
     "seams": room("errors geometry", "numpy"),
     "sources": room("errors geometry seams", READERS),
-    "models": room("errors", "torch safetensors bioimageio"),
+    "models": room("errors", "torch safetensors numpy pydantic platformdirs tomli_w bioimageio"),
     "engine": room("errors geometry program seams", "torch numpy psutil"),
     "scheduling": room("errors geometry seams", "numpy dask distributed psygnal"),
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),

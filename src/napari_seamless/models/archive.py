@@ -32,7 +32,9 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             check_entries(archive, path.name)
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-        raise ModelError(f"a zip file must be whole; {path.name} is damaged ({error}); copy or download it again") from None
+        raise ModelError(
+            f"a zip file must be whole; {path.name} is damaged ({error}); copy or download it again"
+        ) from None
 
 
 def unpack(path: Path, folder: Path) -> None:

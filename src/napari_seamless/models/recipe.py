@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +19,24 @@ class ClassInfo:
     """What it stands for, in lower case."""
     colour: str
     """As `#rrggbb`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """The pixel size that a network was made for.
+
+    `pixel_size` is in micrometres, ((z,) y, x). An image within `tolerance` (a share) of it is taken as it is.
+    """
+
+    pixel_size: tuple[float, ...]
+    tolerance: float
+    resampled: Callable[[tuple[float, ...]], torch.nn.Module]
+    """The module that takes an image with `ratio` model pixels per image pixel, one number an axis."""
+
+    def module_at(self, pixel_size: tuple[float, ...]) -> torch.nn.Module | None:
+        """The module for an image of this pixel size; None where it can be taken as it is."""
+        ratio = tuple(own / wanted for own, wanted in zip(pixel_size, self.pixel_size, strict=True))
+        return None if all(abs(r - 1) <= self.tolerance for r in ratio) else self.resampled(ratio)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +64,7 @@ class Model:
     """Names of the output channels of an image."""
     card: Mapping[str, object] = field(default_factory=dict)
     """Where it comes from: data, licence, measured figures, limits."""
+    dtype: str | None = None
+    """The type of pixel values that its scaling is meant for; None for any."""
+    resolution: Resolution | None = None
+    """Where it works at a pixel size of its own; `module` is for images of that one."""
