@@ -16,6 +16,7 @@ from napari_seamless.pipeline.approximating import approximation
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import plan_kept
 from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu, prepared_from
+from napari_seamless.pipeline.resolving import PixelSize, at_resolution
 from napari_seamless.planning import TileChoice, readable
 from napari_seamless.program.facts import halo, operators, redundancy, stride
 from napari_seamless.program.graph import Program
@@ -120,10 +121,12 @@ def explain(
     tile: int | None = None,
     device: str = "auto",
     axes: str | None = None,
+    pixel_size: PixelSize | None = None,
 ) -> Explanation:
     """Trace a model at the size of an image and say how it would be run, or what stands against it."""
     loaded, source = load_model(model), open_image(image, axes=axes)
     check_fit(loaded, source.info)
+    loaded = at_resolution(loaded, source.info, level, pixel_size)
     shape = (1, source.info.channels, *source.info.levels.shape(level))
     try:
         program = trace(on_cpu(loaded.module), shape, refuse=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +19,7 @@ from napari_seamless.geometry import Interval, Region
 from napari_seamless.models import Model
 from napari_seamless.models import load_model as _load_model
 from napari_seamless.pipeline.approximating import Approximation, approximation, offer
+from napari_seamless.pipeline.resolving import PixelSize, at_resolution
 from napari_seamless.program.demand import centre
 from napari_seamless.program.facts import program_hash
 from napari_seamless.program.graph import Program
@@ -85,12 +86,21 @@ class Prepared:
         return Region(tuple(intervals))
 
 
-def load_model(model: AnyModel) -> Model:
-    """The model meant by a name, a file of weights, a `torch.nn.Module` or a Model.
+def load_model(
+    model: AnyModel,
+    *,
+    architecture: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Model:
+    """The model meant by a name, a file or folder, a `torch.nn.Module` or a Model.
 
     A plain module gets float32 (1, c, [z,] y, x) with the values as they are, and takes images of 2 or 3 dimensions.
+    Files may be `.pt2`, TorchScript, a bioimage.io package, a recipe folder, or weights of the network `architecture`
+    (`package.module:factory`, or a name such as `monai:BasicUNet`) made with `arguments`. What would run code that came
+    with a file needs `trust`, which is remembered for that file; without it NotTrusted is raised.
     """
-    loaded = _load_model(model)
+    loaded = _load_model(model, architecture=architecture, arguments=arguments, trust=trust)
     return replace(loaded, card={**loaded.card, "ndim": ANY_NDIM}) if isinstance(model, torch.nn.Module) else loaded
 
 
@@ -102,16 +112,19 @@ def prepare(
     cancelled: Callable[[], bool] | None = None,
     time_limit: float = TIME_LIMIT,
     approximate: bool = False,
+    pixel_size: PixelSize | None = None,
 ) -> Prepared:
     """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
 
     With `approximate`, a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
-    blended; a few tiles are read and computed for that.
+    blended; a few tiles are read and computed for that. `pixel_size`, in micrometres per level-0 pixel, is for models
+    that work at a resolution of their own, and goes before what the image says.
 
-    Raises NotTileable, TraceFailed, InputMismatch, BadRequest, or RunCancelled once `cancelled` says True.
+    Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once `cancelled` says True.
     """
     loaded, source = load_model(model), open_image(image)
     check_fit(loaded, source.info)
+    loaded = at_resolution(loaded, source.info, level, pixel_size)
     shape = (1, source.info.channels, *source.info.levels.shape(level))
     module, stop = on_cpu(loaded.module), cancelled or (lambda: False)
     try:
@@ -163,6 +176,11 @@ def check_fit(model: Model, info: ImageInfo) -> None:
         raise InputMismatch(
             f"model '{model.name}' needs {model.ndim} spatial dimensions; '{info.name}' has {info.ndim}; "
             "choose a plane, or a model for volumes"
+        )
+    if model.dtype is not None and model.dtype != info.dtype.name:
+        raise InputMismatch(
+            f"model '{model.name}' scales pixel values of type {model.dtype}; '{info.name}' has {info.dtype.name}; "
+            "convert the image, or make a recipe for this type"
         )
 
 

@@ -22,6 +22,7 @@ from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import Keep, Measuring, plan_kept
 from napari_seamless.pipeline.preparing import AnyModel, Prepared, prepare
 from napari_seamless.pipeline.previewing import estimated_moments
+from napari_seamless.pipeline.resolving import PixelSize
 from napari_seamless.pipeline.result import Result
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope, Statistics, scope_of
 from napari_seamless.pipeline.started import Run
@@ -175,16 +176,18 @@ def run(
     shards: bool = False,
     compare_to_whole: bool = False,
     approximate: bool = False,
+    pixel_size: PixelSize | None = None,
 ) -> Result:
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
 
     `model` is a name, a file of weights, a `torch.nn.Module` or a Model; `image` a path, an array or anything else that
     `open_image` takes, with `axes` as there. With `approximate` a network that cannot be computed exactly is run on
-    overlapping, blended tiles, and the result is marked so. The other parameters are those of `start`. `on_progress` is
+    overlapping, blended tiles, and the result is marked so. `pixel_size` (um per pixel) is for models that work at a
+    resolution of their own, where the image does not say it. The other parameters are those of `start`. `on_progress` is
     called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
     """
     resolve_device(device)
-    prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate)
+    prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate, pixel_size=pixel_size)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     handle = start(
         prepared,
