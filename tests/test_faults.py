@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from distributed import Client, LocalCluster
 
+import killing
 import napari_seamless as ns
 from napari_seamless import cli, pipeline
 from napari_seamless.engine import TorchEngine
 from napari_seamless.engine.halving import Halving, halves
-from napari_seamless.errors import DeviceFull, RegionUnreadable
+from napari_seamless.errors import DeviceFull, OutputUnwritable, RegionUnreadable
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.planning.order import view_first
 from napari_seamless.scheduling import run as run_module
@@ -24,7 +31,14 @@ from napari_seamless.scheduling.run import Run
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Job, Scheduler, Source
 from napari_seamless.store import open_store
-from napari_seamless.testing.fakes import BoxBlurEngine, DamagedSource, GradientSource, RecordingSink
+from napari_seamless.testing.fakes import (
+    BoxBlurEngine,
+    DamagedSource,
+    FatalEngine,
+    FileSink,
+    GradientSource,
+    RecordingSink,
+)
 
 SHAPE = (100, 120)
 CHUNKS = Grid(SHAPE, (10, 10))
@@ -228,3 +242,107 @@ def test_a_sharded_run_gives_the_same_pixels_whatever_is_done_to_its_tiles(tmp_p
     again = open_store(tmp_path / "a.ome.zarr")
     assert (again.spec.chunk, again.spec.shard) == (256, 256)
     np.testing.assert_array_equal(again.read(Region.from_shape((700, 900))), whole)
+
+
+# -- a process that dies
+
+
+def command(output: Path) -> list[str]:
+    return [sys.executable, killing.__file__, "--small", str(output)]
+
+
+def test_a_run_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    killing.small_run(tmp_path / "whole.zarr")
+    hits = killing.killed_run(command(tmp_path / "killed.zarr"), tmp_path / "killed.zarr", 4, seed=1, span=0.3)
+    assert hits == 4
+    assert killing.contents(tmp_path / "killed.zarr") == killing.contents(tmp_path / "whole.zarr")
+
+
+def test_a_second_run_on_an_output_is_refused_until_the_first_ends_even_by_a_kill(tmp_path: Path) -> None:
+    output = tmp_path / "a.zarr"
+    first = subprocess.Popen(command(output))
+    while not killing.size_of(output):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # so that it cannot end before the second one asks
+    second = subprocess.run(command(output), capture_output=True, text=True, check=False)
+    assert "another one is writing" in second.stderr
+    first.kill()
+    first.wait()
+    assert 0 < np.count_nonzero(open_store(output).finished) < 432
+    subprocess.run(command(output), check=True)
+    assert open_store(output).finished.all()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead worker's own
+def test_a_worker_that_dies_is_replaced_and_its_tiles_are_made_by_others(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "pixels.npy", SHAPE)
+    agenda = Agenda(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 20)
+    engine = FatalEngine(BoxBlurEngine(SHAPE), (50, 60), once=tmp_path / "died")
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        DaskScheduler(client).run(Job(GradientSource(SHAPE), 0, engine, sink), agenda, sink.landed, lambda: False)
+    assert (tmp_path / "died").exists()
+    assert agenda.is_finished
+    np.testing.assert_array_equal(sink.pixels, undisturbed())
+
+
+# -- a disk that says no
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 4 MB, where this process may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a file system here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
+def test_a_full_disk_ends_a_run_which_goes_on_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    done = subprocess.run(command(small_disk / "a.zarr"), capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert "the disk is full; free some space and run the same command again" in done.stderr
+    remount(small_disk, "size=64m")
+    assert 0 < np.count_nonzero(open_store(small_disk / "a.zarr").finished) < 432
+    subprocess.run(command(small_disk / "a.zarr"), check=True)
+    killing.small_run(tmp_path / "whole.zarr")
+    assert killing.contents(small_disk / "a.zarr") == killing.contents(tmp_path / "whole.zarr")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
+def test_a_disk_that_may_only_be_read_is_said_so(small_disk: Path) -> None:
+    remount(small_disk, "ro")
+    done = subprocess.run(command(small_disk / "a.zarr"), capture_output=True, text=True, check=False)
+    assert "Read-only file system; choose another output path" in done.stderr
+    with pytest.raises(OutputUnwritable, match="Read-only file system; choose another output path"):
+        pipeline.export(GradientSource((100, 100)), small_disk / "a.ome.tif")
+
+
+# -- a clock that is set back
+
+
+def test_a_clock_that_goes_backwards_harms_neither_the_run_nor_its_figures() -> None:
+    hours = iter(range(10_000, 0, -1))
+    run, agenda, sink = over(GradientSource(SHAPE), Serial(), clock=lambda: 3600.0 * next(hours))
+    now = run.progress()
+    assert (now.state, now.done, agenda.is_finished) == ("finished", now.total, True)
+    assert now.seconds >= 0
+    assert now.rate >= 0
+    assert now.eta is not None
+    assert now.eta >= 0
+    np.testing.assert_array_equal(sink.pixels, undisturbed())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 WINDOW_SECONDS = 10.0
 
@@ -48,3 +49,15 @@ class Pace:
         """Keep one gain from before the window, which says when the next began, and at least one after it."""
         while len(self._gains) > 2 and self._gains[1][0] < self.seconds(now) - WINDOW_SECONDS:
             self._gains.popleft()
+
+
+class Forward:
+    """Another clock, which stands still while that one is behind what it said before. Any thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._latest = clock()
+
+    def __call__(self) -> float:
+        self._latest = max(self._latest, self._clock())
+        return self._latest

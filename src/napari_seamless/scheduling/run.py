@@ -22,7 +22,7 @@ from typing import Self
 from napari_seamless.errors import RegionUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.scheduling.agenda import Agenda
-from napari_seamless.scheduling.pace import Pace
+from napari_seamless.scheduling.pace import Forward, Pace
 from napari_seamless.seams import Agenda as AnyAgenda
 from napari_seamless.seams import Job, Progress, RunState, Scheduler, Stage, StopFlag
 
@@ -80,7 +80,7 @@ class Run:
         self._on_start = on_start
         self._on_rest = on_rest
         self._gives_way = gives_way
-        self._clock = clock
+        self._clock = Forward(clock)
         self._changed = Condition()
         self._state: RunState = "waiting"
         self._is_paused = False

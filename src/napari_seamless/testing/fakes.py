@@ -150,17 +150,23 @@ class StepEngine:
 
 
 class FatalEngine:
-    """Ends the process, without a word, at the tile that covers a pixel; for clusters of processes only."""
+    """Ends the process, without a word, at the tile that covers a pixel; for clusters of processes only.
 
-    def __init__(self, inner: Engine, dies_at: tuple[int, ...]) -> None:
+    With a path, `once`, only the first process to come by, which leaves a file there.
+    """
+
+    def __init__(self, inner: Engine, dies_at: tuple[int, ...], once: Path | None = None) -> None:
         self._inner = inner
+        self._once = once
         self._dies_at = Region.of(*((p, p + 1) for p in dies_at))
 
     def tile(self, write: Region) -> Tile:
         return self._inner.tile(write)
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
-        if tile.write.contains(self._dies_at):
+        if tile.write.contains(self._dies_at) and (self._once is None or not self._once.exists()):
+            if self._once is not None:
+                self._once.touch()
             os._exit(1)
         return self._inner.compute(tile, read, stop)
 
