@@ -120,7 +120,8 @@ def prepare(
     blended; a few tiles are read and computed for that. `pixel_size`, in micrometres per level-0 pixel, is for models
     that work at a resolution of their own, and goes before what the image says.
 
-    Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once `cancelled` says True.
+    Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once
+    `cancelled` says True.
     """
     loaded, source = load_model(model), open_image(image)
     check_fit(loaded, source.info)

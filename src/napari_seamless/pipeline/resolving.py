@@ -44,7 +44,7 @@ def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSi
         )
     here = tuple(s * float(scale) for s, scale in zip(size, info.levels.scale(level), strict=True))
     module = model.resolution.module_at(here)
-    return replace(model, resolution=None, **({} if module is None else {"module": module}))
+    return replace(model, resolution=None, module=model.module if module is None else module)
 
 
 def in_micrometres(info: ImageInfo) -> tuple[float, ...] | None:

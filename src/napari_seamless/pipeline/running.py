@@ -183,8 +183,8 @@ def run(
     `model` is a name, a file of weights, a `torch.nn.Module` or a Model; `image` a path, an array or anything else that
     `open_image` takes, with `axes` as there. With `approximate` a network that cannot be computed exactly is run on
     overlapping, blended tiles, and the result is marked so. `pixel_size` (um per pixel) is for models that work at a
-    resolution of their own, where the image does not say it. The other parameters are those of `start`. `on_progress` is
-    called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
+    resolution of their own, where the image does not say it. The other parameters are those of `start`. `on_progress`
+    is called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
     """
     resolve_device(device)
     prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate, pixel_size=pixel_size)
