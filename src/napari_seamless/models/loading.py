@@ -1,58 +1,92 @@
-"""From what a user has (a name, a file of weights, a module) to a `Model`."""
+"""From what a user has (a name, a file, a folder, a module) to a `Model`."""
 
 from __future__ import annotations
 
-import pickle
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from napari_seamless.errors import InputNotFound, ModelError, WeightsMismatch
+from napari_seamless.errors import BadRequest, InputNotFound, ModelError, WeightsMismatch
+from napari_seamless.models.architecture import build
+from napari_seamless.models.archive import unpack
 from napari_seamless.models.bundled import WEIGHT_SUFFIXES, unknown
+from napari_seamless.models.exported import is_exported, load_exported
+from napari_seamless.models.library import added
 from napari_seamless.models.nuclei import bundled_nuclei, nuclei_from
 from napari_seamless.models.recipe import Model
+from napari_seamless.models.recipe_file import FILE
+from napari_seamless.models.recipe_folder import load_recipe
 from napari_seamless.models.stain import bundled_stain
+from napari_seamless.models.state_dict import State, load_into, read_module, read_state
 from napari_seamless.models.style import is_style, style_from, without_stale
+from napari_seamless.models.torchscript import is_script, load_script
+from napari_seamless.models.zoo_package import find_description, load_package
 
 _BUILDERS: Mapping[str, Callable[[], Model]] = {
     "nuclei": bundled_nuclei,
     "stain": bundled_stain,
 }
-PARALLEL = "module."
-"""What torch's DataParallel puts before every name."""
+ONNX = ".onnx"
+ANY_NDIM = "any"
+"""On a card: for planes and for volumes."""
 
 
-def load_model(model: str | Path | torch.nn.Module | Model) -> Model:
-    """The model that is meant by a name, by a file of weights or by a module.
+def load_model(
+    model: str | Path | torch.nn.Module | Model,
+    *,
+    architecture: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Model:
+    """The model that is meant by a name, by a file or folder, or by a module.
 
-    A `Model` is given back as it is. A module is put into eval mode, not copied, and taken
-    for a 2-D network that makes an image. A file (`.safetensors`, `.pt`, `.pth`) must hold a
-    state dict of a style network or of the nuclei network, which its names tell apart; nothing
-    else that a pickle may hold is executed.
+    A `Model` is given back as it is. A module is put into eval mode, not copied, and taken for a 2-D network that makes
+    an image. A name is a bundled model's, or that of one that was added. A file or folder may be:
+
+    - a recipe folder, or a zip file of one;
+    - a bioimage.io package, a zip file or a folder;
+    - `.pt2` of torch.export, or TorchScript;
+    - weights (`.safetensors`, `.pt`, `.pth`) of the network `architecture` made with `arguments`: a name from a table,
+      or `package.module:factory`. Without it they must be those of a style network or of the nuclei network, which
+      their names tell apart;
+    - a pickled module.
+
+    What would run code that came with a file needs `trust`, which is remembered for this very file. An `architecture`
+    is the caller's own word, and needs none.
 
     Raises
     ------
     UnknownModel
-        No bundled model has that name.
+        No model has that name.
     InputNotFound
-        There is no such file of weights.
+        There is no such file.
     WeightsMismatch
         The weights belong to another architecture.
+    NotTrusted
+        It would run code.
     ModelError
-        The file cannot be read as weights.
+        The file cannot be read as a model.
     """
-    if isinstance(model, Model):
-        return model
-    if isinstance(model, torch.nn.Module):
-        return _from_module(model)
-    if Path(model).suffix.lower() in WEIGHT_SUFFIXES:
-        return _from_weights(Path(model))
-    if str(model) not in _BUILDERS:
-        raise unknown(str(model))
-    return _BUILDERS[str(model)]()
+    if isinstance(model, Model | torch.nn.Module):
+        return model if isinstance(model, Model) else _from_module(model)
+    if str(model) in _BUILDERS:
+        return _BUILDERS[str(model)]()
+    if isinstance(model, str) and (folder := added(model)) is not None:
+        return load_model(folder, trust=trust)
+    path = Path(model)
+    if architecture is not None:
+        return _with_architecture(path, architecture, arguments or {})
+    if arguments:
+        raise BadRequest("arguments are those of an architecture; none was given; say which network it is")
+    if path.exists():
+        return _from_folder(path, trust) if path.is_dir() else _from_file(path, trust)
+    if path.suffix.lower() in (*WEIGHT_SUFFIXES, ".pt2", ".zip", ONNX):
+        raise InputNotFound(f"weights must be a file that exists; there is none at {path}; check the path")
+    raise unknown(str(model))
 
 
 def _from_module(module: torch.nn.Module) -> Model:
@@ -60,42 +94,75 @@ def _from_module(module: torch.nn.Module) -> Model:
     return Model(name=name, module=module.eval(), title=f"{name}, a module of your own")
 
 
-def _from_weights(path: Path) -> Model:
-    if not path.is_file():
-        raise InputNotFound(f"weights must be a file that exists; there is none at {path}; check the path")
+def _with_architecture(path: Path, architecture: str, arguments: Mapping[str, Any]) -> Model:
+    state = read_state(path)
     try:
-        return _recognised(_plain_names(_read(path)), path)
+        module = load_into(build(architecture, arguments), state, f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{path.name}: {mismatch}") from None
+    return Model(path.stem, module, f"{architecture} with the weights of {path.name}", card={"ndim": ANY_NDIM})
 
 
-def _recognised(state: dict[str, torch.Tensor], path: Path) -> Model:
+def _from_folder(path: Path, trust: bool) -> Model:
+    if (path / FILE).is_file():
+        return load_recipe(path, trust=trust)
+    if find_description(path) is not None:
+        return load_package(path, trust=trust)
+    raise ModelError(
+        f"a folder with a model holds {FILE} or a bioimage.io description (rdf.yaml); {path} has neither; name the file"
+    )
+
+
+def _from_file(path: Path, trust: bool) -> Model:
+    if path.suffix.lower() == ONNX:
+        raise ModelError(
+            f"ONNX files are not run, since no converter to torch is both kept up and exact; got {path.name}; bring "
+            "the torch weights it was made from, as .pt2, TorchScript or a state dict"
+        )
+    if is_exported(path):
+        exported = load_exported(path, trust=trust)
+        card: dict[str, object] = {"format": "torch.export", "input": str(exported)}
+        if exported.fixed is not None:
+            card["input_size"] = list(exported.fixed)
+        ndim = len(exported.sizes)
+        title = f"{path.name}: {exported}"
+        return Model(path.stem, exported.module, title, channels=exported.channels, ndim=ndim, card=card)
+    if is_script(path):
+        script = load_script(path, trust=trust)
+        said: dict[str, object] = {"not_exact": script.reason} if script.reason else {}
+        return Model(
+            path.stem,
+            script.module,
+            f"TorchScript of {path.name}",
+            card={"format": "TorchScript", "ndim": ANY_NDIM, **said},
+        )
+    if path.suffix.lower() == ".zip" or (zipfile.is_zipfile(path) and path.suffix.lower() not in WEIGHT_SUFFIXES):
+        return _from_zip(path, trust)
+    if path.suffix.lower() not in WEIGHT_SUFFIXES:
+        raise unknown(str(path))
+    return _from_weights(path, trust)
+
+
+def _from_zip(path: Path, trust: bool) -> Model:
+    """Everything is read into memory before the unpacked files go."""
+    with tempfile.TemporaryDirectory(prefix="napari-seamless-") as folder:
+        unpack(path, Path(folder))
+        inner = list(Path(folder).iterdir())
+        alone = inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder)
+        return _from_folder(alone, trust)
+
+
+def _from_weights(path: Path, trust: bool) -> Model:
+    found = read_module(path, trust=trust)
+    if isinstance(found, torch.nn.Module):
+        return Model(path.stem, found, f"{type(found).__name__} of {path.name}", card={"ndim": ANY_NDIM})
+    try:
+        return _recognised(found, path)
+    except WeightsMismatch as mismatch:
+        raise WeightsMismatch(f"{path.name}: {mismatch}; or name its architecture") from None
+
+
+def _recognised(state: State, path: Path) -> Model:
     if is_style(without_stale(state)):
         return style_from(state, name=path.stem, title=f"The style of {path.name}")
     return nuclei_from(state, name=path.stem, title=f"The nuclei network with the weights of {path.name}")
-
-
-def _plain_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The names as they are outside DataParallel."""
-    return {key.removeprefix(PARALLEL): value for key, value in state.items()}
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, on the CPU."""
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        # torch's own message advises to load without the guard, so it is chained, not quoted
-        raise _no_state_dict(path, "something damaged, or other objects") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise _no_state_dict(path, f"a {type(state).__name__} of something else")
-    return state
-
-
-def _no_state_dict(path: Path, got: str) -> ModelError:
-    return ModelError(
-        f"a file of weights holds a state dict, names and tensors and nothing else; {path.name} holds {got}; "
-        "write module.state_dict() to it"
-    )
