@@ -30,6 +30,8 @@ def classifier(kind: str) -> nn.Sequential:
         case "overlapping pooling":
             head = [nn.Conv2d(3, 4, 3, dilation=2), nn.Tanh(), nn.MaxPool2d(3, stride=2), nn.Conv2d(4, 4, 3)]
             return nn.Sequential(*head, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+        case "pooling that leaves a pixel out":
+            return nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 3))
     raise AssertionError(kind)
 
 
@@ -45,7 +47,7 @@ def sliding(network: nn.Module, image: Tensor) -> Tensor:
     return answers.reshape(1, rows, columns, -1).permute(0, 3, 1, 2)
 
 
-KINDS = ("max pooling", "strides and averages", "overlapping pooling")
+KINDS = ("max pooling", "strides and averages", "overlapping pooling", "pooling that leaves a pixel out")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -44,18 +44,21 @@ def dense(classifier: nn.Sequential, crop: int | tuple[int, int], *, every: int 
 
 
 class Dense(nn.Module):
-    """What `dense` makes: `layers` have no strides, and shrink the reflected image back to its own size."""
+    """What `dense` makes: `layers` have no strides, and shrink the reflected image back to its own size.
+
+    Where a stride leaves out the crop's last pixels, the image's last positions stand for crops beyond it, and go.
+    """
 
     def __init__(self, layers: nn.ModuleList, crop: tuple[int, int], every: int) -> None:
         super().__init__()
         self.layers, self.crop, self.every = layers, crop, every
 
     def forward(self, x: Tensor) -> Tensor:
-        (up, left), (height, width) = (n // 2 for n in self.crop), self.crop
+        (up, left), (height, width), (rows, columns) = (n // 2 for n in self.crop), self.crop, x.shape[-2:]
         x = F.pad(x, (left, width - 1 - left, up, height - 1 - up), mode="reflect")
         for layer in self.layers:
             x = layer(x)
-        return x[..., :: self.every, :: self.every]
+        return x[..., : rows : self.every, : columns : self.every]
 
 
 class DilatedMean(nn.Module):
