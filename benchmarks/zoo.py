@@ -3,7 +3,7 @@
     python benchmarks/zoo.py                  every architecture of the packages that are installed
     python benchmarks/zoo.py monai smp        only those of some packages
     python benchmarks/zoo.py --only segresnet only those with a word in their name
-    python benchmarks/zoo.py --table zoo.tsv  write what is found to a file, and leave out what it holds already
+    python benchmarks/zoo.py --table zoo.tsv  add what is found to a file, and leave out what is in it already
     python benchmarks/zoo.py --limit 300      give up on a network after that many seconds
 
 Packages: monai, torchvision, timm, smp (segmentation-models-pytorch). Networks are not trained: weights are seeded and
@@ -353,8 +353,8 @@ def _reason(refusal: SeamlessError) -> str:
 def summary(kinds: list[str]) -> str:
     """One line: how many of which kind."""
     made = [k for k in kinds if k != "missing"]
-    counts = [f"{made.count(kind)} {kind}" for kind in ("refused", "wrong", "slow") if kind != "slow" or kind in made]
-    return f"{made.count('exact')} of {len(made)} exact, {', '.join(counts)}"
+    counts = ", ".join(f"{made.count(kind)} {kind}" for kind in ("refused", "wrong", "slow"))
+    return f"{made.count('exact')} of {len(made)} exact, {counts}"
 
 
 HEADER = ("verdict", "package", "network", "seconds", "passes", "double", "single", "rounding", "reason")

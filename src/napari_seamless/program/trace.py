@@ -71,8 +71,9 @@ def refusal_text(refusals: Sequence[Refusal]) -> str:
     named = "; ".join(str(r) for r in refusals[:3])
     more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
     return (
-        f"only networks whose every output pixel depends on a bounded neighbourhood can be computed exactly tile by "
-        f"tile; got {named}{more}; use a network without it, or run the network on a downsampled level that fits whole"
+        f"to be computed exactly tile by tile, a network must look at neighbourhoods, or at the whole plane by sums, "
+        f"extremes or ranks; got {named}{more}; use a network without it, or run the network on a downsampled level "
+        "that fits whole"
     )
 
 
