@@ -2,7 +2,7 @@
 # make test    lint, types and all tests
 # Both make .venv first (once), and need Python 3.11 or newer.
 
-.PHONY: demo test lint types tests system environment clean
+.PHONY: demo test lint types tests aicsimageio system environment clean
 
 bin := .venv/bin
 # two test processes share the cores: one thread each
@@ -35,6 +35,12 @@ types:
 tests:
 	$(quiet) $(bin)/pytest -n 2 --dist worksteal -m "not gui"
 	$(display) $(bin)/pytest -m gui
+
+# aicsimageio without what it pins, in a folder of its own, and the contract that it reads files as bioio does
+aicsimageio: environment
+	test -d .venv/aicsimageio || $(bin)/python -m pip install -q --no-deps --target .venv/aicsimageio \
+		aicsimageio==4.14.0 resource-backed-dask-array
+	PYTHONPATH=.venv/aicsimageio $(bin)/pytest tests/test_sources_aicsimageio.py
 
 clean:
 	rm -rf .venv output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -175,6 +175,14 @@ def _open_bioio(path: Path, axes: str | None, scene: Scene) -> Source:
     return BioioSource(path, axes, scene)
 
 
+def _open_aicsimageio(path: Path, axes: str | None, scene: Scene) -> Source:
+    if find_spec("aicsimageio") is None:
+        raise InputUnreadable("not installed; pip install --no-deps aicsimageio resource-backed-dask-array")
+    from napari_seamless.sources.aicsimageio_images import AicsimageioSource
+
+    return AicsimageioSource(path, axes, scene)
+
+
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise InputUnreadable("not a file")
@@ -191,4 +199,5 @@ OPENERS: tuple[Opener, ...] = (
     Opener("picture", _open_raster),
     Opener("OpenSlide", _open_perhaps),
     Opener("bioio", _open_bioio),
+    Opener("aicsimageio", _open_aicsimageio),
 )
