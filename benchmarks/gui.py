@@ -4,9 +4,9 @@
     GALLIUM_NOOP=1 xvfb-run -a -s "-screen 0 1920x1080x24" python benchmarks/gui.py latency
 
 `heartbeat`: a 5 ms timer beats in the GUI thread while 20 finished tiles a second (512 x 512) land in a real store that
-the dock shows at 1920 x 1080; the gaps between beats are what a user would feel. GALLIUM_NOOP=1 is Mesa's null driver,
-which stands for a fast graphics card. `latency`: the real thing on the sample slide, as multiples of the time that one
-tile takes alone.
+the dock shows at 1920 x 1080, as a result or as the preview of one; the gaps between beats are what a user would feel.
+GALLIUM_NOOP=1 is Mesa's null driver, which stands for a fast graphics card. `latency`: the real thing on the sample
+slide, as multiples of the time that one tile takes alone.
 """
 
 from __future__ import annotations
@@ -57,9 +57,12 @@ class Painted:
 
 
 class FedRun:
-    """A run whose tiles come from a thread, `RATE` a second, around the middle of the picture."""
+    """A run whose tiles come from a thread, `RATE` a second, around the middle of the picture.
 
-    def __init__(self, kind: Literal["labels", "image"], folder: Path) -> None:
+    With a preview it is the preview's tiles that come, and the run measures.
+    """
+
+    def __init__(self, kind: Literal["labels", "image"], folder: Path | None, preview: bool = False) -> None:
         channels = None if kind == "labels" else 3
         classes = (
             (LabelClass(1, "nucleus", "#22cc66"), LabelClass(2, "boundary", "#ffcc00")) if kind == "labels" else ()
@@ -79,8 +82,9 @@ class FedRun:
         self.store: Store = create_store(folder, spec)
         self.tiles = 0
         self._stop = Event()
-        self._thread = Thread(target=self._feed, daemon=True)
-        self._thread.start()
+        self.preview = FedRun(kind, None) if preview else None
+        if self.preview is None:
+            Thread(target=self._feed, daemon=True).start()
 
     def _feed(self) -> None:
         rng = np.random.default_rng(0)
@@ -98,14 +102,32 @@ class FedRun:
 
     def progress(self) -> Progress:
         state: Any = "cancelled" if self._stop.is_set() else "running"
-        return Progress(state, self.tiles * TILE**2, EDGE**2, self.tiles, 1.0, RATE * TILE**2, 60.0)
+        passes = 1 if self.preview is None else 16
+        return Progress(state, self.tiles * TILE**2, EDGE**2, self.tiles, 1.0, RATE * TILE**2, 60.0, passes=passes)
 
     def cancel(self) -> None:
         self._stop.set()
+        if self.preview is not None:
+            self.preview.cancel()
+
+    def result(self) -> Result:
+        return Result()
 
     def retarget(self, view: Region | None) -> None: ...
 
     def set_tile(self, tile: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    self_check: None = None
+    mismatch: None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    report: Report = Report()
 
 
 @dataclass
@@ -137,6 +159,7 @@ class FedPipeline:
     """Only what is asked of a pipeline by the dock, and no network in it."""
 
     kind: Literal["labels", "image"]
+    preview: bool = False
     runs: list[FedRun] = field(default_factory=list)
 
     def model_names(self) -> tuple[str, ...]:
@@ -172,7 +195,7 @@ class FedPipeline:
 
     def start(self, prepared: Prepared, *, output: Path, **options: Any) -> FedRun:
         del prepared, options
-        self.runs.append(FedRun(self.kind, output))
+        self.runs.append(FedRun(self.kind, output, self.preview))
         return self.runs[-1]
 
 
@@ -229,8 +252,8 @@ def window(pipeline: Any = None) -> Iterator[tuple[Any, SeamlessDock]]:
         live(0.5)
 
 
-def heartbeat(kind: Literal["labels", "image"], pan: bool) -> None:
-    pipeline = FedPipeline(kind)
+def heartbeat(kind: Literal["labels", "image"], pan: bool, preview: bool) -> None:
+    pipeline = FedPipeline(kind, preview)
     with window(pipeline) as (viewer, dock):
         dock.open("painted")
         live(20, lambda: dock.poll().phase == "ready" and dock.snapshot.choice is not None)
@@ -239,18 +262,20 @@ def heartbeat(kind: Literal["labels", "image"], pan: bool) -> None:
         live(1)
         idle = Heartbeat()
         live(3)
-        print(f"{kind:6} idle             {idle.stop()}")
+        print(f"{kind:6} {'idle':23}{idle.stop()}")
         dock.run()
         live(10, lambda: dock.poll().phase == "running")
         live(1)
-        before, beats, began = pipeline.runs[0].tiles, Heartbeat(), perf_counter()
+        fed = pipeline.runs[0].preview or pipeline.runs[0]
+        before, beats, began = fed.tiles, Heartbeat(), perf_counter()
         steps = np.linspace(0, 2 * np.pi, int(SECONDS * 30))
         for step in steps if pan else ():
             viewer.scene.camera.center = (EDGE / 2 + 600 * np.sin(step), EDGE / 2 + 600 * np.cos(step))
             live(SECONDS / len(steps))
         live(0 if pan else SECONDS)
-        rate = (pipeline.runs[0].tiles - before) / (perf_counter() - began)
-        print(f"{kind:6} {'panning too      ' if pan else 'tiles landing    '}{beats.stop()}  {rate:.0f} tiles/s")
+        rate = (fed.tiles - before) / (perf_counter() - began)
+        what = f"{'preview, ' if preview else ''}{'panning' if pan else 'tiles landing'}"
+        print(f"{kind:6} {what:23}{beats.stop()}  {rate:.0f} tiles/s")
 
 
 class Shown:
@@ -338,5 +363,6 @@ if __name__ == "__main__":
             latency(edge)
     else:
         for what in ("labels", "image"):
-            for pans in (False, True):
-                heartbeat(what, pans)
+            for previews in (False, True):
+                for pans in (False, True):
+                    heartbeat(what, pans, previews)

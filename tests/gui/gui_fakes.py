@@ -131,7 +131,7 @@ class FakeRun:
         until = max(like.levels[-1].shape[-2:])
         live = FakeLive(like.grid.shape, like.kind, like.info.channels, like.info.dtype, like.info.rgb, until)
         self.now = replace(self.now, pass_number=pass_number, passes=passes)
-        self.preview = FakeRun(live)
+        self.preview = FakeRun(live, follow=True)
         return self.preview
 
     def last_pass(self) -> None:
@@ -166,7 +166,8 @@ class FakeRun:
         self.end("running")
 
     def cancel(self) -> None:
-        if self.now.state not in ("finished", "failed"):
+        follows = self.now.state == "finished" and bool(self.options.get("follow"))
+        if follows or self.now.state not in ("finished", "failed"):
             self.end("cancelled")
         if self.preview is not None:
             self.preview.cancel()

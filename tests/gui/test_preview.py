@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def previewed(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> tuple
     run = started(qtbot, dock, pipeline)
     first = run.begin_preview(3)
     first.land(EVERYTHING, 200)
+    first.end("finished")
     dock.poll()
     return run, first
 
@@ -82,6 +84,21 @@ def test_a_preview_lies_directly_below_the_result_and_is_signed(qtbot: QtBot, do
     assert sign(viewer) == SIGN
     assert dock.panel.preview.value().sentence.startswith("Preview: statistics are estimated")
     assert (layer.data[0][..., :3] == 200).all()
+
+
+def test_how_far_a_preview_is_is_told(qtbot: QtBot, dock, painter) -> None:
+    run = started(qtbot, dock, painter)
+    run.now = replace(run.now, state="waiting", passes=16)
+    dock.poll()
+    assert dock.panel._status.text() == "Looking at a sample of the image, for a first look…"
+    first = run.begin_preview()
+    run.end("running")
+    first.now = replace(first.now, done=250_000)
+    dock.poll()
+    assert dock.panel._caption.text() == "preview: 25 % · then 16 passes"
+    first.end("finished")
+    dock.poll()
+    assert dock.panel._caption.text() == "measuring, pass 1 of 16"
 
 
 def test_exact_pixels_cover_a_preview_until_it_goes(qtbot: QtBot, dock, viewer, painter) -> None:
@@ -231,8 +248,6 @@ def test_chunks_of_other_sizes_are_compared_by_their_pixels() -> None:
 
 
 def test_passes_are_told_in_words_and_in_the_activity_dock(qtbot: QtBot, dock, painter) -> None:
-    from dataclasses import replace
-
     from napari.utils.progress import progress
 
     run, _ = previewed(qtbot, dock, painter)

@@ -20,7 +20,7 @@ class Badge:
         self._overlay = TextOverlay(
             text=text,
             position="top_center",
-            font_size=11,
+            font_size=9,
             color="black",
             box=True,
             box_color="#ffc233",

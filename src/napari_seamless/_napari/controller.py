@@ -174,11 +174,18 @@ class Controller:
             progress=progress if self._shows_run else None,
             approximate=self._ready is not None and self._ready.is_approximate,
             verdict=self._verdict if self._shows_run else None,
+            first_look=self._first_look() if self._shows_run else None,
             problem=self._problem,
             models=self._models,
             exporting=self._exporting is not None,
             exported=self._exported,
         )
+
+    def _first_look(self) -> Progress | None:
+        """How far the preview is, while the passes wait for it."""
+        first = None if self._run is None else self._run.preview
+        progress = None if first is None else first.progress()
+        return progress if progress is not None and progress.state in ("waiting", "running") else None
 
     def _judge(self, progress: Progress | None) -> None:
         """Asks the run what it found out, each time that all that is asked for is done."""

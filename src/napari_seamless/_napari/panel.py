@@ -22,7 +22,7 @@ from napari_seamless._napari.editors import (
 from napari_seamless._napari.editors.output import ask_for_store
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.state import Snapshot
-from napari_seamless._napari.wording import advance, size
+from napari_seamless._napari.wording import advance, first_look, size
 
 BAR_STEPS = 1000
 MAIN_BUTTON = {"running": "Pause", "paused": "Resume", "starting": "Starting…", "following": "Done here"}
@@ -95,7 +95,7 @@ class Panel(QWidget):
         fraction = now.progress.fraction if now.progress is not None else 0.0
         if not busy:
             self._bar.setValue(int(fraction * BAR_STEPS))
-        self._caption.setText(advance(now.progress) if now.progress is not None else "")
+        self._caption.setText(_caption(now))
 
     def _describe_model(self, _value: object = None) -> None:
         self._about_model.setText(self.model.description())
@@ -165,6 +165,15 @@ def _rule() -> QFrame:
     return line
 
 
+def _caption(now: Snapshot) -> str:
+    """How far the run is, or its first look."""
+    if now.progress is None:
+        return ""
+    if now.first_look is not None and now.phase == "running":
+        return first_look(now.first_look, now.progress)
+    return advance(now.progress)
+
+
 def _remark(now: Snapshot) -> Remark | None:
     """What is to be thought of the result."""
     verdict = now.verdict
@@ -184,6 +193,10 @@ def _status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
         return f"Preparing the network for {size(image_shape)}…{then}"
     progress = now.progress
     if now.phase == "running" and progress is not None:
+        if progress.passes > 1 and progress.state == "waiting":
+            return "Looking at a sample of the image, for a first look…"
+        if now.first_look is not None:
+            return "A first look at what is on screen, before the whole image is measured."
         if progress.pass_number < progress.passes:
             return "Exact pixels come with the last pass; what is on screen comes first."
         if 0 < progress.total <= progress.done:

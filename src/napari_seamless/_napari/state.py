@@ -51,7 +51,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the dock shows, at one moment."""
+    """Everything that the dock shows, at one moment. `first_look` is there while a preview is being made."""
 
     phase: Phase = "empty"
     queued: bool = False
@@ -64,6 +64,7 @@ class Snapshot:
     exported: Path | None = None
     approximate: bool = False
     verdict: Verdict | None = None
+    first_look: Progress | None = None
 
     @property
     def is_active(self) -> bool:

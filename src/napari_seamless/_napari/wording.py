@@ -20,7 +20,7 @@ def duration(seconds: float) -> str:
     """A time to wait, no more exact than it can be known.
 
     >>> duration(4.2), duration(75), duration(7300)
-    ('4 s', '1 min 15 s', '2 h 2 min')
+    ('4 s', '1 min 15 s', '2 h 1 min')
     """
     whole = max(round(seconds), 0)
     if whole < 60:
@@ -68,7 +68,17 @@ def _passes(progress: Progress) -> str:
     if progress.state == "finished":
         return f"{progress.passes} passes"
     is_last = progress.pass_number == progress.passes
-    return f"{in_passes(progress)}: {progress.pass_fraction:.0%}".replace("%", " %") if is_last else in_passes(progress)
+    return f"{in_passes(progress)}: {progress.pass_fraction * 100:.0f} %" if is_last else in_passes(progress)
+
+
+def first_look(preview: Progress, run: Progress) -> str:
+    """How far a preview is, and what comes after it.
+
+    >>> some = Progress("running", 1, 4, 1, 1.0, 1.0, None)
+    >>> first_look(some, Progress("running", 0, 9, 0, 0.0, 0.0, None, passes=16))
+    'preview: 25 % · then 16 passes'
+    """
+    return f"preview: {preview.fraction * 100:.0f} % · then {run.passes} passes"
 
 
 def advance(progress: Progress) -> str:
