@@ -11,7 +11,10 @@ import torch
 from napari_seamless import __version__
 from napari_seamless.export.geojson import PLACE
 from napari_seamless.models import Model
+from napari_seamless.pipeline.moments import MOMENTS
 from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.store import Store
+from napari_seamless.store.journal import FOLDER
 
 
 def origins(prepared: Prepared) -> dict[str, Any]:
@@ -38,6 +41,14 @@ def weights_hash(model: Model) -> str:
             digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
             digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def moments_told(store: Store) -> dict[str, Any]:
+    """Where the moments lie that belong to a result on disk, and their digest; nothing where none were measured."""
+    path = None if store.side_folder is None else store.side_folder / MOMENTS
+    if path is None or not path.exists():
+        return {}
+    return {"moments": {"file": f"{FOLDER}/{MOMENTS}", "sha256": sha256(path.read_bytes()).hexdigest()}}
 
 
 def to_slide(prepared: Prepared) -> Mapping[str, list[float]]:

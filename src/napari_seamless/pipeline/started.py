@@ -18,6 +18,7 @@ from napari_seamless.pipeline.comparing import ToWhole
 from napari_seamless.pipeline.measuring import Measuring
 from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.pipeline.provenance import moments_told
 from napari_seamless.pipeline.result import Report, Result, SelfCheck
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope
 from napari_seamless.pipeline.skipping import skip_outside
@@ -190,7 +191,7 @@ class Run:
             if self.preview is not None:
                 self.preview.cancel()
                 self.preview.wait()
-            self.store.report({"run": self._report().as_dict()})
+            self.store.report({"run": self._report().as_dict(), **moments_told(self.store)})
         finally:
             self._measuring.close()
             self.store.close()
