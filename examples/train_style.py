@@ -54,13 +54,16 @@ PIECE = 740
 PLAINEST = 0.05
 """Spread of values below which a crop is passed over: instance norm would blow up its noise."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
-FILTER_SIZES = (3, 5, 7)
+FILTER_SIZES = (1, 3, 5, 7)
+"""Those of one pixel answer to colour alone, which the others leave some freedom."""
 FILTERS = 256
 """Random filters of each size at each scale; every step draws some of them."""
-DRAWN = 24
-QUANTILES = 2048
+DRAWN = 16
+QUANTILES = 1024
 """Sorted responses that are compared, per filter."""
-SCALE_WEIGHTS = (1.0, 1.0, 1.5, 2.0)
+PLACES = 100_000
+"""Of the painting, evenly spaced, at which a filter's responses are taken, about."""
+SCALE_WEIGHTS = (0.7, 1.0, 1.5, 2.0)
 """From full size to an eighth: coarse strokes make the look."""
 VGG_FILE = "vgg16-397923af.pth"
 """Torchvision's name for its VGG-16 weights, in the folder of torch.hub."""
@@ -164,8 +167,10 @@ class Slices:
         """Filters (f, 3, size, size) that answer to the painting with a spread of 1, and (f, q) sorted answers."""
         filters = torch.randn(FILTERS, 3, size, size)
         # half of them answer to colour and brightness as well, the others to change only
-        filters[FILTERS // 2 :] -= filters[FILTERS // 2 :].mean(dim=(2, 3), keepdim=True)
-        answers = functional.conv2d(image, filters)[0].flatten(1)
+        if size > 1:
+            filters[FILTERS // 2 :] -= filters[FILTERS // 2 :].mean(dim=(2, 3), keepdim=True)
+        step = math.ceil(math.sqrt(image[0, 0].numel() / PLACES))
+        answers = functional.conv2d(image, filters, stride=step)[0].flatten(1)
         spread = answers.std(dim=1).clamp_min(1e-2)
         ranks = ((torch.arange(QUANTILES) + 0.5) / QUANTILES * answers.shape[1]).long()
         return filters / spread[:, None, None, None], answers.sort(dim=1).values[:, ranks] / spread[:, None]
@@ -191,16 +196,13 @@ class Slices:
 
 
 def structure(painted: torch.Tensor, crop: torch.Tensor, window: int = 7) -> torch.Tensor:
-    """1 - correlation of the luminances in windows, where the crop has contrast, at the three coarser scales.
-
-    Full size is left to the brush.
-    """
+    """1 - correlation of the luminances in windows, where the crop has contrast, at four scales."""
 
     def mean(x: torch.Tensor) -> torch.Tensor:
         return functional.avg_pool2d(x, window, stride=1)
 
     losses = []
-    for x, y in zip(pyramid(luminance(painted), 4)[1:], pyramid(luminance(crop), 4)[1:], strict=True):
+    for x, y in zip(pyramid(luminance(painted), 4), pyramid(luminance(crop), 4), strict=True):
         mean_x, mean_y = mean(x), mean(y)
         var_x = (mean(x * x) - mean_x**2).clamp_min(0) + 4e-4
         var_y = (mean(y * y) - mean_y**2).clamp_min(0) + 4e-4
@@ -381,12 +383,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--painting", help="title, artist, year, for the card")
     parser.add_argument("--output", type=Path, default=Path("weights"), help="folder to write to")
     parser.add_argument("--steps", type=int, default=4000, help="updates, one crop each")
-    parser.add_argument("--size", type=int, nargs="+", default=[128, 128, 192], help="sides of the crops")
-    parser.add_argument("--short", type=int, default=448, help="pixels on the painting's shorter side: size of strokes")
+    parser.add_argument("--size", type=int, nargs="+", default=[128], help="sides of the crops")
+    parser.add_argument("--short", type=int, default=640, help="pixels on the painting's shorter side: size of strokes")
     parser.add_argument("--style-weight", type=float, default=1.0)
-    parser.add_argument("--content-weight", type=float, default=3.0)
-    parser.add_argument("--tone-weight", type=float, default=0.3, help="of lightness, within content")
-    parser.add_argument("--variation-weight", type=float, default=0.3)
+    parser.add_argument("--content-weight", type=float, default=4.0)
+    parser.add_argument("--tone-weight", type=float, default=0.5, help="of lightness, within content")
+    parser.add_argument("--variation-weight", type=float, default=0.5)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--start", type=Path, help="weights of another style to start from")
     parser.add_argument("--vgg", type=Path, help=f"torchvision's {VGG_FILE}, if it is elsewhere than usual")

@@ -116,7 +116,7 @@ def test_stain_separation_puts_each_stain_in_its_own_channel() -> None:
 
 
 def test_every_bundled_model_is_listed_described_and_loads() -> None:
-    assert names() == ("nuclei", "stain")
+    assert names()[:2] == ("nuclei", "stain")
     for name in names():
         model = load_model(name)
         assert (model.name, model.title) == (name, describe(name))
@@ -151,7 +151,7 @@ def test_an_unknown_name_is_answered_with_the_list_and_the_nearest(ask: object) 
 
 
 def test_a_name_like_no_other_gets_the_list_alone() -> None:
-    with pytest.raises(UnknownModel, match=r"nuclei, stain.*got 'xyz': choose one of these"):
+    with pytest.raises(UnknownModel, match=r"nuclei, stain, .*got 'xyz': choose one of these"):
         load_model("xyz")
 
 

@@ -11,9 +11,14 @@ TITLES = MappingProxyType(
     {
         "nuclei": "Cell nuclei and their boundaries, in stained histology and in fluorescence (RGB)",
         "stain": "Haematoxylin and eosin density, by fixed colour deconvolution, smoothed (RGB, no training)",
+        "style-wave": "In the manner of The Great Wave off Kanagawa, Hokusai, c. 1831 (RGB)",
+        "style-scream": "In the manner of The Scream, Munch, 1893 (RGB)",
     }
 )
 """One line per model, in the order in which to offer them."""
+
+STYLES = tuple(name for name in TITLES if name.startswith("style-"))
+"""The names of those that paint."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
 """Files that are taken for weights, of a style network or of the nuclei network."""
@@ -23,7 +28,7 @@ def names() -> tuple[str, ...]:
     """The names that `load_model` knows.
 
     >>> names()
-    ('nuclei', 'stain')
+    ('nuclei', 'stain', 'style-wave', 'style-scream')
     """
     return tuple(TITLES)
 

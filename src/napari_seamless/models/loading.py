@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from napari_seamless.errors import BadRequest, InputNotFound, ModelError, WeightsMismatch
 from napari_seamless.models.architecture import build
 from napari_seamless.models.archive import unpack
-from napari_seamless.models.bundled import WEIGHT_SUFFIXES, unknown
+from napari_seamless.models.bundled import STYLES, WEIGHT_SUFFIXES, unknown
 from napari_seamless.models.exported import is_exported, load_exported
 from napari_seamless.models.library import added
 from napari_seamless.models.nuclei import bundled_nuclei, nuclei_from
@@ -22,13 +23,14 @@ from napari_seamless.models.recipe_file import FILE
 from napari_seamless.models.recipe_folder import load_recipe
 from napari_seamless.models.stain import bundled_stain
 from napari_seamless.models.state_dict import State, load_into, read_module, read_state
-from napari_seamless.models.style import is_style, style_from, without_stale
+from napari_seamless.models.style import bundled_style, is_style, style_from, without_stale
 from napari_seamless.models.torchscript import is_script, load_script
 from napari_seamless.models.zoo_package import find_description, load_package
 
 _BUILDERS: Mapping[str, Callable[[], Model]] = {
     "nuclei": bundled_nuclei,
     "stain": bundled_stain,
+    **{name: partial(bundled_style, name) for name in STYLES},
 }
 ONNX = ".onnx"
 ANY_NDIM = "any"
