@@ -1,7 +1,7 @@
-"""How fast pixels come out of a file, and how often the same ones are decoded.
+"""How often the same pixels are decoded, how fast they come out of a file, and how soon a large one is on screen.
 
-    python benchmarks/reading.py                    tiles of 512 to 2048 over 20 000 x 20 000 pixels
-    python benchmarks/reading.py --size 50000       and how soon such an image without a pyramid is on screen
+    python benchmarks/reading.py                    50 000 x 50 000 pixels
+    python benchmarks/reading.py --size 100000 --halo 107
 
 The file is a real BigTIFF of any size on next to no disk: its table of tiles names the JPEG tiles of the sample slide
 again and again. Each run reads what the network would (a tile and its halo), in the order in which runs make tiles (a
@@ -13,20 +13,23 @@ from __future__ import annotations
 import argparse
 import struct
 import tempfile
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import tifffile
 
-from napari_seamless.geometry import Grid, Region
+from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.planning.order import view_first
 from napari_seamless.sources import open_image, sample_slide
+from napari_seamless.sources.piece_cache import PieceCache
 from napari_seamless.sources.tiff import TiffSource
 
-CACHES = (32, 128, 256, 512)
+CACHES = (32, 64, 128, 256, 512)
+EDGE = 240
 TILES = (512, 1024, 2048)
 
 
@@ -68,65 +71,82 @@ def halo_of(model: str) -> int:
     return max(max(sides) for sides in ns.explain(model, sample_slide()).halo)
 
 
-def walk(path: Path, tile: int, halo: int, cache: int, most: int) -> tuple[float, float, float]:
-    """Redundancy, megapixels of tiles a second, and what the tiles read over what they write."""
-    source = TiffSource(path, cache_bytes=cache << 20)
-    whole = Region.from_shape(source.info.levels.shape(0))
+def reads_of(size: int, tile: int, halo: int) -> Iterator[tuple[Region, Region]]:
+    """What each tile writes and reads, in the order of a run."""
+    whole = Region.from_shape((size, size))
     grid = Grid(whole.shape, (tile, tile))
-    read = written = 0
-    began = perf_counter()
-    for index in islice(view_first(grid, whole, None, True), most):
+    for index in view_first(grid, whole, None, True):
         write = grid.region(index)
-        wanted = write.grow((halo, halo)).intersect(whole)
+        yield write, write.grow((halo, halo)).intersect(whole)
+
+
+def redundancy(size: int, tile: int, halo: int, cache_bytes: int) -> float:
+    """Bytes decoded over bytes needed, through the real cache, with pieces that nobody decodes."""
+    cache = PieceCache(cache_bytes)
+    pieces = Grid((size, size), (EDGE, EDGE))
+    for _, read in reads_of(size, tile, halo):
+        for cell in cells_of(pieces.covering(read)):
+            cache.piece(cell, lambda: np.empty((EDGE, EDGE, 3), np.uint8))
+    return cache.reads.redundancy
+
+
+def speed(path: Path, tile: int, halo: int, most: int) -> tuple[float, float, float]:
+    """Megapixels of tiles a second of processor time, redundancy, and what tiles read over what they write."""
+    source = TiffSource(path)
+    read = written = 0
+    began = process_time()
+    for write, wanted in islice(reads_of(source.info.levels.shape(0)[0], tile, halo), most):
         source.read(wanted)
         read, written = read + wanted.size, written + write.size
-    seconds = perf_counter() - began
-    redundancy = source.reads.redundancy
+    seconds, counted = process_time() - began, source.reads.redundancy
     source.close()
-    return redundancy, written / seconds / 1e6, read / written
+    return written / seconds / 1e6, counted, read / written
 
 
-def first_look(path: Path) -> None:
-    """How soon a large image without levels can be shown, and when its coarser levels are whole."""
-    began, done = perf_counter(), Event()
+def first_look(path: Path, wait: float) -> None:
+    """How soon a large image without levels can be shown, and what its coarser levels cost."""
+    began, spent = perf_counter(), process_time()
     source = open_image(path)
     opened = perf_counter() - began
     overview = source.overview.shape
     seen = perf_counter() - began
+    done, slowest = Event(), 0.0
     source.grow(lambda: done.set() if source.fraction == 1 else None)
-    slowest = 0.0
-    while not done.wait(0.5):
+    while not done.wait(0.5) and perf_counter() - began < wait:
         for level, (y, x) in enumerate(source.info.levels.shapes):
             at = perf_counter()
-            region = Region.of((y // 2, min(y, y // 2 + 1000)), (x // 2, min(x, x // 2 + 1600)))
-            source.glance(region, level)
+            source.glance(Region.of((y // 2, min(y, y // 2 + 1000)), (x // 2, min(x, x // 2 + 1600))), level)
             slowest = max(slowest, perf_counter() - at)
     print(
-        f"opened in {opened:.2f} s, overview {overview} after {seen:.2f} s, all coarser levels after "
-        f"{perf_counter() - began:.0f} s; slowest view of any level meanwhile {slowest:.2f} s"
+        f"opened in {opened:.2f} s, overview {overview} after {seen:.2f} s; {source.fraction:.0%} of the coarser "
+        f"levels after {perf_counter() - began:.0f} s ({process_time() - spent:.0f} s of a core, views included); "
+        f"slowest view of 1000 x 1600 meanwhile {slowest:.2f} s"
     )
     source.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=20_000)
+    parser.add_argument("--size", type=int, default=50_000)
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--halo", type=int, help="pixels around a tile; without it, the model's")
-    parser.add_argument("--tiles", type=int, nargs="+", default=TILES)
-    parser.add_argument("--caches", type=int, nargs="+", default=CACHES, help="megabytes")
-    parser.add_argument("--most", type=int, default=10**9, help="tiles at most")
+    parser.add_argument("--most", type=int, default=200, help="tiles to decode for the speed")
+    parser.add_argument("--wait", type=float, default=60, help="seconds for the coarser levels")
     given = parser.parse_args()
     halo = halo_of(given.model) if given.halo is None else given.halo
     with tempfile.TemporaryDirectory() as folder:
         path = slide_of(given.size, Path(folder) / "slide.tif")
-        print(f"{given.size} x {given.size}, {path.stat().st_size / 1e6:.1f} MB on disk, halo {halo} ({given.model})")
-        first_look(path)
-        print("tile  cache MB  redundancy  MP/s  read/written")
-        for tile in given.tiles:
-            for cache in given.caches:
-                redundancy, speed, overlap = walk(path, tile, halo, cache, given.most)
-                print(f"{tile:4}  {cache:8}  {redundancy:10.3f}  {speed:4.0f}  {overlap:12.2f}", flush=True)
+        print(f"{given.size} x {given.size}, {path.stat().st_size / 1e6:.1f} MB on disk, halo {halo}", flush=True)
+        print("redundancy with a cache of", *(f"{cache:>5} MB" for cache in CACHES))
+        for tile in TILES:
+            ratios = (redundancy(given.size, tile, halo, cache << 20) for cache in CACHES)
+            print(f"tile {tile:4}                ", *(f"{ratio:8.3f}" for ratio in ratios), flush=True)
+        for tile in TILES:
+            rate, counted, overlap = speed(path, tile, halo, given.most)
+            print(
+                f"tile {tile:4}: {rate:.0f} MP/s of a core, redundancy {counted:.3f}, reads {overlap:.2f} x its pixels"
+            )
+        first_look(path, given.wait)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,15 @@ def test_a_gigapixel_image_costs_what_a_read_covers() -> None:
     source.close()
 
 
+def test_a_tiled_image_counts_what_its_source_decodes() -> None:
+    source = MirrorTiled(open_image(sample_slide()), (6000, 6000))
+    source.read(Region.of((0, 240), (0, 240)))
+    source.read(Region.of((5934 - 240, 5934), (0, 240)))
+    assert source.reads.needed == source.reads.decoded == 240 * 240 * 3
+    assert MirrorTiled(open_image(texture(20, 20)), (50, 50)).reads.redundancy == 1
+    source.close()
+
+
 def test_a_tiled_image_travels() -> None:
     source = MirrorTiled(open_image(sample_slide()), (10_000, 9_000))
     copy = pickle.loads(pickle.dumps(source))

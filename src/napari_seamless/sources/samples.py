@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Interval, Levels, Region, halved
-from napari_seamless.seams import ImageInfo, Pixels, Source
+from napari_seamless.seams import CountsReads, ImageInfo, Pixels, Reads, Source
 from napari_seamless.sources.array import open_arrays
 from napari_seamless.sources.axes import require_inside
 from napari_seamless.sources.opening import open_image
@@ -85,6 +85,11 @@ class MirrorTiled:
         for axis, (indices, interval) in enumerate(zip(lines, needed.intervals, strict=True), start=1):
             pixels = _gathered(pixels, indices - interval.lo, axis)
         return pixels
+
+    @property
+    def reads(self) -> Reads:
+        """What was decoded of the source under it; nothing where that does not count."""
+        return self._source.reads if isinstance(self._source, CountsReads) else Reads()
 
     def _line(self, axis: int, interval: Interval, level: int, origin: int) -> Indices:
         """For each pixel of `interval` on one axis, the pixel of the source's level `origin`."""
