@@ -55,8 +55,9 @@ def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.M
             f"weights come from a file of yours, never from the network; {architecture} got {named[0]}="
             f"{given[named[0]]!r}; leave it out"
         )
+    factory = _factory(architecture)
     try:
-        made = _factory(architecture)(**given)
+        made = factory(**given)
     except (
         TypeError,
         ValueError,
