@@ -26,9 +26,15 @@ from napari_seamless.sources.axes import require_inside
 
 COARSEST = 1024
 KEPT_BYTES = 128 << 20
-LARGEST_GLANCE = 32 << 20
+LARGEST_GLANCE = 12 << 20
 CELL = 2048
 SAMPLES = 16
+WIDER = {
+    name: np.dtype(wider)
+    for name, wider in {"b1": "u2", "u1": "u2", "i1": "i2", "u2": "u4", "i2": "i4", "f4": "f4"}.items()
+}
+"""Types (without byte order) that hold a sum of four; float64 for all others."""
+
 NEEDED = 32 << 20
 """Pixels of a coarsest level above which an image gets coarser ones."""
 
@@ -204,12 +210,11 @@ def halved_pixels(pixels: Pixels) -> Pixels:
     """
     height, width = pixels.shape[1:]
     even = np.pad(pixels, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge") if height % 2 or width % 2 else pixels
-    is_whole, small = pixels.dtype.kind in "biu", pixels.dtype.itemsize <= 2
-    wide = (
-        even.astype(np.uint32 if pixels.dtype.kind in "bu" else np.int32) if is_whole and small else even.astype(float)
-    )
-    total = wide[:, ::2, ::2] + wide[:, 1::2, ::2] + wide[:, ::2, 1::2] + wide[:, 1::2, 1::2]
-    mean: Pixels = ((total + 2) // 4 if is_whole else total / 4).astype(pixels.dtype)
+    wide = even.astype(WIDER.get(pixels.dtype.str[1:], np.dtype(float)), copy=False)
+    # rows first: adding them is plain, and half is left for the columns
+    rows = wide[:, ::2] + wide[:, 1::2]
+    total = rows[:, :, ::2] + rows[:, :, 1::2]
+    mean: Pixels = ((total + 2) // 4 if pixels.dtype.kind in "biu" else total / 4).astype(pixels.dtype)
     return mean
 
 
