@@ -54,6 +54,7 @@ def open_arrays(
     format: str = "array",
     identity: str | None = None,
     rgb_planes: bool = False,
+    notices: tuple[str, ...] = (),
 ) -> ArraySource:
     """A Source over arrays of one image, finest first.
 
@@ -77,6 +78,7 @@ def open_arrays(
         pixel_size=pixel_size,
         unit=unit,
         format=format,
+        notices=notices,
     )
     return ArraySource(info, tuple(arrays), layouts)
 

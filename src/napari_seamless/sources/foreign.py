@@ -10,6 +10,7 @@ from typing import Any
 from napari_seamless.sources.array import ArraySource, open_arrays
 from napari_seamless.sources.scenes import Scene, chosen, only, with_scenes
 
+LARGE = 1 << 26
 UNITS = {"µm": "micrometer", "μm": "micrometer", "um": "micrometer", "micron": "micrometer"}
 
 
@@ -89,6 +90,16 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
         channel_names=tuple(str(c) for c in getattr(image, "channel_names", None) or ()),
         format="bioio",
         identity=identity,
+        notices=_notices(name, int(image.dims.Y), int(image.dims.X)),
+    )
+
+
+def _notices(name: str, height: int, width: int) -> tuple[str, ...]:
+    if height * width < LARGE:
+        return ()
+    return (
+        f"{name} has planes of {height} x {width} pixels, each of which is read whole for every view and tile; save "
+        "it as tiled TIFF or OME-Zarr to make reading many times faster",
     )
 
 

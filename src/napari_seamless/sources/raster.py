@@ -19,6 +19,7 @@ from napari_seamless.sources.array import open_arrays
 from napari_seamless.sources.files import identity_of_path
 
 LARGEST = 2_000_000_000
+LARGE = 200_000_000
 GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 ADVICE = "convert it to a tiled TIFF or to OME-Zarr, which are read piece by piece"
 
@@ -37,6 +38,7 @@ class RasterSource:
             name=path.name,
             format=kind,
             identity=identity_of_path(path),
+            notices=_notices(path, pixels),
         )
 
     @property
@@ -75,6 +77,12 @@ def _decoded(path: Path) -> tuple[Pixels, str]:
         raise InputDamaged(
             f"a picture must be complete to be read; {path.name}: {problem}; copy or export the file again"
         ) from problem
+
+
+def _notices(path: Path, pixels: Pixels) -> tuple[str, ...]:
+    if pixels.nbytes < LARGE:
+        return ()
+    return (f"{path.name} was decoded whole and takes {pixels.nbytes / 1e6:.0f} MB of memory; {ADVICE}",)
 
 
 def _require_size(path: Path, pixels: int) -> None:
