@@ -474,3 +474,27 @@ except OutputUnwritable as error:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "but File too large; choose another output path" in done.stdout
     assert np.count_nonzero(open_store(path).finished) == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file-size limit to set")
+def test_a_result_that_could_not_be_repaired_is_repaired_when_it_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = spec_for(), tmp_path / "crashed.zarr"
+    expected = undisturbed(tmp_path / "whole.zarr", spec)
+    fill(create_store(path, spec), picture(spec), chunks_of(spec)[:12])
+
+    def refuse(_: Store) -> None:
+        raise OutputUnwritable("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "repair", refuse)
+        store = open_store(path)
+    assert not store.is_current
+    np.testing.assert_array_equal(
+        store.read(chunks_of(spec)[7]), picture(spec)[(slice(None), *chunks_of(spec)[7].slices())]
+    )
+    fill(store, picture(spec), unfinished(store))
+    store.close()
+    assert store.is_current
+    assert files(path) == expected

@@ -9,7 +9,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
-from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists
+from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists, OutputUnwritable
 from napari_seamless.geometry import Region
 from napari_seamless.store.arrays import ZarrArrays, create_arrays, disk_errors
 from napari_seamless.store.folder import attributes_at, built_beside, check_idle, check_replaceable, is_ours
@@ -42,7 +42,8 @@ def create_store(
 def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
     """An existing result, to read or to continue. Coarse levels are rebuilt first where its last writer died.
 
-    A result that a run is writing now is shown as it is on disk at this moment, coarse levels lagging behind level 0.
+    A result that a run is writing now is shown as it is on disk at this moment, coarse levels lagging behind level 0;
+    so is one whose disk is full, or may only be read, until it is continued.
     Raises InputNotFound, InputUnreadable (not a result of this package) or InputDamaged.
     """
     path = Path(path)
@@ -55,7 +56,10 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
     spec = spec_of(attributes_at(path))
     if spec is None:
         raise InputUnreadable(f"only results of this package are opened as such; {path} is none; open it as an image")
-    return _open(path, spec, cache_bytes)
+    try:
+        return _open(path, spec, cache_bytes)
+    except OutputUnwritable:
+        return _open(path, spec, cache_bytes, repairs=False)
 
 
 def resume_or_create(
@@ -80,7 +84,7 @@ def resume_or_create(
     return create_store(path, spec, overwrite=overwrite, cache_bytes=cache_bytes)
 
 
-def _open(path: Path, spec: StoreSpec, cache_bytes: int) -> Store:
+def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True) -> Store:
     with disk_errors(path):
         journal = Journal(path / f"{spec.folder}0")
         try:
@@ -89,8 +93,9 @@ def _open(path: Path, spec: StoreSpec, cache_bytes: int) -> Store:
             raise InputDamaged(f"a result has an array for every level; {path} has not: {error}") from error
         store = Store(spec, arrays, _finished(path, spec, journal), path, journal, cache_bytes)
         needs_repair = not journal.is_clean and not journal.is_busy
-    if needs_repair:
+    if needs_repair and repairs:
         store.repair()
+    store.lags = needs_repair and not repairs
     return store
 
 

@@ -69,6 +69,8 @@ class Store:
         self._fresh = ArrayCache(FRESH_BYTES)
         self._journal = journal
         self._watchers: list[deque[Piece]] = []
+        self.lags = False
+        """Whether the coarse levels must be made anew before anything lands."""
         with disk_errors(self._place):
             self._pyramid = Pyramid(spec, arrays, finished, cache_bytes)
 
@@ -150,6 +152,8 @@ class Store:
     def landed(self, region: Region) -> None:
         """Take a written region into levels, journal and watchers. Driving thread. Raises OutputUnwritable."""
         check(self.spec, region)
+        if self.lags:
+            self.repair()
         with disk_errors(self._place):
             if self._journal is not None:
                 self._journal.begin()
@@ -229,9 +233,14 @@ class Store:
                     torn.unlink(missing_ok=True)
             if self._journal is not None:
                 self._journal.begin()
-            self._pyramid.rebuild()
-            if self._journal is not None:
-                self._journal.finish()
+            try:
+                self._pyramid.rebuild()
+                if self._journal is not None:
+                    self._journal.finish()
+            finally:
+                if self._journal is not None:
+                    self._journal.let_go()
+        self.lags = False
 
     def copy_to(
         self, path: str | Path, *, overwrite: bool = False, on_progress: Callable[[int, int], None] | None = None
