@@ -153,12 +153,12 @@ def test_weights_of_a_library_network_load_by_its_name_in_the_table(tmp_path: Pa
 
 
 def test_a_fixed_size_is_said_and_run_on_that_size_alone(network: Small, tmp_path: Path) -> None:
-    torch.export.save(torch.export.export(network, (torch.zeros(1, 1, 32, 40),)), tmp_path / "mine.pt2")
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 1, 32, 32),)), tmp_path / "mine.pt2")
     model = load_model(tmp_path / "mine.pt2")
-    assert "32 x 40 only" in model.title
-    fits = image((1, 32, 40))
+    assert "32 x 32 only" in model.title
+    fits = image((1, 32, 32))
     assert np.abs(tiled(model, fits) - whole(network, fits)).max() < 1e-5
-    with pytest.raises(TraceFailed, match=r"at 90 x 118 .* it takes an input of 32 x 40 only: run it approximately"):
+    with pytest.raises(TraceFailed, match=r"at 90 x 118 .* it takes an input of 32 x 32 only: run it approximately"):
         ns.prepare(model, image())
 
 

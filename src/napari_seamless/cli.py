@@ -29,7 +29,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from napari_seamless import __version__
+from napari_seamless import __version__, cli_models
 from napari_seamless.errors import (
     BadRequest,
     OutputExists,
@@ -53,6 +53,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(cli_models.models, name="models")
 
 Slide = Annotated[
     str, typer.Argument(help="An image file, or an OME-Zarr folder.", metavar="SLIDE", show_default=False)
@@ -165,6 +167,10 @@ def run(
     scratch: Scratch = None,
     statistics: StatisticsOption = "whole",
     save_moments: SaveMoments = None,
+    architecture: cli_models.Architecture = None,
+    arguments: cli_models.Arguments = None,
+    trust: cli_models.Trust = False,
+    pixel_size: cli_models.PixelSize = None,
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else parse_region(region)
@@ -172,7 +178,8 @@ def run(
 
     with closing(pipeline.open_image(slide)) as image:
         with _busy("tracing the network at the size of the image"):
-            prepared = pipeline.prepare(pipeline.load_model(model), image, level=level, approximate=approximate)
+            network = cli_models.loaded(model, architecture, arguments, trust)
+            prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
         if prepared.approximation is not None:
             _say("\n".join(("approximate, since it cannot be exact:", *prepared.approximation.lines())))
         handle = pipeline.start(
@@ -226,17 +233,6 @@ def view(
 
 
 @app.command()
-def models() -> None:
-    """List the models that come with the package."""
-    from napari_seamless import pipeline
-
-    names = pipeline.model_names()
-    width = max(map(len, names))
-    for name in names:
-        typer.echo(f"{name:<{width}}  {pipeline.describe_model(name)}")
-
-
-@app.command()
 def info(slide: Slide) -> None:
     """Say what is in an image file."""
     from napari_seamless import pipeline
@@ -253,13 +249,20 @@ def explain(
     budget: Budget = None,
     device: Device = "auto",
     tile: TileOption = None,
+    architecture: cli_models.Architecture = None,
+    arguments: cli_models.Arguments = None,
+    trust: cli_models.Trust = False,
+    pixel_size: cli_models.PixelSize = None,
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     from napari_seamless import pipeline
 
     with closing(pipeline.open_image(slide)) as image:
         size = None if budget is None else pipeline.parse_budget(budget)
-        text = pipeline.explain(pipeline.load_model(model), image, level=level, budget=size, tile=tile, device=device)
+        network = cli_models.loaded(model, architecture, arguments, trust)
+        text = pipeline.explain(
+            network, image, level=level, budget=size, tile=tile, device=device, pixel_size=pixel_size
+        )
     typer.echo(text)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from napari_seamless.models.bundled import describe, names
+from napari_seamless.models.listing import describe, names
 
 if TYPE_CHECKING:
     from napari_seamless.models.loading import load_model

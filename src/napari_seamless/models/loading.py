@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def load_model(
     if str(model) in _BUILDERS:
         return _BUILDERS[str(model)]()
     if isinstance(model, str) and (folder := added(model)) is not None:
-        return load_model(folder, trust=trust)
+        return replace(load_model(folder, trust=trust), name=model)
     path = Path(model)
     if architecture is not None:
         return _with_architecture(path, architecture, arguments or {})
@@ -121,7 +122,7 @@ def _from_file(path: Path, trust: bool) -> Model:
             f"ONNX files are not run, since no converter to torch is both kept up and exact; got {path.name}; bring "
             "the torch weights it was made from, as .pt2, TorchScript or a state dict"
         )
-    if is_exported(path):
+    if is_exported(path) or path.suffix.lower() == ".pt2":
         exported = load_exported(path, trust=trust)
         card: dict[str, object] = {"format": "torch.export", "input": str(exported)}
         if exported.fixed is not None:

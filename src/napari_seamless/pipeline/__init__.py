@@ -13,11 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_seamless.models import Model
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
+    from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.moments import Moments
+    from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.result import Report, Result
     from napari_seamless.pipeline.running import run, start
@@ -28,11 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explanation",
+    "Model",
     "Moments",
     "Prepared",
     "Report",
     "Result",
     "Run",
+    "add_model",
+    "card_lines",
     "describe_model",
     "explain",
     "export",
@@ -42,7 +48,9 @@ __all__ = [
     "open_sample",
     "parse_budget",
     "prepare",
+    "remove_model",
     "run",
+    "save_recipe",
     "start",
     "start_workers",
     "tile_for",
@@ -53,6 +61,7 @@ _ROOMS = {
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
     "moments": ("Moments",),
+    "owning": ("add_model", "card_lines", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "result": ("Report", "Result"),
     "running": ("run", "start"),
@@ -63,6 +72,8 @@ _ROOMS = {
 _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),
     "model_names": ("napari_seamless.models", "names"),
+    "save_recipe": ("napari_seamless.models.recipe_folder", "save_recipe"),
+    "Model": ("napari_seamless.models", "Model"),
     "open_image": ("napari_seamless.sources", "open_image"),
     "open_sample": ("napari_seamless.sources", "open_sample"),
     "tissue_mask": ("napari_seamless.sources", "tissue_mask"),
