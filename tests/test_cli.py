@@ -188,6 +188,71 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(slide: str, 
     assert np.count_nonzero(pixels(output)) > kept, again.stderr
 
 
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A style network with random weights, as a file: it looks at the whole plane 15 times."""
+    import torch
+
+    from napari_seamless.models.style import StyleNetwork
+
+    torch.manual_seed(0)
+    torch.save(StyleNetwork().state_dict(), tmp_path / "painted.pth")
+    return tmp_path / "painted.pth"
+
+
+def test_passes_are_counted_checked_and_their_moments_serve_again(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "tiny.tif"
+    tifffile.imwrite(image, np.random.default_rng(0).integers(60, 255, (70, 90, 3), np.uint8), photometric="rgb")
+
+    def run(name: str, *more: str) -> int:
+        command = ["run", str(image), "--model", str(weights), "-o", str(tmp_path / name), "--device", "cpu"]
+        return main([*command, "--scheduler", "serial", *more])
+
+    moments, scratch = tmp_path / "m.safetensors", tmp_path / "scratch"
+    assert run("a.ome.zarr", "--keep", "disk", "--scratch", str(scratch), "--save-moments", str(moments)) == 0
+    said = capsys.readouterr().err
+    assert "tiles in 16 passes" in said
+    assert re.search(r"^exact: max difference \S+ over \d checks$", said, re.MULTILINE)
+    assert list(scratch.iterdir()) == []
+    for statistics in (moments, tmp_path / "a.ome.zarr"):
+        output = f"{statistics.stem}-again.ome.zarr"
+        assert run(output, "--statistics", str(statistics), "--region", "0:64,0:64") == 0
+        assert "passes" not in capsys.readouterr().err
+        np.testing.assert_array_equal(
+            pixels(tmp_path / output)[:, :64, :64], pixels(tmp_path / "a.ome.zarr")[:, :64, :64]
+        )
+    assert run("h.ome.zarr", "--keep", "host", "--keep-half", "--region", "0:64,0:64") == 0
+    assert "rounded: max difference" in capsys.readouterr().err
+
+
+def test_parameters_of_passes_are_refused_in_one_line(
+    slide: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {
+        ("--keep", "somewhere"): (2, "keep is one of auto, recompute, device, host, disk; got 'somewhere'"),
+        ("--statistics", "every"): (2, "got 'every'"),
+        ("--statistics", "nowhere.safetensors"): (3, "there is none at nowhere.safetensors"),
+        ("--save-moments", str(tmp_path / "m.safetensors")): (2, "had nothing to measure"),
+    }
+    for number, (more, (code, words)) in enumerate(refused.items()):
+        command = run_stain(slide, tmp_path / f"{number}.ome.zarr", "--region", "0:64,0:64", "--scheduler", "serial")
+        assert main([*command, *more]) == code
+        said = capsys.readouterr().err.splitlines()
+        assert words in said[-1]
+        assert said[-1].startswith("napari-seamless: ")
+
+
+def test_explain_names_passes_and_what_is_kept(
+    small_slide: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(weights), str(small_slide), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "barriers     instance_norm 15: measured over the whole image first" in said
+    assert re.search(r"passes +16; between them at most .* on the device", said)
+
+
 def has_chunks(output: Path) -> bool:
     """Whether at least one chunk of level 0 is on disk."""
     return any(path.is_file() for path in output.glob("**/0/c/**/*"))
