@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 SIZES = (1e6, 1e7, 1e8, 1e9, 1e10)
-ALLOWED = 400e6
+ALLOWED = 600e6
 BUDGET = 250_000_000
 
 
