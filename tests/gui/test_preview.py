@@ -365,6 +365,18 @@ def test_a_network_is_never_run_approximately_by_itself(qtbot: QtBot, viewer, pi
     assert not dock.panel._main.isEnabled()
 
 
+def test_a_long_list_of_reasons_is_cut_in_the_notice_and_whole_in_its_details(qtbot: QtBot, viewer, pipeline) -> None:
+    reasons = "; ".join(f"global attention at blocks.{n} looks at the whole image" for n in range(12))
+    pipeline.refusal = NotTileable(reasons + "; or run it approximately with approximate=True (--approximate)")
+    dock = docked(viewer, pipeline)
+    qtbot.waitUntil(lambda: dock.poll().problem is not None)
+    notice = dock.panel.notices["model"].value()
+    assert len(notice.sentence) <= 300
+    assert notice.sentence.endswith(" …")
+    assert "blocks.11" in notice.details
+    assert notice.action == "Run approximately"
+
+
 def test_an_error_without_a_way_round_has_no_button(qtbot: QtBot, viewer, pipeline) -> None:
     pipeline.refusal = NotTileable("this network takes no tile at all")
     dock = docked(viewer, pipeline)

@@ -19,7 +19,7 @@ class Badge:
         self._overlays = viewer.canvas.overlays
         self._overlay = TextOverlay(
             text=text,
-            position="top_center",
+            position="top_left",  # so that the first word stays on the narrowest canvas
             font_size=9,
             color="black",
             box=True,

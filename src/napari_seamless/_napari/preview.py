@@ -17,7 +17,7 @@ from napari_seamless.seams import LiveImage
 if TYPE_CHECKING:
     import napari
 
-SIGN = "PREVIEW: statistics estimated from a sample; exact pixels replace it as they arrive"
+SIGN = "PREVIEW: statistics estimated from a sample;\nexact pixels replace it as they arrive"
 ENDED = frozenset(("finished", "cancelled", "failed"))
 GIVEN_UP = frozenset(("cancelled", "failed"))
 

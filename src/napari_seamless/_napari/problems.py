@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import traceback
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,8 @@ from napari_seamless.errors import (
 HOW_TO_APPROXIMATE = " with approximate=True (--approximate)"
 """How refusals say what to do; here a button does it."""
 RUN_APPROXIMATELY = "Run approximately"
+LONGEST = 300
+"""Characters of a notice: a dozen lines in the dock."""
 
 Field = Literal["image", "model", "budget", "output", "run"]
 
@@ -55,10 +58,17 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, SeamlessError):
         text = _sentence(str(error))
         if HOW_TO_APPROXIMATE not in text:
-            return Problem(field, Notice(text, details))
-        return Problem(field, Notice(text.replace(HOW_TO_APPROXIMATE, ""), details, RUN_APPROXIMATELY))
+            return Problem(field, Notice(_short(text), details))
+        return Problem(field, Notice(_short(text.replace(HOW_TO_APPROXIMATE, "")), details, RUN_APPROXIMATELY))
     told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Problem(field, Notice(f"Something went wrong that should not have: {told}", details))
+
+
+def _short(text: str) -> str:
+    """A long list of reasons without its end, which is in the details anyway."""
+    if len(text) <= LONGEST:
+        return text
+    return textwrap.shorten(text, LONGEST, placeholder=" …")
 
 
 def _sentence(text: str) -> str:

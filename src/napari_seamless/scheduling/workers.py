@@ -29,5 +29,12 @@ class Workers:
 
     def close(self) -> None:
         """Stop them. No run may be going on. May be called twice; any thread."""
-        self.client.close()
-        self._cluster.close()
+        log = logging.getLogger("distributed.worker")
+        level = log.level
+        # while the interpreter goes down a worker complains that it closes in another way, with a traceback
+        log.setLevel(logging.CRITICAL)
+        try:
+            self.client.close()
+            self._cluster.close()
+        finally:
+            log.setLevel(level)
