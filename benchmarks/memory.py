@@ -85,7 +85,7 @@ def measured(model: str, sizes: Sequence[float], tile: int | None) -> list[dict[
         taken = found[-1]
         course = " ".join(f"{q / 1e6:.0f}" for q in taken["quarters"])
         print(
-            f"| 10^{len(str(round(pixels))) - 1} | {taken['edge']} x {taken['edge']} "
+            f"| {pixels:.0e} | {taken['edge']} x {taken['edge']} "
             f"| {taken['tiles']} of {taken['tile']} | {taken['before'] / 1e6:.0f} MB | {taken['peak'] / 1e6:.0f} MB "
             f"| {course} | {taken['seconds']:.0f} s | {taken['edge'] ** 2 / taken['seconds'] / 1e6:.1f} |",
             flush=True,
