@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
@@ -146,6 +147,11 @@ def test_a_file_of_one_large_level_gets_more_of_them_and_others_are_left_alone(
         large.glance(Region.of((0, 16), (0, 5)), 3)
     for source in (copy, large, small):
         source.close()
+
+
+def test_a_size_that_no_image_has_gets_no_levels() -> None:
+    lazy = da.zeros((2**62, 90), dtype="u1", chunks=(2**61, 90))
+    assert len(coarse.with_coarser_levels(open_image(lazy)).info.levels) == 1
 
 
 def test_halving_keeps_the_type_and_rounds_up() -> None:

@@ -35,6 +35,7 @@ WIDER = {
 }
 """Types (without byte order) that hold a sum of four; float64 for all others."""
 
+LONGEST = 1 << 22
 NEEDED = 32 << 20
 """Pixels of a coarsest level above which an image gets coarser ones."""
 
@@ -42,7 +43,7 @@ NEEDED = 32 << 20
 def with_coarser_levels(source: Source) -> Source:
     """The source itself, or with coarser levels where its coarsest is too large to be looked at whole (planes only)."""
     shape = source.info.levels.shapes[-1]
-    return Coarser(source) if len(shape) == 2 and prod(shape) > NEEDED else source
+    return Coarser(source) if len(shape) == 2 and prod(shape) > NEEDED and max(shape) <= LONGEST else source
 
 
 class Coarser:
