@@ -90,7 +90,7 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
         channel_names=tuple(str(c) for c in getattr(image, "channel_names", None) or ()),
         format="bioio",
         identity=identity,
-        notices=_notices(name, int(image.dims.Y), int(image.dims.X)),
+        notices=_notices(name, *(int(arrays[0].shape[letters.index(letter)]) for letter in "YX")),
     )
 
 
