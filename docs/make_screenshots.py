@@ -15,7 +15,8 @@ from time import monotonic, sleep
 from typing import Any
 
 NAME = "napari-seamless"
-PATIENCE = 240
+STYLE, STYLE_SIZE = "style-wave", (1280, 800)
+PATIENCE = 1200
 
 
 class Session:
@@ -39,10 +40,12 @@ class Session:
 
     def live(self, seconds: float) -> None:
         from napari.qt import get_qapp
+        from qtpy.QtCore import QEvent
 
-        end = monotonic() + seconds
+        app, end = get_qapp(), monotonic() + seconds
         while monotonic() < end:
-            get_qapp().processEvents()
+            app.processEvents()
+            app.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)  # else napari's activity goes on for ever
             sleep(0.005)
 
     def take(self, name: str) -> None:
@@ -85,9 +88,25 @@ def main(folder: Path, size: tuple[int, int], slide: Path) -> None:
     session.viewer.close()
 
 
+def paint(folder: Path, slide: Path) -> None:
+    """A network that must measure the whole slide before it paints."""
+    session = Session(folder, STYLE_SIZE)
+    session.dock.open(slide)
+    session.until(lambda now: now.phase == "preparing")
+    session.dock.choose_model(STYLE)
+    session.until(lambda now: now.choice is not None)
+    session.viewer.scene.camera.zoom *= 2.5
+    session.dock.panel.tile.slider.setValue(2)
+    session.dock.run()
+    session.until(lambda now: now.phase == "finished")
+    session.take("style")
+    session.viewer.close()
+
+
 if __name__ == "__main__":
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     width, height = (sys.argv[2] if len(sys.argv) > 2 else "1600x1000").split("x")
     with as_file(files("napari_seamless") / "sources" / "data" / "CMU-1-Small-Region.svs") as sample:
         main(target, (int(width), int(height)), sample)
+        paint(target, sample)
