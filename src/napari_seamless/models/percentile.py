@@ -46,9 +46,9 @@ class PercentileScale(nn.Module):
         super().__init__()
         self.low, self.high, self.per_channel, self.clip, self.eps = low, high, per_channel, clip, eps
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """float (1, c, [z,] y, x) -> the same shape."""
-        found = percentile(x, [self.low, self.high], self.per_channel)
+    def forward(self, x: torch.Tensor, measured: torch.Tensor | None = None) -> torch.Tensor:
+        """float (1, c, [z,] y, x) -> the same shape; by the statistics of `measured`, where that is given."""
+        found = percentile(x if measured is None else measured, [self.low, self.high], self.per_channel)
         low, high = found.reshape(2, 1, -1, *[1] * (x.dim() - 2)).unbind(0)
         scaled: torch.Tensor = (x - low) / (high - low + self.eps)
         return scaled.clamp(0.0, 1.0) if self.clip else scaled
@@ -61,9 +61,9 @@ class MeanStdScale(nn.Module):
         super().__init__()
         self.per_channel, self.eps = per_channel, eps
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """float (1, c, [z,] y, x) -> the same shape."""
+    def forward(self, x: torch.Tensor, measured: torch.Tensor | None = None) -> torch.Tensor:
+        """float (1, c, [z,] y, x) -> the same shape; by the statistics of `measured`, where that is given."""
         over = tuple(range(2 if self.per_channel else 1, x.dim()))
-        std, mean = torch.std_mean(x, over, correction=0, keepdim=True)
+        std, mean = torch.std_mean(x if measured is None else measured, over, correction=0, keepdim=True)
         scaled: torch.Tensor = (x - mean) / (std + self.eps)
         return scaled

@@ -2,7 +2,8 @@
 
 The description is read by the zoo's own library, bioimageio.spec, an optional dependency. Nothing is fetched. Before
 and after the network come the processing steps that the description names, as modules of the program; the halo that it
-states is not needed, since it follows from the network itself.
+states is not needed, since it follows from the network itself. At the edges of an image the network's own padding
+holds, as in the zoo's tests of packages (bioimageio.core continues images by mirroring them first, as far as the halo).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from napari_seamless.models.torchscript import load_script
 from napari_seamless.models.trust import require_trust
 from napari_seamless.models.zoo_arrays import check_arrays
 from napari_seamless.models.zoo_axes import Reordered, spatial
-from napari_seamless.models.zoo_steps import modules_for
+from napari_seamless.models.zoo_steps import steps_for
 
 if TYPE_CHECKING:
     from bioimageio.spec.model.v0_5 import ModelDescr
@@ -45,7 +46,7 @@ def load_package(folder: Path, *, trust: bool = False) -> Model:
     """
     description = find_description(folder)
     assert description is not None
-    model = _described(description)
+    model = read_description(description)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
             f"a network takes one image and gives one; {model.name} has {len(model.inputs)} inputs and "
@@ -57,11 +58,11 @@ def load_package(folder: Path, *, trust: bool = False) -> Model:
     core: nn.Module = Reordered.where_needed(network, [str(a) for a in axes], [str(a) for a in result_axes])
     if (multiples := _multiples(image.axes)) is not None:
         core = Multiple(core, multiples)
-    steps = (
-        modules_for(image.preprocessing, spatial(image.axes)),
-        modules_for(result.postprocessing, spatial(result.axes)),
+    before, after = (
+        steps_for(steps, spatial(tensor.axes))
+        for steps, tensor in ((image.preprocessing, image), (result.postprocessing, result))
     )
-    module = nn.Sequential(*steps[0], core, *steps[1]).eval()
+    module = nn.Sequential(before, core, after).eval()
     checked = check_arrays(module, folder, image, result, str(model.name))
     return Model(
         name=_short(str(model.name)),
@@ -91,19 +92,29 @@ def inside(folder: Path, source: object, digest: object = None) -> Path:
     return path
 
 
-def _described(description: Path) -> ModelDescr:
+def read_description(description: Path) -> ModelDescr:
+    """The description in a file, in the newest form; nothing that it names is opened. Raises ModelError."""
     try:
-        from bioimageio.spec import ValidationContext, load_description
+        from bioimageio.spec import ValidationContext, build_description
         from bioimageio.spec.model.v0_5 import ModelDescr
+        from ruyaml import YAML
+        from ruyaml.error import YAMLError
     except ImportError as error:
         raise ModelError(
             "bioimage.io packages need bioimageio.spec; it is not installed; pip install 'napari-seamless[models]'"
         ) from error
-    with ValidationContext(perform_io_checks=False):
-        found = load_description(description, format_version="latest")
+    try:
+        content = YAML(typ="safe").load(description.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ModelError(
+            f"a bioimage.io description is a YAML file; {description} cannot be read as one: {error}; download it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError(f"a bioimage.io description names its parts; {description} holds none; download it again")
+    context = ValidationContext(root=description.parent, file_name=description.name, perform_io_checks=False)
+    found = build_description(content, context=context, format_version="latest")
     if not isinstance(found, ModelDescr):
-        lines = found.validation_summary.format().strip().splitlines() if hasattr(found, "validation_summary") else []
-        faults = [e.msg for d in found.validation_summary.details for e in d.errors][:3] if lines else []
+        faults = [error.msg for detail in found.validation_summary.details for error in detail.errors][:3]
         raise ModelError(
             f"a bioimage.io description must be one of a model; {description} is not: "
             f"{'; '.join(faults) or type(found).__name__}; ask its author"
@@ -181,6 +192,7 @@ def _card(model: ModelDescr, source: str, checked: str, axes: Sequence[Any]) -> 
         "authors": [str(author.name) for author in model.authors or []],
         "citation": [str(cite.text) for cite in model.cite or []],
         "checked": checked,
+        "edges": "the network's own padding, where bioimageio.core would mirror the image first",
     }
     fixed = [axis.size for axis in axes if axis.type == "space"]
     if fixed and all(isinstance(size, int) for size in fixed):

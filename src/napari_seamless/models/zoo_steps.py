@@ -17,9 +17,24 @@ EPS = 1e-6
 WHOLE = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "int32": torch.int32}
 
 
-def modules_for(steps: Sequence[Any], space: Sequence[str]) -> list[nn.Module]:
+class Steps(nn.Module):
+    """Steps one after the other. As in the zoo's own library, all statistics are those of what comes in first."""
+
+    def __init__(self, steps: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The same shape."""
+        first = x
+        for step in self.steps:
+            x = step(x, first) if isinstance(step, PercentileScale | MeanStdScale) else step(x)
+        return x
+
+
+def steps_for(steps: Sequence[Any], space: Sequence[str]) -> Steps:
     """The modules for steps, in their order. Raises ModelError."""
-    return [module for step in steps for module in _modules(str(step.id), step.kwargs, space)]
+    return Steps([module for step in steps for module in _modules(str(step.id), step.kwargs, space)])
 
 
 def _modules(name: str, kwargs: Any, space: Sequence[str]) -> list[nn.Module]:
