@@ -17,6 +17,7 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.moments import MOMENTS, Moments
 from napari_seamless.pipeline.saving import export
+from napari_seamless.seams import Reads
 from napari_seamless.store import Store
 from napari_seamless.store.arrays import disk_errors
 from napari_seamless.store.journal import FOLDER
@@ -63,7 +64,8 @@ class Report:
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
     `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
     compares with those of the whole image, where that was asked for. `skipped` is the share of the region that was left
-    empty, being no tissue. A result that is not `exact` was blended of
+    empty, being no tissue. `reads` is what the source decoded since it was opened, where it counts (workers in other
+    processes count for themselves). A result that is not `exact` was blended of
     overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
     since the device had no memory for a whole tile; None where it had.
@@ -81,6 +83,7 @@ class Report:
     self_check: SelfCheck | None
     difference_to_whole: SelfCheck | None = None
     skipped: float = 0.0
+    reads: Reads | None = None
     kept: dict[str, int] = field(default_factory=dict)
     statistics: str = ""
     mismatch: Mismatch | None = None

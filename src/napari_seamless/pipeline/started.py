@@ -26,7 +26,7 @@ from napari_seamless.pipeline.storing import facts_of
 from napari_seamless.planning import TileChoice, view_first
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.run import Run as ScheduledRun
-from napari_seamless.seams import Job, Progress, Scheduler, StopFlag
+from napari_seamless.seams import CountsReads, Job, Progress, Scheduler, StopFlag
 from napari_seamless.store import Store
 
 FirstLook = Callable[[Region | None, StopFlag], "Run | None"]
@@ -231,6 +231,7 @@ class Run:
             self_check=self._checked,
             difference_to_whole=self._difference,
             skipped=self._skipped,
+            reads=source.reads if isinstance(source := self.prepared.source, CountsReads) else None,
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,

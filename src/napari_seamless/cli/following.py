@@ -1,0 +1,162 @@
+"""Following a run in a shell: a bar, lines for a log, and what is said at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from napari_seamless.errors import BadRequest, OutputUnwritable, RegionsFailed, RunCancelled, SeamlessError
+
+if TYPE_CHECKING:
+    from napari_seamless import pipeline, seams
+
+
+class Display(Protocol):
+    """Where the progress of a run is shown."""
+
+    def show(self, now: seams.Progress) -> None: ...
+
+    def step(self, done: int, total: int) -> None: ...
+
+
+class Bar:
+    """A bar with throughput and the time left, for a terminal."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def show(self, now: seams.Progress) -> None:
+        rate = f"{now.rate / 1e6:.2f} MP/s" if now.rate else ""
+        self.progress.update(self.task, completed=now.done, total=now.total, rate=rate, size=_amount(now))
+
+    def step(self, done: int, total: int) -> None:
+        self.progress.update(self.task, completed=done, total=total)
+
+
+class Lines:
+    """A line at every tenth of the way, but no more than one every ten seconds: for a log file."""
+
+    def __init__(self) -> None:
+        self.tenth, self.said = 0, monotonic()
+
+    def show(self, now: seams.Progress) -> None:
+        tenth = int(10 * now.fraction)
+        if tenth > self.tenth and monotonic() - self.said > 10:
+            left = "" if now.eta is None else f", {now.eta:.0f} s left"
+            say(f"{_amount(now)}, {now.rate / 1e6:.2f} MP/s{left}")
+            self.tenth, self.said = tenth, monotonic()
+
+    def step(self, done: int, total: int) -> None:
+        if monotonic() - self.said > 10:
+            say(f"{100 * done // total} %")
+            self.said = monotonic()
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[size]}  {task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bar(progress, progress.add_task("", total=None, size="", rate=""))
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Say what is being waited for, where somebody is looking."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def follow(handle: pipeline.Run, output: Path) -> None:
+    """Show a run until it ends; Ctrl-C cancels it. Raises what made it fail."""
+    try:
+        with display() as shown:
+            while (now := handle.progress()).state in ("waiting", "running", "paused"):
+                shown.show(now)
+                sleep(0.1)
+            shown.show(now)
+        handle.wait()
+    except KeyboardInterrupt:
+        _cancel(handle)
+        raise RunCancelled(f"stopped; {_kept(handle, output)}") from None
+    except SeamlessError:
+        if handle.progress().done:
+            say(_kept(handle, output))
+        raise
+    if now.failed:
+        raise RegionsFailed(
+            f"an image must be readable everywhere; {now.failed / 1e6:.2f} MP of the result were left out, since it "
+            f"could not be read there; repair or copy the file again; {_kept(handle, output)}"
+        )
+    if now.tiles == 0:
+        say(f"nothing was left to do: all {now.done / 1e6:.2f} MP were finished before")
+        return
+    report = handle.result().report
+    passes = "" if now.passes == 1 else f" in {now.passes} passes"
+    rate = report.pixels / max(now.seconds, 1e-9) / 1e6
+    say(f"{report.pixels / 1e6:.2f} MP in {now.seconds:.1f} s ({rate:.3g} MP/s), {now.tiles} tiles{passes}")
+    if report.skipped:
+        say(f"{100 * report.skipped:.0f} % of it left out, being no tissue")
+    if report.self_check is not None:
+        say(str(report.self_check))
+
+
+def save_moments(handle: pipeline.Run, path: Path) -> None:
+    if handle.moments is None:
+        raise BadRequest(
+            "moments are measured of networks that look at the whole plane, in a run that is not finished yet; this "
+            "one had nothing to measure; leave --save-moments out"
+        )
+    try:
+        handle.moments.save(path)
+    except OSError as error:
+        raise OutputUnwritable(f"cannot write the moments to {path}: {error.strerror}") from error
+
+
+def _cancel(handle: pipeline.Run) -> None:
+    """Cancel and wait until the tiles in flight have let go of the output."""
+    handle.cancel()
+    try:
+        handle.wait()
+    except RunCancelled:
+        return
+
+
+def _kept(handle: pipeline.Run, output: Path) -> str:
+    """What a run that ended early leaves."""
+    now = handle.progress()
+    if now.pass_number < now.passes:
+        done = f"{now.pass_number - 1} of {now.passes} passes are"
+    else:
+        done = f"{handle.result().report.pixels / 1e6:.2f} MP are"
+    return f"{done} finished and kept in {output}; the same command goes on from there"
+
+
+def _amount(now: seams.Progress) -> str:
+    """How far a run is."""
+    if now.passes > 1:
+        return f"pass {now.pass_number} of {now.passes}"
+    return f"{now.done / 1e6:.2f} of {now.total / 1e6:.2f} MP"
+
+
+def say(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,117 @@
+"""What may be said on a command line, and what is meant by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_seamless.errors import BadRequest
+
+if TYPE_CHECKING:
+    from napari_seamless.geometry import Region
+    from napari_seamless.pipeline import Model
+
+Slide = Annotated[
+    str, typer.Argument(help="An image file, or an OME-Zarr folder.", metavar="SLIDE", show_default=False)
+]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name from 'models', or a path to a model file.")]
+Level = Annotated[int, typer.Option(help="The level of the pyramid to work on; 0 is the finest.")]
+Budget = Annotated[
+    str | None, typer.Option(help="Device memory that the run may use, as 2GB or 500MB.", show_default="what is free")
+]
+TileOption = Annotated[
+    int | None, typer.Option("--tile", help="Side of a tile in pixels.", show_default="the largest that fits")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps or xpu.")]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region", metavar="Y0:Y1,X0:X1", help="Half-open, in level-0 pixels.", show_default="the whole image"
+    ),
+]
+Scheduler = Annotated[str, typer.Option(help="dask, serial, or the address of a dask cluster (tcp://...).")]
+KeepOption = Annotated[
+    str,
+    typer.Option("--keep", help="What lies between two passes: auto, recompute (nothing), or on device, host or disk."),
+]
+KeepHalf = Annotated[bool, typer.Option("--keep-half", help="Round it to half precision: smaller, not exact.")]
+Scratch = Annotated[
+    Path | None, typer.Option("--scratch", help="A folder for what is kept on disk.", show_default="beside the output")
+]
+StatisticsOption = Annotated[
+    str,
+    typer.Option(
+        "--statistics",
+        metavar="whole|tissue|local|FILE",
+        help="Of what norms over the plane are taken: the whole image (exact), its tissue, each tile (approximate), or "
+        "as saved in a file of moments or an earlier result.",
+    ),
+]
+SaveMoments = Annotated[
+    Path | None,
+    typer.Option("--save-moments", metavar="FILE.safetensors", help="Save what was measured.", show_default=False),
+]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        help="For a file of weights: package.module:factory, monai:Name, smp:Name, torchvision:name or timm:name.",
+        show_default=False,
+    ),
+]
+Arguments = Annotated[
+    str | None, typer.Option("--arguments", help="Its keyword arguments, as JSON.", show_default=False)
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Let the model's own code run; remembered for this very file.")]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-size", help="Micrometres per level-0 pixel, for a model with a resolution.", show_default="the image's"
+    ),
+]
+TissueOnly = Annotated[bool, typer.Option("--tissue-only", help="Leave out what is no tissue, by its colour.")]
+Scene = Annotated[
+    str | None, typer.Option("--scene", help="The scene of a file of several, by name or number.", show_default="first")
+]
+
+
+def parse_region(text: str) -> Region:
+    """``Y0:Y1,X0:X1`` (with ``Z0:Z1,`` before it for a volume) as a region of level-0 pixels."""
+    from napari_seamless.geometry import Region
+
+    bounds: list[tuple[int, int]] = []
+    for part in text.split(","):
+        lo, colon, hi = part.partition(":")
+        if not (colon and lo.strip().isdecimal() and hi.strip().isdecimal() and int(lo) < int(hi)):
+            raise BadRequest(f"a region is Y0:Y1,X0:X1, each from a smaller to a larger whole number; got {text!r}")
+        bounds.append((int(lo), int(hi)))
+    if len(bounds) not in (2, 3):
+        raise BadRequest(f"a region has two axes, Y0:Y1,X0:X1, or three with Z0:Z1 in front; got {text!r}")
+    return Region.of(*bounds)
+
+
+def loaded(model: str, architecture: str | None, arguments: str | None, trust: bool) -> Model:
+    """The model that a command line means. Raises BadRequest where the arguments are no JSON object."""
+    from napari_seamless import pipeline
+
+    return pipeline.load_model(model, architecture=architecture, arguments=_parsed(arguments), trust=trust)
+
+
+def _parsed(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BadRequest(f'arguments are a JSON object such as {{"inputs": 1}}; got {text!r}: {error}') from error
+    if not isinstance(found, dict):
+        raise BadRequest(f'arguments are a JSON object such as {{"inputs": 1}}; got {text!r}')
+    return found
+
+
+def scene_of(text: str | None) -> str | int | None:
+    """A scene's number where it is one, else its name."""
+    return int(text) if text is not None and text.isdecimal() else text
