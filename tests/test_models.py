@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from napari_seamless.errors import InputNotFound, ModelError, UnknownModel, WeightsMismatch
+from napari_seamless.errors import InputNotFound, ModelError, NotTrusted, UnknownModel, WeightsMismatch
 from napari_seamless.models import ClassInfo, Model, describe, load_model, names
 
 TRAINING_SCRIPT = Path(__file__).parents[1] / "examples" / "train_nuclei.py"
@@ -170,7 +170,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, suffix: str) ->
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Conv2d(1, 1, 1), tmp_path / "mine.pt")
-    with pytest.raises(ModelError, match=r"holds a state dict.*mine\.pt holds something damaged, or other objects"):
+    with pytest.raises(NotTrusted, match=r"only if you say so; mine\.pt would run the Python objects in it"):
         load_model(tmp_path / "mine.pt")
 
 
