@@ -130,7 +130,7 @@ def start(
     )
     compare = ToWhole(prepared, place, choice, budget, folder) if compare_to_whole and scope.name != "whole" else None
     run = Run(prepared, measuring, store, wanted, choice, scope, compare)
-    first = partial(_first_look, prepared, min(choice.tile, PREVIEW_TILE), device) if preview else None
+    first = partial(_first_look, prepared, PREVIEW_TILE, device) if preview else None
     run.begin(worker, view, whole, follow, first)
     return run
 
