@@ -115,9 +115,7 @@ def recipe(folder: Path, architecture: str) -> Path:
 
 def test_an_import_path_in_a_recipe_is_not_followed_without_a_yes(tmp_path: Path) -> None:
     folder = recipe(tmp_path / "theirs", "torch.nn:Identity")
-    with pytest.raises(
-        NotTrusted, match=r"recipe\.toml would run the code of torch\.nn:Identity, an import path"
-    ):
+    with pytest.raises(NotTrusted, match=r"recipe\.toml would run the code of torch\.nn:Identity, an import path"):
         load_model(folder)
     assert load_model(folder, trust=True).name == "mine"
     assert load_model(folder).name == "mine"
