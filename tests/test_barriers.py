@@ -96,18 +96,17 @@ def check_single(case: Case, image: Tensor) -> None:
     shape, single = tuple(image.shape[2:]), image.float()
     truth = whole(made(case, shape, torch.float64), single.double())
     allowed = max(FLOAT32, ROUNDINGS * rounding(case, single, truth))
-    for tile in TILES[case.ndim]:
+    for tile in TILES[case.ndim] if max(shape) > 15 else (4,):
         assert error(by_passes(traced(case, shape, torch.float32), single, tile), truth) <= allowed, f"tile {tile}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_in_double_precision_nothing_is_left_but_its_own_rounding(case: Case) -> None:
     shape = shape_of(case)
-    for make in (half_blank, bright_corner):
+    for make, tile in zip((half_blank, bright_corner), TILES[case.ndim], strict=True):
         image = make(shape)
         truth = whole(made(case, shape, torch.float64), image)
-        for tile in TILES[case.ndim]:
-            assert error(by_passes(traced(case, shape, torch.float64), image, tile), truth) <= FLOAT64
+        assert error(by_passes(traced(case, shape, torch.float64), image, tile), truth) <= FLOAT64
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
