@@ -95,6 +95,7 @@ OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "means of squares": lambda x: x.view(1, 4, 5, 8, 4, 8).mean((3, 5)),
     "attention in windows": lambda x: in_windows(x, 8, 0),
     "attention in shifted windows": lambda x: in_windows(torch.tanh(in_windows(x, 8, 4)) + x, 4, 2),
+    "torch's own attention in windows": lambda x: in_windows(x, 8, 0, fused=True),
     "codes of positions": lambda x: x.flatten(2).add(torch.linspace(-1, 1, 40 * 32)).view_as(x),
 }
 LOOKING_AT_THE_WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
@@ -112,7 +113,7 @@ LOOKING_AT_THE_WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def in_windows(x: Tensor, size: int, shift: int) -> Tensor:
+def in_windows(x: Tensor, size: int, shift: int, *, fused: bool = False) -> Tensor:
     """Two-headed attention in squares of the grid, shifted around the border and masked there (Liu et al. 2021)."""
     h, w = x.shape[2:]
     x = torch.roll(x, (-shift, -shift), (2, 3))
@@ -125,8 +126,15 @@ def in_windows(x: Tensor, size: int, shift: int) -> Tensor:
         parts = windows(part, size).squeeze(-1)
         mask = (parts.unsqueeze(1) != parts.unsqueeze(2)) * -100.0
         scores = scores.view(1, mask.shape[0], 2, size * size, size * size) + mask[None, :, None]
-    found = (scores.view(-1, 2, size * size, size * size).softmax(-1) @ tokens).transpose(1, 2)
-    found = found.reshape(1, h // size, w // size, size, size, 4).permute(0, 1, 3, 2, 4, 5).reshape(1, h, w, 4)
+    found = scores.view(-1, 2, size * size, size * size).softmax(-1) @ tokens
+    if fused:
+        found = F.scaled_dot_product_attention(tokens, tokens, tokens)
+    found = (
+        found.transpose(1, 2)
+        .reshape(1, h // size, w // size, size, size, 4)
+        .permute(0, 1, 3, 2, 4, 5)
+        .reshape(1, h, w, 4)
+    )
     return torch.roll(found.permute(0, 3, 1, 2), (shift, shift), (2, 3))
 
 
@@ -141,7 +149,8 @@ def pooled_tokens(x: Tensor) -> Tensor:
     """Attention to 6 x 6 pooled tokens."""
     tokens = F.adaptive_avg_pool2d(x, 6).flatten(2).transpose(1, 2)
     scores = x.flatten(2).transpose(1, 2) @ tokens.transpose(1, 2)
-    return (scores.softmax(-1) @ tokens).transpose(1, 2).reshape(x.shape)
+    again = F.scaled_dot_product_attention(x.flatten(2).transpose(1, 2), tokens, tokens)
+    return (scores.softmax(-1) @ tokens + again).transpose(1, 2).reshape(x.shape)
 
 
 @pytest.mark.parametrize("name", OPERATORS)

@@ -7,6 +7,7 @@ import torch
 from napari_seamless.program.ops import build_barriers as barriers
 from napari_seamless.program.ops import build_local as local
 from napari_seamless.program.ops import build_order as order
+from napari_seamless.program.ops import build_products as products
 from napari_seamless.program.ops import build_spatial as spatial
 from napari_seamless.program.ops import regroup
 from napari_seamless.program.ops.operation import resolve
@@ -51,9 +52,10 @@ BUILDERS: dict[str, Builder] = {
     "aten.prelu.default": local.prelu,
     "aten.layer_norm.default": barriers.layer_norm,
     "aten.linear.default": local.linear,
-    "aten.matmul.default": barriers.matmul,
-    "aten.mm.default": barriers.matmul,
-    "aten.bmm.default": barriers.matmul,
+    "aten.matmul.default": products.matmul,
+    "aten.mm.default": products.matmul,
+    "aten.bmm.default": products.matmul,
+    "aten.scaled_dot_product_attention.default": products.attention,
     "aten.permute.default": local.permute,
     "aten.transpose.int": local.transpose,
     "aten.unsqueeze.default": local.unsqueeze,
