@@ -47,7 +47,7 @@ def _contraction(request: Request, left: Image, right: Image) -> Built:
 
 
 def attention(request: Request) -> Built:
-    """aten.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal): in windows, or to a few tokens."""
+    """aten.scaled_dot_product_attention(query, key, value, mask, dropout, causal): in windows, or to a few tokens."""
     query, key, value = (request.image(k) for k in range(3))
     q, k, v = (i.value.dims for i in (query, key, value))
     if any((*k[-2:], *v[-2:], q[-1])):
