@@ -1,9 +1,10 @@
 """Scratch: whole intermediate values on disk, between two passes of one run.
 
-Plain memory-mapped numpy files, channels last so that a tile's rows are long: no chunks, hence tiles of any grid may
+Plain memory-mapped files, channels last so that a tile's rows are long: no chunks, hence tiles of any grid may
 write side by side, and no compression, since activations hardly compress. Their space is reserved when they are made:
 a disk that is too full says so then. A scratch lies in a folder of its own, locked while its run lives; the next one
-beside it sweeps away those that a crash left behind.
+beside it sweeps away those that a crash left behind. The files have no headers: numpy reads those with Python's parser,
+which in Python 3.11.7 fails at times when several threads use it (SystemError: AST constructor recursion depth).
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
 
 from napari_seamless.errors import OutputUnwritable
@@ -43,6 +43,7 @@ class DiskScratch:
             made = Path(tempfile.mkdtemp(prefix=".seamless-new-", dir=parent))
             self._lock: int | None = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             _hold(self._lock)
+            self._arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
             self.folder = made.rename(parent / made.name.replace(".seamless-new-", PREFIX))  # only now it can be swept
 
     def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -55,9 +56,9 @@ class DiskScratch:
                 f"{free / 1e9:.1f} GB are free; choose another scratch folder, or recompute instead of keeping"
             )
         with disk_errors(self.folder):
-            array = open_memmap(self._path(name), mode="w+", dtype=np.dtype(dtype), shape=_turned(shape))
-            del array
-            _reserve(self._path(name))
+            self._arrays[name] = _turned(shape), np.dtype(dtype)
+            with self._path(name).open("wb") as file:
+                _reserve(file.fileno(), size)
 
     def write(self, name: str, at: tuple[slice, ...], pixels: NDArray[Any]) -> None:
         """Put a piece where the slices `at` of the array say."""
@@ -79,14 +80,15 @@ class DiskScratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.npy"
+        return self.folder / f"{name}.raw"
 
-    def _open(self, name: str, mode: str) -> NDArray[Any]:
-        stored = open_memmap(self._path(name), mode=mode)
+    def _open(self, name: str, mode: Literal["r", "r+"]) -> NDArray[Any]:
+        shape, dtype = self._arrays[name]
+        stored = np.memmap(self._path(name), dtype, mode, shape=shape)
         return stored if stored.ndim < 3 else np.moveaxis(stored, -1, 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "_lock": None}
+        return {"folder": self.folder, "_lock": None, "_arrays": dict(self._arrays)}
 
 
 def sweep(parent: Path) -> None:
@@ -113,11 +115,12 @@ def _hold(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _reserve(path: Path) -> None:
+def _reserve(file: int, size: int) -> None:
     """Have the file's blocks set aside, since writing to a map of a full disk would kill the process."""
     if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
 
 
 def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
