@@ -74,12 +74,11 @@ class TorchEngine:
 
     def _run(self, pixels: Pixels | None, write: Region, stop: StopFlag) -> Any:
         """The image is handed over, not kept here, so that it is freed as soon as no node needs it."""
-        program, dtype = self._program, self._program.values[self._program.input].dtype
         place = self._regions.at(write)
-        image = None if pixels is None else as_image(as_tensor(pixels), self.device, dtype)
+        handed = [None if pixels is None else as_image(as_tensor(pixels), self.device, self.dtype)]
         fetch = None if self._shelf is None else self._shelf.get
         del pixels
-        result = run_region(program, place, image, stop, fetch)
+        result = run_region(self._program, place, handed.pop(), stop, fetch)
         return result if isinstance(result, Gathered) else result.cpu()
 
     def measure(self, pixels: Pixels, stop: StopFlag) -> dict[int, State]:

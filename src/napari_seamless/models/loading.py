@@ -119,8 +119,8 @@ def _from_folder(path: Path, trust: bool) -> Model:
 def _from_file(path: Path, trust: bool) -> Model:
     if path.suffix.lower() == ONNX:
         raise ModelError(
-            f"networks are read as torch writes them; got the ONNX file {path.name}; bring the network it was made from, "
-            "as .pt2, TorchScript or a state dict"
+            f"networks are read as torch writes them; got the ONNX file {path.name}; bring the network it was made "
+            "from, as .pt2, TorchScript or a state dict"
         )
     if is_exported(path) or path.suffix.lower() == ".pt2":
         exported = load_exported(path, trust=trust)
