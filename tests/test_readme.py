@@ -58,6 +58,11 @@ def test_the_shell_lines_run(here: Path, capsys: pytest.CaptureFixture[str]) -> 
         ),
         ("region_of_gigapixel.py", ["--rows", "128"], r"128\) out of \(100000, 100000\)"),
         ("cluster.py", ["slide.svs", "out.ome.zarr", "--rows", "256"], "tiles"),
+        (
+            "style_a_gigapixel_image.py",
+            ["styled.ome.zarr", "--sample", "192", "--region", "50176", "50240", "49664", "49728"],
+            "painted to styled.ome.zarr",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
 )
@@ -81,10 +86,12 @@ def test_an_example_is_short_and_no_example_is_forgotten() -> None:
         "own_network.py",
         "region_of_gigapixel.py",
         "cluster.py",
+        "style_a_gigapixel_image.py",
         "train_nuclei.py",
+        "train_style.py",
     }
     for name, path in scripts.items():
-        assert name == "train_nuclei.py" or len(path.read_text(encoding="utf-8").splitlines()) < 41
+        assert name.startswith("train_") or len(path.read_text(encoding="utf-8").splitlines()) < 46
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
