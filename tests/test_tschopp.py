@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oracle import Tiled, relative_error, whole
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ import napari_seamless as ns
 from napari_seamless.models.architecture import build
 from napari_seamless.models.dense import dense
 from napari_seamless.models.tschopp import SKNet, UNet, USKNet, ValidNetwork, sw_crop, sw_net
+from oracle import Tiled, relative_error, whole
 
 SMALL_SW = {"widths": (4, 5, 6), "kernels": (3, 3, 2), "last": 2, "hidden": (8, 7)}
 SMALL = {
