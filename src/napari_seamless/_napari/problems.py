@@ -26,7 +26,7 @@ RUN_APPROXIMATELY = "Run approximately"
 LONGEST = 300
 """Characters of a notice: a dozen lines in the dock."""
 
-Field = Literal["image", "model", "budget", "output", "run"]
+Field = Literal["image", "model", "where", "budget", "output", "run"]
 
 FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
     (BudgetTooSmall, "budget"),

@@ -70,6 +70,16 @@ class Snapshot:
     def is_active(self) -> bool:
         return self.phase in ("starting", "running", "paused", "following")
 
+    @property
+    def waits(self) -> bool:
+        """Whether a run is wished for, and will start when the network is ready."""
+        return self.queued and self.phase == "preparing"
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run goes on, or will."""
+        return self.is_active or self.waits
+
 
 @dataclass(frozen=True)
 class Started:

@@ -11,6 +11,7 @@ def sheet(theme_name: str) -> str:
     accent, bright = theme.current.as_hex(), theme.highlight.as_hex()
     text = "{}, {}, {}".format(*theme.text.as_rgb_tuple()[:3])
     return f"""
+        QLabel#heading {{ font-weight: bold; }}
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
         QLabel#good {{ color: {"#5fd38d" if theme.type == "dark" else "#1a7f43"}; }}
