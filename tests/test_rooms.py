@@ -46,7 +46,7 @@ ROOMS = {
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),
     "export": room("errors geometry seams", "numpy tifffile shapely skimage scipy"),
     "measure": room("errors geometry seams", "numpy scipy skimage"),
-    "training": room("errors geometry program engine", "torch"),
+    "training": room("errors geometry program engine", "torch numpy scipy"),
     "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),
