@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
     from napari_seamless.models.recipe_folder import save_recipe
+    from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.measurements import Measurements
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Model",
     "Moments",
     "Prepared",
@@ -43,6 +46,7 @@ __all__ = [
     "explain",
     "export",
     "load_model",
+    "measure",
     "model_names",
     "open_image",
     "open_sample",
@@ -58,8 +62,10 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
+    "measurements": ("Measurements",),
     "moments": ("Moments",),
     "owning": ("add_model", "card_lines", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
