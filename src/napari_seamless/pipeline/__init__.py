@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
-    from napari_seamless.pipeline.measurements import Measurements
+    from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
@@ -42,6 +42,7 @@ __all__ = [
     "Run",
     "add_model",
     "card_lines",
+    "check_table_path",
     "describe_model",
     "explain",
     "export",
@@ -65,7 +66,7 @@ _ROOMS = {
     "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
-    "measurements": ("Measurements",),
+    "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
     "owning": ("add_model", "card_lines", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import BadRequest
+from napari_seamless.errors import BadRequest, OutputExists
 from napari_seamless.export.exportable import put_in_place
 
 Column = NDArray[Any]
@@ -85,6 +85,16 @@ class Measurements:
         """The sizes of the objects, in the unit of `area_column`."""
         return np.asarray(self.objects[self.area_column][self._rows(name)]) if self.objects else np.zeros(0)
 
+    def median(self, name: str | None = None) -> float | None:
+        """The size of the object in the middle, in the unit of `area_column`; None without objects."""
+        sizes = self.sizes(name)
+        return float(np.median(sizes)) if len(sizes) else None
+
+    def mean(self, name: str | None = None) -> float | None:
+        """The mean size, likewise."""
+        sizes = self.sizes(name)
+        return float(sizes.mean()) if len(sizes) else None
+
     def histogram(
         self, name: str | None = None, bins: int = 30, until: float | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -138,8 +148,8 @@ class Measurements:
         for name in self.counted:
             density = self.density(name)
             per = "" if density is None else f", {density:,.4g} per mm{'²' if self.ndim == 2 else '³'}"
-            sizes = self.sizes(name)
-            median = f", median {self._unit(float(np.median(sizes)))}" if len(sizes) else ""
+            middle = self.median(name)
+            median = "" if middle is None else f", median {self._unit(middle)}"
             lines.append(f"{self.count(name):,} objects of {name}{per}{median}")
         return "\n".join([*lines, *self.notes])
 
@@ -162,6 +172,12 @@ class Measurements:
         if self.pixel_size is None:
             return f"{size:,.4g} px"
         return f"{size:,.4g} µm{'²' if self.ndim == 2 else '³'}"
+
+
+def check_table_path(path: Path, *, overwrite: bool = False) -> None:
+    """Raise OutputExists where a table could not be saved later: before the work, not after it."""
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputExists(f"a table needs a free path; {path} exists; choose another path or overwrite it")
 
 
 def _written(value: Any) -> Any:
