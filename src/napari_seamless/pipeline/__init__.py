@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from napari_seamless.models import names as model_names
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Model",
     "Moments",
     "Prepared",
@@ -40,11 +43,13 @@ __all__ = [
     "Run",
     "add_model",
     "card_lines",
+    "check_table_path",
     "describe_model",
     "distrust",
     "explain",
     "export",
     "load_model",
+    "measure",
     "model_names",
     "open_image",
     "open_sample",
@@ -62,8 +67,10 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
+    "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
     "owning": ("add_model", "card_lines", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
