@@ -45,7 +45,7 @@ ROOMS = {
     "scheduling": room("errors geometry seams", "numpy dask distributed psygnal"),
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),
     "export": room("errors geometry seams", "numpy tifffile shapely skimage scipy"),
-    "training": room("errors geometry program engine", "torch"),
+    "training": room("errors geometry program engine", "torch numpy"),
     "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),
