@@ -46,7 +46,7 @@ ROOMS = {
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),
     "export": room("errors geometry seams", "numpy tifffile shapely skimage scipy"),
     "training": room("errors geometry program engine", "torch"),
-    "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
+    "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors shapely"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),
     "testing": room("errors geometry seams", "numpy pytest hypothesis"),
