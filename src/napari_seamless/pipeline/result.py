@@ -69,7 +69,9 @@ class Report:
     processes count for themselves). A result that is not `exact` was blended of
     overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
-    since the device had no memory for a whole tile; None where it had.
+    since the device had no memory for a whole tile; None where it had. `busy` is the share of the time with tiles in
+    flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
+    and handing over. None where nothing was made.
     """
 
     state: str
@@ -92,6 +94,7 @@ class Report:
     exact: bool = True
     failed: tuple[Region, ...] = ()
     largest_piece: int | None = None
+    busy: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""

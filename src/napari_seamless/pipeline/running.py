@@ -33,9 +33,9 @@ from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Progress, Scheduler, StopFlag
 from napari_seamless.sources import open_image
 
-ACCELERATED_THREADS = 3
-"""On an accelerator other tiles are read and written while one is computed. A CPU is busy anyway, and with one thread
-the next tile can still be exchanged for another when the view moves."""
+PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
+"""While one tile is computed the next is read, so that the device waits neither for a disk nor for a network; an
+accelerator also leaves the processor time to write the one before."""
 
 PREVIEW_TILE = 256
 
@@ -271,7 +271,7 @@ def _scheduler(scheduler: Any, device: torch.device) -> Scheduler:
         case "serial":
             return Serial()
         case "dask":
-            return DaskScheduler(threads=1 if device.type == "cpu" else ACCELERATED_THREADS)
+            return DaskScheduler(threads=PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
     return DaskScheduler(scheduler)

@@ -263,4 +263,5 @@ class Run:
             exact=self.prepared.approximation is None and not self._scope.half,
             failed=self._agenda.failed,
             largest_piece=self._engine.largest if self._engine is not None else None,
+            busy=now.busy,
         )
