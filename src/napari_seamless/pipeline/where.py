@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_seamless.errors import BadRequest, InputNotFound, InputUnreadable
+from napari_seamless.errors import BadRequest, InputNotFound, InputUnreadable, NowhereToRun
 from napari_seamless.geometry import Grid, Interval, Region
 from napari_seamless.pipeline.preparing import Prepared
 from napari_seamless.pipeline.skipping import touched
@@ -63,7 +63,7 @@ class Area:
                 rows = Interval(0, 0)
         box = wanted.intersect(Region((*wanted.intervals[:-2], rows, columns)))
         if box.is_empty:
-            raise BadRequest(
+            raise NowhereToRun(
                 f"where to run must lie over what is asked for, {wanted!r} of the output; nothing of it does; draw "
                 "shapes over the image, in level-0 pixels"
             )
@@ -128,7 +128,7 @@ def _read(path: Path) -> BaseGeometry:
 
 def _checked(shapes: BaseGeometry) -> BaseGeometry:
     if shapes.is_empty:
-        raise BadRequest(f"{HOW}; got none that holds anything; draw at least one")
+        raise NowhereToRun(f"{HOW}; got none that holds anything; draw at least one")
     return shapes
 
 
