@@ -15,6 +15,7 @@ from napari_seamless.errors import (
     InputNotFound,
     InputUnreadable,
     ModelError,
+    NowhereToRun,
     OutputExists,
     OutputUnwritable,
     SeamlessError,
@@ -30,6 +31,7 @@ Field = Literal["image", "model", "where", "budget", "output", "run"]
 
 FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
     (BudgetTooSmall, "budget"),
+    (NowhereToRun, "where"),
     (InputNotFound, "image"),
     (InputUnreadable, "image"),
     (InputMismatch, "image"),
