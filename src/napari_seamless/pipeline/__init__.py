@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_seamless.models import names as model_names
     from napari_seamless.models.installed import architecture_names, parameters_of
     from napari_seamless.models.recipe_folder import save_recipe
+    from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.moments import Moments
@@ -46,6 +47,7 @@ __all__ = [
     "architecture_names",
     "card_lines",
     "describe_model",
+    "distrust",
     "explain",
     "export",
     "in_micrometres",
@@ -65,6 +67,8 @@ __all__ = [
     "tile_for",
     "time_tile",
     "tissue_mask",
+    "trust",
+    "trusted",
 ]
 
 _ROOMS = {
@@ -88,6 +92,9 @@ _HOMES = {
     "architecture_names": ("napari_seamless.models.installed", "architecture_names"),
     "parameters_of": ("napari_seamless.models.installed", "parameters_of"),
     "select": ("napari_seamless.sources.selecting", "select"),
+    "distrust": ("napari_seamless.models.trust", "distrust"),
+    "trust": ("napari_seamless.models.trust", "trust"),
+    "trusted": ("napari_seamless.models.trust", "trusted"),
     "Model": ("napari_seamless.models", "Model"),
     "open_image": ("napari_seamless.sources", "open_image"),
     "open_sample": ("napari_seamless.sources", "open_sample"),
