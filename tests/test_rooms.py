@@ -47,7 +47,6 @@ ROOMS = {
     "export": room("errors geometry seams", "numpy tifffile shapely skimage scipy"),
     "training": room("errors geometry program engine", "torch numpy scipy"),
     "measurement": room("errors geometry seams", "numpy scipy skimage"),
-    "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
     "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors shapely"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),

@@ -65,6 +65,7 @@ class Snapshot:
     phase: Phase = "empty"
     queued: bool = False
     image: ImageInfo | None = None
+    prepared: Prepared | None = None
     choice: TileChoice | None = None
     progress: Progress | None = None
     problem: Problem | None = None
