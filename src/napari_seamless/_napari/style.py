@@ -11,6 +11,7 @@ def sheet(theme_name: str) -> str:
     accent, bright = theme.current.as_hex(), theme.highlight.as_hex()
     text = "{}, {}, {}".format(*theme.text.as_rgb_tuple()[:3])
     return f"""
+        QLabel#heading {{ font-weight: bold; }}
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
         QLabel#good {{ color: {"#5fd38d" if theme.type == "dark" else "#1a7f43"}; }}
@@ -23,5 +24,7 @@ def sheet(theme_name: str) -> str:
         QPushButton#main:disabled {{ color: rgba({text}, 110); background-color: {theme.foreground.as_hex()}; }}
         QProgressBar::chunk {{ background-color: {accent}; }}
         QPushButton#second {{ min-height: 26px; }}
+        QToolButton#segment {{ padding: 4px 2px; border-radius: 2px; }}
+        QToolButton#segment:checked {{ background-color: {accent}; color: white; }}
         QFrame#rule {{ background-color: {theme.foreground.as_hex()}; max-height: 1px; border: none; }}
     """
