@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_seamless._napari.layers import FACTS, RESULT, TRANSPARENT
 from napari_seamless._napari.measuring.state import ClassRow
+from napari_seamless._napari.wording import size
 from napari_seamless._napari.writing import SavedLayer, layer_classes
 from napari_seamless.seams import LabelClass
 
@@ -37,6 +38,19 @@ def readable(layer: Image | Labels) -> Any:
     scale = tuple(float(s) for s in layer.scale)
     rgb = getattr(layer, "rgb", None)
     return SavedLayer(layer.data, layer.name, bool(layer.multiscale), scale, tuple(layer.units), rgb)
+
+
+def about_labels(layer: Labels) -> str:
+    """One line on labels: their size, type, size of a pixel, and how much of a result is finished."""
+    shape = tuple(int(n) for n in layer.level_shapes[0][: layer.ndim])
+    parts = [size(shape), str(layer.dtype)]
+    result = result_of(layer)
+    if str(layer.units[-1]) != "pixel":
+        unit = {"micrometer": "µm"}.get(str(layer.units[-1]), str(layer.units[-1]))
+        parts.append(f"{float(layer.scale[-1]):.3g} {unit}/px")
+    if result is not None and not result.finished.all():
+        parts.append(f"{result.finished.mean():.0%} finished")
+    return " · ".join(parts)
 
 
 def rows_of(layer: Labels) -> tuple[ClassRow, ...]:

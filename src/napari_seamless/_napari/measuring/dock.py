@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.notifications import show_error
@@ -14,7 +14,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, source_of
+from napari_seamless._napari.layers import ResultLayers, is_result, key_of, source_of
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.measuring import appearance, areas, places
 from napari_seamless._napari.measuring.controller import MeasureController, Measuring
@@ -202,7 +202,7 @@ class MeasureDock(QWidget):
             self.panel.showSnapshot(self.poll())
             return
         rows = self._rows.setdefault(key_of(layer), appearance.rows_of(layer))
-        self.panel.describe(about(cast("Image", layer)))
+        self.panel.describe(appearance.about_labels(layer))
         self.panel.set_classes(rows, next((r.value for r in rows if r.name.lower() == appearance.RIM_NAME), None))
         self._read_style()
         for emitter in (layer.events.opacity, layer.events.contour):

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 HEIGHT = 170
+SAMPLE = 100
+"""Rows that are looked at to find out how wide a column is, and which are needed."""
 TITLES = {"object": "No.", "class": "Class", "pixels": "px", "area_um2": "µm²", "volume_um3": "µm³", "at_edge": "Edge"}
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 Columns = Mapping[str, NDArray[Any]]
@@ -24,7 +26,8 @@ class ObjectModel(QAbstractTableModel):
         area = next((name for name in ("area_um2", "volume_um3") if name in columns), "pixels")
         means = [name for name in columns if name.startswith("mean_")]
         places = [name for name in ("z", "y", "x") if name in columns]
-        self.names = ["object", "class", area, *places, *means, "at_edge"]
+        several = ["class"] if len(set(columns["label"][:SAMPLE].tolist())) > 1 else []
+        self.names = ["object", *several, area, *places, *means, "at_edge"]
         self._columns = columns
         self._order = np.arange(len(columns["object"]))
 
@@ -47,6 +50,8 @@ class ObjectModel(QAbstractTableModel):
         value = self._columns[name][self._order[index.row()]]
         if name == "at_edge":
             return "cut" if value else ""
+        if name in ("z", "y", "x"):
+            return f"{value:.0f}"
         return f"{value:,.1f}" if isinstance(value, float | np.floating) else str(value)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -78,6 +83,9 @@ class ObjectTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSortingEnabled(True)
+        header = self.horizontalHeader()
+        if header is not None:
+            header.setResizeContentsPrecision(SAMPLE)
         side = self.verticalHeader()
         if side is not None:
             side.hide()
@@ -95,7 +103,8 @@ class ObjectTable(QTableView):
         if old is not None:
             old.deleteLater()
         if header is not None and self._model is not None:
-            header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            header.setStretchLastSection(True)
+            self.resizeColumnsToContents()
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         super().selectionChanged(selected, deselected)

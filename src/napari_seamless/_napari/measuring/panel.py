@@ -31,6 +31,7 @@ from napari_seamless._napari.measuring.objects import ObjectTable
 from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, Measurements, MeasureSnapshot
 
 STEPS = 1000
+WIDTH, CONTOUR_WIDTH = 350, 130
 PLACES = ((WHOLE, "Everything"), (VIEW, "What is on screen"))
 UNNAMED = "These labels have no names: every label is counted as objects. Measure to list them."
 Options = Sequence[tuple[str, str]]
@@ -67,6 +68,7 @@ class MeasurePanel(QWidget):
         self._lay_out()
         self._connect()
         self.set_options(self.where, PLACES)
+        self._show_found()
         self.showSnapshot(MeasureSnapshot())
 
     def set_options(self, combo: QComboBox, options: Options) -> None:
@@ -105,6 +107,8 @@ class MeasurePanel(QWidget):
 
     def showSnapshot(self, now: MeasureSnapshot) -> None:
         is_there = self.labels.currentData() is not None
+        for widget in (self.opacity, self.contour):
+            widget.setEnabled(is_there)
         self._main.setEnabled(is_there and not now.is_measuring)
         self._main.setText("Measuring…" if now.is_measuring else "Measure")
         self._cancel.setEnabled(now.is_measuring and not now.is_stopping)
@@ -171,6 +175,8 @@ class MeasurePanel(QWidget):
         for widget, name in named:
             widget.setAccessibleName(name)
         self._open.setToolTip("Open a result (.ome.zarr) that was saved before")
+        self.contour.setFixedWidth(CONTOUR_WIDTH)
+        self.setMinimumWidth(WIDTH)
         self._unnamed.setText(UNNAMED)
         self._bar.setRange(0, STEPS)
         self._main.setObjectName("main")
