@@ -71,7 +71,15 @@ class InputMismatch(SeamlessError, ValueError):
 
 
 class PixelSizeUnknown(InputMismatch):
-    """The model works at a resolution of its own, and nothing says how large the image's pixels are."""
+    """The model works at a resolution of its own, and nothing says how large the image's pixels are.
+
+    For a question to a person: the names of `model` and `image`, and the pixel size that the model `works_at`, in
+    micrometres, ((z,) y, x). The answer is the `pixel_size` of prepare, run and explain.
+    """
+
+    def __init__(self, message: str, *, model: str, image: str, works_at: tuple[float, ...]) -> None:
+        super().__init__(message)
+        self.model, self.image, self.works_at = model, image, works_at
 
 
 class BadRequest(SeamlessError, ValueError):
@@ -99,11 +107,16 @@ class WeightsMismatch(ModelError):
 
 
 class NotTrusted(ModelError):
-    """Opening the model would run code. `file` is where it is, `runs` what would run, for a question to a person."""
+    """Opening the model would run code.
 
-    def __init__(self, message: str, *, file: Path, runs: str) -> None:
+    For a question to a person: `file` is where it is (inside a zip file that is gone again: its name counts), `runs`
+    what would run, as the end of a sentence, and `sha256` the digest of the content that a yes is for. The answer is
+    `pipeline.trust(error)`, and to load the model again.
+    """
+
+    def __init__(self, message: str, *, file: Path, runs: str, sha256: str) -> None:
         super().__init__(message)
-        self.file, self.runs = file, runs
+        self.file, self.runs, self.sha256 = file, runs, sha256
 
 
 class TraceFailed(ModelError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
     from napari_seamless.models.recipe_folder import save_recipe
+    from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.moments import Moments
@@ -40,6 +41,7 @@ __all__ = [
     "add_model",
     "card_lines",
     "describe_model",
+    "distrust",
     "explain",
     "export",
     "load_model",
@@ -55,6 +57,8 @@ __all__ = [
     "start_workers",
     "tile_for",
     "tissue_mask",
+    "trust",
+    "trusted",
 ]
 
 _ROOMS = {
@@ -73,6 +77,9 @@ _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),
     "model_names": ("napari_seamless.models", "names"),
     "save_recipe": ("napari_seamless.models.recipe_folder", "save_recipe"),
+    "distrust": ("napari_seamless.models.trust", "distrust"),
+    "trust": ("napari_seamless.models.trust", "trust"),
+    "trusted": ("napari_seamless.models.trust", "trusted"),
     "Model": ("napari_seamless.models", "Model"),
     "open_image": ("napari_seamless.sources", "open_image"),
     "open_sample": ("napari_seamless.sources", "open_sample"),
