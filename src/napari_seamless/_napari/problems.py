@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_seamless._napari.editors.notice import Notice
+from napari_seamless._napari.wording import memory
 from napari_seamless.errors import (
     BudgetTooSmall,
     DeviceUnavailable,
@@ -24,6 +25,8 @@ from napari_seamless.errors import (
 HOW_TO_APPROXIMATE = " with approximate=True (--approximate)"
 """How refusals say what to do; here a button does it."""
 RUN_APPROXIMATELY = "Run approximately"
+STEP = 10_000_000
+"""What is offered as a budget is a multiple of so many bytes."""
 LONGEST = 300
 """Characters of a notice: a dozen lines in the dock."""
 
@@ -44,10 +47,11 @@ FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A notice and the field that it stands next to."""
+    """A notice and the field that it stands next to. `needed` is the memory, in bytes, that would put it right."""
 
     field: Field
     notice: Notice
+    needed: int = 0
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -59,6 +63,9 @@ def problem_of(error: BaseException) -> Problem:
     details = "".join(traceback.format_exception(error))
     if isinstance(error, SeamlessError):
         text = _sentence(str(error))
+        if isinstance(error, BudgetTooSmall) and error.needed:
+            enough = -(-error.needed // STEP) * STEP
+            return Problem(field, Notice(_short(text), details, f"Use {memory(enough)}"), enough)
         if HOW_TO_APPROXIMATE not in text:
             return Problem(field, Notice(_short(text), details))
         return Problem(field, Notice(_short(text.replace(HOW_TO_APPROXIMATE, "")), details, RUN_APPROXIMATELY))

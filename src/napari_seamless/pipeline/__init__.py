@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_seamless.models import names as model_names
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.moments import Moments
@@ -40,11 +41,13 @@ __all__ = [
     "Run",
     "add_model",
     "card_lines",
+    "cost_of",
     "describe_model",
     "distrust",
     "explain",
     "export",
     "load_model",
+    "memory_of",
     "model_names",
     "open_image",
     "open_sample",
@@ -62,6 +65,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "costing": ("cost_of", "memory_of"),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
     "moments": ("Moments",),
