@@ -301,7 +301,7 @@ def test_a_file_is_opened_in_the_background_and_chosen(qtbot: QtBot, dock, viewe
     dock.panel.source.openRequested.emit("slide.svs")
     qtbot.waitUntil(lambda: "slide" in viewer.layers, timeout=3000)
     assert dock.panel.source.value().key == str(viewer.layers["slide"].unique_id)
-    assert dock.panel.image_section.about.text() == "800 × 600 px · RGB · uint8"
+    assert dock.panel.image_section.about.text().startswith("800 × 600 px · RGB · uint8")
 
 
 def test_export_saves_the_result(qtbot: QtBot, dock, pipeline, tmp_path: Path) -> None:

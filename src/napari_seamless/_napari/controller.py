@@ -101,9 +101,9 @@ class Controller:
         self._problem, self._exported, self._order = None, None, order
         self._preparing = self._background.begin(lambda stop: self._prepare(image, pair[1], stop, approximate=True))
 
-    def forget(self, key: Hashable) -> None:
-        """Drops what is kept for an image that is gone."""
-        for pair in [pair for pair in self._cache if pair[0] == key]:
+    def forget(self, is_gone: Callable[[Hashable, str], bool]) -> None:
+        """Drops what is kept for images and models that are gone, by the key of the one and the name of the other."""
+        for pair in [pair for pair in self._cache if is_gone(*pair)]:
             del self._cache[pair]
 
     def set_budget(self, count: int) -> None:
@@ -184,6 +184,7 @@ class Controller:
             phase=self._phase(progress),
             queued=self._order is not None,
             image=self._ready.image if self._ready else None,
+            prepared=self._ready.prepared if self._ready else None,
             choice=self._choice,
             tile=self._shown_tile,
             cost=self._cost,

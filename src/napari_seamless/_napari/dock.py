@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer, Shapes
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
 from napari_seamless._napari.coverage import coverage_of
+from napari_seamless._napari.desk import Calls, Desk
 from napari_seamless._napari.drawing import drawing_layer, polygons_over
 from napari_seamless._napari.editors import (
     Budget,
@@ -32,7 +33,6 @@ from napari_seamless._napari.layers import (
     key_of,
     layers_of,
     placed_over,
-    source_of,
     spatial_shape,
 )
 from napari_seamless._napari.lazy import lazy_pipeline
@@ -43,8 +43,9 @@ from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
 from napari_seamless._napari.preview import Preview
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
-from napari_seamless._napari.state import ImageRef, Order, Snapshot, Started
+from napari_seamless._napari.state import Order, Snapshot, Started
 from napari_seamless._napari.style import sheet
+from napari_seamless._napari.telling import tell_problem
 from napari_seamless._napari.view import ViewWatch, output_region, visible_region
 from napari_seamless.errors import NowhereToRun
 from napari_seamless.geometry import Region
@@ -70,10 +71,14 @@ class SeamlessDock(QWidget):
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._pipeline: Pipeline = lazy_pipeline() if pipeline is None else pipeline
         self.panel = Panel()
+        self._desk = Desk(
+            self._pipeline, self.panel, self, Calls(self._choose, self._open_scene, lambda: self._controller)
+        )
         self._session = Session(
-            Controller(self._pipeline, self._show_run),
+            Controller(self._desk.pipeline, self._show_run),
             Opener(self._pipeline),
             ViewWatch(self._viewer, self._retarget, self),
+            disconnect=[self._desk.close],
         )
         self._last = Snapshot()
         self._ticks = 0
@@ -99,8 +104,11 @@ class SeamlessDock(QWidget):
 
     def open(self, path: str | Path) -> None:
         """Opens a file in the background, adds it to the viewer and chooses it."""
-        self.panel.describe_image(f"Opening {Path(path).name}…")
-        self._session.opener.begin(path)
+        self._open_scene(path, None)
+
+    def load_model(self, path: str | Path) -> None:
+        """Loads a network from a file or folder, in the background, puts it into the list and chooses it."""
+        self._desk.bringing.begin(path)
 
     def choose_model(self, name: str) -> None:
         """Chooses a network by its name or by the path of its file."""
@@ -231,17 +239,31 @@ class SeamlessDock(QWidget):
             self._end_preview()
         if key_of(gone) == self.panel.source.value().key:
             self._controller.cancel()
-        self._controller.forget(key_of(gone))
+        if isinstance(gone, Image):
+            self._desk.forget(gone)
         self._list_images()
 
     def _choose(self, _value: object = None) -> None:
         """Starts to prepare the network for what is chosen now."""
         layer = self._chosen()
-        self.panel.describe_image("" if layer is None else about(layer))
-        if self._last.is_active:
-            return
-        image = None if layer is None else ImageRef(key_of(layer), partial(_open_layer, self._pipeline, layer))
-        self._controller.choose(image, self.panel.model.value().name)
+        image = self._desk.choose(layer)
+        said = [] if layer is None else [about(layer), self._desk.remark()]
+        self.panel.describe_image(" · ".join(text for text in said if text))
+        if not self._last.is_active:
+            self._controller.choose(image, self.panel.model.value().name)
+
+    def _open_scene(self, path: str | Path, scene: str | None) -> None:
+        self.panel.describe_image(f"Opening {Path(path).name}…")
+        self._session.opener.begin(path, scene)
+
+    def _wanted(self, now: Snapshot) -> tuple[int, str]:
+        """How many output pixels a run would make, and what they are."""
+        if now.prepared is None:
+            return 0, ""
+        if self.panel.extent.value().whole:
+            return prod(now.prepared.output_shape), "The whole image"
+        view = self._output_view(now.prepared)
+        return (0 if view is None else view.size), "What is on screen"
 
     def _take_budget(self, budget: Budget) -> None:
         self._has_budget = True
@@ -273,6 +295,7 @@ class SeamlessDock(QWidget):
 
     def _poll(self) -> None:
         self._take_opened()
+        self._desk.poll(self._last, *self._wanted(self._last))
         before, self._last = self._last, self._controller.poll()
         now = self._last
         if now.models != before.models:
@@ -286,7 +309,7 @@ class SeamlessDock(QWidget):
         if now.verdict is not None and now.verdict != before.verdict and self._session.shown is not None:
             self._session.shown.tell(now.verdict.facts)
         if now.problem is not None and now.problem != before.problem:
-            show_error(now.problem.notice.sentence)
+            tell_problem(now.problem.notice)
         self._follow_activity(now)
         self._show_coverage(now)
         if before.is_active and not now.is_active:
@@ -370,7 +393,7 @@ class SeamlessDock(QWidget):
         if layer is None:
             started.run.cancel()
             return
-        name = f"{layer.name}: {Path(self.panel.model.value().name or 'result').stem}"
+        name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
         placed = placed_over(layer, prepared.scale, prepared.offset)
         self._end_preview()
         onto = layers_of(self._viewer, started.output)
@@ -393,7 +416,3 @@ class SeamlessDock(QWidget):
         shown = self._session.shown
         if shown is not None and self._session.is_open:
             self._controller.retarget(visible_region(self._viewer, shown.layers[0]))
-
-
-def _open_layer(pipeline: Pipeline, layer: Image) -> Any:
-    return source_of(layer) or pipeline.open_image(layer)

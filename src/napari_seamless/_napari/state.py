@@ -65,6 +65,7 @@ class Snapshot:
     phase: Phase = "empty"
     queued: bool = False
     image: ImageInfo | None = None
+    prepared: Prepared | None = None
     choice: TileChoice | None = None
     tile: int = 0
     cost: TileCost | None = None

@@ -16,49 +16,64 @@ if TYPE_CHECKING:
     from napari_seamless.models import Model
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
+    from napari_seamless.models.installed import architecture_names, parameters_of
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.costing import cost_of, memory_of
+    from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
+    from napari_seamless.pipeline.resolving import in_micrometres
     from napari_seamless.pipeline.result import Report, Result
     from napari_seamless.pipeline.running import run, start
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
+    from napari_seamless.pipeline.timing import Timing, time_tile
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
+    from napari_seamless.sources.selecting import select
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Model",
     "Moments",
     "Prepared",
     "Report",
     "Result",
     "Run",
+    "Timing",
     "add_model",
+    "architecture_names",
     "card_lines",
     "cost_of",
+    "check_table_path",
     "describe_model",
     "distrust",
     "explain",
     "export",
+    "in_micrometres",
     "load_model",
     "memory_of",
+    "measure",
     "model_names",
     "open_image",
     "open_sample",
+    "parameters_of",
     "parse_budget",
     "prepare",
     "remove_model",
     "run",
     "save_recipe",
+    "select",
     "start",
     "start_workers",
     "tile_for",
+    "time_tile",
     "tissue_mask",
     "trust",
     "trusted",
@@ -66,21 +81,28 @@ __all__ = [
 
 _ROOMS = {
     "costing": ("cost_of", "memory_of"),
+    "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
+    "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
     "owning": ("add_model", "card_lines", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
+    "resolving": ("in_micrometres",),
     "result": ("Report", "Result"),
     "running": ("run", "start"),
     "started": ("Run",),
     "saving": ("export",),
+    "timing": ("Timing", "time_tile"),
     "workers": ("start_workers",),
 }
 _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),
     "model_names": ("napari_seamless.models", "names"),
     "save_recipe": ("napari_seamless.models.recipe_folder", "save_recipe"),
+    "architecture_names": ("napari_seamless.models.installed", "architecture_names"),
+    "parameters_of": ("napari_seamless.models.installed", "parameters_of"),
+    "select": ("napari_seamless.sources.selecting", "select"),
     "distrust": ("napari_seamless.models.trust", "distrust"),
     "trust": ("napari_seamless.models.trust", "trust"),
     "trusted": ("napari_seamless.models.trust", "trusted"),
