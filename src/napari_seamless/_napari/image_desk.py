@@ -25,7 +25,7 @@ from napari_seamless.seams import ImageInfo, Source
 if TYPE_CHECKING:
     from napari.layers import Image
 
-SMALL_LEVEL = 4_000_000
+SMALL_LEVEL = 16_000_000
 """Pixels of a coarsest level that is looked at for tissue without being asked."""
 SCENE_HINT = "scene="
 """In notices that tell how to choose another scene in Python; here a list does it."""
