@@ -250,10 +250,9 @@ def test_weights_and_an_architecture_are_loaded_kept_and_run(qtbot: QtBot, real,
     dialog.keep.setChecked(True)
     dialog.load.click()
     chosen(qtbot, real, "mine")
-    qtbot.waitUntil(lambda: real.poll().choice is not None or real.snapshot.problem, timeout=30_000)
-    print(real.snapshot)
+    qtbot.waitUntil(lambda: real.poll().phase == "ready", timeout=120_000)
     real.run()
-    qtbot.waitUntil(lambda: real.poll().phase == "finished", timeout=30_000)
+    qtbot.waitUntil(lambda: real.poll().phase == "finished", timeout=120_000)
     picture = real._viewer.layers["tissue"].data
     with torch.inference_mode():
         expected = network(torch.from_numpy(picture.transpose(2, 0, 1).copy()).float()[None])[0].numpy()
@@ -274,7 +273,7 @@ def test_a_pickled_module_is_asked_about_and_then_prepared(qtbot: QtBot, real, t
     real.load_model(path)
     asked(qtbot, real, TrustDialog).yes.click()
     chosen(qtbot, real, str(path))
-    qtbot.waitUntil(lambda: real.poll().choice is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: real.poll().phase == "ready", timeout=120_000)
     assert real.poll().problem is None
 
 
