@@ -122,7 +122,7 @@ def test_panning_names_the_new_view(qtbot: QtBot, dock, viewer, pipeline) -> Non
 def test_only_the_view_is_asked_for_when_whole_image_is_not_ticked(
     qtbot: QtBot, dock, pipeline, tmp_path: Path
 ) -> None:
-    dock.panel.extent.setValue(Extent(whole=False))
+    dock.panel.extent.setValue(Extent("view"))
     dock.panel.output.setValue(OutputChoice(tmp_path / "out.ome.zarr"))
     run = started(qtbot, dock, pipeline)
     assert run.options["whole"] is False
@@ -130,7 +130,7 @@ def test_only_the_view_is_asked_for_when_whole_image_is_not_ticked(
 
 
 def test_a_run_without_whole_image_goes_on_at_the_next_pan(qtbot: QtBot, dock, viewer, pipeline) -> None:
-    dock.panel.extent.setValue(Extent(whole=False))
+    dock.panel.extent.setValue(Extent("view"))
     run = started(qtbot, dock, pipeline)
     assert run.options["follow"] is True
     run.end("finished")

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from weakref import WeakValueDictionary
 
 from napari_seamless._napari.folder import TemporaryFolder
 from napari_seamless._napari.port import Pipeline, Result, Run, TileChoice, Workers
@@ -27,12 +29,13 @@ from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, Started
 from napari_seamless._napari.tasks import Background, StopFlag, Task
 from napari_seamless._napari.verdict import Verdict, verdict_of
-from napari_seamless.errors import RunCancelled
+from napari_seamless.errors import OutputExists, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.seams import Progress
 
 KEPT = 4
 LAST_TILE_SECONDS = 10
+RESULT_NAME = "result.ome.zarr"
 
 
 class Controller:
@@ -52,6 +55,7 @@ class Controller:
         self._follows = False
         self._models: tuple[tuple[str, str], ...] = ()
         self._order: Order | None = None
+        self._folders: WeakValueDictionary[Hashable, TemporaryFolder] = WeakValueDictionary()
         self._run: Run | None = None
         self._shows_run = False
         self._verdict: Verdict | None = None
@@ -256,19 +260,22 @@ class Controller:
         self._choosing = self._background.begin(lambda _stop: self._pipeline.tile_for(ready.prepared, budget))
 
     def _begin(self, order: Order, ready: Ready) -> None:
-        """Starts the run in the background: it may have to wait for its workers."""
-        self._order = None
-        workers = self._have_workers()
-        view = order.view(ready.prepared)
-        tile = self._tile
-        budget = self._budget if tile is None else None
+        """Starts the run in the background: it may have to wait for its workers, and for the end of the run before.
 
-        def work(stop: StopFlag) -> Started:
-            folder = TemporaryFolder() if order.output is None else None
-            output = order.output if folder is None else folder.path / "result.ome.zarr"
-            run: Any = self._pipeline.start(
+        Without a path it goes on with the result of an earlier run that made the same pixels, if there is one.
+        """
+        self._order = None
+        workers, before = self._have_workers(), self._run
+        view, tile = order.view(ready.prepared), self._tile
+        budget = self._budget if tile is None else None
+        key = (self._pair, ready.is_approximate, *sorted(order.settings.items()))
+        known = self._folders.get(key) if order.output is None else None
+
+        def begin(output: Path) -> Any:
+            return self._pipeline.start(
                 ready.prepared,
                 view=view,
+                where=order.where,
                 whole=order.whole,
                 follow=not order.whole,
                 budget=budget,
@@ -276,10 +283,17 @@ class Controller:
                 scheduler=workers.future.result().client,
                 output=output,
                 preview=True,
+                **order.settings,
             )
+
+        def work(stop: StopFlag) -> Started:
+            if before is not None:
+                with suppress(Exception):  # what it failed of has been told
+                    before.wait(LAST_TILE_SECONDS)
+            run, output, folder = _begun(begin, order.output, known)
             if stop():
                 run.cancel()
-            return Started(run, ready.prepared, folder)
+            return Started(run, ready.prepared, output, folder, key)
 
         self._follows = not order.whole
         self._starting = self._background.begin(work)
@@ -300,6 +314,8 @@ class Controller:
         self._starting, started = _finished(self._starting)
         if isinstance(started, Started):
             self._run, self._shows_run = started.run, True
+            if started.folder is not None:
+                self._folders[started.key] = started.folder
             self._verdict, self._is_judged = None, False
             self._on_started(started)
         self._fail(started)
@@ -320,6 +336,19 @@ class Controller:
     def _clear_problem(self, field: str) -> None:
         if self._problem is not None and self._problem.field == field:
             self._problem = None
+
+
+def _begun(
+    begin: Callable[[Path], Any], output: Path | None, known: TemporaryFolder | None
+) -> tuple[Any, Path, TemporaryFolder | None]:
+    """A run at the user's path, in the folder of an earlier run, or, where that does not fit, in a new one."""
+    if output is not None:
+        return begin(output), output, None
+    if known is not None:
+        with suppress(OutputExists):
+            return begin(known.path / RESULT_NAME), known.path / RESULT_NAME, known
+    folder = TemporaryFolder()
+    return begin(folder.path / RESULT_NAME), folder.path / RESULT_NAME, folder
 
 
 def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:

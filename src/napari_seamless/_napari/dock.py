@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Layer, Shapes
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
 from napari_seamless._napari.desk import Calls, Desk
-from napari_seamless._napari.editors import Budget, ModelChoice, ModelOption, SourceChoice, SourceOption, TileSetting
-from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, placed_over, spatial_shape
+from napari_seamless._napari.drawing import drawing_layer, polygons_over
+from napari_seamless._napari.editors import (
+    Budget,
+    Extent,
+    ModelChoice,
+    ModelOption,
+    SourceChoice,
+    SourceOption,
+    TileSetting,
+)
+from napari_seamless._napari.layers import (
+    ResultLayers,
+    about,
+    is_result,
+    key_of,
+    layers_of,
+    placed_over,
+    spatial_shape,
+)
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
 from napari_seamless._napari.panel import Panel
@@ -27,6 +45,7 @@ from napari_seamless._napari.state import Order, Snapshot, Started
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.telling import tell_problem
 from napari_seamless._napari.view import ViewWatch, output_region, visible_region
+from napari_seamless.errors import NowhereToRun
 from napari_seamless.geometry import Region
 
 if TYPE_CHECKING:
@@ -95,13 +114,29 @@ class SeamlessDock(QWidget):
 
     def run(self) -> None:
         """Starts a run of what is chosen, as soon as the network is ready."""
-        self._controller.start(self._order())
-        self._poll()
+        self._order_with(self._controller.start)
 
     def run_approximately(self) -> None:
         """Starts a run on overlapping, blended tiles of what was refused."""
-        self._controller.approximate(self._order())
+        self._order_with(self._controller.approximate)
+
+    def _order_with(self, begin: Callable[[Order], None]) -> None:
+        try:
+            begin(self._order())
+        except NowhereToRun as problem:
+            self._controller.report(problem)
         self._poll()
+
+    def draw(self) -> None:
+        """Makes a layer for shapes that say where to run, or takes up the chosen one; a rectangle can be drawn next."""
+        image, shapes = self._chosen(), self._shapes().get(self.panel.extent.value().shapes or "")
+        if image is None:
+            return
+        if shapes is None:
+            shapes = drawing_layer(self._viewer, image)
+            self.panel.extent.setValue(Extent("shapes", key_of(shapes)))
+        self._viewer.layers.selection.active = shapes
+        shapes.mode = "add_rectangle"
 
     def poll(self) -> Snapshot:
         """Looks at the run now, not at the next tick of the timer."""
@@ -121,7 +156,18 @@ class SeamlessDock(QWidget):
         return super().event(event)
 
     def _order(self) -> Order:
-        return Order(self._output_view, self.panel.extent.value().whole, self.panel.output.value().path)
+        extent = self.panel.extent.value()
+        where = None if extent.kind != "shapes" else self._polygons()
+        settings = {"tissue_only": True} if extent.kind == "tissue" else {}
+        return Order(self._output_view, extent.whole, self.panel.output.value().path, where, settings)
+
+    def _polygons(self) -> list[Any]:
+        """What is drawn, on the pixels of the chosen image. Raises NowhereToRun where nothing is."""
+        image, shapes = self._chosen(), self._shapes().get(self.panel.extent.value().shapes or "")
+        found = [] if image is None or shapes is None else polygons_over(shapes, image)
+        if not found:
+            raise NowhereToRun("where to run needs a shape; there is none yet; press Draw, and drag over the image")
+        return found
 
     @property
     def _controller(self) -> Controller:
@@ -144,6 +190,7 @@ class SeamlessDock(QWidget):
         panel.model.valueChanged.connect(self._choose)
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
+        panel.extent.drawRequested.connect(self.draw)
         panel.runPressed.connect(self._press_main)
         panel.cancelPressed.connect(controller.cancel)
         panel.exportRequested.connect(controller.export)
@@ -167,11 +214,16 @@ class SeamlessDock(QWidget):
         found = (layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image) and not is_result(layer))
         return {key_of(layer): layer for layer in found}
 
+    def _shapes(self) -> dict[str, Shapes]:
+        """The layers of shapes, topmost first, by key."""
+        return {key_of(layer): layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)}
+
     def _chosen(self) -> Image | None:
         return self._images().get(self.panel.source.value().key or "")
 
     def _list_images(self, _event: object = None) -> None:
         self.panel.source.setOptions([SourceOption(key, layer.name) for key, layer in self._images().items()])
+        self.panel.extent.setLayers([SourceOption(key, layer.name) for key, layer in self._shapes().items()])
         self._choose()
 
     def _layer_removed(self, event: Any) -> None:
@@ -319,7 +371,8 @@ class SeamlessDock(QWidget):
         name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
         placed = placed_over(layer, prepared.scale, prepared.offset)
         self._end_preview()
-        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
+        onto = layers_of(self._viewer, started.output)
+        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder, started.output, onto=onto)
         self._session.shown = shown
         self._session.preview = Preview(self._viewer, started.run, shown, shown.name, placed)
         self._session.end_activity()

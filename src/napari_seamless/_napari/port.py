@@ -241,6 +241,7 @@ class Pipeline(Protocol):
         prepared: Any,
         *,
         view: Region | None = None,
+        where: Any = None,
         whole: bool = True,
         follow: bool = False,
         budget: int | None = None,
@@ -248,4 +249,5 @@ class Pipeline(Protocol):
         scheduler: Any = "dask",
         output: Path | None = None,
         preview: bool = False,
+        **settings: Any,
     ) -> Any: ...

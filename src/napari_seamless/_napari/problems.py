@@ -16,6 +16,7 @@ from napari_seamless.errors import (
     InputUnreadable,
     ModelError,
     NotTrusted,
+    NowhereToRun,
     OutputExists,
     OutputUnwritable,
     PixelSizeUnknown,
@@ -43,6 +44,7 @@ Field = Literal["image", "model", "where", "budget", "output", "run"]
 
 FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
     (BudgetTooSmall, "budget"),
+    (NowhereToRun, "where"),
     (InputNotFound, "image"),
     (InputUnreadable, "image"),
     (InputMismatch, "image"),

@@ -24,6 +24,7 @@ import typer
 from napari_seamless import __version__
 from napari_seamless.cli import commands
 from napari_seamless.cli.following import say
+from napari_seamless.cli.measuring import measure
 from napari_seamless.cli.models import models
 from napari_seamless.cli.options import parse_region
 from napari_seamless.errors import SeamlessError
@@ -40,7 +41,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (commands.run, commands.view, commands.info, commands.explain, commands.export, commands.sample):
+for command in (
+    commands.run,
+    commands.view,
+    commands.info,
+    commands.explain,
+    commands.export,
+    measure,
+    commands.sample,
+):
     app.command()(command)
 app.add_typer(models, name="models")
 

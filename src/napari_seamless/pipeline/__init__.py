@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from napari_seamless.models.installed import architecture_names, parameters_of
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Model",
     "Moments",
     "Prepared",
@@ -46,12 +49,14 @@ __all__ = [
     "add_model",
     "architecture_names",
     "card_lines",
+    "check_table_path",
     "describe_model",
     "distrust",
     "explain",
     "export",
     "in_micrometres",
     "load_model",
+    "measure",
     "model_names",
     "open_image",
     "open_sample",
@@ -72,8 +77,10 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
+    "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
     "owning": ("add_model", "card_lines", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
