@@ -89,7 +89,11 @@ class BadRequest(SeamlessError, ValueError):
 
 
 class BudgetTooSmall(BadRequest):
-    """Not even the smallest tile fits in the memory budget."""
+    """Not even the smallest tile fits in the memory budget. `needed` bytes it takes (0: nobody knows)."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class NowhereToRun(BadRequest):

@@ -132,6 +132,7 @@ class FakeRun:
         self.tiles: list[int] = []
         self.saved: list[Path] = []
         self.preview: FakeRun | None = None
+        self.in_work: tuple[Region, ...] = ()
         self.report = FakeReport()
 
     def begin_preview(self, pass_number: int = 1, passes: int = 16) -> FakeRun:
@@ -203,6 +204,22 @@ class FakePrepared:
     scale: tuple[float, ...] = (1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0)
     approximation: str | None = None
+
+
+@dataclass(frozen=True)
+class FakeCost:
+    tile: int
+    halo: int = 92
+    redundancy: float = 1.32
+    passes: int = 1
+
+
+@dataclass(frozen=True)
+class FakeMemory:
+    device: str = "cpu"
+    free: int = 12_000_000_000
+    total: int = 32_000_000_000
+    used: int = 900_000_000
 
 
 @dataclass(frozen=True)
@@ -357,6 +374,12 @@ class FakePipeline:
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
         allowed = budget or 2_000_000_000
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
+
+    def cost_of(self, prepared: FakePrepared, tile: int) -> FakeCost | None:
+        return None if prepared.approximation is not None else FakeCost(tile)
+
+    def memory_of(self) -> FakeMemory:
+        return FakeMemory()
 
     def start_workers(self) -> FakeWorkers:
         if self.workers_refusal is not None:

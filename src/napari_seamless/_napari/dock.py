@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
+from napari_seamless._napari.coverage import coverage_of
 from napari_seamless._napari.desk import Calls, Desk
 from napari_seamless._napari.drawing import drawing_layer, polygons_over
 from napari_seamless._napari.editors import (
@@ -36,6 +37,7 @@ from napari_seamless._napari.layers import (
 )
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
+from napari_seamless._napari.outlines import TileOutlines
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
 from napari_seamless._napari.preview import Preview
@@ -192,6 +194,7 @@ class SeamlessDock(QWidget):
         panel.tile.valueChanged.connect(self._take_tile)
         panel.extent.drawRequested.connect(self.draw)
         panel.runPressed.connect(self._press_main)
+        panel.progress.map.pressed.connect(self._go_to)
         panel.cancelPressed.connect(controller.cancel)
         panel.exportRequested.connect(controller.export)
         panel.approximateRequested.connect(self.run_approximately)
@@ -308,9 +311,31 @@ class SeamlessDock(QWidget):
         if now.problem is not None and now.problem != before.problem:
             tell_problem(now.problem.notice)
         self._follow_activity(now)
+        self._show_coverage(now)
         if before.is_active and not now.is_active:
             self._ended()
         self._look_at_preview()
+
+    def _show_coverage(self, now: Snapshot) -> None:
+        """The map in the panel, and the outlines on the canvas."""
+        shown = self._session.shown
+        if shown is None:
+            self.panel.showCoverage(None)
+            return
+        layer, working = shown.layers[0], now.in_work if now.phase == "running" else ()
+        self.panel.showCoverage(coverage_of(shown.image, working, visible_region(self._viewer, layer)))
+        if self._session.outlines is None:
+            self._session.outlines = TileOutlines(self._viewer)
+        self._session.outlines.show(layer, working)
+
+    def _go_to(self, y: float, x: float) -> None:
+        """Moves the view to a place of the result."""
+        shown = self._session.shown
+        if shown is not None and self._viewer.dims.ndisplay == 2:
+            layer = shown.layers[0]
+            front = (0.0,) * (layer.ndim - 2)
+            world = layer.data_to_world((*front, y, x))[-2:]
+            self._viewer.scene.camera.center = (*self._viewer.scene.camera.center[:-2], *world)
 
     def _look_at_preview(self) -> None:
         preview = self._session.preview

@@ -202,6 +202,11 @@ class ResultLayers:
         return [plane.layer for plane in self.planes]
 
     @property
+    def image(self) -> LiveImage:
+        """What the layers show."""
+        return self._image
+
+    @property
     def is_up_to_date(self) -> bool:
         """Whether all that has come in is shown."""
         return not self._pieces

@@ -41,6 +41,38 @@ class TileChoice(Protocol):
     def budget(self) -> int: ...
 
 
+class TileCost(Protocol):
+    """The input pixels that a tile reads beyond its own, its arithmetic (times the whole image's), and the passes."""
+
+    @property
+    def tile(self) -> int: ...
+
+    @property
+    def halo(self) -> int: ...
+
+    @property
+    def redundancy(self) -> float: ...
+
+    @property
+    def passes(self) -> int: ...
+
+
+class DeviceMemory(Protocol):
+    """Bytes of a device: free now, in all, and held by this process."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def used(self) -> int: ...
+
+
 class SelfCheck(Protocol):
     """Regions computed a second time. Differences are in standard deviations, or (labels) shares of pixels."""
 
@@ -88,6 +120,10 @@ class Run(RunHandle, Protocol):
 
     @property
     def store(self) -> LiveImage: ...
+
+    @property
+    def in_work(self) -> Sequence[Region]:
+        """The output pixels of the tiles that are being made now."""
 
     def result(self) -> Result: ...
 
@@ -233,6 +269,10 @@ class Pipeline(Protocol):
     ) -> Any: ...
 
     def tile_for(self, prepared: Any, budget: int | None = None) -> TileChoice: ...
+
+    def cost_of(self, prepared: Any, tile: int) -> TileCost | None: ...
+
+    def memory_of(self) -> DeviceMemory: ...
 
     def start_workers(self) -> Workers: ...
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.installed import architecture_names, parameters_of
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
@@ -49,6 +50,7 @@ __all__ = [
     "add_model",
     "architecture_names",
     "card_lines",
+    "cost_of",
     "check_table_path",
     "describe_model",
     "distrust",
@@ -56,6 +58,7 @@ __all__ = [
     "export",
     "in_micrometres",
     "load_model",
+    "memory_of",
     "measure",
     "model_names",
     "open_image",
@@ -77,6 +80,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "costing": ("cost_of", "memory_of"),
     "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),

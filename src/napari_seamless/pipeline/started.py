@@ -199,6 +199,12 @@ class Run:
         assert self._agenda is not None
         return self._agenda.tile[-1]
 
+    @property
+    def in_work(self) -> tuple[Region, ...]:
+        """The output pixels of the tiles that are being made now."""
+        assert self._agenda is not None
+        return self._agenda.in_work
+
     def result(self) -> Result:
         """What there is so far; complete once the state is "finished"."""
         return Result(self.store, self.region, self._report(), self.moments)

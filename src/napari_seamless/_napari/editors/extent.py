@@ -27,7 +27,7 @@ MEANINGS: dict[Kind, str] = {
     "whole": "The whole image; what is on screen comes first.",
     "view": "What is on screen, wherever you go.",
     "tissue": "What is tissue by its colour; the rest stays empty.",
-    "shapes": "What you have drawn, in whole chunks.",
+    "shapes": "What you have drawn.",
 }
 TIPS: dict[Kind, str] = {
     "whole": "All of the image. Pan or zoom while it runs: the new view goes first.",
