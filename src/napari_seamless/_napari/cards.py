@@ -106,10 +106,10 @@ def _figures(found: object) -> Iterator[str]:
 
 
 def _numbers(figures: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{str(name).replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{value} {name}"
-        for name, value in figures.items()
-    )
+    floats = {str(name).replace("_", " "): value for name, value in figures.items() if isinstance(value, float)}
+    scores = [f"{name} {value:.3g}" for name, value in floats.items()]
+    counts = [f"{value} {name}" for name, value in figures.items() if not isinstance(value, float)]
+    return ", ".join(scores) + (f" ({', '.join(counts)})" if counts else "")
 
 
 def _listed(found: object) -> Sequence[object]:
