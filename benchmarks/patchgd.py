@@ -16,18 +16,13 @@ All ways train the same encoder and head for the same processor time, from the s
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
-from statistics import mean, stdev
-from time import process_time
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
-
-from napari_seamless.training.patchgd import PatchGD
 
 CANVAS, TILE = 192, 32
 SMALLEST, LARGEST = 10, 40
