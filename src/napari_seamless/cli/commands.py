@@ -35,6 +35,9 @@ def run(
     tile: given.TileOption = None,
     scheduler: given.Scheduler = "dask",
     shards: Annotated[bool, typer.Option("--shards", help="Many chunks a file: fewer, larger files.")] = False,
+    same_image: Annotated[
+        bool, typer.Option("--same-image", help="The file was repaired or copied again: go on with the result.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
@@ -72,6 +75,7 @@ def run(
             output=output,
             overwrite=overwrite,
             shards=shards,
+            same_image=same_image,
             keep=cast("Any", keep),
             keep_half=keep_half,
             scratch=scratch,

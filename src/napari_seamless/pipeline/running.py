@@ -61,6 +61,7 @@ def start(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     preview: bool = False,
     compare_to_whole: bool = False,
 ) -> Run:
@@ -76,6 +77,7 @@ def start(
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
     With `shards` the chunks of a tile share a file, so that a large result has a hundredth of the files.
+    With `same_image` a result is continued although the image is another file than before: repaired, or copied again.
 
     Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
     "tissue" (where `mask` is true: (y, x), the whole image at any resolution; by colour without one), as given by
@@ -107,7 +109,7 @@ def start(
             )
         engine = prepared.approximation.engine(device, budget)
         choice = choice_for(prepared, engine, budget, tile)
-        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards)
+        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
         compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope is LOCAL else None
         blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area)
         blended.begin(worker, view, whole, follow)
@@ -121,7 +123,7 @@ def start(
         scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
-    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards)
+    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
     states = frozen or measured_before(store, prepared, scope)
     measuring = Measuring(
         prepared,
@@ -186,6 +188,7 @@ def run(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     compare_to_whole: bool = False,
     approximate: bool = False,
     pixel_size: PixelSize | None = None,
@@ -218,6 +221,7 @@ def run(
         keep_half=keep_half,
         scratch=scratch,
         shards=shards,
+        same_image=same_image,
         compare_to_whole=compare_to_whole,
     )
     return wait_for(handle, on_progress)
@@ -242,7 +246,7 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
     if failed:
         warnings.warn(
             f"the image could not be read everywhere; {failed} pixels of the result were left out, and are 0 "
-            "(result.report.failed says where); repair the file and run it again to fill them",
+            "(result.report.failed says where); repair the file and run it again with same_image=True to fill them",
             stacklevel=2,
         )
     return handle.result()
