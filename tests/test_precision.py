@@ -163,10 +163,12 @@ def test_moments_that_were_measured_with_fewer_digits_say_so() -> None:
     assert moments.facts["precision"] == "float16"
 
 
-def test_values_beyond_what_float16_reaches_are_refused() -> None:
+@pytest.mark.parametrize("factors", [(1e6, 1.0), (5e3, 5e3)], ids=["weights", "values"])
+def test_values_beyond_what_float16_reaches_are_refused(factors: tuple[float, float]) -> None:
     network = model()
     with torch.no_grad():
-        network[1].weight.mul_(1e6)
+        network[0][0].weight.mul_(factors[0])
+        network[1].weight.mul_(factors[1])
     with pytest.raises(BadRequest, match=r"at most 65504; this network goes beyond that .* use precision='bfloat16'"):
         run(network, precision="float16")
     assert np.isfinite(np.asarray(run(network, precision="bfloat16"))).all()
@@ -194,15 +196,9 @@ def test_an_unknown_precision_is_refused_with_the_list() -> None:
         run(model(), precision="half")
 
 
-def test_the_budget_follows_the_precision() -> None:
-    class Wide(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            for _ in range(3):
-                x = torch.matmul(x.permute(0, 2, 3, 1), torch.eye(3)).permute(0, 3, 1, 2)
-            return x
-
-    prepared = ns.prepare(Wide(), ns.open_image(np.zeros((3, 3000, 3000), np.uint8), axes="cyx"))
-    needed = {p: dict(ns.tile_for(prepared, 1 << 28, "cpu", p).tried)[512] for p in ("float32", "bfloat16")}
+def test_the_tile_that_fits_in_a_budget_follows_the_precision() -> None:
+    prepared = ns.prepare(model(norm=True), ns.open_image(np.zeros((3, 3000, 3000), np.uint8), axes="cyx"))
+    needed = {p: dict(ns.tile_for(prepared, 1 << 28, "cpu", p).choices)[512] for p in ("float32", "bfloat16")}
     assert needed["bfloat16"] < needed["float32"]
 
 

@@ -24,7 +24,7 @@ import torch
 from napari_seamless.program.graph import Node, Program, Value
 from napari_seamless.program.ops.arrange import PixelShuffle, PixelUnshuffle, SpatialCat
 from napari_seamless.program.ops.barrier import Extremum, MomentsBarrier
-from napari_seamless.program.ops.cast import Cast
+from napari_seamless.program.ops.cast import Cast, WithinReach, within_reach
 from napari_seamless.program.ops.conv import Conv, TransposedConv
 from napari_seamless.program.ops.index import ConstantPad, Copy, Enlarge, Select
 from napari_seamless.program.ops.local import Local, Weight
@@ -50,7 +50,8 @@ MOVING = (Copy, Select, ConstantPad, Enlarge, SpatialCat, PixelShuffle, PixelUns
 def rounded(program: Program, dtype: torch.dtype) -> Program:
     """The program with `dtype` (bfloat16, float16) inside, and the same result type.
 
-    Values and barriers keep their numbers. It is the program itself where there is nothing to round.
+    Values and barriers keep their numbers. It is the program itself where there is nothing to round. Raises BadRequest
+    for weights beyond what the type reaches.
     """
     return _Rounding(program, dtype).done()
 
@@ -65,6 +66,7 @@ class _Rounding:
         self._constants = dict(program.constants)
         self._low: set[int] = set()
         self._twins: dict[tuple[int, torch.dtype], int] = {}
+        self._seen: dict[int, int] = {}
         self._followed = self._before_products()
 
     def done(self) -> Program:
@@ -124,12 +126,23 @@ class _Rounding:
     def _make_low(self, node: Node) -> None:
         self._values[node.output] = replace(self._values[node.output], dtype=self._dtype)
         self._low.add(node.output)
+        inputs = tuple(self._in(self._dtype, i) for i in node.inputs)
+        if self._dtype == torch.float16 and self._is_product(node):
+            inputs = tuple(self._looked_at(i, node) for i in inputs)
         operation = _with_constants(node.operation, self._low_constant)
         if isinstance(operation, MaxPool):
             operation = replace(operation, itemsize=self._dtype.itemsize)
-        self._nodes.append(
-            replace(node, operation=operation, inputs=tuple(self._in(self._dtype, i) for i in node.inputs))
-        )
+        self._nodes.append(replace(node, operation=operation, inputs=inputs))
+
+    def _looked_at(self, value: int, node: Node) -> int:
+        """A float16 value once it is known to hold no infinities."""
+        if self._values[value].dtype != torch.float16:
+            return value
+        if value not in self._seen:
+            self._seen[value] = self._new(self._values[value])
+            operation = WithinReach(self._values[value].domain)
+            self._nodes.append(Node(self._seen[value], operation, (value,), node.path, "check"))
+        return self._seen[value]
 
     def _round(self, node: Node) -> None:
         """Computed in float32, and then cast."""
@@ -162,7 +175,7 @@ class _Rounding:
         if tensor.dtype != FULL:
             return name
         low = f"{name} ({str(self._dtype).removeprefix('torch.')})"
-        self._constants[low] = tensor.to(self._dtype)
+        self._constants[low] = within_reach(tensor.to(self._dtype))
         return low
 
 

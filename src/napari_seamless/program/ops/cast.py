@@ -28,10 +28,32 @@ class Cast(Operation):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have, want
-        x = inputs[0]
-        if x.dtype == torch.float16 and not bool(x.isfinite().all()):
-            raise BadRequest(
-                f"values in float16 must be at most {torch.finfo(torch.float16).max:.0f}; this network goes beyond "
-                "that on this image; use precision='bfloat16', which reaches as far as float32, or 'float32'"
-            )
-        return x.to(self.dtype)
+        return within_reach(inputs[0]).to(self.dtype)
+
+
+@dataclass(frozen=True)
+class WithinReach(Operation):
+    """The same tensor, looked at for infinities and NaN: an activation may hide what comes of one later on."""
+
+    domain: tuple[int | None, ...]
+
+    @property
+    def aliases(self) -> bool:
+        return True
+
+    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
+        return (span if self.domain[axis] is not None else None,)
+
+    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
+        del constants, have, want
+        return within_reach(inputs[0])
+
+
+def within_reach(x: Tensor) -> Tensor:
+    """The tensor. Raises BadRequest where float16 did not reach far enough for it."""
+    if x.dtype == torch.float16 and not bool(x.isfinite().all()):
+        raise BadRequest(
+            f"values in float16 must be at most {torch.finfo(torch.float16).max:.0f}; this network goes beyond that on "
+            "this image; use precision='bfloat16', which reaches as far as float32, or 'float32'"
+        )
+    return x
