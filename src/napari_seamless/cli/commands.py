@@ -53,6 +53,7 @@ def run(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else given.parse_region(region)
@@ -81,7 +82,10 @@ def run(
             scratch=scratch,
             statistics=statistics,
             tissue_only=tissue_only,
+            precision=precision,
         )
+        for notice in handle.notices:
+            say(notice)
         follow(handle, output)
         if moments is not None:
             save_moments(handle, moments)
@@ -135,6 +139,7 @@ def explain(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     from napari_seamless import pipeline
@@ -143,7 +148,14 @@ def explain(
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(
-            network, image, level=level, budget=size, tile=tile, device=device, pixel_size=pixel_size
+            network,
+            image,
+            level=level,
+            budget=size,
+            tile=tile,
+            device=device,
+            pixel_size=pixel_size,
+            precision=precision,
         )
     typer.echo(text)
 
