@@ -24,7 +24,7 @@ from napari_seamless._napari.editors.source import SourceOption
 Kind = Literal["whole", "view", "tissue", "shapes"]
 NAMES: dict[Kind, str] = {"whole": "Everything", "view": "View", "tissue": "Tissue", "shapes": "Shapes"}
 MEANINGS: dict[Kind, str] = {
-    "whole": "The whole image; what is on screen comes first.",
+    "whole": "What you see first, then all the rest.",
     "view": "What is on screen, wherever you go.",
     "tissue": "What is tissue by its colour; the rest stays empty.",
     "shapes": "What you have drawn.",
