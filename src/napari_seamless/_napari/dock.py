@@ -40,6 +40,7 @@ from napari_seamless._napari.overview import Overview
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Found, Pipeline, Prepared, TileChoice
 from napari_seamless._napari.preview import Preview
+from napari_seamless._napari.readings import forget_origin
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
 from napari_seamless._napari.shortcuts import CANCEL, DRAW, RUN, Shortcuts
@@ -47,6 +48,7 @@ from napari_seamless._napari.state import Order, Snapshot, Started
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.telling import tell_problem
 from napari_seamless._napari.view import ViewWatch, visible_region
+from napari_seamless._napari.watched import Watched
 from napari_seamless.errors import BadRequest, NowhereToRun
 
 if TYPE_CHECKING:
@@ -84,6 +86,9 @@ class SeamlessDock(QWidget):
         shortcuts = Shortcuts(self._viewer, {RUN: self._press_key, CANCEL: self.press_cancel, DRAW: self.draw})
         self._session.disconnect += [self._overview.close, shortcuts.close]
         self._last = Snapshot()
+        self._watched = Watched(self._exchanged)
+        self._session.disconnect.append(self._watched.close)
+        self._is_stale = False
         self._ticks = 0
         self._was_docked = False
         self._lay_out()
@@ -236,11 +241,24 @@ class SeamlessDock(QWidget):
     def _choose(self, _value: object = None) -> None:
         """Starts to prepare the network for what is chosen now."""
         layer = self._chosen()
+        self._watched.follow(layer)
+        if self._is_stale and not self._last.is_active:
+            self._is_stale = False
+            self._desk.choose(None)
+            self._controller.choose(None, None)
         image = self._desk.choose(layer)
         said = [] if layer is None else [about(layer), self._desk.remark()]
         self.panel.describe_image(" · ".join(text for text in said if text))
         if not self._last.is_active:
             self._controller.choose(image, self.panel.model.value().name)
+
+    def _exchanged(self, layer: Image) -> None:
+        """The pixels of the chosen image are others now: nothing that is known of it holds."""
+        self._controller.cancel()
+        self._desk.forget(layer)
+        forget_origin(layer)
+        self._is_stale = True
+        self._choose()
 
     def _open_scene(self, path: str | Path, scene: str | None) -> None:
         self.panel.describe_image(f"Opening {Path(path).name}…")

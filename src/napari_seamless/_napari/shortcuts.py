@@ -25,11 +25,11 @@ class Shortcuts:
         self._bound = []
 
     def _bind(self, key: str, action: Callable[[], object]) -> bool:
+        if key in {str(bound) for bound in self._viewer.keymap}:
+            return False
+
         def pressed(_viewer: object) -> None:
             action()
 
-        try:
-            self._viewer.bind_key(key, pressed)
-        except ValueError:  # napari's way to say that the user has given this key to something else
-            return False
+        self._viewer.bind_key(key, pressed)
         return True

@@ -76,7 +76,7 @@ class ExtentEditor(QWidget):
         self._layers.setAccessibleName("Layer of shapes")
         self._layers.setToolTip("The layer whose shapes say where to run")
         self._draw = QPushButton("Draw…")
-        self._draw.setToolTip("Draw where to run: a rectangle at first; the other tools are in the layer controls")
+        self._draw.setToolTip("Draw where to run (Alt+D): a rectangle at first; other tools are in the layer controls")
         self._drawn = QWidget()
         self._lay_out()
         self._show()
