@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
     from napari_seamless.sources.selecting import select
+    from napari_seamless.store import open_store as open_result
 
 __all__ = [
     "Explanation",
@@ -62,6 +63,7 @@ __all__ = [
     "memory_of",
     "model_names",
     "open_image",
+    "open_result",
     "open_sample",
     "parameters_of",
     "parse_budget",
@@ -109,6 +111,7 @@ _HOMES = {
     "Model": ("napari_seamless.models", "Model"),
     "open_image": ("napari_seamless.sources", "open_image"),
     "open_sample": ("napari_seamless.sources", "open_sample"),
+    "open_result": ("napari_seamless.store", "open_store"),
     "tissue_mask": ("napari_seamless.sources", "tissue_mask"),
     **{name: (f"{__name__}.{room}", name) for room, names in _ROOMS.items() for name in names},
 }
