@@ -64,6 +64,11 @@ class Bringing:
     def is_busy(self) -> bool:
         return self._task is not None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Architectures that are known by name; empty until somebody was asked for one."""
+        return self._names
+
     def begin(self, what: str | Path) -> None:
         """Loads a file or folder; one that is still being loaded is forgotten."""
         self.cancel()
