@@ -125,6 +125,7 @@ class Report:
     self_check: None = None
     mismatch: None = None
     exact: bool = True
+    failed: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)

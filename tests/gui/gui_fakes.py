@@ -110,6 +110,7 @@ class FakeReport:
     self_check: FakeCheck | None = None
     mismatch: str | None = None
     exact: bool = True
+    failed: tuple[Region, ...] = ()
 
 
 @dataclass
@@ -223,6 +224,14 @@ class FakeMemory:
 
 
 @dataclass(frozen=True)
+class FakeFound:
+    path: Path
+    store: FakeLive
+    fraction: float = 0.43
+    continues: bool = True
+
+
+@dataclass(frozen=True)
 class FakeChoice:
     tile: int
     choices: Sequence[tuple[int, int]]
@@ -277,6 +286,8 @@ class FakePipeline:
     gate: Event = field(default_factory=Event)
     refusal: BaseException | None = None
     start_refusal: BaseException | None = None
+    choice_refusal: BaseException | None = None
+    found: dict[Path, FakeFound] = field(default_factory=dict)
     traced: list[str] = field(default_factory=list)
     runs: list[FakeRun] = field(default_factory=list)
     workers: list[FakeWorkers] = field(default_factory=list)
@@ -372,11 +383,16 @@ class FakePipeline:
         return FakePrepared(shape, self.scale, approximation="tiles" if approximate else None)
 
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
+        if self.choice_refusal is not None:
+            raise self.choice_refusal
         allowed = budget or 2_000_000_000
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
 
     def cost_of(self, prepared: FakePrepared, tile: int) -> FakeCost | None:
         return None if prepared.approximation is not None else FakeCost(tile)
+
+    def found_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
+        return self.found.get(path)
 
     def memory_of(self) -> FakeMemory:
         return FakeMemory()

@@ -25,7 +25,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import DeviceMemory, Pipeline, Result, Run, TileChoice, TileCost, Workers
+from napari_seamless._napari.port import DeviceMemory, Found, Pipeline, Result, Run, TileChoice, TileCost, Workers
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, Started
 from napari_seamless._napari.tasks import Background, StopFlag, Task
@@ -75,6 +75,10 @@ class Controller:
         self._costing: Task[TileCost | None] | None = None
         self._remembering: Task[DeviceMemory] | None = None
         self._remembered = -inf
+        self._failed: tuple[Region, ...] = ()
+        self._path: Path | None = None
+        self._found: Found | None = None
+        self._finding: Task[Found | None] | None = None
         self._naming: Task[tuple[tuple[str, str], ...]] | None = self._background.begin(lambda _stop: _models(pipeline))
 
     def choose(self, image: ImageRef | None, model: str | None) -> None:
@@ -122,6 +126,16 @@ class Controller:
         run = self._active_run()
         if run is not None:
             run.set_tile(tile)
+
+    def look_at(self, path: Path | None) -> None:
+        """Sees what is at an output path already, as soon as the network is ready."""
+        self._path, self._found = path, None
+        if self._finding is not None:
+            self._finding.cancel()
+            self._finding = None
+        ready = self._ready
+        if path is not None and ready is not None:
+            self._finding = self._background.begin(lambda _stop: self._pipeline.found_at(path, ready.prepared))
 
     def start(self, order: Order) -> None:
         """Starts a run as soon as the network is ready."""
@@ -187,6 +201,8 @@ class Controller:
             prepared=self._ready.prepared if self._ready else None,
             choice=self._choice,
             tile=self._shown_tile,
+            failed=self._failed if self._shows_run else (),
+            found=self._found,
             cost=self._cost,
             memory=self._memory,
             in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
@@ -210,7 +226,8 @@ class Controller:
         """Asks the run what it found out, each time that all that is asked for is done."""
         rests = progress is not None and progress.state in ENDED
         if rests and not self._is_judged and self._run is not None:
-            self._verdict = verdict_of(self._run.result().report, self._run.store)
+            report = self._run.result().report
+            self._verdict, self._failed = verdict_of(report, self._run.store), tuple(report.failed)
         self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
@@ -258,6 +275,7 @@ class Controller:
             self._cache.popitem(last=False)
         self._choose_tile()
         self._have_workers()
+        self.look_at(self._path)
 
     def _have_workers(self) -> Task[Workers]:
         """The task that starts them, or did; another one where it failed."""
@@ -344,6 +362,10 @@ class Controller:
         if cost is not None and not isinstance(cost, BaseException):
             self._cost = cost
         self._fail(cost)
+        self._finding, found = _finished(self._finding)
+        if found is not None and not isinstance(found, BaseException):
+            self._found = found
+        self._fail(found)
         self._remembering, memory = _finished(self._remembering)
         if memory is not None and not isinstance(memory, BaseException):
             self._memory = memory
@@ -353,7 +375,8 @@ class Controller:
             self._run, self._shows_run = started.run, True
             if started.folder is not None:
                 self._folders[started.key] = started.folder
-            self._verdict, self._is_judged = None, False
+            self._verdict, self._is_judged, self._failed = None, False, ()
+            self._found = None
             self._on_started(started)
         self._fail(started)
         self._exporting, exported = _finished(self._exporting)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_seamless.geometry import Region
 from napari_seamless.seams import LiveImage
 
-HEIGHT = 96
+HEIGHT, WIDEST = 84, 150
 MOST_CELLS = 256
 
 
@@ -26,9 +26,12 @@ class Coverage:
     cells: NDArray[np.uint8]
     in_work: tuple[Region, ...] = ()
     view: Region | None = None
+    failed: tuple[Region, ...] = ()
 
 
-def coverage_of(image: LiveImage, in_work: Sequence[Region] = (), view: Region | None = None) -> Coverage:
+def coverage_of(
+    image: LiveImage, in_work: Sequence[Region] = (), view: Region | None = None, failed: Sequence[Region] = ()
+) -> Coverage:
     """The state of a live result. Cheap: at most 256 x 256 cells, however many chunks there are."""
     done = np.asarray(image.finished)
     plane = done.reshape(-1, *done.shape[-2:]).mean(axis=0) if done.ndim > 2 else done.astype(np.float32)
@@ -39,7 +42,7 @@ def coverage_of(image: LiveImage, in_work: Sequence[Region] = (), view: Region |
             size = np.diff(np.append(starts, plane.shape[axis]))
             plane = np.add.reduceat(plane, starts, axis=axis) / (size[:, None] if axis == 0 else size)
     height, width = image.grid.shape[-2:]
-    return Coverage((height, width), (plane * 255).astype(np.uint8), tuple(in_work), view)
+    return Coverage((height, width), (plane * 255).astype(np.uint8), tuple(in_work), view, tuple(failed))
 
 
 class CoverageMap(QWidget):
@@ -50,8 +53,8 @@ class CoverageMap(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._value: Coverage | None = None
+        self.setObjectName("chart")
         self.setFixedHeight(HEIGHT)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("What is done")
         self.setToolTip("What is done (filled), in work (outlined) and on screen (white frame). Click to go there.")
         self.setVisible(False)
@@ -63,11 +66,11 @@ class CoverageMap(QWidget):
         """Shows another coverage; nothing is drawn where it is the same."""
         before, self._value = self._value, value
         self.setVisible(value is not None)
+        if value is not None:
+            height, width = value.shape
+            self.setFixedWidth(max(min(round(HEIGHT * width / height), WIDEST), HEIGHT // 3))
         if value is None or before is None or not _same(value, before):
             self.update()
-
-    def sizeHint(self) -> QSize:
-        return QSize(160, HEIGHT)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         if event is None or self._value is None:
@@ -84,10 +87,12 @@ class CoverageMap(QWidget):
         painter, value = QPainter(self), self._value
         frame = self._frame(value.shape)
         palette = self.palette()
-        empty, done = palette.color(QPalette.ColorRole.Mid), palette.color(QPalette.ColorRole.Highlight)
+        empty, done = palette.color(QPalette.ColorRole.Window), palette.color(QPalette.ColorRole.Highlight)
         painter.fillRect(frame, empty)
         painter.drawImage(frame, _tinted(value.cells, done), QRectF(0, 0, *_covered(value)))
         painter.setBrush(Qt.BrushStyle.NoBrush)
+        for region in value.failed:
+            self._outline(painter, region, value.shape, QColor("#ff5555"))
         for region in value.in_work:
             self._outline(painter, region, value.shape, QColor("#ffc233"))
         if value.view is not None:
@@ -131,6 +136,5 @@ def _tinted(cells: NDArray[np.uint8], colour: QColor) -> QImage:
 
 
 def _same(one: Coverage, other: Coverage) -> bool:
-    return (one.shape, one.in_work, one.view) == (other.shape, other.in_work, other.view) and np.array_equal(
-        one.cells, other.cells
-    )
+    first, second = ((c.shape, c.in_work, c.view, c.failed) for c in (one, other))
+    return first == second and np.array_equal(one.cells, other.cells)

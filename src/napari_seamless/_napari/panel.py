@@ -48,7 +48,7 @@ class Panel(QWidget):
         )
         self.source, self.model = self.image_section.picker, self.model_section.picker
         self.extent, self.budget = self.where.extent, self.budget_section.budget
-        self.tile, self.output = self.advanced.tile, self.advanced.output
+        self.tile, self.output, self.passes = self.advanced.tile, self.advanced.output, self.advanced.passes
         self.notices: dict[Field, NoticeLabel] = {section.field: section.notice for section in self.sections}
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 8, 10, 8)

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_seamless._napari.wording import memory
 
-HEIGHT = 48
+HEIGHT = 84
+TEXT = 22
 KEPT = 240
 SECONDS = 0.5
 MEMORY = QColor("#ffc233")
@@ -32,6 +33,7 @@ class RunPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.samples: deque[Sample] = deque(maxlen=KEPT)
+        self.setObjectName("chart")
         self.setFixedHeight(HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Speed and memory over time")
@@ -60,8 +62,8 @@ class RunPlot(QWidget):
             return
         painter, palette = QPainter(self), self.palette()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(0, 2, self.width(), self.height() - 4)
-        painter.fillRect(area, palette.color(QPalette.ColorRole.Mid))
+        area = QRectF(self.rect())
+        painter.fillRect(area, palette.color(QPalette.ColorRole.Window))
         self._line(painter, area, [s.bytes for s in self.samples], MEMORY)
         self._line(painter, area, [s.rate for s in self.samples], palette.color(QPalette.ColorRole.Highlight))
         painter.setPen(palette.color(QPalette.ColorRole.Text))
@@ -73,7 +75,7 @@ class RunPlot(QWidget):
 
     def _line(self, painter: QPainter, area: QRectF, numbers: list[float] | list[int], colour: QColor) -> None:
         first, last = self.samples[0].seconds, self.samples[-1].seconds
-        across, up = area.width() / max(last - first, 1e-9), area.height() / max(*numbers, 1e-9) * 0.95
+        across, up = area.width() / max(last - first, 1e-9), (area.height() - TEXT) / max(*numbers, 1e-9)
         points = [
             QPointF(area.x() + (sample.seconds - first) * across, area.bottom() - number * up)
             for sample, number in zip(self.samples, numbers, strict=True)

@@ -41,6 +41,22 @@ class TileChoice(Protocol):
     def budget(self) -> int: ...
 
 
+class Found(Protocol):
+    """A result at a path, how much of it is done, and whether a run would go on with it."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def store(self) -> LiveImage: ...
+
+    @property
+    def fraction(self) -> float: ...
+
+    @property
+    def continues(self) -> bool: ...
+
+
 class TileCost(Protocol):
     """The input pixels that a tile reads beyond its own, its arithmetic (times the whole image's), and the passes."""
 
@@ -97,6 +113,10 @@ class Report(Protocol):
 
     @property
     def mismatch(self) -> object | None: ...
+
+    @property
+    def failed(self) -> Sequence[Region]:
+        """The output pixels that were left out, since the image could not be read there."""
 
 
 class Result(Protocol):
@@ -271,6 +291,8 @@ class Pipeline(Protocol):
     def tile_for(self, prepared: Any, budget: int | None = None) -> TileChoice: ...
 
     def cost_of(self, prepared: Any, tile: int) -> TileCost | None: ...
+
+    def found_at(self, path: Path, prepared: Any) -> Found | None: ...
 
     def memory_of(self) -> DeviceMemory: ...
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import DeviceMemory, Prepared, Run, TileChoice, TileCost
+from napari_seamless._napari.port import DeviceMemory, Found, Prepared, Run, TileChoice, TileCost
 from napari_seamless._napari.problems import Problem
 from napari_seamless._napari.verdict import Verdict
 from napari_seamless.geometry import Region
@@ -71,6 +71,8 @@ class Snapshot:
     cost: TileCost | None = None
     memory: DeviceMemory | None = None
     in_work: tuple[Region, ...] = ()
+    failed: tuple[Region, ...] = ()
+    found: Found | None = None
     progress: Progress | None = None
     problem: Problem | None = None
     models: tuple[tuple[str, str], ...] = ()

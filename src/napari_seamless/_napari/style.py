@@ -26,6 +26,10 @@ def sheet(theme_name: str) -> str:
         QPushButton#main:disabled {{ color: rgba({text}, 110); background-color: {theme.foreground.as_hex()}; }}
         QProgressBar::chunk {{ background-color: {accent}; }}
         QPushButton#second {{ min-height: 26px; }}
+        QWidget#chart {{
+            background-color: {theme.foreground.as_hex()}; color: rgb({text}); selection-background-color: {accent};
+        }}
+        QCollapsible > QPushButton {{ text-align: left; border: none; background: transparent; padding: 2px; }}
         QToolButton#segment {{ padding: 4px 2px; border-radius: 2px; }}
         QToolButton#segment:checked {{ background-color: {accent}; color: white; }}
         QFrame#rule {{ background-color: {theme.foreground.as_hex()}; max-height: 1px; border: none; }}

@@ -46,6 +46,8 @@ def run(
     moments: given.SaveMoments = None,
     tissue_only: given.TissueOnly = False,
     scene: given.Scene = None,
+    axes: given.Axes = None,
+    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
@@ -55,7 +57,8 @@ def run(
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, scene=given.scene_of(scene))) as image:
+    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene))) as opened:
+        image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)

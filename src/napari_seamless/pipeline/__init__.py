@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
+    from napari_seamless.pipeline.finding import found_at
     from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
@@ -57,6 +58,7 @@ __all__ = [
     "distrust",
     "explain",
     "export",
+    "found_at",
     "in_micrometres",
     "load_model",
     "measure",
@@ -85,6 +87,7 @@ _ROOMS = {
     "costing": ("cost_of", "memory_of"),
     "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),
+    "finding": ("found_at",),
     "explaining": ("Explanation", "explain"),
     "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),

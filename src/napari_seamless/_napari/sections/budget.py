@@ -59,4 +59,4 @@ def consequences(now: Snapshot) -> str:
     if cost is not None and cost.tile == tile:
         parts += [f"halo {cost.halo} px", f"{cost.redundancy:.2f} × arithmetic"]
         parts += [f"{cost.passes} passes"] if cost.passes > 1 else []
-    return " · ".join(parts)
+    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)

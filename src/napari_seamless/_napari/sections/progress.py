@@ -15,7 +15,7 @@ from napari_seamless._napari.plot import RunPlot, Sample
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.sections.section import Section, hint, tell
 from napari_seamless._napari.state import Snapshot
-from napari_seamless._napari.status import caption, remark, status
+from napari_seamless._napari.status import caption, left_out, remark, status
 
 BAR_STEPS = 1000
 MAIN_BUTTON = {"running": "Pause", "paused": "Resume", "starting": "Starting…", "following": "Done here"}
@@ -35,19 +35,28 @@ class ProgressSection(Section):
         self.main, self.cancel, self.export = QPushButton("Run"), QPushButton("Cancel"), QPushButton("Export…")
         self.main.setObjectName("main")
         self.cancel.setObjectName("second")
+        self.main.setToolTip("Run, pause or resume (Alt+R over the canvas). What is on screen comes first.")
+        self.cancel.setToolTip("Stop the run (Alt+X). What is finished stays.")
+        self.export.setToolTip("Save what is finished as OME-Zarr")
         self.bar = QProgressBar()
+        self.bar.setAccessibleName("Progress of the run")
         self.bar.setFormat("%p %")
         self.caption, self.status = hint(), hint()
         self.caption.setObjectName("caption")
-        self.preview, self.verdict = RemarkLabel(), RemarkLabel()
+        self.preview, self.verdict, self.failed = RemarkLabel(), RemarkLabel(), RemarkLabel()
         buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.main, 3)
         row.addWidget(self.cancel, 1)
         self.map, self.plot = CoverageMap(), RunPlot()
-        self.add(buttons, self.bar, self.caption, self.map, self.plot, self.status)
-        self.add(self.preview, self.verdict, self.notice, self.export)
+        charts = QWidget()
+        side = QHBoxLayout(charts)
+        side.setContentsMargins(0, 0, 0, 0)
+        side.addWidget(self.map)
+        side.addWidget(self.plot, 1)
+        self.add(buttons, self.bar, self.caption, self.status, charts)
+        self.add(self.preview, self.verdict, self.failed, self.notice, self.export)
         self.main.clicked.connect(self.runPressed)
         self.cancel.clicked.connect(self.cancelPressed)
         self.export.clicked.connect(self._ask_where)
@@ -71,6 +80,7 @@ class ProgressSection(Section):
         tell(self.caption, caption(now))
         tell(self.status, status(now, image_shape))
         self.verdict.setValue(remark(now))
+        self.failed.setValue(left_out(now))
         done = now.progress is not None and now.progress.done > 0
         self.export.setVisible(now.progress is not None)
         self.export.setEnabled(done and (now.phase == "following" or not now.is_active) and not now.exporting)
