@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from napari_seamless.models.recipe_file import read_recipe
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+WINDOW = (ROOT / "docs" / "napari.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"^> (.*)$", PAGE, flags=re.MULTILINE)
 
 
@@ -35,6 +38,12 @@ def is_said(message: str) -> bool:
 @pytest.mark.parametrize("message", QUOTED)
 def test_a_message_that_is_explained_is_one_that_is_given(message: str) -> None:
     assert is_said(message)
+
+
+def test_the_recipe_on_the_page_of_the_window_is_one(tmp_path: Path) -> None:
+    (recipe,) = re.findall(r"```toml\n(.*?)```", WINDOW, flags=re.DOTALL)
+    (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
+    assert read_recipe(tmp_path / "recipe.toml").name == "cells"
 
 
 def test_this_test_can_fail_and_has_something_to_look_at() -> None:

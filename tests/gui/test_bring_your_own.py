@@ -144,7 +144,7 @@ def test_a_network_is_kept_among_the_users_own(qtbot: QtBot, dock, pipeline, tmp
     assert not card._keep.isHidden()
     card._keep.click()
     chosen(qtbot, dock, "mine")
-    assert pipeline.added == ["mine"]
+    assert pipeline.added == ["mine"], "under the network's own name"
     assert [option.name for option in dock.panel.model.options()] == ["nuclei", "stain", "mine"]
 
 
