@@ -60,11 +60,12 @@ def test_a_file_that_loads_joins_the_list_and_is_chosen_and_loaded_once(qtbot: Q
 def test_code_runs_only_after_a_yes_and_a_no_changes_nothing(qtbot: QtBot, dock, pipeline) -> None:
     pipeline.load_refusals[NET] = question()
     ready(qtbot, dock)
-    before = dock.panel.model.options(), dock.snapshot
+    before = dock.panel.model.options(), dock.panel.model.value(), dock.snapshot.phase, dock.snapshot.prepared
     dock.panel.model.loadRequested.emit(NET)
     asked(qtbot, dock, TrustDialog).no.click()
     qtbot.wait(200)
-    assert (dock.panel.model.options(), dock.poll()) == before
+    now = dock.poll()
+    assert (dock.panel.model.options(), dock.panel.model.value(), now.phase, now.prepared) == before
     assert not pipeline.trusted
     dock.panel.model.loadRequested.emit(NET)
     asked(qtbot, dock, TrustDialog).yes.click()
@@ -143,7 +144,7 @@ def test_a_network_is_kept_among_the_users_own(qtbot: QtBot, dock, pipeline, tmp
     assert not card._keep.isHidden()
     card._keep.click()
     chosen(qtbot, dock, "mine")
-    assert pipeline.added == ["mine"]
+    assert pipeline.added == ["mine"], "under the network's own name"
     assert [option.name for option in dock.panel.model.options()] == ["nuclei", "stain", "mine"]
 
 

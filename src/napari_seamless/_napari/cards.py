@@ -49,8 +49,8 @@ def resolution_match(wanted: Resolution | None, size: Sequence[float] | None) ->
     """
     if wanted is None:
         return None
-    here = "not known" if size is None else _micrometres(size)
-    said = f"Model {_micrometres(wanted.pixel_size)} µm/px, image {here}"
+    here = "'s is not known" if size is None else f" {_micrometres(size)}"
+    said = f"Model {_micrometres(wanted.pixel_size)} µm/px, image{here}"
     if size is None or len(size) != len(wanted.pixel_size):
         return Remark(f"{said}.", "caution")
     ratios = [own / model for own, model in zip(size, wanted.pixel_size, strict=True)]
