@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.running import run, start
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
+    from napari_seamless.pipeline.training import StreamedGradient
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
 
@@ -37,6 +38,7 @@ __all__ = [
     "Report",
     "Result",
     "Run",
+    "StreamedGradient",
     "add_model",
     "card_lines",
     "describe_model",
@@ -67,6 +69,7 @@ _ROOMS = {
     "running": ("run", "start"),
     "started": ("Run",),
     "saving": ("export",),
+    "training": ("StreamedGradient",),
     "workers": ("start_workers",),
 }
 _HOMES = {
