@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
     from napari_seamless.pipeline.timing import Timing, time_tile
+    from napari_seamless.pipeline.training import StreamedGradient
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
     from napari_seamless.sources.selecting import select
@@ -49,6 +50,7 @@ __all__ = [
     "Result",
     "Run",
     "Timing",
+    "StreamedGradient",
     "add_model",
     "architecture_names",
     "card_lines",
@@ -99,6 +101,7 @@ _ROOMS = {
     "started": ("Run",),
     "saving": ("export",),
     "timing": ("Timing", "time_tile"),
+    "training": ("StreamedGradient",),
     "workers": ("start_workers",),
 }
 _HOMES = {
