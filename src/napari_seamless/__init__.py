@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         start,
         tile_for,
         tissue_mask,
+        train,
     )
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "start",
     "tile_for",
     "tissue_mask",
+    "train",
 ]
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
     from napari_seamless.models.recipe_folder import save_recipe
+    from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.running import run, start
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
+    from napari_seamless.pipeline.training_run import train
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
 
@@ -42,6 +44,7 @@ __all__ = [
     "card_lines",
     "describe_model",
     "distrust",
+    "example_training",
     "explain",
     "export",
     "load_model",
@@ -57,6 +60,7 @@ __all__ = [
     "start_workers",
     "tile_for",
     "tissue_mask",
+    "train",
     "trust",
     "trusted",
 ]
@@ -71,6 +75,7 @@ _ROOMS = {
     "running": ("run", "start"),
     "started": ("Run",),
     "saving": ("export",),
+    "training_run": ("train",),
     "workers": ("start_workers",),
 }
 _HOMES = {
@@ -78,6 +83,7 @@ _HOMES = {
     "model_names": ("napari_seamless.models", "names"),
     "save_recipe": ("napari_seamless.models.recipe_folder", "save_recipe"),
     "distrust": ("napari_seamless.models.trust", "distrust"),
+    "example_training": ("napari_seamless.models.training_file", "example_training"),
     "trust": ("napari_seamless.models.trust", "trust"),
     "trusted": ("napari_seamless.models.trust", "trusted"),
     "Model": ("napari_seamless.models", "Model"),

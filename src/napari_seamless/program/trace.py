@@ -45,10 +45,10 @@ def trace(
     """Trace `network` for an image of true shape (1, c, [z,] y, x).
 
     The network is put in eval mode for the time being and must be on the CPU. Slow (0.3 to 13 s); callable from any
-    thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so that
-    a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised, for
-    explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the program
-    knows how to learn (`learning.py`).
+    thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so
+    that a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised,
+    for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
+    program knows how to learn (`learning.py`).
 
     Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
     """
