@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from napari_seamless.errors import BadRequest, RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.measure import Found, Parts, Polygons, Sought, pieces_over, stream
+from napari_seamless.measurement import Found, Parts, Polygons, Sought, pieces_over, stream
 
 Array = NDArray[Any]
 
@@ -157,7 +157,7 @@ def test_large_and_negative_labels_are_labels() -> None:
 
 def test_memory_of_the_joints_is_a_front_and_not_the_image() -> None:
     from napari_seamless.geometry import Grid, cells_of
-    from napari_seamless.measure.joining import Frontier
+    from napari_seamless.measurement.joining import Frontier
 
     grid = Grid((20, 20), (1, 1))
     frontier = Frontier(grid, 2)

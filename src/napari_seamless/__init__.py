@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from napari_seamless.geometry import Region
     from napari_seamless.pipeline import (
         Explanation,
+        Measurements,
         Moments,
         Result,
         describe_model,
         explain,
         load_model,
+        measure,
         model_names,
         open_image,
         prepare,
@@ -36,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Moments",
     "Region",
     "Result",
@@ -44,6 +47,7 @@ __all__ = [
     "describe_model",
     "explain",
     "load_model",
+    "measure",
     "model_names",
     "open_image",
     "prepare",

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QGuiApplication
 
+from napari_seamless._napari.dialogs import DetailsDialog
 from napari_seamless._napari.editors import (
     Budget,
     BudgetEditor,
@@ -125,7 +127,26 @@ def test_a_notice_takes_room_only_when_there_is_one(qtbot: QtBot) -> None:
     assert label.isHidden()
     label.setValue(Notice("It does not fit.", "Traceback"))
     assert not label.isHidden()
-    assert label._details.isHidden()
+    label.setValue(None)
+    assert label.isHidden()
+
+
+def test_the_details_of_a_notice_come_in_a_window_and_can_be_copied(qtbot: QtBot) -> None:
+    label = NoticeLabel()
+    qtbot.addWidget(label)
+    label.setValue(Notice("It does not fit.", "ValueError: 3\nTraceback"))
     label._more.click()
-    assert not label._details.isHidden()
-    assert label._details.toPlainText() == "Traceback"
+    (dialog,) = label.findChildren(DetailsDialog)
+    dialog.copy.click()
+    assert QGuiApplication.clipboard().text() == "ValueError: 3\nTraceback"
+    dialog.reject()
+
+
+def test_a_button_of_a_notice_names_what_it_does(qtbot: QtBot) -> None:
+    label = NoticeLabel()
+    qtbot.addWidget(label)
+    told: list[str] = []
+    label.actionPressed.connect(told.append)
+    label.setValue(Notice("How large is a pixel?", action="Set pixel size…"))
+    label._action.click()
+    assert told == ["Set pixel size…"]

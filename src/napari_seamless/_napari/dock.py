@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Layer
-from napari.utils.notifications import show_error
+from napari.layers import Image, Layer, Shapes
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
-from napari_seamless._napari.editors import Budget, ModelChoice, ModelOption, SourceChoice, SourceOption, TileSetting
-from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, placed_over, source_of, spatial_shape
+from napari_seamless._napari.coverage import coverage_of
+from napari_seamless._napari.desk import Calls, Desk
+from napari_seamless._napari.drawing import drawing_layer, polygons_over
+from napari_seamless._napari.editors import (
+    Budget,
+    Extent,
+    ModelChoice,
+    ModelOption,
+    SourceChoice,
+    SourceOption,
+    TileSetting,
+)
+from napari_seamless._napari.layers import (
+    ResultLayers,
+    about,
+    is_result,
+    key_of,
+    layers_of,
+    placed_over,
+    spatial_shape,
+)
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
+from napari_seamless._napari.outlines import TileOutlines
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
 from napari_seamless._napari.preview import Preview
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
-from napari_seamless._napari.state import ImageRef, Order, Snapshot, Started
+from napari_seamless._napari.state import Order, Snapshot, Started
 from napari_seamless._napari.style import sheet
+from napari_seamless._napari.telling import tell_problem
 from napari_seamless._napari.view import ViewWatch, output_region, visible_region
+from napari_seamless.errors import NowhereToRun
 from napari_seamless.geometry import Region
 
 if TYPE_CHECKING:
@@ -48,10 +71,14 @@ class SeamlessDock(QWidget):
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._pipeline: Pipeline = lazy_pipeline() if pipeline is None else pipeline
         self.panel = Panel()
+        self._desk = Desk(
+            self._pipeline, self.panel, self, Calls(self._choose, self._open_scene, lambda: self._controller)
+        )
         self._session = Session(
-            Controller(self._pipeline, self._show_run),
+            Controller(self._desk.pipeline, self._show_run),
             Opener(self._pipeline),
             ViewWatch(self._viewer, self._retarget, self),
+            disconnect=[self._desk.close],
         )
         self._last = Snapshot()
         self._ticks = 0
@@ -77,8 +104,11 @@ class SeamlessDock(QWidget):
 
     def open(self, path: str | Path) -> None:
         """Opens a file in the background, adds it to the viewer and chooses it."""
-        self.panel.describe_image(f"Opening {Path(path).name}…")
-        self._session.opener.begin(path)
+        self._open_scene(path, None)
+
+    def load_model(self, path: str | Path) -> None:
+        """Loads a network from a file or folder, in the background, puts it into the list and chooses it."""
+        self._desk.bringing.begin(path)
 
     def choose_model(self, name: str) -> None:
         """Chooses a network by its name or by the path of its file."""
@@ -86,13 +116,29 @@ class SeamlessDock(QWidget):
 
     def run(self) -> None:
         """Starts a run of what is chosen, as soon as the network is ready."""
-        self._controller.start(self._order())
-        self._poll()
+        self._order_with(self._controller.start)
 
     def run_approximately(self) -> None:
         """Starts a run on overlapping, blended tiles of what was refused."""
-        self._controller.approximate(self._order())
+        self._order_with(self._controller.approximate)
+
+    def _order_with(self, begin: Callable[[Order], None]) -> None:
+        try:
+            begin(self._order())
+        except NowhereToRun as problem:
+            self._controller.report(problem)
         self._poll()
+
+    def draw(self) -> None:
+        """Makes a layer for shapes that say where to run, or takes up the chosen one; a rectangle can be drawn next."""
+        image, shapes = self._chosen(), self._shapes().get(self.panel.extent.value().shapes or "")
+        if image is None:
+            return
+        if shapes is None:
+            shapes = drawing_layer(self._viewer, image)
+            self.panel.extent.setValue(Extent("shapes", key_of(shapes)))
+        self._viewer.layers.selection.active = shapes
+        shapes.mode = "add_rectangle"
 
     def poll(self) -> Snapshot:
         """Looks at the run now, not at the next tick of the timer."""
@@ -112,7 +158,18 @@ class SeamlessDock(QWidget):
         return super().event(event)
 
     def _order(self) -> Order:
-        return Order(self._output_view, self.panel.extent.value().whole, self.panel.output.value().path)
+        extent = self.panel.extent.value()
+        where = None if extent.kind != "shapes" else self._polygons()
+        settings = {"tissue_only": True} if extent.kind == "tissue" else {}
+        return Order(self._output_view, extent.whole, self.panel.output.value().path, where, settings)
+
+    def _polygons(self) -> list[Any]:
+        """What is drawn, on the pixels of the chosen image. Raises NowhereToRun where nothing is."""
+        image, shapes = self._chosen(), self._shapes().get(self.panel.extent.value().shapes or "")
+        found = [] if image is None or shapes is None else polygons_over(shapes, image)
+        if not found:
+            raise NowhereToRun("where to run needs a shape; there is none yet; press Draw, and drag over the image")
+        return found
 
     @property
     def _controller(self) -> Controller:
@@ -135,7 +192,9 @@ class SeamlessDock(QWidget):
         panel.model.valueChanged.connect(self._choose)
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
+        panel.extent.drawRequested.connect(self.draw)
         panel.runPressed.connect(self._press_main)
+        panel.progress.map.pressed.connect(self._go_to)
         panel.cancelPressed.connect(controller.cancel)
         panel.exportRequested.connect(controller.export)
         panel.approximateRequested.connect(self.run_approximately)
@@ -158,11 +217,16 @@ class SeamlessDock(QWidget):
         found = (layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image) and not is_result(layer))
         return {key_of(layer): layer for layer in found}
 
+    def _shapes(self) -> dict[str, Shapes]:
+        """The layers of shapes, topmost first, by key."""
+        return {key_of(layer): layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)}
+
     def _chosen(self) -> Image | None:
         return self._images().get(self.panel.source.value().key or "")
 
     def _list_images(self, _event: object = None) -> None:
         self.panel.source.setOptions([SourceOption(key, layer.name) for key, layer in self._images().items()])
+        self.panel.extent.setLayers([SourceOption(key, layer.name) for key, layer in self._shapes().items()])
         self._choose()
 
     def _layer_removed(self, event: Any) -> None:
@@ -175,17 +239,31 @@ class SeamlessDock(QWidget):
             self._end_preview()
         if key_of(gone) == self.panel.source.value().key:
             self._controller.cancel()
-        self._controller.forget(key_of(gone))
+        if isinstance(gone, Image):
+            self._desk.forget(gone)
         self._list_images()
 
     def _choose(self, _value: object = None) -> None:
         """Starts to prepare the network for what is chosen now."""
         layer = self._chosen()
-        self.panel.describe_image("" if layer is None else about(layer))
-        if self._last.is_active:
-            return
-        image = None if layer is None else ImageRef(key_of(layer), partial(_open_layer, self._pipeline, layer))
-        self._controller.choose(image, self.panel.model.value().name)
+        image = self._desk.choose(layer)
+        said = [] if layer is None else [about(layer), self._desk.remark()]
+        self.panel.describe_image(" · ".join(text for text in said if text))
+        if not self._last.is_active:
+            self._controller.choose(image, self.panel.model.value().name)
+
+    def _open_scene(self, path: str | Path, scene: str | None) -> None:
+        self.panel.describe_image(f"Opening {Path(path).name}…")
+        self._session.opener.begin(path, scene)
+
+    def _wanted(self, now: Snapshot) -> tuple[int, str]:
+        """How many output pixels a run would make, and what they are."""
+        if now.prepared is None:
+            return 0, ""
+        if self.panel.extent.value().whole:
+            return prod(now.prepared.output_shape), "The whole image"
+        view = self._output_view(now.prepared)
+        return (0 if view is None else view.size), "What is on screen"
 
     def _take_budget(self, budget: Budget) -> None:
         self._has_budget = True
@@ -217,6 +295,7 @@ class SeamlessDock(QWidget):
 
     def _poll(self) -> None:
         self._take_opened()
+        self._desk.poll(self._last, *self._wanted(self._last))
         before, self._last = self._last, self._controller.poll()
         now = self._last
         if now.models != before.models:
@@ -230,11 +309,33 @@ class SeamlessDock(QWidget):
         if now.verdict is not None and now.verdict != before.verdict and self._session.shown is not None:
             self._session.shown.tell(now.verdict.facts)
         if now.problem is not None and now.problem != before.problem:
-            show_error(now.problem.notice.sentence)
+            tell_problem(now.problem.notice)
         self._follow_activity(now)
+        self._show_coverage(now)
         if before.is_active and not now.is_active:
             self._ended()
         self._look_at_preview()
+
+    def _show_coverage(self, now: Snapshot) -> None:
+        """The map in the panel, and the outlines on the canvas."""
+        shown = self._session.shown
+        if shown is None:
+            self.panel.showCoverage(None)
+            return
+        layer, working = shown.layers[0], now.in_work if now.phase == "running" else ()
+        self.panel.showCoverage(coverage_of(shown.image, working, visible_region(self._viewer, layer)))
+        if self._session.outlines is None:
+            self._session.outlines = TileOutlines(self._viewer)
+        self._session.outlines.show(layer, working)
+
+    def _go_to(self, y: float, x: float) -> None:
+        """Moves the view to a place of the result."""
+        shown = self._session.shown
+        if shown is not None and self._viewer.dims.ndisplay == 2:
+            layer = shown.layers[0]
+            front = (0.0,) * (layer.ndim - 2)
+            world = layer.data_to_world((*front, y, x))[-2:]
+            self._viewer.scene.camera.center = (*self._viewer.scene.camera.center[:-2], *world)
 
     def _look_at_preview(self) -> None:
         preview = self._session.preview
@@ -292,10 +393,11 @@ class SeamlessDock(QWidget):
         if layer is None:
             started.run.cancel()
             return
-        name = f"{layer.name}: {Path(self.panel.model.value().name or 'result').stem}"
+        name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
         placed = placed_over(layer, prepared.scale, prepared.offset)
         self._end_preview()
-        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
+        onto = layers_of(self._viewer, started.output)
+        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder, started.output, onto=onto)
         self._session.shown = shown
         self._session.preview = Preview(self._viewer, started.run, shown, shown.name, placed)
         self._session.end_activity()
@@ -314,7 +416,3 @@ class SeamlessDock(QWidget):
         shown = self._session.shown
         if shown is not None and self._session.is_open:
             self._controller.retarget(visible_region(self._viewer, shown.layers[0]))
-
-
-def _open_layer(pipeline: Pipeline, layer: Image) -> Any:
-    return source_of(layer) or pipeline.open_image(layer)

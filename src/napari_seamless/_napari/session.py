@@ -9,6 +9,7 @@ from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
 from napari_seamless._napari.layers import ResultLayers
 from napari_seamless._napari.opener import Opener
+from napari_seamless._napari.outlines import TileOutlines
 from napari_seamless._napari.preview import Preview
 from napari_seamless._napari.view import ViewWatch
 
@@ -24,6 +25,7 @@ class Session:
     activity_name: str | None = None
     shown: ResultLayers | None = None
     preview: Preview | None = None
+    outlines: TileOutlines | None = None
     disconnect: list[Callable[[], object]] = field(default_factory=list)
     is_open: bool = True
 
@@ -36,6 +38,8 @@ class Session:
         self.opener.close()
         self.watch.close()
         self.end_activity()
+        if self.outlines is not None:
+            self.outlines.close()
         self.shown = self.preview = None
         for undo in self.disconnect:
             undo()

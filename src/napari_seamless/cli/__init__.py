@@ -25,6 +25,7 @@ import typer
 from napari_seamless import __version__
 from napari_seamless.cli import commands
 from napari_seamless.cli.following import say
+from napari_seamless.cli.measuring import measure
 from napari_seamless.cli.models import models
 from napari_seamless.cli.options import parse_region
 from napari_seamless.cli.training import train
@@ -42,7 +43,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+<<<<<<< HEAD
 for command in (commands.run, commands.view, commands.info, commands.explain, commands.export, train, commands.sample):
+=======
+for command in (
+    commands.run,
+    commands.view,
+    commands.info,
+    commands.explain,
+    commands.export,
+    measure,
+    commands.sample,
+):
+>>>>>>> main
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -28,6 +28,7 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The OME-Zarr folder to write.", show_default=False)],
     model: given.ModelOption = "nuclei",
     region: given.RegionOption = None,
+    within: given.Within = None,
     level: given.Level = 0,
     budget: given.Budget = None,
     device: given.Device = "auto",
@@ -63,6 +64,7 @@ def run(
         handle = pipeline.start(
             prepared,
             region=where,
+            where=within,
             budget=None if budget is None else pipeline.parse_budget(budget),
             tile=tile,
             device=device,

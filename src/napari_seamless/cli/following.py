@@ -116,6 +116,8 @@ def follow(handle: pipeline.Run, output: Path) -> None:
     say(f"{report.pixels / 1e6:.2f} MP in {now.seconds:.1f} s ({rate:.3g} MP/s), {now.tiles} tiles{passes}{_busy(now)}")
     if report.skipped:
         say(f"{100 * report.skipped:.0f} % of it left out, being no tissue")
+    if report.left_out:
+        say(f"{100 * report.left_out:.0f} % of the image lies elsewhere, and was not asked for")
     if report.self_check is not None:
         say(str(report.self_check))
 

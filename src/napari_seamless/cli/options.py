@@ -32,6 +32,15 @@ RegionOption = Annotated[
         "--region", metavar="Y0:Y1,X0:X1", help="Half-open, in level-0 pixels.", show_default="the whole image"
     ),
 ]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        "--within",
+        metavar="FILE.geojson",
+        help="Run only where its shapes are (QuPath exports such files), in level-0 pixels.",
+        show_default="everywhere",
+    ),
+]
 Scheduler = Annotated[str, typer.Option(help="dask, serial, or the address of a dask cluster (tcp://...).")]
 KeepOption = Annotated[
     str,

@@ -87,6 +87,7 @@ def model_of(recipe: Recipe, network: nn.Module) -> Model:
         kind="labels" if recipe.output.kind == "labels" else "image",
         classes=_classes(recipe),
         channel_names=recipe.output.channels,
+        input_names=recipe.input.channels,
         card=_card(recipe),
         dtype=recipe.input.dtype,
         resolution=resolution,

@@ -64,7 +64,8 @@ class Report:
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
     `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
     compares with those of the whole image, where that was asked for. `skipped` is the share of the region that was left
-    empty, being no tissue. `reads` is what the source decoded since it was opened, where it counts (workers in other
+    empty, being no tissue, `left_out` the share that lies outside the shapes that were asked for, and was left as it
+    was. `reads` is what the source decoded since it was opened, where it counts (workers in other
     processes count for themselves). A result that is not `exact` was blended of
     overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
@@ -85,6 +86,7 @@ class Report:
     self_check: SelfCheck | None
     difference_to_whole: SelfCheck | None = None
     skipped: float = 0.0
+    left_out: float = 0.0
     reads: Reads | None = None
     kept: dict[str, int] = field(default_factory=dict)
     statistics: str = ""

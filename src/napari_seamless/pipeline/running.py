@@ -27,6 +27,7 @@ from napari_seamless.pipeline.result import Result
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope, Statistics, scope_of
 from napari_seamless.pipeline.started import Run
 from napari_seamless.pipeline.storing import measured_before, save_measured, store_for
+from napari_seamless.pipeline.where import Area, Where, area_of
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Progress, Scheduler, StopFlag
@@ -43,6 +44,7 @@ def start(
     prepared: Prepared,
     *,
     region: Region | None = None,
+    where: Where | None = None,
     view: Region | None = None,
     whole: bool = True,
     follow: bool = False,
@@ -65,6 +67,10 @@ def start(
     """Start a run and return at once.
 
     `region` is in level-0 pixels of the image (default: all); `view` in output pixels: what is on screen, made first.
+    `where` says more closely which part of it: a GeoJSON file, a list of polygons, each an (n, 2) array of (y, x), both
+    in level-0 pixels along the edges of pixels, or a bool mask (y, x) over the whole image at any resolution. Chunks of
+    the result that it touches are made, with the pixels of a run over everything; the report says what share is not. A
+    later run on the same output may name another place, and adds to it.
     Without `whole` only the view and its surroundings are made. With `follow` the run stays alive when all that is
     asked for is done, and goes on when it is retargeted. `budget` is in bytes of device memory; `tile` overrides the
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
@@ -90,8 +96,10 @@ def start(
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
     place, scope = resolve_device(device), scope_of(prepared.source, statistics, mask, tissue_only)
+    area = None if where is None else area_of(where)
     exact, prepared = prepared, locally(prepared) if scope is LOCAL else prepared
     wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
+    made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
         if scope.moments is not None:
             raise BadRequest(
@@ -99,9 +107,9 @@ def start(
             )
         engine = prepared.approximation.engine(device, budget)
         choice = choice_for(prepared, engine, budget, tile)
-        store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
+        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards)
         compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope is LOCAL else None
-        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare)
+        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area)
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
@@ -113,7 +121,7 @@ def start(
         scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
-    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
+    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards)
     states = frozen or measured_before(store, prepared, scope)
     measuring = Measuring(
         prepared,
@@ -129,13 +137,15 @@ def start(
         choice.budget,
     )
     compare = ToWhole(prepared, place, choice, budget, folder) if compare_to_whole and scope.name != "whole" else None
-    run = Run(prepared, measuring, store, wanted, choice, scope, compare)
-    first = partial(_first_look, prepared, PREVIEW_TILE, device) if preview else None
+    run = Run(prepared, measuring, store, wanted, choice, scope, compare, area)
+    first = partial(_first_look, prepared, PREVIEW_TILE, device, area) if preview else None
     run.begin(worker, view, whole, follow, first)
     return run
 
 
-def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None, stop: StopFlag) -> Run | None:
+def _first_look(
+    prepared: Prepared, tile: int, device: str, area: Area | None, view: Region | None, stop: StopFlag
+) -> Run | None:
     """A run of the view with estimated moments; None where none can be had."""
     moments = estimated_moments(prepared, device, stop)
     if moments is None:
@@ -143,6 +153,7 @@ def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None,
     statistics = Scope(PREVIEW, moments)
     return start(
         prepared,
+        where=area,
         view=view,
         whole=False,
         follow=True,
@@ -158,6 +169,7 @@ def run(
     image: Any,
     *,
     region: Region | None = None,
+    where: Where | None = None,
     level: int = 0,
     budget: int | str | None = None,
     tile: int | None = None,
@@ -192,6 +204,7 @@ def run(
     handle = start(
         prepared,
         region=region,
+        where=where,
         budget=size,
         tile=tile,
         device=device,

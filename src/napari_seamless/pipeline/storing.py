@@ -37,7 +37,7 @@ def store_for(
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
     spec = store_spec(prepared, tile, scope, shards)
     if output is not None:
-        return resume_or_create(output, spec, overwrite)
+        return resume_or_create(output, spec, overwrite, tile=tile)
     if scheduler not in ("dask", "serial"):
         raise BadRequest("a cluster needs a result that every worker can write to; got no output; give output=PATH")
     size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)

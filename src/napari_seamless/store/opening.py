@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,15 +64,24 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
 
 
 def resume_or_create(
-    path: str | Path, spec: StoreSpec, overwrite: bool = False, *, cache_bytes: int = CACHE_BYTES
+    path: str | Path,
+    spec: StoreSpec,
+    overwrite: bool = False,
+    *,
+    tile: int = 0,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Store:
     """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does.
+
+    An earlier result keeps its chunks where a `tile` holds at least one of them, whatever chunks `spec` would have.
 
     Raises OutputExists, with what differs, for an earlier result of another kind unless `overwrite` says to replace it.
     """
     path = Path(path)
     with disk_errors(path):
         earlier = spec_of(attributes_at(path)) if is_ours(path) else None
+    if earlier is not None and earlier.shard is spec.shard is None and earlier.chunk <= tile:
+        spec = replace(spec, chunk=earlier.chunk)
     difference = None if earlier is None else _difference(earlier, spec)
     if earlier is not None and difference is None:
         check_idle(path)

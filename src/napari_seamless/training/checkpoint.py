@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 
@@ -39,9 +40,11 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest whole checkpoint, on the CPU; None where there is none. Raises InputDamaged where all are damaged."""
     there = [folder / name for name in (FILE, PREVIOUS) if (folder / name).is_file()]
     for path in there:
+        if not is_zipfile(path):  # what was cut off has no end of a zip file
+            continue
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError):
+        except (RuntimeError, pickle.UnpicklingError, OSError):
             continue
         if isinstance(found, dict):
             return found

@@ -43,10 +43,10 @@ Ends = Callable[[Any, Region], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
 @dataclass(frozen=True)
 class How:
-    """How a step is taken: on which device, in tiles of which edge, in which precision, and who is told."""
+    """How a step is taken: on which device, in tiles of which edge in each pass, in which precision, who is told."""
 
     device: torch.device
-    tile: int
+    edges: tuple[int, ...]
     autocast: torch.dtype | None = None
     stop: Callable[[], bool] = lambda: False
     progress: Callable[[int, int], None] | None = None
@@ -146,7 +146,7 @@ class Step:
     def _forwards(self, stage: Stage) -> Any:
         """Each tile of a pass: where it is placed, its region, what it found."""
         program = self._ready(stage, stage.forwards.program, self._device, self._known)
-        tiles = stage.tiles(self.how.tile)
+        tiles = stage.tiles(self.how.edges[stage.part.number])
         for k, write in enumerate(tiles):
             placed = stage.forwards.at(write)
             with exact_arithmetic(), self.how.precision():
@@ -217,7 +217,7 @@ class Step:
         names = {name for node in program.nodes for name in node.operation.constant_names}
         leaves = {name: program.constants[name] for name in sorted(names) if program.constants[name].requires_grad}
         values = {known_name(i): i for i in stage.part.known}
-        tiles = stage.tiles(self.how.tile)
+        tiles = stage.tiles(self.how.edges[stage.part.number])
         for k, write in enumerate(tiles):
             self._tile(stage, program, write, ends, leaves, values, found)
             self.how.tell(k + 1, len(tiles))

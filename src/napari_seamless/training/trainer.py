@@ -145,8 +145,10 @@ class Trainer:
         channels, crop = example.image.shape[0], self.settings.crop
         shape = (channels, *(example.shape if crop is None else (crop,) * len(example.shape)))
         self.network.train(crop is None)
-        self.stream.tile_for(shape)
-        value = (program := self.stream.plan_for(shape).program).values[program.output]
+        program = self.stream.plan_for(shape).program
+        if crop is None:
+            self.stream.edges_for(shape)
+        value = program.values[program.output]
         self.network.train()
         wanted = 1 if self.objective.kind == "bce" else self.classes
         if self.classes and len(value.shape) > 1 and value.shape[1] != wanted:

@@ -30,6 +30,7 @@ class AdvancedSection(Section):
         self.fold = QCollapsible("Advanced")
         self.fold.setDuration(0)
         self.fold.setContent(inside)
+        self.fold.collapse(animate=False)
         self.add(self.fold)
 
     def showSnapshot(self, now: Snapshot) -> None:

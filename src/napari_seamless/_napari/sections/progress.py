@@ -8,8 +8,10 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
+from napari_seamless._napari.coverage import Coverage, CoverageMap
 from napari_seamless._napari.editors import Remark, RemarkLabel
 from napari_seamless._napari.editors.output import ask_for_store
+from napari_seamless._napari.plot import RunPlot, Sample
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.sections.section import Section, hint, tell
 from napari_seamless._napari.state import Snapshot
@@ -43,7 +45,9 @@ class ProgressSection(Section):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.main, 3)
         row.addWidget(self.cancel, 1)
-        self.add(buttons, self.bar, self.caption, self.status, self.preview, self.verdict, self.notice, self.export)
+        self.map, self.plot = CoverageMap(), RunPlot()
+        self.add(buttons, self.bar, self.caption, self.map, self.plot, self.status)
+        self.add(self.preview, self.verdict, self.notice, self.export)
         self.main.clicked.connect(self.runPressed)
         self.cancel.clicked.connect(self.cancelPressed)
         self.export.clicked.connect(self._ask_where)
@@ -52,6 +56,10 @@ class ProgressSection(Section):
         """Whether something that is on screen is estimated."""
         self.preview.setValue(Remark(ESTIMATED, "caution") if is_on_screen else None)
 
+    def showCoverage(self, value: Coverage | None) -> None:
+        """What is done of the result that is shown, and where tiles are in work."""
+        self.map.setValue(value)
+
     def showRun(self, now: Snapshot, image_shape: Sequence[int] | None) -> None:
         """Buttons, bar and words. `image_shape` is that of the chosen image, None where none is chosen."""
         self.main.setText("Starting…" if now.waits else MAIN_BUTTON.get(now.phase, "Run"))
@@ -59,14 +67,23 @@ class ProgressSection(Section):
         self.cancel.setText("Stop" if now.phase == "following" else "Cancel")
         self.cancel.setEnabled(now.is_busy)
         self._show_bar(now)
+        self._plot(now)
         tell(self.caption, caption(now))
         tell(self.status, status(now, image_shape))
         self.verdict.setValue(remark(now))
         done = now.progress is not None and now.progress.done > 0
+        self.export.setVisible(now.progress is not None)
         self.export.setEnabled(done and (now.phase == "following" or not now.is_active) and not now.exporting)
+
+    def _plot(self, now: Snapshot) -> None:
+        if now.progress is None:
+            self.plot.clear()
+        elif now.phase == "running" and now.memory is not None:
+            self.plot.add(Sample(now.progress.seconds, now.progress.rate, now.memory.used))
 
     def _show_bar(self, now: Snapshot) -> None:
         unknown = now.phase == "starting" or now.waits or now.exporting
+        self.bar.setVisible(unknown or now.progress is not None)
         self.bar.setRange(0, 0 if unknown else BAR_STEPS)
         if not unknown:
             self.bar.setValue(int((now.progress.fraction if now.progress is not None else 0.0) * BAR_STEPS))

@@ -19,9 +19,18 @@ from scipy import ndimage
 
 from napari_seamless.errors import BadRequest, RunCancelled
 from napari_seamless.geometry import Cell, Grid, Interval, Region
-from napari_seamless.measure.joining import Frontier
-from napari_seamless.measure.parts import Ground, Ints, Parts, check_connectivity, joined, numbered, pixels_at, tally
-from napari_seamless.measure.rims import given_to_nearest
+from napari_seamless.measurement.joining import Frontier
+from napari_seamless.measurement.parts import (
+    Ground,
+    Ints,
+    Parts,
+    check_connectivity,
+    joined,
+    numbered,
+    pixels_at,
+    tally,
+)
+from napari_seamless.measurement.rims import given_to_nearest
 
 Array = NDArray[np.generic]
 Mask = NDArray[np.bool_]
@@ -170,14 +179,16 @@ def _look(read: Read, write: Region, halo: int, region: Region, inside: Callable
     """Read a piece with its surroundings."""
     box = write.grow([halo] * write.ndim)
     known = box.intersect(region)
+    here, there = known.slices(box.start), np.zeros(box.shape, bool)
+    there[here] = True if inside is None else inside(known)
+    if not there[write.slices(box.start)].any():
+        return Seen(write, box, np.zeros(box.shape, np.uint8), np.zeros(box.shape, bool))
     pixels = read(known)
     if pixels.dtype.kind not in "iub":
         raise BadRequest(f"labels are whole numbers; got {pixels.dtype}; choose a label image")
     if pixels.dtype.kind == "b" or pixels.dtype == np.uint64:
         pixels = _narrowed(pixels)
-    labels, there = np.zeros(box.shape, pixels.dtype), np.zeros(box.shape, bool)
-    here = known.slices(box.start)
-    there[here] = True if inside is None else inside(known)
+    labels = np.zeros(box.shape, pixels.dtype)
     labels[here] = pixels if inside is None else np.where(there[here], pixels, pixels.dtype.type(0))
     return Seen(write, box, labels, there)
 
