@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         start,
         tile_for,
         tissue_mask,
+        train,
     )
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ __all__ = [
     "start",
     "tile_for",
     "tissue_mask",
+    "train",
 ]
 
 
