@@ -43,9 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-<<<<<<< HEAD
-for command in (commands.run, commands.view, commands.info, commands.explain, commands.export, train, commands.sample):
-=======
 for command in (
     commands.run,
     commands.view,
@@ -53,9 +50,9 @@ for command in (
     commands.explain,
     commands.export,
     measure,
+    train,
     commands.sample,
 ):
->>>>>>> main
     app.command()(command)
 app.add_typer(models, name="models")
 

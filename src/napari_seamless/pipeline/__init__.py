@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.running import run, start
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
-    from napari_seamless.pipeline.training_run import train
     from napari_seamless.pipeline.timing import Timing, time_tile
+    from napari_seamless.pipeline.training_run import train
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
     from napari_seamless.sources.selecting import select
