@@ -38,6 +38,7 @@ from napari_seamless.testing.fakes import (
     BoxBlurEngine,
     DamagedSource,
     FatalEngine,
+    FatalSource,
     FileSink,
     GradientSource,
     RecordingSink,
@@ -288,6 +289,36 @@ def test_a_sharded_run_gives_the_same_pixels_whatever_is_done_to_its_tiles(tmp_p
     again = open_store(tmp_path / "a.ome.zarr")
     assert (again.spec.chunk, again.spec.shard) == (256, 256)
     np.testing.assert_array_equal(again.read(Region.from_shape((700, 900))), whole)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead worker's own
+def test_a_sharded_run_of_two_processes_of_which_one_dies_is_continued_with_other_tiles(tmp_path: Path) -> None:
+    shape = (1100, 1300)
+    image = GradientSource(shape, channels=3)
+    whole = np.asarray(ns.run(Blur(), image, tile=256, device="cpu", scheduler="serial"))
+    output = tmp_path / "a.ome.zarr"
+    fatal = FatalSource(image, (600, 700), tmp_path / "died")
+    facts: dict[str, Any] = {"device": "cpu", "output": output, "shards": True}
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        run = pipeline.start(
+            pipeline.prepare(Blur(), fatal), tile=128, scheduler=client, region=Region.of((0, 800), (0, 1300)), **facts
+        )
+        run.set_tile(512)
+        run.wait(240)
+        assert run.progress().state == "finished"
+        assert run.result().report.busy is not None
+    assert (tmp_path / "died").exists()
+    there = open_store(output)
+    assert 0 < np.count_nonzero(there.finished) < there.finished.size
+    again = ns.run(Blur(), image, tile=320, **facts)
+    assert again.store.spec.shard == 128
+    np.testing.assert_array_equal(np.asarray(again), whole)
+    np.testing.assert_array_equal(open_store(output).read(Region.from_shape(shape)), whole)
 
 
 # -- a process that dies
