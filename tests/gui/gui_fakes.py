@@ -110,6 +110,7 @@ class FakeReport:
     self_check: FakeCheck | None = None
     mismatch: str | None = None
     exact: bool = True
+    failed: tuple[Region, ...] = ()
 
 
 @dataclass
@@ -132,6 +133,7 @@ class FakeRun:
         self.tiles: list[int] = []
         self.saved: list[Path] = []
         self.preview: FakeRun | None = None
+        self.in_work: tuple[Region, ...] = ()
         self.report = FakeReport()
 
     def begin_preview(self, pass_number: int = 1, passes: int = 16) -> FakeRun:
@@ -206,6 +208,30 @@ class FakePrepared:
 
 
 @dataclass(frozen=True)
+class FakeCost:
+    tile: int
+    halo: int = 92
+    redundancy: float = 1.32
+    passes: int = 1
+
+
+@dataclass(frozen=True)
+class FakeMemory:
+    device: str = "cpu"
+    free: int = 12_000_000_000
+    total: int = 32_000_000_000
+    used: int = 900_000_000
+
+
+@dataclass(frozen=True)
+class FakeFound:
+    path: Path
+    store: FakeLive
+    fraction: float = 0.43
+    continues: bool = True
+
+
+@dataclass(frozen=True)
 class FakeChoice:
     tile: int
     choices: Sequence[tuple[int, int]]
@@ -260,6 +286,8 @@ class FakePipeline:
     gate: Event = field(default_factory=Event)
     refusal: BaseException | None = None
     start_refusal: BaseException | None = None
+    choice_refusal: BaseException | None = None
+    found: dict[Path, FakeFound] = field(default_factory=dict)
     traced: list[str] = field(default_factory=list)
     runs: list[FakeRun] = field(default_factory=list)
     workers: list[FakeWorkers] = field(default_factory=list)
@@ -306,7 +334,7 @@ class FakePipeline:
         refusal = self.load_refusals.get(str(what) if architecture is None else f"{what} {architecture}")
         if refusal is not None and refusal not in self.trusted:
             raise refusal
-        return self.networks.get(str(what), FakeNetwork(str(what)))
+        return self.networks.get(str(what), FakeNetwork(Path(str(what)).stem))
 
     def trust(self, question: NotTrusted) -> None:
         self.trusted.append(question)
@@ -355,8 +383,19 @@ class FakePipeline:
         return FakePrepared(shape, self.scale, approximation="tiles" if approximate else None)
 
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
+        if self.choice_refusal is not None:
+            raise self.choice_refusal
         allowed = budget or 2_000_000_000
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
+
+    def cost_of(self, prepared: FakePrepared, tile: int) -> FakeCost | None:
+        return None if prepared.approximation is not None else FakeCost(tile)
+
+    def found_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
+        return self.found.get(path)
+
+    def memory_of(self) -> FakeMemory:
+        return FakeMemory()
 
     def start_workers(self) -> FakeWorkers:
         if self.workers_refusal is not None:

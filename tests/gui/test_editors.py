@@ -21,6 +21,8 @@ from napari_seamless._napari.editors import (
     NoticeLabel,
     OutputChoice,
     OutputEditor,
+    Passes,
+    PassesEditor,
     SourceChoice,
     SourceOption,
     SourcePicker,
@@ -50,7 +52,8 @@ def tile_editor() -> TileEditor:
 
 ROUND_TRIPS = [
     pytest.param(BudgetEditor, Budget(750, "MB"), id="budget"),
-    pytest.param(ExtentEditor, Extent(whole=False), id="extent"),
+    pytest.param(ExtentEditor, Extent("view"), id="extent"),
+    pytest.param(PassesEditor, Passes("tissue", "disk"), id="passes"),
     pytest.param(OutputEditor, OutputChoice(Path("/data/out.ome.zarr")), id="output"),
     pytest.param(NoticeLabel, Notice("It does not fit.", "Traceback"), id="notice"),
     pytest.param(model_picker, ModelChoice("stain"), id="model"),
@@ -71,12 +74,16 @@ def test_what_is_set_comes_back_and_is_told_once(qtbot: QtBot, make, value) -> N
     assert told == [value]
 
 
-def test_another_unit_keeps_the_amount_of_memory(qtbot: QtBot) -> None:
+def test_the_budget_is_the_same_on_the_slider_and_as_a_number(qtbot: QtBot) -> None:
     editor = BudgetEditor(Budget(1.5, "GB"))
     qtbot.addWidget(editor)
-    editor._unit.setCurrentText("MB")
-    assert editor.value() == Budget(1500, "MB")
-    assert editor._amount.value() == 1500
+    editor.setMost(16 * 10**9)
+    editor.slider.setValue(editor.slider.maximum())
+    assert editor.value() == Budget(16, "GB")
+    assert editor._amount.value() == 16
+    editor._amount.setValue(0.5)
+    assert editor.value() == Budget(500, "MB")
+    assert 0 < editor.slider.value() < editor.slider.maximum()
 
 
 def test_theslider_takes_the_tile_out_of_the_budgets_hands(qtbot: QtBot) -> None:

@@ -318,7 +318,7 @@ def test_the_self_check_is_shown_and_kept_with_the_layer(
 
 
 def test_a_run_that_follows_is_asked_again_after_it_went_on(qtbot: QtBot, dock, painter) -> None:
-    dock.panel.extent.setValue(Extent(whole=False))
+    dock.panel.extent.setValue(Extent("view"))
     run = started(qtbot, dock, painter)
     run.end()
     dock.poll()

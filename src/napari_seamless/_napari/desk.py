@@ -19,7 +19,7 @@ from napari_seamless._napari.model_desk import ModelDesk
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Pipeline
 from napari_seamless._napari.sections.section import tell
-from napari_seamless._napari.shelf import Shelf, Shelved
+from napari_seamless._napari.shelf import LoadRequest, Shelf, Shelved
 from napari_seamless._napari.state import ImageRef, Snapshot
 
 if TYPE_CHECKING:
@@ -65,14 +65,17 @@ class Desk:
     def poll(self, now: Snapshot, pixels: int, what: str) -> None:
         """Takes what the background has found out. `pixels` are those of the output that a run would make."""
         self.bringing.poll()
-        if self._model.poll() or self._image.poll():
-            self._calls.choose()
-            self._match()
         rests = now.phase in ("ready", "finished", "cancelled") and not now.queued and not self.bringing.is_busy
+        if self._model.poll() or self._image.poll(rests):
+            self._calls.choose()
         timing = self._estimator.poll(now.prepared, self._panel.tile.value().tile, rests)
         shown = "" if timing is None or now.is_active or not pixels else estimate(timing, pixels, what)
         if shown != self._panel.model_section.speed.text():
             tell(self._panel.model_section.speed, shown)
+
+    def request(self, name: str) -> LoadRequest:
+        """What has to be said to load a network of this name."""
+        return self._shelf.request(name)
 
     def remark(self) -> str:
         """What is known of the image beside what its layer says."""

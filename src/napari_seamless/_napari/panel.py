@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_seamless._napari.coverage import Coverage
 from napari_seamless._napari.editors import NoticeLabel
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.sections import (
@@ -47,7 +48,7 @@ class Panel(QWidget):
         )
         self.source, self.model = self.image_section.picker, self.model_section.picker
         self.extent, self.budget = self.where.extent, self.budget_section.budget
-        self.tile, self.output = self.advanced.tile, self.advanced.output
+        self.tile, self.output, self.passes = self.advanced.tile, self.advanced.output, self.advanced.passes
         self.notices: dict[Field, NoticeLabel] = {section.field: section.notice for section in self.sections}
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 8, 10, 8)
@@ -64,6 +65,10 @@ class Panel(QWidget):
     def describe_image(self, text: str) -> None:
         """A line under the image: its size, channels and so on."""
         self.image_section.describe(text)
+
+    def showCoverage(self, value: Coverage | None) -> None:
+        """What is done of the result that is shown."""
+        self.progress.showCoverage(value)
 
     def showPreview(self, is_on_screen: bool) -> None:
         """Whether something that is on screen is estimated."""

@@ -41,6 +41,54 @@ class TileChoice(Protocol):
     def budget(self) -> int: ...
 
 
+class Found(Protocol):
+    """A result at a path, how much of it is done, and whether a run would go on with it."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def store(self) -> LiveImage: ...
+
+    @property
+    def fraction(self) -> float: ...
+
+    @property
+    def continues(self) -> bool: ...
+
+
+class TileCost(Protocol):
+    """The input pixels that a tile reads beyond its own, its arithmetic (times the whole image's), and the passes."""
+
+    @property
+    def tile(self) -> int: ...
+
+    @property
+    def halo(self) -> int: ...
+
+    @property
+    def redundancy(self) -> float: ...
+
+    @property
+    def passes(self) -> int: ...
+
+
+class DeviceMemory(Protocol):
+    """Bytes of a device: free now, in all, and held by this process."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def used(self) -> int: ...
+
+
 class SelfCheck(Protocol):
     """Regions computed a second time. Differences are in standard deviations, or (labels) shares of pixels."""
 
@@ -66,6 +114,10 @@ class Report(Protocol):
     @property
     def mismatch(self) -> object | None: ...
 
+    @property
+    def failed(self) -> Sequence[Region]:
+        """The output pixels that were left out, since the image could not be read there."""
+
 
 class Result(Protocol):
     """A finished (or stopped) run."""
@@ -88,6 +140,10 @@ class Run(RunHandle, Protocol):
 
     @property
     def store(self) -> LiveImage: ...
+
+    @property
+    def in_work(self) -> Sequence[Region]:
+        """The output pixels of the tiles that are being made now."""
 
     def result(self) -> Result: ...
 
@@ -233,6 +289,12 @@ class Pipeline(Protocol):
     ) -> Any: ...
 
     def tile_for(self, prepared: Any, budget: int | None = None) -> TileChoice: ...
+
+    def cost_of(self, prepared: Any, tile: int) -> TileCost | None: ...
+
+    def found_at(self, path: Path, prepared: Any) -> Found | None: ...
+
+    def memory_of(self) -> DeviceMemory: ...
 
     def start_workers(self) -> Workers: ...
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from napari_seamless._napari.causes import details_of
 from napari_seamless._napari.editors.notice import Notice
+from napari_seamless._napari.wording import memory
 from napari_seamless.errors import (
     BudgetTooSmall,
     DeviceUnavailable,
@@ -29,10 +30,13 @@ HOW_TO_APPROXIMATE = " with approximate=True (--approximate)"
 HOW_TO_SAY = (
     "; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel",
     "; or name its architecture",
+    "; pass the module itself if it is another network",
     "; if you trust where it comes from say so with trust=True (--trust), which is remembered for this file",
 )
 """How refusals say what to do in Python and in a shell, where here a button does it."""
 RUN_APPROXIMATELY = "Run approximately"
+STEP = 10_000_000
+"""What is offered as a budget is a multiple of so many bytes."""
 SET_PIXEL_SIZE = "Set pixel size…"
 ASK_TRUST = "Decide…"
 NAME_ARCHITECTURE = "Name the architecture…"
@@ -56,10 +60,11 @@ FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A notice and the field that it stands next to."""
+    """A notice and the field that it stands next to. `needed` is the memory, in bytes, that would put it right."""
 
     field: Field
     notice: Notice
+    needed: int = 0
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -68,7 +73,8 @@ def problem_of(error: BaseException) -> Problem:
     What this package refuses is a sentence already; anything else is a fault of the program, and is called one.
     """
     field: Field = next((field for kind, field in FIELDS if isinstance(error, kind)), "run")
-    return Problem(field, Notice(_short(sentence_of(error)), details_of(error), _action(error)))
+    needed = -(-error.needed // STEP) * STEP if isinstance(error, BudgetTooSmall) else 0
+    return Problem(field, Notice(_short(sentence_of(error)), details_of(error), _action(error)), needed)
 
 
 def sentence_of(error: BaseException) -> str:
@@ -85,6 +91,8 @@ def sentence_of(error: BaseException) -> str:
 def _action(error: BaseException) -> str:
     """What a button beside the sentence can do about it."""
     match error:
+        case BudgetTooSmall() if error.needed:
+            return f"Use {memory(-(-error.needed // STEP) * STEP)}"
         case PixelSizeUnknown():
             return SET_PIXEL_SIZE
         case NotTrusted():
@@ -104,5 +112,7 @@ def _short(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """The same text with a capital letter at its start."""
+    """The same text with a capital letter at its start, unless that is the name of a file."""
+    if not text.partition(" ")[0].rstrip(":,;").isalpha():
+        return text
     return text[:1].upper() + text[1:]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_seamless._napari.editors.image_options import ImageSetting
-from napari_seamless._napari.layers import source_of
+from napari_seamless._napari.layers import SOURCE, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -56,6 +56,12 @@ def remember(layer: Image, model: str | None, setting: ImageSetting) -> None:
     said: dict[str, Any] = layer.metadata.setdefault(SAID, {})
     said["pixel_size"], said["axes"] = setting.pixel_size, setting.axes
     said.setdefault("channels", {})[model] = setting.channels
+
+
+def forget_origin(layer: Image) -> None:
+    """For a layer whose pixels were exchanged: they are in no file any more, and no source reads them."""
+    for name in (SOURCE, ORIGIN):
+        layer.metadata.pop(name, None)
 
 
 def origin_of(layer: Image) -> str | None:

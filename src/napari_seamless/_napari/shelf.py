@@ -54,6 +54,10 @@ class Shelf:
         with self._loading:
             return self._load(request)
 
+    def request(self, name: str) -> LoadRequest:
+        """What has to be said to load a network of this name."""
+        return self._requests.get(name, LoadRequest(name))
+
     def peek(self, name: str) -> Network | None:
         """The network, if it is there already."""
         return self._loaded.get(name)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import Prepared, Run, TileChoice
+from napari_seamless._napari.port import DeviceMemory, Found, Prepared, Run, TileChoice, TileCost
 from napari_seamless._napari.problems import Problem
 from napari_seamless._napari.verdict import Verdict
 from napari_seamless.geometry import Region
@@ -67,6 +67,12 @@ class Snapshot:
     image: ImageInfo | None = None
     prepared: Prepared | None = None
     choice: TileChoice | None = None
+    tile: int = 0
+    cost: TileCost | None = None
+    memory: DeviceMemory | None = None
+    in_work: tuple[Region, ...] = ()
+    failed: tuple[Region, ...] = ()
+    found: Found | None = None
     progress: Progress | None = None
     problem: Problem | None = None
     models: tuple[tuple[str, str], ...] = ()

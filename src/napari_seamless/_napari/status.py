@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from napari_seamless._napari.editors.remark import Remark
 from napari_seamless._napari.state import Snapshot
-from napari_seamless._napari.wording import advance, first_look, size
+from napari_seamless._napari.wording import advance, first_look, megapixels, size
 
 
 def caption(now: Snapshot) -> str:
@@ -52,12 +52,37 @@ def status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
     return STATUS[now.phase]
 
 
+def left_out(now: Snapshot) -> Remark | None:
+    """What could not be read."""
+    failed = 0 if now.progress is None else now.progress.failed
+    if not failed:
+        return None
+    places = f" in {len(now.failed)} places (red on the map)" if now.failed else ""
+    return Remark(
+        f"The image could not be read everywhere: {megapixels(failed)} of the result were left out{places}. Repair or "
+        "copy the file, and run again to fill them.",
+        "caution",
+    )
+
+
+def found(now: Snapshot) -> Remark | None:
+    """What is at the output path already."""
+    there = now.found
+    if there is None:
+        return None
+    if not there.continues:
+        return Remark("The result of another network or image is there. Choose another path.", "caution")
+    if there.fraction == 1:
+        return Remark("The whole result is there already, and shown.", "good")
+    return Remark(f"A result is there, {there.fraction:.0%} done, and shown. Run goes on with it.", "good")
+
+
 BLENDED = "Approximate: overlapping tiles are blended, since this network cannot be computed exactly."
 STATUS = {
     "preparing": "Preparing the network…",
     "ready": "Ready.",
     "starting": "Starting the workers…",
-    "running": "What is on screen comes first.",
+    "running": "",
     "paused": "Paused. What is finished stays.",
     "following": "All that is on screen is done; pan or zoom to go on.",
     "finished": "Finished.",

@@ -49,16 +49,20 @@ def run(
     moments: given.SaveMoments = None,
     tissue_only: given.TissueOnly = False,
     scene: given.Scene = None,
+    axes: given.Axes = None,
+    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, scene=given.scene_of(scene))) as image:
+    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene))) as opened:
+        image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
@@ -81,7 +85,10 @@ def run(
             scratch=scratch,
             statistics=statistics,
             tissue_only=tissue_only,
+            precision=precision,
         )
+        for notice in handle.notices:
+            say(notice)
         follow(handle, output)
         if moments is not None:
             save_moments(handle, moments)
@@ -135,6 +142,7 @@ def explain(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     from napari_seamless import pipeline
@@ -143,7 +151,14 @@ def explain(
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(
-            network, image, level=level, budget=size, tile=tile, device=device, pixel_size=pixel_size
+            network,
+            image,
+            level=level,
+            budget=size,
+            tile=tile,
+            device=device,
+            pixel_size=pixel_size,
+            precision=precision,
         )
     typer.echo(text)
 

@@ -82,8 +82,8 @@ def _provenance(prepared: Prepared, scope: Scope) -> Mapping[str, Any]:
     return {
         **origins(prepared),
         "divisor": prepared.program.divisor,
-        "precision": "float32",
-        "scope": "exact" if not scope.half else "rounded",
+        "precision": scope.precision,
+        "scope": "rounded" if scope.is_rounded else "exact",
         **({"kept": "float16"} if scope.half else {}),
         "passes": count_passes(prepared.program),
         "statistics": scope.name,
@@ -101,6 +101,7 @@ def facts_of(prepared: Prepared, scope: Scope) -> dict[str, Any]:
         "network": prepared.network_hash,
         "statistics": scope.name,
         **({"kept": "float16"} if scope.half else {}),
+        **({"precision": scope.precision} if scope.precision != "float32" else {}),
     }
 
 

@@ -106,6 +106,12 @@ class Agenda:
         return self._wanted
 
     @property
+    def in_work(self) -> tuple[Region, ...]:
+        """The output pixels that were taken and have not come back."""
+        with self._lock:
+            return tuple(self._taken)
+
+    @property
     def failed(self) -> tuple[Region, ...]:
         """The output pixels that cannot be made, in whole chunks."""
         return tuple(self._failed)

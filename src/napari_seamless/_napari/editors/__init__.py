@@ -7,6 +7,7 @@ from napari_seamless._napari.editors.image_options import ImageOptions, ImageQue
 from napari_seamless._napari.editors.model import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.editors.notice import Notice, NoticeLabel
 from napari_seamless._napari.editors.output import OutputChoice, OutputEditor
+from napari_seamless._napari.editors.passes import Passes, PassesEditor
 from napari_seamless._napari.editors.remark import Remark, RemarkLabel
 from napari_seamless._napari.editors.source import SourceChoice, SourceOption, SourcePicker
 from napari_seamless._napari.editors.tile import TileEditor, TileSetting
@@ -28,6 +29,8 @@ __all__ = [
     "NoticeLabel",
     "OutputChoice",
     "OutputEditor",
+    "Passes",
+    "PassesEditor",
     "Remark",
     "RemarkLabel",
     "SourceChoice",

@@ -24,10 +24,10 @@ from napari_seamless._napari.editors.source import SourceOption
 Kind = Literal["whole", "view", "tissue", "shapes"]
 NAMES: dict[Kind, str] = {"whole": "Everything", "view": "View", "tissue": "Tissue", "shapes": "Shapes"}
 MEANINGS: dict[Kind, str] = {
-    "whole": "The whole image; what is on screen comes first.",
+    "whole": "What you see first, then all the rest.",
     "view": "What is on screen, wherever you go.",
     "tissue": "What is tissue by its colour; the rest stays empty.",
-    "shapes": "What you have drawn, in whole chunks.",
+    "shapes": "What you have drawn.",
 }
 TIPS: dict[Kind, str] = {
     "whole": "All of the image. Pan or zoom while it runs: the new view goes first.",
@@ -76,7 +76,7 @@ class ExtentEditor(QWidget):
         self._layers.setAccessibleName("Layer of shapes")
         self._layers.setToolTip("The layer whose shapes say where to run")
         self._draw = QPushButton("Draw…")
-        self._draw.setToolTip("Draw where to run: a rectangle at first; the other tools are in the layer controls")
+        self._draw.setToolTip("Draw where to run (Alt+D): a rectangle at first; other tools are in the layer controls")
         self._drawn = QWidget()
         self._lay_out()
         self._show()
