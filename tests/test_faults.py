@@ -23,7 +23,7 @@ import napari_seamless as ns
 from napari_seamless import cli, pipeline
 from napari_seamless.engine import TorchEngine
 from napari_seamless.engine.halving import Halving, halves
-from napari_seamless.errors import DeviceFull, OutputUnwritable, RegionUnreadable
+from napari_seamless.errors import DeviceFull, OutputExists, OutputUnwritable, RegionUnreadable
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.planning.order import view_first
 from napari_seamless.scheduling import run as run_module
@@ -291,14 +291,25 @@ def test_a_sharded_run_gives_the_same_pixels_whatever_is_done_to_its_tiles(tmp_p
     np.testing.assert_array_equal(again.read(Region.from_shape((700, 900))), whole)
 
 
+def test_a_sharded_result_is_continued_with_other_tiles(tmp_path: Path) -> None:
+    image = GradientSource((500, 600), channels=3)
+    whole = np.asarray(ns.run(Blur(), image, tile=256, device="cpu", scheduler="serial"))
+    facts: dict[str, Any] = {"device": "cpu", "scheduler": "serial", "output": tmp_path / "a.ome.zarr", "shards": True}
+    ns.run(Blur(), image, tile=128, region=Region.of((0, 300), (0, 600)), **facts)
+    assert 0 < np.count_nonzero(open_store(tmp_path / "a.ome.zarr").finished) < 20
+    again = ns.run(Blur(), image, tile=320, **facts)
+    assert again.store.spec.shard == 128
+    np.testing.assert_array_equal(np.asarray(again), whole)
+    with pytest.raises(OutputExists, match="shards of 128 instead of 64 pixels"):
+        ns.run(Blur(), image, tile=64, **facts)
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead worker's own
-def test_a_sharded_run_of_two_processes_of_which_one_dies_is_continued_with_other_tiles(tmp_path: Path) -> None:
-    shape = (1100, 1300)
+def test_a_sharded_run_of_two_processes_of_which_one_dies_misses_nothing(tmp_path: Path) -> None:
+    shape = (500, 600)
     image = GradientSource(shape, channels=3)
     whole = np.asarray(ns.run(Blur(), image, tile=256, device="cpu", scheduler="serial"))
-    output = tmp_path / "a.ome.zarr"
-    fatal = FatalSource(image, (600, 700), tmp_path / "died")
-    facts: dict[str, Any] = {"device": "cpu", "output": output, "shards": True}
+    prepared = pipeline.prepare(Blur(), FatalSource(image, (300, 400), tmp_path / "died"))
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
@@ -306,19 +317,13 @@ def test_a_sharded_run_of_two_processes_of_which_one_dies_is_continued_with_othe
         Client(cluster, set_as_default=False) as client,
     ):
         run = pipeline.start(
-            pipeline.prepare(Blur(), fatal), tile=128, scheduler=client, region=Region.of((0, 800), (0, 1300)), **facts
+            prepared, tile=64, device="cpu", scheduler=client, output=tmp_path / "a.ome.zarr", shards=True
         )
-        run.set_tile(512)
-        run.wait(240)
-        assert run.progress().state == "finished"
-        assert run.result().report.busy is not None
+        run.set_tile(192)
+        run.wait()
     assert (tmp_path / "died").exists()
-    there = open_store(output)
-    assert 0 < np.count_nonzero(there.finished) < there.finished.size
-    again = ns.run(Blur(), image, tile=320, **facts)
-    assert again.store.spec.shard == 128
-    np.testing.assert_array_equal(np.asarray(again), whole)
-    np.testing.assert_array_equal(open_store(output).read(Region.from_shape(shape)), whole)
+    assert run.result().report.busy is not None
+    np.testing.assert_array_equal(open_store(tmp_path / "a.ome.zarr").read(Region.from_shape(shape)), whole)
 
 
 # -- a process that dies
