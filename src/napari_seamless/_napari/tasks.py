@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Generic, TypeVar
@@ -57,5 +58,6 @@ class Background:
         for task in self._tasks:
             task.cancel()
         if last is not None:
-            self._pool.submit(last)
+            with suppress(RuntimeError):  # the interpreter is ending, and takes its threads with it
+                self._pool.submit(last)
         self._pool.shutdown(wait=False)

@@ -1,6 +1,7 @@
 """Networks without weights: by a name from a table, or by where their code is.
 
 build("unet", {"inputs": 1, "outputs": 2})
+build("usk-net", {"outputs": 3, "mirror": True})
 build("monai:BasicUNet", {"spatial_dims": 2, "in_channels": 1, "out_channels": 2})
 build("my_package.networks:make_network", {"depth": 3})
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -18,11 +20,22 @@ from torch import nn
 from napari_seamless.errors import ModelError, UnknownModel
 from napari_seamless.models.nuclei import NucleiNetwork
 from napari_seamless.models.style import StyleNetwork
+from napari_seamless.models.tschopp import SKNet, USKNet, sw_net
+from napari_seamless.models.tschopp import UNet as ValidUNet
 from napari_seamless.models.unet import UNet
 
 OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"unet": UNet, "nuclei": NucleiNetwork, "style": StyleNetwork}
+    {
+        "unet": UNet,
+        "nuclei": NucleiNetwork,
+        "style": StyleNetwork,
+        "sw-net": sw_net,
+        "sk-net": SKNet,
+        "u-net-valid": ValidUNet,
+        "usk-net": USKNet,
+    }
 )
+"""The second four are those of Tschopp 2015: a classifier of crops, and three that label pixels without padding."""
 
 LIBRARIES: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
     {
@@ -76,6 +89,14 @@ def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.M
     return made
 
 
+def arguments_of(architecture: str) -> frozenset[str]:
+    """What the code of a listed architecture calls its arguments. Raises UnknownModel where there is none."""
+    if architecture.startswith("timm:"):
+        return frozenset({"in_chans", "num_classes"})
+    found = OURS.get(architecture) or _located(architecture)
+    return frozenset(signature(found).parameters) if callable(found) else frozenset()
+
+
 def _factory(architecture: str) -> Callable[..., Any]:
     if architecture in OURS:
         return OURS[architecture]
@@ -85,17 +106,24 @@ def _factory(architecture: str) -> Callable[..., Any]:
     if module == "timm":
         create = _imported("timm", architecture).create_model
         return lambda **arguments: create(name, **{"pretrained": False, **arguments})
-    home, said = LIBRARIES.get(module, (module, {}))
+    found = _located(architecture)
+    if not callable(found):
+        raise ModelError(f"an architecture is a class or function; {architecture} is a {type(found).__name__}")
+    if module in LIBRARIES:
+        return _from_library(found, architecture, LIBRARIES[module][1])
+    return found  # type: ignore[no-any-return]
+
+
+def _located(architecture: str) -> Any:
+    """What an import path, or the name of a library and what is in it, leads to."""
+    module, _, name = architecture.partition(":")
+    home, _ = LIBRARIES.get(module, (module, {}))
     found = _imported(home, architecture)
     for part in name.split("."):
         if not hasattr(found, part):
             raise _unknown(architecture, [f"{module}:{known}" for known in dir(found) if not known.startswith("_")])
         found = getattr(found, part)
-    if not callable(found):
-        raise ModelError(f"an architecture is a class or function; {architecture} is a {type(found).__name__}")
-    if module in LIBRARIES:
-        return _from_library(found, architecture, said)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _from_library(found: Any, architecture: str, said: Mapping[str, object]) -> Callable[..., Any]:
