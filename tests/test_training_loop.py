@@ -20,6 +20,7 @@ from napari_seamless.training.images import ArrayImage
 from napari_seamless.training.objective import Objective, equalised
 from napari_seamless.training.pieces import IGNORED, Example, Look, Piece, crop_of
 from napari_seamless.training.settings import Settings, Variation
+from napari_seamless.training.statistics import without_beginning
 from napari_seamless.training.trainer import Trainer
 from training_images import spots
 
@@ -114,6 +115,17 @@ def test_weights_can_be_had_and_images_exchanged_while_it_trains() -> None:
     mine.examples = [example(9)]
     assert next(events).images == ("9",)  # type: ignore[union-attr]
     assert not torch.equal(before["head.weight"], mine.weights()["head.weight"])
+
+
+def test_running_statistics_forget_what_they_began_with() -> None:
+    layer = nn.BatchNorm2d(1, momentum=0.02).train()
+    for _ in range(3):
+        layer(torch.tensor([[[[3.0, 7.0]]]]))
+    found = without_beginning(layer)
+    assert found["running_mean"].item() == pytest.approx(5, rel=1e-4)
+    assert found["running_var"].item() == pytest.approx(8, rel=1e-4)
+    assert layer.running_mean is not None
+    assert layer.running_mean.item() < 1
 
 
 def test_the_best_weights_are_kept_not_the_last() -> None:

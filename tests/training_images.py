@@ -10,7 +10,9 @@ import imageio.v3
 import numpy as np
 import tifffile
 import tomli_w
+import torch
 import zarr
+from torch import nn
 
 SIDE = 48
 
@@ -79,3 +81,10 @@ def write_training(folder: Path, **changes: Mapping[str, Any] | list[Any]) -> Pa
     path = folder / "training.toml"
     path.write_text(tomli_w.dumps({"schema": 1, **fields(**changes)}), encoding="utf-8")
     return path
+
+
+def pooled(inputs: int = 3, outputs: int = 2) -> nn.Module:
+    """A classifier of images of any size."""
+    torch.manual_seed(0)
+    body = (nn.Conv2d(inputs, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*body, nn.Linear(4, outputs))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -89,14 +88,6 @@ def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.M
     return made
 
 
-def arguments_of(architecture: str) -> frozenset[str]:
-    """What the code of a listed architecture calls its arguments. Raises UnknownModel where there is none."""
-    if architecture.startswith("timm:"):
-        return frozenset({"in_chans", "num_classes"})
-    found = OURS.get(architecture) or _located(architecture)
-    return frozenset(signature(found).parameters) if callable(found) else frozenset()
-
-
 def _factory(architecture: str) -> Callable[..., Any]:
     if architecture in OURS:
         return OURS[architecture]
@@ -106,24 +97,17 @@ def _factory(architecture: str) -> Callable[..., Any]:
     if module == "timm":
         create = _imported("timm", architecture).create_model
         return lambda **arguments: create(name, **{"pretrained": False, **arguments})
-    found = _located(architecture)
-    if not callable(found):
-        raise ModelError(f"an architecture is a class or function; {architecture} is a {type(found).__name__}")
-    if module in LIBRARIES:
-        return _from_library(found, architecture, LIBRARIES[module][1])
-    return found  # type: ignore[no-any-return]
-
-
-def _located(architecture: str) -> Any:
-    """What an import path, or the name of a library and what is in it, leads to."""
-    module, _, name = architecture.partition(":")
-    home, _ = LIBRARIES.get(module, (module, {}))
+    home, said = LIBRARIES.get(module, (module, {}))
     found = _imported(home, architecture)
     for part in name.split("."):
         if not hasattr(found, part):
             raise _unknown(architecture, [f"{module}:{known}" for known in dir(found) if not known.startswith("_")])
         found = getattr(found, part)
-    return found
+    if not callable(found):
+        raise ModelError(f"an architecture is a class or function; {architecture} is a {type(found).__name__}")
+    if module in LIBRARIES:
+        return _from_library(found, architecture, said)
+    return found  # type: ignore[no-any-return]
 
 
 def _from_library(found: Any, architecture: str, said: Mapping[str, object]) -> Callable[..., Any]:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError
-from napari_seamless.models.architecture import arguments_of, build, is_listed
+from napari_seamless.models.architecture import build, is_listed
+from napari_seamless.models.installed import parameters_of
 from napari_seamless.models.recipe_file import FILE, read_recipe
 from napari_seamless.models.state_dict import load_into, read_state
 from napari_seamless.models.training_file import NetworkPart
@@ -79,7 +80,7 @@ def network_for(
 
 def filled(architecture: str, given: Mapping[str, Any], inputs: int, outputs: int, ndim: int) -> dict[str, Any]:
     """Arguments, with the numbers of channels where the code asks for some that are not given."""
-    wanted = arguments_of(architecture) if is_listed(architecture) else frozenset()
+    wanted = {one.name for one in parameters_of(architecture)}
     found = dict(given)
     for names, number in ((INPUTS, inputs), (OUTPUTS, outputs), ((PLANES,), ndim)):
         name = next((n for n in names if n in wanted), None)

@@ -175,6 +175,7 @@ def _trainer(said: TrainingFile, data: TrainingData, start: Start, folder: Path,
         key=_key(said, data),
         budget=None if training.budget is None else parse_budget(training.budget),
         device=str(resolve_device(training.device)),
+        fresh=start.origin is None,
         stop=stop,
     )
 

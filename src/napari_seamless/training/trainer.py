@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from napari_seamless.training.objective import Objective
 from napari_seamless.training.pieces import Example, Look, Piece, crop_of
 from napari_seamless.training.scores import Figures, Scores
 from napari_seamless.training.settings import Settings
+from napari_seamless.training.statistics import shown_without_beginning, without_beginning
 from napari_seamless.training.streamed import StreamedGradient
 from napari_seamless.training.streamed_loss import Losses
 
@@ -45,7 +47,7 @@ class Trainer:
     `examples` may be exchanged between two events (a list of another length begins another order of images).
     `key` says what is trained on what; a checkpoint of another key in `folder` is refused (BadRequest). Without a
     folder nothing is written. `budget` bounds the device memory of whole images; `stop` is asked often. `classes` is
-    how many there are, 0 where values are learned.
+    how many there are, 0 where values are learned. `fresh` says that the weights are random at first.
 
     Raises NotTileable, TraceFailed or InputMismatch where the network cannot be trained on such images, BudgetTooSmall.
     """
@@ -63,6 +65,7 @@ class Trainer:
         key: str = "",
         budget: int | None = None,
         device: str = "cpu",
+        fresh: bool = True,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         if not examples:
@@ -75,7 +78,7 @@ class Trainer:
         self.step, self.best, self.best_step = 0, None, 0  # type: int, Figures | None, int
         self._best_weights: State | None = None
         self._optimiser = _optimiser(network, settings)
-        self._folder, self._key, self._stop = folder, key, stop
+        self._folder, self._key, self._stop, self._is_fresh = folder, key, stop, fresh
         self._lock = threading.Lock()
         self._losses = Losses(self.stream, objective, half=settings.half)
         self._saved: int | None = None
@@ -83,9 +86,10 @@ class Trainer:
     # --- what a person may ask at any time -------------------------------------------------
 
     def weights(self) -> State:
-        """A copy of the network's weights as they are now, on the CPU. Any thread."""
+        """A copy of the network's weights as they are now, for use, on the CPU. Any thread."""
         with self._lock:
-            return _copied(self.network.state_dict())
+            better = without_beginning(self.network) if self._is_fresh else {}
+            return _copied({**self.network.state_dict(), **better})
 
     def finished_weights(self) -> State:
         """The weights that did best on held-out images, or the last ones if there are none."""
@@ -261,8 +265,9 @@ class Trainer:
         """The network as it is now on the held-out images, as they are. Raises RunCancelled where it was stopped."""
         scores = Scores(self.classes)
         self.network.eval()
+        shown = shown_without_beginning(self.network) if self._is_fresh else nullcontext()
         try:
-            with torch.no_grad():
+            with shown, torch.no_grad():
                 for example in sorted(self.held_out, key=lambda e: e.shape):
                     if self._stop():
                         raise RunCancelled("the training was stopped while it looked at held-out images")
