@@ -54,8 +54,8 @@ def measure(
     `what` is a Result, the path of one, or any label image that `open_image` takes. Of a result that is not finished
     only what is finished is measured. `region`, in its level-0 pixels, and `within` say where: a GeoJSON file (as
     QuPath saves it) or its content, or a list of outlines, each (n, 2) corners y, x; all in level-0 pixels of the
-    slide, along the edges of pixels, where pixel i covers [i, i + 1); or what `label_outlines` made. A pixel lies within an
-    outline if its centre does.
+    slide, along the edges of pixels, where pixel i covers [i, i + 1); or what `label_outlines` made. A pixel lies
+    within an outline if its centre does.
 
     `classes`, names or numbers, are those whose objects are counted; None: all but the background and the boundary;
     an empty list: none. Objects are connected pixels of one class, by faces (`connectivity` 1) or also by corners.
