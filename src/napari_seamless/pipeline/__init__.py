@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.costing import cost_of, memory_of
-    from napari_seamless.pipeline.counting import measure
+    from napari_seamless.pipeline.counting import label_outlines, measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.finding import found_at
@@ -69,6 +69,7 @@ __all__ = [
     "export",
     "found_at",
     "in_micrometres",
+    "label_outlines",
     "load_model",
     "measure",
     "memory_of",
@@ -95,7 +96,7 @@ __all__ = [
 
 _ROOMS = {
     "costing": ("cost_of", "memory_of"),
-    "counting": ("measure",),
+    "counting": ("label_outlines", "measure"),
     "cutting": ("parse_budget", "tile_for"),
     "finding": ("found_at",),
     "explaining": ("Explanation", "explain"),
