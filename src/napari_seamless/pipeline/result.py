@@ -71,7 +71,8 @@ class Report:
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
     since the device had no memory for a whole tile; None where it had. `busy` is the share of the time with tiles in
     flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
-    and handing over. None where nothing was made.
+    and handing over. None where nothing was made. `peak` is the most bytes that torch held on a CUDA device meanwhile,
+    in this process; None elsewhere, where nobody counts.
     """
 
     state: str
@@ -95,6 +96,7 @@ class Report:
     failed: tuple[Region, ...] = ()
     largest_piece: int | None = None
     busy: float | None = None
+    peak: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""
