@@ -23,6 +23,7 @@
     ├── OutputExists         (FileExistsError)    something else is already at the output path
     ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
     ├── WorkersLost          (RuntimeError)       the machines of a cluster went away, or never came
+    ├── LossNotFinite        (ArithmeticError)    a loss is no number; the last good weights are kept
     ├── RegionsFailed        (RuntimeError)       a run came to its end, but parts of the image could not be read
     └── RunCancelled                              somebody stopped the run; what was finished is kept
 
@@ -169,6 +170,10 @@ class RegionsFailed(SeamlessError, RuntimeError):
     """Everything was computed but for regions that could not be read."""
 
     exit_code = 9
+
+
+class LossNotFinite(SeamlessError, ArithmeticError):
+    """A loss is infinite or not a number; the weights are those from before it."""
 
 
 class RunCancelled(SeamlessError):

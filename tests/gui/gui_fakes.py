@@ -335,7 +335,7 @@ class FakePipeline:
         refusal = self.load_refusals.get(str(what) if architecture is None else f"{what} {architecture}")
         if refusal is not None and refusal not in self.trusted:
             raise refusal
-        return self.networks.get(str(what), FakeNetwork(str(what)))
+        return self.networks.get(str(what), FakeNetwork(Path(str(what)).stem))
 
     def trust(self, question: NotTrusted) -> None:
         self.trusted.append(question)

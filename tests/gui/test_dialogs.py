@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
+from napari_seamless._napari.bringing import free_name
 from napari_seamless._napari.causes import details_of
 from napari_seamless._napari.channels import Mapping
 from napari_seamless._napari.dialogs import ArchitectureDialog, ArchitectureWish, PixelSizeDialog, TrustDialog
@@ -191,6 +192,12 @@ def test_a_list_of_networks_keeps_its_choice_when_one_is_added(qtbot: QtBot) -> 
 def test_axis_labels_that_mean_something_are_believed() -> None:
     assert labelled_axes(("channel", "y", "x")) == "cyx"
     assert labelled_axes(("axis -3", "axis -2", "axis -1")) is None
+
+
+def test_a_name_for_the_library_is_plain_and_free() -> None:
+    assert free_name("mine", ["nuclei"]) == "mine"
+    assert free_name("Mein Netz (2)", ["Mein-Netz-2"]) == "Mein-Netz-2-2"
+    assert free_name("..", []) == "model"
 
 
 def test_details_begin_with_the_chain_of_causes() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from napari_seamless._napari.port import Network, Parameter, Pipeline
 from napari_seamless._napari.problems import sentence_of
 from napari_seamless._napari.shelf import LoadRequest, Shelf
 from napari_seamless._napari.tasks import Background, Task
-from napari_seamless.errors import NotTrusted, WeightsMismatch
+from napari_seamless.errors import ModelError, NotTrusted, OutputExists, OutputUnwritable, WeightsMismatch
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt")
 
@@ -64,8 +66,15 @@ class Bringing:
     def is_busy(self) -> bool:
         return self._task is not None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Architectures that are known by name; empty until somebody was asked for one."""
+        return self._names
+
     def begin(self, what: str | Path) -> None:
         """Loads a file or folder; one that is still being loaded is forgotten."""
+        if self.dialog is not None:
+            self.dialog.reject()
         self.cancel()
         self._load(LoadRequest(str(what)))
 
@@ -78,8 +87,8 @@ class Bringing:
 
     def keep(self, name: str) -> None:
         """Copies a network that was loaded from a file to the user's own."""
-        path = Path(name)
-        self._keeping = self._background.begin(lambda _stop: self._pipeline.add_model(path))
+        request = LoadRequest(name)
+        self._keeping = self._background.begin(lambda _stop: self._add(request, self._shelf.load(name)))
 
     def poll(self) -> None:
         if self._task is not None and self._task.is_done:
@@ -112,12 +121,18 @@ class Bringing:
         if trusted is not None:
             self._pipeline.trust(trusted)
         network = self._shelf.fetch(request)
-        return Brought(request, network, self._keep_weights(request) if keep else None)
+        return Brought(request, network, self._add(request, network) if keep else None)
 
-    def _keep_weights(self, request: LoadRequest) -> str:
-        return self._pipeline.add_model(
-            request.what, None, architecture=request.architecture, arguments=json.loads(request.arguments)
-        )
+    def _add(self, request: LoadRequest, network: Network) -> str:
+        """In the background: to the user's own, under a name that is free."""
+        options: dict[str, Any] = {}
+        if request.architecture:
+            options = {"architecture": request.architecture, "arguments": json.loads(request.arguments)}
+        name = free_name(network.name, self._pipeline.model_names())
+        try:
+            return self._pipeline.add_model(request.what, name, **options)
+        except (OutputExists, OutputUnwritable) as error:
+            raise ModelError(str(error)) from error  # it is about the model, not about the output of a run
 
     def _take(self, outcome: Brought | BaseException) -> None:
         if isinstance(outcome, Brought):
@@ -204,3 +219,13 @@ class Bringing:
         self.dialog = None
         if dialog is not None:
             dialog.accept()
+
+
+def free_name(wanted: str, taken: Sequence[str]) -> str:
+    """A name that the library takes, and that nothing there has.
+
+    >>> free_name("my net (2)", ["my-net-2"])
+    'my-net-2-2'
+    """
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", wanted).strip("-._")[:70] or "model"
+    return next(name for name in chain([plain], (f"{plain}-{k}" for k in count(2))) if name not in taken)

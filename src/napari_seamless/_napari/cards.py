@@ -49,8 +49,8 @@ def resolution_match(wanted: Resolution | None, size: Sequence[float] | None) ->
     """
     if wanted is None:
         return None
-    here = "not known" if size is None else _micrometres(size)
-    said = f"Model {_micrometres(wanted.pixel_size)} µm/px, image {here}"
+    here = "'s is not known" if size is None else f" {_micrometres(size)}"
+    said = f"Model {_micrometres(wanted.pixel_size)} µm/px, image{here}"
     if size is None or len(size) != len(wanted.pixel_size):
         return Remark(f"{said}.", "caution")
     ratios = [own / model for own, model in zip(size, wanted.pixel_size, strict=True)]
@@ -106,10 +106,10 @@ def _figures(found: object) -> Iterator[str]:
 
 
 def _numbers(figures: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{str(name).replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{value} {name}"
-        for name, value in figures.items()
-    )
+    floats = {str(name).replace("_", " "): value for name, value in figures.items() if isinstance(value, float)}
+    scores = [f"{name} {value:.3g}" for name, value in floats.items()]
+    counts = [f"{value} {name}" for name, value in figures.items() if not isinstance(value, float)]
+    return ", ".join(scores) + (f" ({', '.join(counts)})" if counts else "")
 
 
 def _listed(found: object) -> Sequence[object]:

@@ -65,10 +65,9 @@ class Desk:
     def poll(self, now: Snapshot, pixels: int, what: str) -> None:
         """Takes what the background has found out. `pixels` are those of the output that a run would make."""
         self.bringing.poll()
-        if self._model.poll() or self._image.poll():
-            self._calls.choose()
-            self._match()
         rests = now.phase in ("ready", "finished", "cancelled") and not now.queued and not self.bringing.is_busy
+        if self._model.poll() or self._image.poll(rests):
+            self._calls.choose()
         timing = self._estimator.poll(now.prepared, self._panel.tile.value().tile, rests)
         shown = "" if timing is None or now.is_active or not pixels else estimate(timing, pixels, what)
         if shown != self._panel.model_section.speed.text():

@@ -71,11 +71,11 @@ class Estimator:
 def estimate(timing: Timing, pixels: int, what: str) -> str:
     """A sentence on how long so many output pixels may take."""
     seconds = timing.seconds_per_pixel * pixels
-    takes = "less than a second" if seconds < 1 else duration(seconds)
+    takes = "less than a second" if seconds < 1 else f"about {duration(seconds)}"
     source = f"one tile of {timing.edge} px timed on {timing.device}"
     if timing.is_least:
-        return f"{what}: at least about {takes}, without its passes of measuring (from {source})."
-    return f"{what}: about {takes} (from {source})."
+        return f"{what}: at least {takes}, without its passes of measuring (from {source})."
+    return f"{what}: {takes} (from {source})."
 
 
 def _same(one: tuple[Prepared, int], other: tuple[Prepared, int] | None) -> bool:

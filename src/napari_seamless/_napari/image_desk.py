@@ -17,15 +17,15 @@ from napari_seamless._napari.layers import key_of, source_of
 from napari_seamless._napari.port import Network, Pipeline
 from napari_seamless._napari.readings import origin_of, readings_of, remember, setting_of
 from napari_seamless._napari.state import ImageRef
-from napari_seamless._napari.tasks import Background, StopFlag, Task
-from napari_seamless.errors import BadRequest, InputMismatch, SeamlessError
+from napari_seamless._napari.tasks import Background, Task
+from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.pipeline.channels import channel_names
 from napari_seamless.seams import ImageInfo, Source
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-SMALL_LEVEL = 4_000_000
+SMALL_LEVEL = 16_000_000
 """Pixels of a coarsest level that is looked at for tissue without being asked."""
 SCENE_HINT = "scene="
 """In notices that tell how to choose another scene in Python; here a list does it."""
@@ -33,12 +33,10 @@ SCENE_HINT = "scene="
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found out about an image: how it is stored, the size of its pixels (um; None where it does not say), and
-    how much of it is tissue (None: not looked at)."""
+    """What was found out about an image: how it is stored, and the size of its pixels (um; None: it does not say)."""
 
-    info: ImageInfo
+    source: Source
     pixel_size: tuple[float, ...] | None = None
-    tissue: float | None = None
 
 
 class ImageDesk:
@@ -61,7 +59,9 @@ class ImageDesk:
         self._network: Network | None = None
         self._key: object = None
         self._seen: Seen | None = None
+        self._tissue: float | None = None
         self._looking: Task[Seen] | None = None
+        self._measuring: Task[float] | None = None
         options.valueChanged.connect(self._take)
         options.pixelSizeRequested.connect(self.ask_pixel_size)
         options.sceneChosen.connect(self._take_scene)
@@ -69,7 +69,7 @@ class ImageDesk:
     @property
     def info(self) -> ImageInfo | None:
         """What the image is; None until it was looked at, and where it cannot be read."""
-        return None if self._seen is None else self._seen.info
+        return None if self._seen is None else self._seen.source.info
 
     @property
     def pixel_size(self) -> tuple[float, ...] | None:
@@ -77,19 +77,18 @@ class ImageDesk:
         said = self._options.value().pixel_size
         if self._seen is None:
             return None
-        return self._seen.pixel_size if said is None else (said,) * self._seen.info.ndim
+        return self._seen.pixel_size if said is None else (said,) * self._seen.source.info.ndim
 
     @property
     def remark(self) -> str:
         """What was found out beside what the layer says."""
-        tissue = None if self._seen is None else self._seen.tissue
-        return "" if tissue is None else f"tissue on about {tissue:.0%}"
+        return "" if self._tissue is None else f"tissue on about {self._tissue:.0%}"
 
     def choose(self, layer: Image | None, model: str | None, network: Network | None) -> None:
         """Takes another image or model, and begins to look at the image if it has not been looked at yet."""
         self._layer, self._model, self._network = layer, model, network
         if layer is None:
-            self._key, self._seen = None, None
+            self._forget(None)
         else:
             self._options.blockSignals(True)
             self._options.setValue(setting_of(layer, model))
@@ -105,15 +104,23 @@ class ImageDesk:
         opened = partial(open_as, self._pipeline, self._layer, setting)
         return ImageRef((key_of(self._layer), setting), opened)
 
-    def poll(self) -> bool:
-        """Takes what was found out; True if that is news."""
-        if self._looking is None or not self._looking.is_done:
-            return False
-        task, self._looking = self._looking, None
-        found = task.outcome()
-        self._seen = found if isinstance(found, Seen) else None
-        self._show()
-        return True
+    def poll(self, rests: bool) -> bool:
+        """Takes what was found out; True if that is news. Tissue is looked for when all else `rests`."""
+        if self._looking is not None and self._looking.is_done:
+            task, self._looking = self._looking, None
+            found = task.outcome()
+            self._seen = found if isinstance(found, Seen) else None
+            self._show()
+            return True
+        if self._measuring is not None and self._measuring.is_done:
+            share = self._measuring.outcome()
+            if self._tissue is None and not isinstance(share, BaseException):
+                self._tissue = share
+                return True
+        elif rests and self._measuring is None and self._seen is not None and _is_quick(self._seen.source.info):
+            source = self._seen.source
+            self._measuring = self._background.begin(lambda _stop: float(self._pipeline.tissue_mask(source).mean()))
+        return False
 
     def ask_pixel_size(self) -> None:
         """Opens the dialog; what is said there is remembered for the layer."""
@@ -134,11 +141,16 @@ class ImageDesk:
         key = key_of(layer), axes
         if key == self._key:
             return
-        self._key, self._seen = key, None
-        if self._looking is not None:
-            self._looking.cancel()
+        self._forget(key)
         setting = ImageSetting(axes=axes)
-        self._looking = self._background.begin(lambda stop: _seen(self._pipeline, layer, setting, stop))
+        self._looking = self._background.begin(lambda _stop: _seen(self._pipeline, layer, setting))
+
+    def _forget(self, key: object) -> None:
+        """Begins anew with another image."""
+        for task in (self._looking, self._measuring):
+            if task is not None:
+                task.cancel()
+        self._key, self._seen, self._tissue, self._looking, self._measuring = key, None, None, None, None
 
     def _show(self) -> None:
         info, layer = self.info, self._layer
@@ -190,18 +202,16 @@ def open_as(pipeline: Pipeline, layer: Image, setting: ImageSetting) -> Source:
     return pipeline.select(source, channels=numbers_of(setting.channels), pixel_size=setting.pixel_size)
 
 
-def _seen(pipeline: Pipeline, layer: Image, setting: ImageSetting, stop: StopFlag) -> Seen:
+def _seen(pipeline: Pipeline, layer: Image, setting: ImageSetting) -> Seen:
     """In the background."""
     source = open_as(pipeline, layer, setting)
-    info = source.info
-    size = pipeline.in_micrometres(info)
+    return Seen(source, pipeline.in_micrometres(source.info))
+
+
+def _is_quick(info: ImageInfo) -> bool:
+    """Whether tissue can be told from a coarsest level that is read in no time."""
     coarsest = info.levels.shapes[-1]
-    if not info.rgb or info.ndim != 2 or coarsest[0] * coarsest[1] > SMALL_LEVEL or stop():
-        return Seen(info, size)
-    try:
-        return Seen(info, size, float(pipeline.tissue_mask(source).mean()))
-    except SeamlessError:
-        return Seen(info, size)  # a damaged level is told of when somebody wants its pixels
+    return info.rgb and info.ndim == 2 and coarsest[0] * coarsest[1] <= SMALL_LEVEL
 
 
 def _scale_hint(layer: Image) -> str:

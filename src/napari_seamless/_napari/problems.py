@@ -30,6 +30,7 @@ HOW_TO_APPROXIMATE = " with approximate=True (--approximate)"
 HOW_TO_SAY = (
     "; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel",
     "; or name its architecture",
+    "; pass the module itself if it is another network",
     "; if you trust where it comes from say so with trust=True (--trust), which is remembered for this file",
 )
 """How refusals say what to do in Python and in a shell, where here a button does it."""
@@ -111,5 +112,7 @@ def _short(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """The same text with a capital letter at its start."""
+    """The same text with a capital letter at its start, unless that is the name of a file."""
+    if not text.partition(" ")[0].rstrip(":,;").isalpha():
+        return text
     return text[:1].upper() + text[1:]

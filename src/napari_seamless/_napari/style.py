@@ -14,6 +14,8 @@ def sheet(theme_name: str) -> str:
         QLabel#heading {{ font-weight: bold; }}
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
+        QPlainTextEdit#refusal {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
+        QToolButton#fold {{ border: none; padding: 1px 2px; background: transparent; }}
         QLabel#good {{ color: {"#5fd38d" if theme.type == "dark" else "#1a7f43"}; }}
         QLabel#caution {{ color: {"#ffc233" if theme.type == "dark" else "#8a5a00"}; }}
         QLabel#caption {{ color: rgba({text}, 210); }}

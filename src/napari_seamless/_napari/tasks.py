@@ -50,6 +50,10 @@ class Background:
         self._tasks = [*(t for t in self._tasks if not t.is_done), task]
         return task
 
+    def finish(self) -> None:
+        """Takes no more work, without blocking; what was begun, or waits, is still done."""
+        self._pool.shutdown(wait=False)
+
     def close(self, last: Callable[[], None] | None = None) -> None:
         for task in self._tasks:
             task.cancel()

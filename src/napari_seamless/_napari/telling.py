@@ -10,6 +10,14 @@ from napari_seamless._napari.dialogs.details import DetailsDialog
 from napari_seamless._napari.editors.notice import Notice
 
 
+class Told(Notification):  # type: ignore[misc]
+    """A notification that says where it comes from."""
+
+    @property
+    def source(self) -> str:
+        return "napari-seamless"
+
+
 def tell_problem(notice: Notice) -> None:
     """Shows a red notification, with a button that opens the details."""
 
@@ -17,4 +25,4 @@ def tell_problem(notice: Notice) -> None:
         DetailsDialog(notice.sentence, notice.details, shown.parent()).open()
 
     actions = (("Details…", details),) if notice.details else ()
-    notification_manager.dispatch(Notification(notice.sentence, NotificationSeverity.ERROR, actions))
+    notification_manager.dispatch(Told(notice.sentence, NotificationSeverity.ERROR, actions))

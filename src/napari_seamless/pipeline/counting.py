@@ -104,7 +104,7 @@ def _told(target: Target, found: Found, sought: Sought | None, least: int, chann
             notes.append(f"{found.rimless:,} pixels of {name} lie near no object")
     edged = int(np.count_nonzero(objects.at_edge))
     if edged:
-        notes.append(f"{edged:,} objects touch the edge of what was measured, and may be cut by it (at_edge)")
+        notes.append(f"{edged:,} objects touch the edge of what was measured, and may be cut by it")
     pixels = sum(found.counts.values())
     return Measurements(
         name=target.name,

@@ -39,7 +39,7 @@ class ClassArea:
         return None if self.area is None else self.area / MICRO[self.ndim]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # columns of numbers are not compared
 class Measurements:
     """Areas of classes, and the objects that were counted.
 

@@ -24,6 +24,7 @@ from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, Tra
 from napari_seamless.program.build import program_of
 from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.ops.table import COMPOSED
+from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
 DIVISORS = (2, 4, 8, 16, 32, 64, 128)
@@ -48,7 +49,7 @@ def trace(
     thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so
     that a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised,
     for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
-    program knows how to learn (`learning.py`).
+    program knows how to learn (`learning.py`); its result may also be without positions.
 
     Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
     """
@@ -58,7 +59,8 @@ def trace(
         module = network if divisor == 1 else Padded(network, divisor)
         exported = _exported(module, shape, dtype, guard, training=training)
         program = simplify(program_of(exported, len(shape) - 2, training=training))
-    program = replace(program, divisor=divisor, refusals=program.refusals + _output_refusals(program))
+    refusals = () if training and _has_no_positions(program) else _output_refusals(program)
+    program = replace(program, divisor=divisor, refusals=program.refusals + refusals)
     if program.refusals and refuse:
         raise NotTileable(refusal_text(program.refusals))
     if not program.refusals:
@@ -260,6 +262,11 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     """torch's own ways of taking apart the operators in COMPOSED; all others stay whole."""
     known: Any = torch.export.default_decompositions()
     return {op: parts for op, parts in known.items() if str(op) in COMPOSED}
+
+
+def _has_no_positions(program: Program) -> bool:
+    """Whether the result follows from what the whole plane was reduced to: classes of an image, (1, c)."""
+    return not program.refusals and not any(program.values[program.output].dims) and program.output in settled(program)
 
 
 def _output_refusals(program: Program) -> tuple[Refusal, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -50,6 +51,8 @@ class LearningPlan:
 
     program: Program
     stages: tuple[Stage, ...] = field(default=())
+    edges: dict[Any, tuple[int, ...]] = field(default_factory=dict)
+    """The tiles that budgets were found to allow."""
 
     @classmethod
     def of(cls, program: Program) -> LearningPlan:

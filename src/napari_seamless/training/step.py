@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_seamless.engine.precision import arithmetic
 from napari_seamless.engine.runner import as_image, run_region
 from napari_seamless.engine.shelf import slices
-from napari_seamless.engine.torch_engine import exact_arithmetic
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.program.graph import Node, Program, Value
 from napari_seamless.program.ops.barrier import Barrier, State
@@ -43,10 +43,10 @@ Ends = Callable[[Any, Region], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
 @dataclass(frozen=True)
 class How:
-    """How a step is taken: on which device, in tiles of which edge, in which precision, and who is told."""
+    """How a step is taken: on which device, in tiles of which edge in each pass, in which precision, who is told."""
 
     device: torch.device
-    tile: int
+    edges: tuple[int, ...]
     autocast: torch.dtype | None = None
     stop: Callable[[], bool] = lambda: False
     progress: Callable[[int, int], None] | None = None
@@ -146,10 +146,10 @@ class Step:
     def _forwards(self, stage: Stage) -> Any:
         """Each tile of a pass: where it is placed, its region, what it found."""
         program = self._ready(stage, stage.forwards.program, self._device, self._known)
-        tiles = stage.tiles(self.how.tile)
+        tiles = stage.tiles(self.how.edges[stage.part.number])
         for k, write in enumerate(tiles):
             placed = stage.forwards.at(write)
-            with exact_arithmetic(), self.how.precision():
+            with arithmetic(self.how.device), self.how.precision():
                 found = run_region(program, placed, self._pixels(placed), self.how.stop)
             yield placed, write, found
             self.how.tell(k + 1, len(tiles))
@@ -217,7 +217,7 @@ class Step:
         names = {name for node in program.nodes for name in node.operation.constant_names}
         leaves = {name: program.constants[name] for name in sorted(names) if program.constants[name].requires_grad}
         values = {known_name(i): i for i in stage.part.known}
-        tiles = stage.tiles(self.how.tile)
+        tiles = stage.tiles(self.how.edges[stage.part.number])
         for k, write in enumerate(tiles):
             self._tile(stage, program, write, ends, leaves, values, found)
             self.how.tell(k + 1, len(tiles))
@@ -237,7 +237,7 @@ class Step:
         inputs = list(leaves.values())
         if image is not None and self.wants_image:
             inputs.append(image.requires_grad_())
-        with torch.enable_grad(), exact_arithmetic():
+        with torch.enable_grad(), arithmetic(self.how.device):
             with self.how.precision():
                 result = run_region(program, placed, image, self.how.stop)
             tensors, given = ends(result, write)

@@ -15,7 +15,8 @@ from napari_seamless.engine.device import default_budget, resolve_device
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.program.trace import TIME_LIMIT, trace
-from napari_seamless.training.images import Target, opened
+from napari_seamless.training.images import Image, Target, opened
+from napari_seamless.training.memory import choose_edges, largest_tile, staying_bytes
 from napari_seamless.training.plan import LearningPlan, require_floats, require_streamable, traced_module
 from napari_seamless.training.step import How, Step
 from napari_seamless.training.weights import Weights
@@ -105,6 +106,10 @@ class StreamedGradient(nn.Module):
         """
         return self(image, target, loss, reduction=reduction)  # type: ignore[no-any-return]
 
+    def opened(self, image: Any) -> Image:
+        """What `forward` calls an image, as something that reads its own regions."""
+        return opened(image)
+
     @property
     def device(self) -> torch.device:
         """Where tiles are computed."""
@@ -128,13 +133,36 @@ class StreamedGradient(nn.Module):
         self._plans.move_to_end(key)
         return self._plans[key]
 
-    def tile_for(self, shape: Sequence[int]) -> int:
-        """The edge of tiles for an image of shape (c, [z,] y, x)."""
+    def edges_for(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """For each pass over an image of shape (c, [z,] y, x) the edge of its tiles, in pixels of what it makes.
+
+        Raises BudgetTooSmall, and what `forward` raises.
+        """
+        plan = self.plan_for(shape)
+        return self._edges(plan, self._weights(plan))
+
+    def predicted_bytes(self, shape: Sequence[int]) -> int:
+        """The predicted peak of device memory of a step on an image of shape (c, [z,] y, x): weights, sums of
+        gradients, one tile's tensors. The output, and the image where it is a tensor, are not in it."""
+        plan = self.plan_for(shape)
+        constants = self._weights(plan).constants
+        edges, learn = self._edges(plan, self._weights(plan)), plan.sensitive(constants, image=False)
+        tiles = zip(plan.stages, edges, strict=True)
+        return staying_bytes(constants) + max(largest_tile(stage, edge, constants, learn) for stage, edge in tiles)
+
+    def _edges(self, plan: LearningPlan, weights: Weights) -> tuple[int, ...]:
         if self.tile is not None:
-            return self.tile
+            return (self.tile,) * len(plan.stages)
         budget = default_budget(self.device) if self.budget is None else self.budget
-        del budget, shape
-        return 512
+        constants = weights.constants
+        key = budget, frozenset(name for name, tensor in constants.items() if tensor.requires_grad)
+        if key not in plan.edges:
+            plan.edges[key] = choose_edges(plan, constants, plan.sensitive(constants, image=False), budget)
+        return plan.edges[key]
+
+    def _weights(self, plan: LearningPlan) -> Weights:
+        """What the module's weights are now."""
+        return Weights(plan, traced_module(self.module, plan.program.divisor), self.device, self.seed, self.step)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -145,13 +173,13 @@ class StreamedGradient(nn.Module):
 
     def _step(self, image: Any) -> Step:
         """A step that has measured everything."""
-        source = opened(image)
+        source = self.opened(image)
         plan = self.plan_for(source.shape)
         device = self.device
         autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-        how = How(device, self.tile_for(source.shape), autocast, self._stop, self._progress)
         self.step += 1
-        weights = Weights(plan, traced_module(self.module, plan.program.divisor), device, self.seed, self.step)
+        weights = self._weights(plan)
+        how = How(device, self._edges(plan, weights), autocast, self._stop, self._progress)
         wants_image = torch.is_grad_enabled() and isinstance(image, Tensor) and image.requires_grad
         step = Step(plan, weights, source, how, image_gradient=wants_image)
         require_streamable(plan.program, step.sensitive)

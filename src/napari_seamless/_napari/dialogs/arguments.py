@@ -23,6 +23,11 @@ class ArgumentsForm(QWidget):
         self._form.setContentsMargins(4, 4, 4, 4)
         self._form.setVerticalSpacing(3)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments that there are lines for."""
+        return tuple(self._lines)
+
     def value(self) -> dict[str, Any]:
         return dict(self._value)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLayout, QVBoxLayout, QWidget
 
+WIDTH = 460
 SHOWN = 12
 """Characters of a digest: enough to compare by eye."""
 
@@ -31,7 +32,7 @@ class TrustDialog(QDialog):
         column = QVBoxLayout(self)
         for widget in (self.question, self.warning, self.buttons):
             column.addWidget(widget)
-        self.setMinimumWidth(460)
+        column.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self.finished.connect(lambda code: self.answered.emit(code == QDialog.DialogCode.Accepted))
@@ -44,6 +45,7 @@ class TrustDialog(QDialog):
 def _text(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
+    label.setFixedWidth(WIDTH)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

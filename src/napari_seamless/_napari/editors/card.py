@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,9 @@ class ModelCard(QWidget):
         self._keep.setToolTip("Copies it to your own models, so that it is in this list next time, and in the shell")
         self._keep.setVisible(False)
         self._body = QWidget()
-        self._grid = QGridLayout(self._body)
-        self._grid.setContentsMargins(4, 0, 0, 4)
-        self._grid.setHorizontalSpacing(8)
-        self._grid.setVerticalSpacing(3)
-        self._grid.setColumnStretch(1, 1)
+        self._lines = QVBoxLayout(self._body)
+        self._lines.setContentsMargins(4, 0, 0, 4)
+        self._lines.setSpacing(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
@@ -97,7 +95,7 @@ class ModelCard(QWidget):
     def _show(self) -> None:
         value = self._value
         self.setVisible(value is not None)
-        while (item := self._grid.takeAt(0)) is not None:
+        while (item := self._lines.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.setParent(None)
                 widget.deleteLater()
@@ -106,18 +104,11 @@ class ModelCard(QWidget):
         squares = (f'<span style="color:{escape(s.colour)}">■</span>&nbsp;{escape(s.name)}' for s in value.classes)
         self._classes.setText(" &nbsp; ".join(squares))
         self._classes.setVisible(bool(value.classes))
-        texts = [("", value.about)] if value.about else []
         bad = [("Not good at", "\n".join(f"• {limit}" for limit in value.limits))] if value.limits else []
-        for row, (name, said) in enumerate([*texts, *value.rows, *bad]):
-            label = _text("hint", name)
-            label.setAlignment(Qt.AlignmentFlag.AlignTop)
-            label.setWordWrap(False)
-            if name:
-                self._grid.addWidget(label, row, 0)
-                self._grid.addWidget(_text("card", said), row, 1)
-            else:
-                label.deleteLater()
-                self._grid.addWidget(_text("card", said), row, 0, 1, 2)
+        for name, said in [("", value.about), *value.rows, *bad]:
+            for kind, text in (("hint", name), ("card", said)):
+                if text:
+                    self._lines.addWidget(_text(kind, text))
 
 
 def _text(kind: str, text: str = "") -> QLabel:
@@ -126,4 +117,6 @@ def _text(kind: str, text: str = "") -> QLabel:
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # as wide as the dock is: a long word must not widen it
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
