@@ -16,6 +16,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import numpy as np
+
 NAME = "napari-seamless"
 ELLIPSE, RECTANGLE = ((400, 1300), (700, 1500)), ((2000, 2500), (800, 1400))
 STYLE, STYLE_SIZE = "style-wave", (1280, 800)
@@ -128,7 +130,8 @@ def where(session: Session) -> None:
     session.dock.draw()
     for kind, box in (("ellipse", ELLIPSE), ("rectangle", RECTANGLE)):
         (top, bottom), (left, right) = box
-        viewer.layers[-1].add([(top, left), (top, right), (bottom, right), (bottom, left)], shape_type=kind)
+        corners = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+        viewer.layers[-1].add(corners, shape_type=kind)
     session.dock.run()
     session.until(lambda now: now.phase == "finished")
     session.take("shapes")
