@@ -80,6 +80,11 @@ class ImageDesk:
         return self._seen.pixel_size if said is None else (said,) * self._seen.source.info.ndim
 
     @property
+    def tissue(self) -> float | None:
+        """The share of the image that is tissue; None where it was not looked for."""
+        return self._tissue
+
+    @property
     def remark(self) -> str:
         """What was found out beside what the layer says."""
         return "" if self._tissue is None else f"tissue on about {self._tissue:.0%}"
