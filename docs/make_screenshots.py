@@ -62,13 +62,9 @@ class Session:
         picture.save(self.folder / f"{name}.png", optimize=True)
 
     def take_widget(self, name: str, widget: Any) -> None:
-        """A picture of one widget: the dock, or a question."""
-        from PIL import Image
-
+        """A picture of one widget: the dock, or a question. In all colours, as swatches count."""
         self.live(0.5)
-        file = self.folder / f"{name}.png"
-        widget.grab().save(str(file))
-        Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+        widget.grab().save(str(self.folder / f"{name}.png"))
 
     def question(self, kind: str) -> Any:
         """Waits for a dialog of that name."""
