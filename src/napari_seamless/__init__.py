@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Measurements,
         Moments,
         Result,
+        StreamedGradient,
         describe_model,
         explain,
         load_model,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         start,
         tile_for,
         tissue_mask,
+        train,
     )
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __all__ = [
     "Region",
     "Result",
     "SeamlessError",
+    "StreamedGradient",
     "__version__",
     "describe_model",
     "explain",
@@ -54,6 +57,7 @@ __all__ = [
     "start",
     "tile_for",
     "tissue_mask",
+    "train",
 ]
 
 

@@ -35,6 +35,9 @@ def run(
     tile: given.TileOption = None,
     scheduler: given.Scheduler = "dask",
     shards: Annotated[bool, typer.Option("--shards", help="Many chunks a file: fewer, larger files.")] = False,
+    same_image: Annotated[
+        bool, typer.Option("--same-image", help="The file was repaired or copied again: go on with the result.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
@@ -52,6 +55,7 @@ def run(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else given.parse_region(region)
@@ -75,12 +79,16 @@ def run(
             output=output,
             overwrite=overwrite,
             shards=shards,
+            same_image=same_image,
             keep=cast("Any", keep),
             keep_half=keep_half,
             scratch=scratch,
             statistics=statistics,
             tissue_only=tissue_only,
+            precision=precision,
         )
+        for notice in handle.notices:
+            say(notice)
         follow(handle, output)
         if moments is not None:
             save_moments(handle, moments)
@@ -134,6 +142,7 @@ def explain(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     from napari_seamless import pipeline
@@ -142,7 +151,14 @@ def explain(
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(
-            network, image, level=level, budget=size, tile=tile, device=device, pixel_size=pixel_size
+            network,
+            image,
+            level=level,
+            budget=size,
+            tile=tile,
+            device=device,
+            pixel_size=pixel_size,
+            precision=precision,
         )
     typer.echo(text)
 

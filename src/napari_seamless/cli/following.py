@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -16,6 +16,9 @@ from napari_seamless.errors import BadRequest, OutputUnwritable, RegionsFailed, 
 
 if TYPE_CHECKING:
     from napari_seamless import pipeline, seams
+    from napari_seamless.geometry import Region
+
+MOST_NAMED = 8
 
 
 class Display(Protocol):
@@ -105,7 +108,8 @@ def follow(handle: pipeline.Run, output: Path) -> None:
     if now.failed:
         raise RegionsFailed(
             f"an image must be readable everywhere; {now.failed / 1e6:.2f} MP of the result were left out, since it "
-            f"could not be read there; repair or copy the file again; {_kept(handle, output)}"
+            f"could not be read there: {_named(handle.result().report.failed)}; {_kept(handle, output)}, and tries "
+            "these again; after the file was repaired or copied again, add --same-image"
         )
     if now.tiles == 0:
         say(f"nothing was left to do: all {now.done / 1e6:.2f} MP were finished before")
@@ -158,6 +162,12 @@ def _amount(now: seams.Progress) -> str:
     if now.passes > 1:
         return f"pass {now.pass_number} of {now.passes}"
     return f"{now.done / 1e6:.2f} of {now.total / 1e6:.2f} MP"
+
+
+def _named(regions: Sequence[Region]) -> str:
+    """Some regions in words, and how many more there are."""
+    more = f" and {len(regions) - MOST_NAMED} more" if len(regions) > MOST_NAMED else ""
+    return ", ".join(map(repr, regions[:MOST_NAMED])) + more
 
 
 def _busy(now: seams.Progress) -> str:

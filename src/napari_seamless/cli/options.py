@@ -94,6 +94,13 @@ PixelSize = Annotated[
         "--pixel-size", help="Micrometres per level-0 pixel, for a model with a resolution.", show_default="the image's"
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="float32 (exact), or quicker and rounded: tf32, bfloat16 or float16. How far off it is, is measured.",
+    ),
+]
 TissueOnly = Annotated[bool, typer.Option("--tissue-only", help="Leave out what is no tissue, by its colour.")]
 Scene = Annotated[
     str | None, typer.Option("--scene", help="The scene of a file of several, by name or number.", show_default="first")

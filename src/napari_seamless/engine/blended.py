@@ -35,9 +35,10 @@ from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.dtypes import stored_dtype
 from napari_seamless.engine.overlapping import AxisTiles
+from napari_seamless.engine.precision import DTYPES, Precision, arithmetic
 from napari_seamless.engine.probing import Edges, Output, look
 from napari_seamless.engine.runner import as_image
-from napari_seamless.engine.torch_engine import as_tensor, exact_arithmetic, require_finite
+from napari_seamless.engine.torch_engine import as_tensor, require_finite
 from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Region, Tile
 from napari_seamless.seams import Pixels, Spent, StopFlag
@@ -54,6 +55,7 @@ class BlendedEngine:
     of the input tiles; `output` is what `probing.look` says of one (found out when it is None). With `labels` classes
     are voted for, otherwise outputs are averaged; by default integers are labels. `cache_bytes` bound what is kept of
     recent tiles' outputs, found again by what a tile sees: neighbouring writes share tiles, and blank tiles are alike.
+    `precision` is as torch's autocast has it.
 
     Every method may be called from any thread; tiles are computed one at a time, while others may be read.
     """
@@ -70,6 +72,7 @@ class BlendedEngine:
         labels: bool | None = None,
         dtype: torch.dtype = torch.float32,
         cache_bytes: int = CACHE_BYTES,
+        precision: Precision = "float32",
     ) -> None:
         self._given = module
         self.shape, self.edges, self.overlap = shape, edges, overlap
@@ -81,6 +84,7 @@ class BlendedEngine:
             for n, edge, scale in zip(shape[1:], edges, self.output.scale, strict=True)
         )
         self._dtype = dtype
+        self._precision: Precision = precision
         self.device = resolve_device(device)
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
@@ -168,7 +172,10 @@ class BlendedEngine:
         return np.ascontiguousarray(filled)
 
     def _run(self, pixels: Pixels, stop: StopFlag) -> Tensor:
-        with torch.inference_mode(), exact_arithmetic(), _Stopping(stop):
+        low = DTYPES.get(self._precision)
+        exactly = arithmetic(self.device, tf32=self._precision == "tf32")
+        rounding = torch.autocast(self.device.type, low, enabled=low is not None)
+        with torch.inference_mode(), exactly, rounding, _Stopping(stop):
             result = self._module(as_image(as_tensor(pixels), self.device, self._dtype))
         channels, shape = self.output.channels or 1, [axis.output_edge for axis in self.axes]
         if not isinstance(result, Tensor) or result.numel() != channels * prod(shape):
@@ -177,7 +184,8 @@ class BlendedEngine:
                 f"{(channels, *shape)} and made {tuple(getattr(result, 'shape', ()))}; use another network"
             )
         with torch.inference_mode():
-            return _compact(result.reshape(channels, *shape).cpu().contiguous(), self.labels)
+            result = result.reshape(channels, *shape).cpu().contiguous()
+            return _compact(result.to(self.output.dtype) if low is not None else result, self.labels)
 
     def _averaged(self, write: Region, made: Callable[[Index], Tensor]) -> Pixels:
         precise = torch.float64 if self.output.dtype == torch.float64 else torch.float32
@@ -245,6 +253,7 @@ class BlendedEngine:
             "labels": self.labels,
             "dtype": self._dtype,
             "cache_bytes": self._cache_bytes,
+            "precision": self._precision,
         }
         return _rebuilt, (self._given, self.shape, self.edges, self.overlap, self.device.type, settings)
 

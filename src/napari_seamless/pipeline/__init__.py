@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_seamless.models import names as model_names
     from napari_seamless.models.installed import architecture_names, parameters_of
     from napari_seamless.models.recipe_folder import save_recipe
+    from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.counting import measure
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
     from napari_seamless.pipeline.timing import Timing, time_tile
+    from napari_seamless.pipeline.training import StreamedGradient
+    from napari_seamless.pipeline.training_run import train
     from napari_seamless.pipeline.workers import start_workers
     from napari_seamless.sources import open_image, open_sample, tissue_mask
     from napari_seamless.sources.selecting import select
@@ -48,6 +51,7 @@ __all__ = [
     "Report",
     "Result",
     "Run",
+    "StreamedGradient",
     "Timing",
     "add_model",
     "architecture_names",
@@ -56,6 +60,7 @@ __all__ = [
     "cost_of",
     "describe_model",
     "distrust",
+    "example_training",
     "explain",
     "export",
     "found_at",
@@ -79,6 +84,7 @@ __all__ = [
     "tile_for",
     "time_tile",
     "tissue_mask",
+    "train",
     "trust",
     "trusted",
 ]
@@ -98,7 +104,9 @@ _ROOMS = {
     "running": ("run", "start"),
     "started": ("Run",),
     "saving": ("export",),
+    "training_run": ("train",),
     "timing": ("Timing", "time_tile"),
+    "training": ("StreamedGradient",),
     "workers": ("start_workers",),
 }
 _HOMES = {
@@ -109,6 +117,7 @@ _HOMES = {
     "parameters_of": ("napari_seamless.models.installed", "parameters_of"),
     "select": ("napari_seamless.sources.selecting", "select"),
     "distrust": ("napari_seamless.models.trust", "distrust"),
+    "example_training": ("napari_seamless.models.training_file", "example_training"),
     "trust": ("napari_seamless.models.trust", "trust"),
     "trusted": ("napari_seamless.models.trust", "trusted"),
     "Model": ("napari_seamless.models", "Model"),

@@ -34,7 +34,8 @@ class SelfCheck:
 
     `largest` and `mean` are absolute differences, in units of the output's standard deviation over the checked
     regions for images, and shares of differing pixels for labels. It is not `exact` where values were rounded on the
-    way on purpose.
+    way on purpose, in `precision` or between passes; then it is how far the result is from float32, with the moments
+    that were measured.
     """
 
     regions: int
@@ -48,6 +49,8 @@ class SelfCheck:
     def __str__(self) -> str:
         """As the user reads it, such as "exact: max difference 2e-06 over 5 checks"."""
         claim = "exact" if self.exact else "rounded"
+        if self.precision != "float32":
+            claim = f"rounded, in {self.precision}, against float32"
         if self.kind == "labels":
             return f"{claim}: a share of {_amount(self.mean)} of the pixels differs over {self.regions} checks"
         return f"{claim}: max difference {_amount(self.largest)} over {self.regions} checks"
@@ -71,7 +74,8 @@ class Report:
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
     since the device had no memory for a whole tile; None where it had. `busy` is the share of the time with tiles in
     flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
-    and handing over. None where nothing was made.
+    and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what else was
+    done for want of something that the device does not have.
     """
 
     state: str
@@ -95,6 +99,8 @@ class Report:
     failed: tuple[Region, ...] = ()
     largest_piece: int | None = None
     busy: float | None = None
+    precision: str = "float32"
+    notices: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""

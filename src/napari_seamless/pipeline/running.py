@@ -20,6 +20,7 @@ from napari_seamless.pipeline.blending import Blending, locally
 from napari_seamless.pipeline.comparing import ToWhole
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import Keep, Measuring, plan_kept
+from napari_seamless.pipeline.precision import checked_precision, in_precision, place_for
 from napari_seamless.pipeline.preparing import AnyModel, Prepared, prepare
 from napari_seamless.pipeline.previewing import estimated_moments
 from napari_seamless.pipeline.resolving import PixelSize
@@ -61,8 +62,10 @@ def start(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     preview: bool = False,
     compare_to_whole: bool = False,
+    precision: str = "float32",
 ) -> Run:
     """Start a run and return at once.
 
@@ -76,6 +79,7 @@ def start(
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
     With `shards` the chunks of a tile share a file, so that a large result has a hundredth of the files.
+    With `same_image` a result is continued although the image is another file than before: repaired, or copied again.
 
     Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
     "tissue" (where `mask` is true: (y, x), the whole image at any resolution; by colour without one), as given by
@@ -87,17 +91,26 @@ def start(
 
     With `tissue_only` chunks outside the tissue are left empty; the report says what share of the region they are.
 
-    `compare_to_whole` says in the report how far other statistics led from those of the whole image, which takes the
-    passes that measure them.
+    `compare_to_whole` says in the report how far other statistics, or rounding, led from the exact result with those of
+    the whole image, which takes the passes that measure them.
 
     With `preview` the view is first made with moments estimated from a sample of the image, as a run of its own, in
     memory: `Run.preview`, there after a second or two, which follows the view until the passes that measure are over.
 
+    `precision` is "float32" (exact), or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
+    products and what lies between them. The result is marked as rounded, and the self-check says how far it is from
+    float32. What the device cannot do is done in float32; `Run.notices` says so.
+
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
-    place, scope = resolve_device(device), scope_of(prepared.source, statistics, mask, tissue_only)
+    scope = scope_of(prepared.source, statistics, mask, tissue_only)
+    place, told = place_for(prepared, device)
+    exact, prepared = prepared, locally(prepared) if scope.name == LOCAL.name else prepared
+    full = prepared
+    prepared, settled = in_precision(prepared, precision, place)
+    scope, device = replace(scope, precision=settled.precision), str(place)
+    notices = tuple(notice for notice in (told, settled.notice) if notice)
     area = None if where is None else area_of(where)
-    exact, prepared = prepared, locally(prepared) if scope is LOCAL else prepared
     wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
     made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
@@ -105,11 +118,11 @@ def start(
             raise BadRequest(
                 "statistics are given to networks that are computed exactly; this one is not; leave them out"
             )
-        engine = prepared.approximation.engine(device, budget)
+        engine = prepared.approximation.engine(device, budget, settled.precision)
         choice = choice_for(prepared, engine, budget, tile)
-        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards)
-        compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope is LOCAL else None
-        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area)
+        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
+        compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope.name == LOCAL.name else None
+        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area, notices)
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
@@ -121,7 +134,7 @@ def start(
         scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
-    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards)
+    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
     states = frozen or measured_before(store, prepared, scope)
     measuring = Measuring(
         prepared,
@@ -135,10 +148,13 @@ def start(
         states,
         partial(save_measured, store, prepared, scope),
         choice.budget,
+        full if prepared is not full else None,
+        settled.precision == "tf32",
     )
-    compare = ToWhole(prepared, place, choice, budget, folder) if compare_to_whole and scope.name != "whole" else None
-    run = Run(prepared, measuring, store, wanted, choice, scope, compare, area)
-    first = partial(_first_look, prepared, PREVIEW_TILE, device, area) if preview else None
+    differs = scope.name != "whole" or scope.is_rounded
+    compare = ToWhole(full, place, choice, budget, folder) if compare_to_whole and differs else None
+    run = Run(prepared, measuring, store, wanted, choice, scope, compare, area, notices)
+    first = partial(_first_look, full, PREVIEW_TILE, device, area) if preview else None
     run.begin(worker, view, whole, follow, first)
     return run
 
@@ -186,9 +202,11 @@ def run(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     compare_to_whole: bool = False,
     approximate: bool = False,
     pixel_size: PixelSize | None = None,
+    precision: str = "float32",
 ) -> Result:
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
 
@@ -199,6 +217,7 @@ def run(
     is called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
     """
     resolve_device(device)
+    checked_precision(precision)
     prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate, pixel_size=pixel_size)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     handle = start(
@@ -218,7 +237,9 @@ def run(
         keep_half=keep_half,
         scratch=scratch,
         shards=shards,
+        same_image=same_image,
         compare_to_whole=compare_to_whole,
+        precision=precision,
     )
     return wait_for(handle, on_progress)
 
@@ -242,7 +263,7 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
     if failed:
         warnings.warn(
             f"the image could not be read everywhere; {failed} pixels of the result were left out, and are 0 "
-            "(result.report.failed says where); repair the file and run it again to fill them",
+            "(result.report.failed says where); repair the file and run it again with same_image=True to fill them",
             stacklevel=2,
         )
     return handle.result()

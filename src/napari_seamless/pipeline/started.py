@@ -52,6 +52,7 @@ class Run:
         scope: Scope,
         compare: ToWhole | None = None,
         area: Area | None = None,
+        notices: tuple[str, ...] = (),
     ) -> None:
         self.prepared = prepared
         self.store = store
@@ -63,6 +64,7 @@ class Run:
         self._choice = choice
         self._scope = scope
         self._compare = compare
+        self._notices = notices
         self._difference: SelfCheck | None = None
         self._skipped = 0.0
         self._view: Region | None = None
@@ -232,18 +234,30 @@ class Run:
             return
         if isinstance(self._measuring, Blending):
             self._mismatch = self._mismatch or self._measuring.mismatch(self.region)
-        elif self._checked is None and self._measuring.is_measured:
-            engine = self._measuring.checking_engine()
+        is_checked = self._scope.is_rounded or not isinstance(self._measuring, Blending)
+        if is_checked and self._checked is None and self._measuring.is_measured:
             with suppress(RunCancelled):
-                checked = self_check(engine, self.prepared, self.store, self.region, stop)
-                self._checked = checked and replace(checked, exact=not self._scope.half)
+                engine = self._measuring.checking_engine()
+                self._checked = self._marked(self_check(engine, self.prepared, self.store, self.region, stop))
         if self._compare is not None and self._difference is None:
             with suppress(RunCancelled):
-                self._difference = self._compare.difference(self.store, self.region, stop)
+                self._difference = self._marked(self._compare.difference(self.store, self.region, stop))
+
+    def _marked(self, check: SelfCheck | None) -> SelfCheck | None:
+        """With what was rounded on the way to what is compared with float32."""
+        precision = self._scope.precision
+        is_exact = not self._scope.is_rounded
+        return check and replace(check, exact=is_exact, precision=precision, tf32=precision == "tf32")
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know about the way this is computed, a sentence each; there may be more later."""
+        engine = self._engine.inner if self._engine is not None else None
+        return (*self._notices, *(engine.notices if isinstance(engine, TorchEngine) else ()))
 
     @property
     def _is_local(self) -> bool:
-        return self._scope is LOCAL and self.prepared.approximation is not None
+        return self._scope.name == LOCAL.name and self.prepared.approximation is not None
 
     def _report(self) -> Report:
         now = self.progress()
@@ -266,8 +280,10 @@ class Run:
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,
-            exact=self.prepared.approximation is None and not self._scope.half,
+            exact=self.prepared.approximation is None and not self._scope.is_rounded,
             failed=self._agenda.failed,
             largest_piece=self._engine.largest if self._engine is not None else None,
             busy=now.busy,
+            precision=self._scope.precision,
+            notices=self.notices,
         )

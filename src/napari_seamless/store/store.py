@@ -216,6 +216,22 @@ class Store:
                 within.attrs.update(changed)
             self.spec = spec
 
+    def adopt(self, source_identity: str) -> None:
+        """Say that the image is another file than before, with the same pixels: the result goes on with that.
+
+        Before a run begins. Raises as `set_classes` does.
+        """
+        earlier = self.spec.source_identity
+        with disk_errors(self._place), self._noting, self._alone():
+            attributes = self._arrays.group.attrs
+            facts = {**self.provenance, "source": source_identity, "earlier_source": earlier}
+            attributes[KEY] = {
+                **_ours(attributes.asdict()),
+                "source_identity": source_identity,
+                "provenance": facts,
+            }
+            self.spec = replace(self.spec, source_identity=source_identity)
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Nobody else writes meanwhile, and what others wrote before is known."""

@@ -7,8 +7,8 @@ makes a vector of each tile, and a head, which makes an answer of the vectors of
 
 1. *Z-filling* (algorithm 2): Z is computed for all tiles without gradients, a few tiles at a time.
 2. *Inner steps* (algorithm 1): a share of the tiles of each image is drawn, encoded again, now with gradients, and put
-   into Z in place of their old vectors; all other vectors are constants. The head looks at the whole Z, so the answer is
-   of the whole image, and the gradient reaches the encoder through the drawn tiles.
+   into Z in place of their old vectors; all other vectors are constants. The head looks at the whole Z, so the answer
+   is of the whole image, and the gradient reaches the encoder through the drawn tiles.
 3. After every `accumulate` inner steps the weights change by the mean of those gradients. Z is not filled anew: the
    vectors of tiles that were not drawn stay those of slightly older weights.
 
@@ -61,12 +61,8 @@ class PatchGD:
     inner_steps
         Inner steps for each batch. Tiles come again only when all of the image were drawn.
     accumulate
-        Inner steps whose gradients are averaged for one change of the weights; must divide `inner_steps`. By default all
-        of them.
-    loss
-        (answers, targets) -> scalar.
-    seed
-        Decides which tiles are drawn.
+        Inner steps whose gradients are averaged for one change of the weights; must divide `inner_steps`. By default
+        all of them. loss (answers, targets) -> scalar. seed Decides which tiles are drawn.
 
     Raises BadRequest for a parameter outside of these.
     """
