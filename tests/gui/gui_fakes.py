@@ -111,6 +111,7 @@ class FakeReport:
     mismatch: str | None = None
     exact: bool = True
     failed: tuple[Region, ...] = ()
+    peak: int | None = None
 
 
 @dataclass
