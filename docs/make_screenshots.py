@@ -63,8 +63,12 @@ class Session:
 
     def take_widget(self, name: str, widget: Any) -> None:
         """A picture of one widget: the dock, or a question. In all colours, as swatches count."""
+        from PIL import Image
+
         self.live(0.5)
-        widget.grab().save(str(self.folder / f"{name}.png"))
+        file = self.folder / f"{name}.png"
+        widget.grab().save(str(file))
+        Image.open(file).convert("RGB").save(file, optimize=True)
 
     def question(self, kind: str) -> Any:
         """Waits for a dialog of that name."""
