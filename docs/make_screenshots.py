@@ -64,13 +64,13 @@ class Session:
         picture.save(self.folder / f"{name}.png", optimize=True)
 
     def take_widget(self, name: str, widget: Any) -> None:
-        """A picture of one widget: the dock, or a question."""
+        """A picture of one widget: the dock, or a question. In all colours, as swatches count."""
         from PIL import Image
 
         self.live(0.5)
         file = self.folder / f"{name}.png"
         widget.grab().save(str(file))
-        Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+        Image.open(file).convert("RGB").save(file, optimize=True)
 
     def question(self, kind: str) -> Any:
         """Waits for a dialog of that name."""
