@@ -86,9 +86,14 @@ class StreamedGradient(nn.Module):
 
         Raises InputMismatch, NotTileable, TraceFailed, BudgetTooSmall, RunCancelled.
         """
-        if loss is not None:
-            return self._loss(image, target, loss, reduction)
         step = self._step(image)
+        if loss is None:
+            return self._output(step, image)
+        if not any(step.output.dims):
+            return loss(self._output(step, image), target)
+        return self._loss(step, image, target, loss, reduction)
+
+    def _output(self, step: Step, image: Any) -> Tensor:
         place = image.device if isinstance(image, Tensor) else torch.device("cpu")
         parameters = self._parameters_that_learn()
         return _Output.apply(step, place, parameters, _tensor(image), *parameters)  # type: ignore[no-any-return, no-untyped-call]
@@ -109,6 +114,10 @@ class StreamedGradient(nn.Module):
     def opened(self, image: Any) -> Image:
         """What `forward` calls an image, as something that reads its own regions."""
         return opened(image)
+
+    def aimed(self, target: Any) -> Any:
+        """What `loss` calls a target, as a tensor or an array that can be sliced."""
+        return target
 
     @property
     def device(self) -> torch.device:
@@ -186,9 +195,8 @@ class StreamedGradient(nn.Module):
         step.measure()
         return step
 
-    def _loss(self, image: Any, target: Any, loss: LossOf, reduction: Reduction) -> Tensor:
-        step = self._step(image)
-        aim = Target.of(target, step.plan.output_shape, step.how.device)
+    def _loss(self, step: Step, image: Any, target: Any, loss: LossOf, reduction: Reduction) -> Tensor:
+        aim = Target.of(self.aimed(target), step.plan.output_shape, step.how.device)
         tally = _Tally(aim, loss, step.plan.output_shape, reduction)
         parameters = self._parameters_that_learn()
         return _Loss.apply(step, tally, parameters, _tensor(image), *parameters)  # type: ignore[no-any-return, no-untyped-call]
