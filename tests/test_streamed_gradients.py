@@ -88,6 +88,20 @@ def test_in_single_precision_barriers_are_as_close_to_the_truth_as_the_whole_ima
     assert largest_error(gradients(network), truth) <= max(FLOAT32, 3 * largest_error(single, truth))
 
 
+@pytest.mark.parametrize("name", ["unet-group", "nested", "style"])
+def test_it_makes_no_difference_what_is_kept_between_passes(name: str) -> None:
+    case = next(c for c in barrier_networks.CASES if c.name == name)
+    network, image = barrier_networks.made(case, SIZES[2], torch.float64), uneven(case, SIZES[2])
+    stream = StreamedGradient(network, tile=19, keep=10**9)
+    assert any(stage.part.kept for stage in stream.plan_for(image.shape[1:]).stages)
+    _, truth = whole(network, image, 1)
+    for _ in range(2):
+        network.zero_grad()
+        output = stream(image)
+        weighing(output).backward()
+        assert largest_error(gradients(network), truth) <= FLOAT64
+
+
 def uneven(case: barrier_networks.Case, shape: tuple[int, ...]) -> Tensor:
     """An image of which every tile's own statistics mislead, with a flat half where extremes are shared."""
     channels = 3 if case.ndim == 2 else 1

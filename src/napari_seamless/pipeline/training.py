@@ -54,7 +54,7 @@ class SourceTarget:
 class StreamedGradient(Streamed):
     __doc__ = f"""{Streamed.__doc__}
     Images may also be whatever `open_image` opens (paths of slides and stores, sources), of which `level` is taken;
-    `budget` may be a text such as "2GB". So may targets; of one channel they are labels, (1, [z,] y, x).
+    `budget` and `keep` may be texts such as "2GB". So may targets; of one channel they are labels, (1, [z,] y, x).
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class StreamedGradient(Streamed):
         *,
         budget: int | str | None = None,
         tile: int | None = None,
+        keep: int | str = 0,
         device: str = "auto",
         seed: int = 0,
         level: int = 0,
@@ -74,6 +75,7 @@ class StreamedGradient(Streamed):
             module,
             budget=parse_budget(budget) if isinstance(budget, str) else budget,
             tile=tile,
+            keep=parse_budget(keep) if isinstance(keep, str) else keep,
             device=device,
             seed=seed,
             stop=stop,
