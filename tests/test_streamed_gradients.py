@@ -71,13 +71,13 @@ def test_networks_that_look_at_the_whole_plane_have_them_too(case: barrier_netwo
     check(barrier_networks.made(case, shape, torch.float64), uneven(case, shape), FLOAT64)
 
 
-@pytest.mark.parametrize("name", ["unet-bilinear", "fpn", "convnext"])
+@pytest.mark.parametrize("name", ["unet-bilinear", "convnext"])
 def test_in_single_precision_only_rounding_is_left(name: str) -> None:
     case = next(c for c in networks.CASES if c.name == name)
     check(networks.made(case), networks.image_for(case, SIZES[2]), FLOAT32)
 
 
-@pytest.mark.parametrize("name", ["unet-group", "efficientnet", "global-context"])
+@pytest.mark.parametrize("name", ["unet-group", "efficientnet"])
 def test_in_single_precision_barriers_are_as_close_to_the_truth_as_the_whole_image(name: str) -> None:
     case = next(c for c in barrier_networks.CASES if c.name == name)
     image = uneven(case, SIZES[2])
@@ -88,7 +88,7 @@ def test_in_single_precision_barriers_are_as_close_to_the_truth_as_the_whole_ima
     assert largest_error(gradients(network), truth) <= max(FLOAT32, 3 * largest_error(single, truth))
 
 
-@pytest.mark.parametrize("name", ["unet-group", "nested", "style"])
+@pytest.mark.parametrize("name", ["unet-group", "nested"])
 def test_it_makes_no_difference_what_is_kept_between_passes(name: str) -> None:
     case = next(c for c in barrier_networks.CASES if c.name == name)
     network, image = barrier_networks.made(case, SIZES[2], torch.float64), uneven(case, SIZES[2])
