@@ -159,8 +159,10 @@ def test_an_unknown_pixel_size_is_asked_for_and_never_guessed(network: UNet, tmp
     with pytest.raises(
         PixelSizeUnknown,
         match=r"'mine' works at 0\.5 x 0\.5 um per pixel.*does not say it; say it with pixel_size=0\.25",
-    ):
+    ) as asked:
         ns.prepare(model, ns.open_image(pixels(), axes="cyx"))
+    assert (asked.value.model, asked.value.image, asked.value.works_at) == ("mine", "array", (0.5, 0.5))
+    assert ns.prepare(model, ns.open_image(pixels(), axes="cyx"), pixel_size=0.5).output_shape == pixels().shape[1:]
 
 
 @pytest.mark.parametrize("size", [0, -1, float("nan"), [0.5], [0.5, 0.5, 0.5]])

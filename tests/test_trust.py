@@ -11,13 +11,15 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from napari_seamless.errors import ModelError, NotTrusted
+from napari_seamless import pipeline
+from napari_seamless.errors import BadRequest, ModelError, NotTrusted
 from napari_seamless.models import archive as archives
 from napari_seamless.models import load_model
 from napari_seamless.models.archive import unpack
@@ -83,6 +85,39 @@ def test_another_content_under_the_same_name_is_asked_about_again(tmp_path: Path
     torch.save(conv(), tmp_path / "mine.pt")
     load_model(tmp_path / "mine.pt", trust=True)
     torch.save(nn.Conv2d(1, 2, 3), tmp_path / "mine.pt")
+    with pytest.raises(NotTrusted, match=r"mine\.pt would run"):
+        load_model(tmp_path / "mine.pt")
+
+
+def test_the_question_says_which_content_and_a_yes_to_it_opens_the_file(tmp_path: Path) -> None:
+    torch.save(conv(), tmp_path / "mine.pt")
+    with pytest.raises(NotTrusted, match=r"mine\.pt would run") as asked:
+        load_model(tmp_path / "mine.pt")
+    assert asked.value.sha256 == sha256((tmp_path / "mine.pt").read_bytes()).hexdigest()
+    pipeline.trust(asked.value)
+    assert isinstance(load_model(tmp_path / "mine.pt").module, nn.Conv2d)
+    assert pipeline.trusted()[asked.value.sha256]["file"] == "mine.pt"
+
+
+def test_a_yes_to_a_file_in_an_archive_holds_though_the_unpacked_file_is_gone(tmp_path: Path) -> None:
+    folder = recipe(tmp_path / "theirs", "torch.nn:Identity")
+    path = zipped(tmp_path / "theirs.zip", *((one.name, one.read_bytes()) for one in folder.iterdir()))
+    with pytest.raises(NotTrusted, match=r"recipe\.toml would run") as asked:
+        load_model(path)
+    assert not asked.value.file.exists()
+    pipeline.trust(asked.value)
+    assert load_model(path).name == "mine"
+
+
+def test_a_yes_that_is_taken_back_is_asked_for_again(tmp_path: Path) -> None:
+    torch.save(conv(), tmp_path / "mine.pt")
+    load_model(tmp_path / "mine.pt", trust=True)
+    digest = sha256((tmp_path / "mine.pt").read_bytes()).hexdigest()
+    with pytest.raises(BadRequest, match=r"first 8 or more digits .* '0000000000' fits 0 of 1"):
+        pipeline.distrust("0000000000")
+    with pytest.raises(BadRequest, match="fits 0 of 1"):
+        pipeline.distrust(digest[:4])
+    pipeline.distrust(digest[:12])
     with pytest.raises(NotTrusted, match=r"mine\.pt would run"):
         load_model(tmp_path / "mine.pt")
 

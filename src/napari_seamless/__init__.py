@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from napari_seamless.geometry import Region
     from napari_seamless.pipeline import (
         Explanation,
+        Measurements,
         Moments,
         Result,
         StreamedGradient,
         describe_model,
         explain,
         load_model,
+        measure,
         model_names,
         open_image,
         prepare,
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
         start,
         tile_for,
         tissue_mask,
+        train,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Moments",
     "Region",
     "Result",
@@ -45,6 +49,7 @@ __all__ = [
     "describe_model",
     "explain",
     "load_model",
+    "measure",
     "model_names",
     "open_image",
     "prepare",
@@ -52,6 +57,7 @@ __all__ = [
     "start",
     "tile_for",
     "tissue_mask",
+    "train",
 ]
 
 

@@ -10,7 +10,8 @@
     ├── InputMismatch        (ValueError)         image and model do not fit together
     │   └── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
-    │   └── BudgetTooSmall                        not even the smallest tile fits
+    │   ├── BudgetTooSmall                        not even the smallest tile fits
+    │   └── NowhereToRun                          shapes or a mask that have nothing of the image in them
     ├── ModelError           (ValueError)
     │   ├── UnknownModel                          no model of that name
     │   ├── WeightsMismatch                       weights and architecture differ
@@ -22,6 +23,7 @@
     ├── OutputExists         (FileExistsError)    something else is already at the output path
     ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
     ├── WorkersLost          (RuntimeError)       the machines of a cluster went away, or never came
+    ├── LossNotFinite        (ArithmeticError)    a loss is no number; the last good weights are kept
     ├── RegionsFailed        (RuntimeError)       a run came to its end, but parts of the image could not be read
     └── RunCancelled                              somebody stopped the run; what was finished is kept
 
@@ -70,7 +72,15 @@ class InputMismatch(SeamlessError, ValueError):
 
 
 class PixelSizeUnknown(InputMismatch):
-    """The model works at a resolution of its own, and nothing says how large the image's pixels are."""
+    """The model works at a resolution of its own, and nothing says how large the image's pixels are.
+
+    For a question to a person: the names of `model` and `image`, and the pixel size that the model `works_at`, in
+    micrometres, ((z,) y, x). The answer is the `pixel_size` of prepare, run and explain.
+    """
+
+    def __init__(self, message: str, *, model: str, image: str, works_at: tuple[float, ...]) -> None:
+        super().__init__(message)
+        self.model, self.image, self.works_at = model, image, works_at
 
 
 class BadRequest(SeamlessError, ValueError):
@@ -80,7 +90,15 @@ class BadRequest(SeamlessError, ValueError):
 
 
 class BudgetTooSmall(BadRequest):
-    """Not even the smallest tile fits in the memory budget."""
+    """Not even the smallest tile fits in the memory budget. `needed` bytes it takes (0: nobody knows)."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class NowhereToRun(BadRequest):
+    """The shapes or the mask that say where to run have nothing of the image in them."""
 
 
 class ModelError(SeamlessError, ValueError):
@@ -98,11 +116,16 @@ class WeightsMismatch(ModelError):
 
 
 class NotTrusted(ModelError):
-    """Opening the model would run code. `file` is where it is, `runs` what would run, for a question to a person."""
+    """Opening the model would run code.
 
-    def __init__(self, message: str, *, file: Path, runs: str) -> None:
+    For a question to a person: `file` is where it is (inside a zip file that is gone again: its name counts), `runs`
+    what would run, as the end of a sentence, and `sha256` the digest of the content that a yes is for. The answer is
+    `pipeline.trust(error)`, and to load the model again.
+    """
+
+    def __init__(self, message: str, *, file: Path, runs: str, sha256: str) -> None:
         super().__init__(message)
-        self.file, self.runs = file, runs
+        self.file, self.runs, self.sha256 = file, runs, sha256
 
 
 class TraceFailed(ModelError):
@@ -147,6 +170,10 @@ class RegionsFailed(SeamlessError, RuntimeError):
     """Everything was computed but for regions that could not be read."""
 
     exit_code = 9
+
+
+class LossNotFinite(SeamlessError, ArithmeticError):
+    """A loss is infinite or not a number; the weights are those from before it."""
 
 
 class RunCancelled(SeamlessError):

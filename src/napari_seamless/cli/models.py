@@ -62,3 +62,22 @@ def remove(name: Name) -> None:
     from napari_seamless import pipeline
 
     pipeline.remove_model(name)
+
+
+@models.command()
+def trusted() -> None:
+    """List the files that may run code, each with the first digits of its sha256."""
+    from napari_seamless import pipeline
+
+    for digest, said in pipeline.trusted().items():
+        typer.echo(f"{digest[:12]}  {said['file']}: {said['runs']}, since {said['when']}")
+
+
+@models.command()
+def distrust(
+    digest: Annotated[str, typer.Argument(help="The first digits of a sha256 from 'models trusted'.")],
+) -> None:
+    """Take a yes back: the file is asked about again."""
+    from napari_seamless import pipeline
+
+    pipeline.distrust(digest)

@@ -1,6 +1,7 @@
 """Networks without weights: by a name from a table, or by where their code is.
 
 build("unet", {"inputs": 1, "outputs": 2})
+build("usk-net", {"outputs": 3, "mirror": True})
 build("monai:BasicUNet", {"spatial_dims": 2, "in_channels": 1, "out_channels": 2})
 build("my_package.networks:make_network", {"depth": 3})
 """
@@ -18,11 +19,22 @@ from torch import nn
 from napari_seamless.errors import ModelError, UnknownModel
 from napari_seamless.models.nuclei import NucleiNetwork
 from napari_seamless.models.style import StyleNetwork
+from napari_seamless.models.tschopp import SKNet, USKNet, sw_net
+from napari_seamless.models.tschopp import UNet as ValidUNet
 from napari_seamless.models.unet import UNet
 
 OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"unet": UNet, "nuclei": NucleiNetwork, "style": StyleNetwork}
+    {
+        "unet": UNet,
+        "nuclei": NucleiNetwork,
+        "style": StyleNetwork,
+        "sw-net": sw_net,
+        "sk-net": SKNet,
+        "u-net-valid": ValidUNet,
+        "usk-net": USKNet,
+    }
 )
+"""The second four are those of Tschopp 2015: a classifier of crops, and three that label pixels without padding."""
 
 LIBRARIES: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
     {

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from napari_seamless.errors import NotTrusted
+from napari_seamless.errors import BadRequest, NotTrusted
 from napari_seamless.models.places import user_folder
+
+DIGITS = 8
 
 
 def require_trust(file: Path, content: bytes, runs: str, *, trust: bool) -> None:
@@ -22,8 +25,7 @@ def require_trust(file: Path, content: bytes, runs: str, *, trust: bool) -> None
     `runs` says what would run, as the end of a sentence: "the Python objects in it". Raises NotTrusted.
     """
     digest = sha256(content).hexdigest()
-    known = _read()
-    if digest in known:
+    if digest in _read():
         return
     if not trust:
         raise NotTrusted(
@@ -31,8 +33,43 @@ def require_trust(file: Path, content: bytes, runs: str, *, trust: bool) -> None
             "say so with trust=True (--trust), which is remembered for this file",
             file=file,
             runs=runs,
+            sha256=digest,
         )
-    _write(known | {digest: {"file": file.name, "runs": runs, "when": datetime.now(UTC).isoformat(timespec="seconds")}})
+    _remember(digest, file.name, runs)
+
+
+def trust(question: NotTrusted) -> None:
+    """Answer a question with yes: the very content that it is about may run code from now on. Any thread.
+
+    A model may ask more than once, as each of its files is reached: load it again, and ask the person again.
+    """
+    _remember(question.sha256, question.file.name, question.runs)
+
+
+def trusted() -> Mapping[str, Mapping[str, str]]:
+    """What a person has said yes to: by sha256, each with `file` (its name then), `runs` and `when` (ISO 8601)."""
+    return {
+        digest: {key: str(value) for key, value in said.items()}
+        for digest, said in _read().items()
+        if isinstance(said, dict)
+    }
+
+
+def distrust(sha256: str) -> None:
+    """Take a yes back. `sha256` may be the first 8 or more of its digits. Raises BadRequest where none fits, or two."""
+    known = _read()
+    meant = [digest for digest in known if digest.startswith(sha256.lower()) and len(sha256) >= DIGITS]
+    if len(meant) != 1:
+        raise BadRequest(
+            f"a yes is taken back by the first {DIGITS} or more digits of the file's sha256; {sha256!r} fits "
+            f"{len(meant)} of {len(known)}; copy it from the list of what is trusted"
+        )
+    _write({digest: said for digest, said in known.items() if digest not in meant})
+
+
+def _remember(digest: str, name: str, runs: str) -> None:
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    _write(_read() | {digest: {"file": name, "runs": runs, "when": when}})
 
 
 def _book() -> Path:

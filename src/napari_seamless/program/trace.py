@@ -46,14 +46,14 @@ def trace(
     """Trace `network` for an image of true shape (1, c, [z,] y, x).
 
     The network is put in eval mode for the time being and must be on the CPU. Slow (0.3 to 13 s); callable from any
-    thread. `cancelled` is asked at every torch call. With `refuse` False a program with refusals is returned instead
-    of raised, for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are
-    and the program knows how to learn (`learning.py`); its
-    result may also be without positions.
+    thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so
+    that a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised,
+    for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
+    program knows how to learn (`learning.py`); its result may also be without positions.
 
     Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
     """
-    guard = _Guard(cancelled, time.monotonic() + time_limit, time_limit)
+    guard = _Guard(cancelled, time.thread_time() + time_limit, time_limit)
     with _kept(network, training=training):
         divisor = find_divisor(network, shape, dtype, guard)
         module = network if divisor == 1 else Padded(network, divisor)
@@ -106,9 +106,9 @@ class _Guard(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._cancelled():
             raise RunCancelled("tracing was cancelled before it was done; start it again to run the network")
-        if time.monotonic() > self._deadline:
+        if time.thread_time() > self._deadline:
             raise TraceFailed(
-                f"tracing must end within {self._limit:g} s; this network had not; give it a longer limit"
+                f"tracing must end within {self._limit:g} s of computing; this network had not; give it a longer limit"
             )
         if func == DATA:
             return args[0].detach()

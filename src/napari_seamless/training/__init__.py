@@ -1,4 +1,4 @@
-"""Learning from images that do not fit into memory."""
+"""Training on images that do not fit: each module is one published method, imported by its own name."""
 
 from napari_seamless.training.streamed import StreamedGradient
 

@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_seamless.engine.precision import arithmetic
 from napari_seamless.engine.runner import as_image, run_region
 from napari_seamless.engine.shelf import slices
-from napari_seamless.engine.torch_engine import exact_arithmetic
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.program.graph import Node, Program, Value
 from napari_seamless.program.ops.barrier import Barrier, State
@@ -152,7 +152,7 @@ class Step:
         tiles = stage.tiles(self.how.edges[stage.part.number])
         for k, write in enumerate(tiles):
             placed = stage.forwards.at(write)
-            with exact_arithmetic(), self.how.precision():
+            with arithmetic(self.how.device), self.how.precision():
                 found = run_region(program, placed, self._pixels(placed), self.how.stop, self._kept.get)
             yield placed, write, found
             self.how.tell(k + 1, len(tiles))
@@ -252,7 +252,7 @@ class Step:
             image.requires_grad_()
         fetched: Fetched = []
         fetch = self._kept.fetching(self.sensitive, fetched)
-        with torch.enable_grad(), exact_arithmetic():
+        with torch.enable_grad(), arithmetic(self.how.device):
             with self.how.precision():
                 result = run_region(program, placed, image, self.how.stop, fetch)
             tensors, given = ends(result, write)

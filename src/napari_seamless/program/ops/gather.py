@@ -153,8 +153,9 @@ def covered(mask: Tensor, own: Box, domain: Domain) -> Tensor:
         span, whole = own[axis], domain[axis]
         assert span is not None
         assert whole is not None
-        centres = torch.arange(span[0], span[1], device=mask.device, dtype=torch.float64) + 0.5
-        where.append((centres * size / whole).long().clamp_max(size - 1))
+        # on the CPU, since some accelerators have no float64
+        centres = torch.arange(span[0], span[1], dtype=torch.float64) + 0.5
+        where.append((centres * size / whole).long().clamp_max(size - 1).to(mask.device))
     plane = mask[where[0][:, None], where[1]]
     depth = [span[1] - span[0] for span in own[:-2] if span is not None]
     return plane.expand(*depth, *plane.shape)
