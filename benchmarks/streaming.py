@@ -3,11 +3,11 @@
     python benchmarks/streaming.py                                512, 1024, 2048 both ways; then 8192 ours alone
     python benchmarks/streaming.py --sizes 1024 --large 16384 --budget 2GB --widths 16 32 64 128
 
-A step is forwards, backwards and AdamW, of a U-Net without norms (`--widths`, 8 16 32 64), on the sample
-slide, mirrored to the size asked for; the loss is the cross-entropy of dark pixels. Each step is a process of its own
-with one thread; the peak of its resident memory is what the kernel says at its end, less what it had before the image
-was touched. Both ways of one size are timed one after the other. The error is the largest difference of any
-parameter's gradient, as a share of that parameter's largest.
+A step is forwards, backwards and AdamW, of a U-Net without norms (`--widths`, 8 16 32 64), on the sample slide, mirrored
+to the size asked for; the loss is the cross-entropy of dark pixels. Each step is a process of its own with one thread;
+the peak of its resident memory is what the kernel says at its end, less what it had before the image was touched. What
+the whole image would take is predicted as a tile's memory is, without computing it. Both ways of one size are timed one
+after the other. The error is the largest difference of any parameter's gradient, as a share of that parameter's largest.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ def step(way: str, size: int, budget: str, widths: Sequence[int], output: str | 
     if way == "streamed":
         stream = ns.StreamedGradient(network, budget=budget)
         facts |= {"tile": stream.edges_for(image.shape)[-1], "predicted": stream.predicted_bytes(image.shape)}
+        stream.tile = size
+        facts["whole"] = stream.predicted_bytes(image.shape)
+        stream.tile = None
     before, began, cpu = psutil.Process().memory_info().rss, perf_counter(), process_time()
     if way == "streamed":
         loss = stream.loss(image, Dark(image), F.cross_entropy)
@@ -118,6 +121,7 @@ def measured(way: str, size: int, options: argparse.Namespace, output: Path) -> 
     done = subprocess.run([sys.executable, __file__, *given], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     tile = f"{found['tile']}, {found['predicted'] / 1e6:.0f} MB" if "tile" in found else ""
+    tile += f" (whole: {found['whole'] / 1e6:.0f} MB)" if "whole" in found else ""
     print(
         f"| {size} | {way} | {tile} | {(found['peak'] - found['before']) / 1e6:.0f} MB | {found['peak'] / 1e6:.0f} MB "
         f"| {found['seconds']:.1f} s | {found['cpu']:.1f} s | {found['loss']:.6f} |",
