@@ -3,11 +3,12 @@
     python benchmarks/streaming.py                                512, 1024, 2048 both ways; then 8192 ours alone
     python benchmarks/streaming.py --sizes 1024 --large 16384 --budget 2GB --widths 16 32 64 128
 
-A step is forwards, backwards and AdamW, of a U-Net without norms (`--widths`, 8 16 32 64), on the sample slide, mirrored
-to the size asked for; the loss is the cross-entropy of dark pixels. Each step is a process of its own with one thread;
-the peak of its resident memory is what the kernel says at its end, less what it had before the image was touched. What
-the whole image would take is predicted as a tile's memory is, without computing it. Both ways of one size are timed one
-after the other. The error is the largest difference of any parameter's gradient, as a share of that parameter's largest.
+A step is forwards, backwards and AdamW, of a U-Net without norms (`--widths`, 8 16 32 64), on the sample slide,
+mirrored to the size asked for; the loss is the cross-entropy of dark pixels. Each step is a process of its own with one
+thread; the peak of its resident memory is what the kernel says at its end, less what it had before the image was
+touched. What the whole image would take is predicted as a tile's memory is, without computing it. Both ways of one size
+are timed one after the other. The error is the largest difference of any parameter's gradient, as a share of that
+parameter's largest.
 """
 
 from __future__ import annotations
