@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -134,8 +134,3 @@ def require_floats(program: Program) -> None:
             f"what is trained must end in floating-point numbers; this network ends in {dtype}; take its last steps "
             "(argmax, threshold, cast) off for training"
         )
-
-
-def spatial(shape: Sequence[int], region: Region) -> tuple[slice, ...]:
-    """Where a region lies in the last dimensions of a tensor."""
-    return (*(slice(None) for _ in range(len(shape) - region.ndim)), *region.slices())
