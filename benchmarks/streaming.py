@@ -1,13 +1,14 @@
 """A training step on images that do not fit: plain torch against tiles with exact streaming gradients.
 
     python benchmarks/streaming.py                                512, 1024, 2048 both ways; then 8192 ours alone
-    python benchmarks/streaming.py --sizes 1024 --large 16384 --budget 2GB
+    python benchmarks/streaming.py --sizes 1024 --large 16384 --budget 2GB --widths 16 32 64 128
 
-A step is forwards, backwards and AdamW, of a U-Net of depth 4 with 8 channels at the top, no norms, on the sample
-slide, mirrored to the size asked for; the loss is the cross-entropy of dark pixels. Each step is a process of its own
-with one thread; the peak of its resident memory is what the kernel says at its end, less what it had before the image
-was touched. Both ways of one size are timed one after the other. The error is the largest difference of any
-parameter's gradient, as a share of that parameter's largest.
+A step is forwards, backwards and AdamW, of a U-Net without norms (`--widths`, 8 16 32 64), on the sample slide,
+mirrored to the size asked for; the loss is the cross-entropy of dark pixels. Each step is a process of its own with one
+thread; the peak of its resident memory is what the kernel says at its end, less what it had before the image was
+touched. What the whole image would take is predicted as a tile's memory is, without computing it. Both ways of one size
+are timed one after the other. The error is the largest difference of any parameter's gradient, as a share of that
+parameter's largest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter, process_time
@@ -29,8 +31,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTHS = (8, 16, 32, 64)
-
 
 def unit(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
@@ -41,11 +41,11 @@ def unit(inputs: int, outputs: int) -> nn.Sequential:
 class UNet(nn.Module):
     """Ronneberger et al. 2015, small."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.down = nn.ModuleList(unit(i, o) for i, o in zip((3, *WIDTHS), WIDTHS, strict=False))
-        self.back = nn.ModuleList(unit(i + o, i) for i, o in pairwise(WIDTHS))
-        self.head = nn.Conv2d(WIDTHS[0], 2, 1)
+        self.down = nn.ModuleList(unit(i, o) for i, o in pairwise((3, *widths)))
+        self.back = nn.ModuleList(unit(i + o, i) for i, o in pairwise(widths))
+        self.head = nn.Conv2d(widths[0], 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x / 255
@@ -71,7 +71,7 @@ class Dark:
         return (self.image.read(box).float().mean(0) < 180).numpy().astype(np.int64)[None]
 
 
-def step(way: str, size: int, budget: str, output: str | None) -> dict[str, Any]:
+def step(way: str, size: int, budget: str, widths: Sequence[int], output: str | None) -> dict[str, Any]:
     """One step, in this process."""
     import napari_seamless as ns
     from napari_seamless.pipeline.training import SourceImage
@@ -79,13 +79,16 @@ def step(way: str, size: int, budget: str, output: str | None) -> dict[str, Any]
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = UNet()
+    network = UNet(widths)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
     image = SourceImage(MirrorTiled(ns.open_image(sample_slide()), (size, size)))
     facts: dict[str, Any] = {"way": way, "size": size}
     if way == "streamed":
         stream = ns.StreamedGradient(network, budget=budget)
         facts |= {"tile": stream.edges_for(image.shape)[-1], "predicted": stream.predicted_bytes(image.shape)}
+        stream.tile = size
+        facts["whole"] = stream.predicted_bytes(image.shape)
+        stream.tile = None
     before, began, cpu = psutil.Process().memory_info().rss, perf_counter(), process_time()
     if way == "streamed":
         loss = stream.loss(image, Dark(image), F.cross_entropy)
@@ -101,12 +104,25 @@ def step(way: str, size: int, budget: str, output: str | None) -> dict[str, Any]
     return facts | took | {"before": before, "peak": peak}
 
 
-def measured(way: str, size: int, budget: str, output: Path) -> dict[str, Any]:
+def measured(way: str, size: int, options: argparse.Namespace, output: Path) -> dict[str, Any]:
     """One step, in a process of its own."""
-    given = ["--way", way, "--sizes", str(size), "--budget", budget, "--output", str(output)]
+    widths = [str(n) for n in options.widths]
+    given = [
+        "--way",
+        way,
+        "--sizes",
+        str(size),
+        "--budget",
+        options.budget,
+        "--output",
+        str(output),
+        "--widths",
+        *widths,
+    ]
     done = subprocess.run([sys.executable, __file__, *given], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     tile = f"{found['tile']}, {found['predicted'] / 1e6:.0f} MB" if "tile" in found else ""
+    tile += f" (whole: {found['whole'] / 1e6:.0f} MB)" if "whole" in found else ""
     print(
         f"| {size} | {way} | {tile} | {(found['peak'] - found['before']) / 1e6:.0f} MB | {found['peak'] / 1e6:.0f} MB "
         f"| {found['seconds']:.1f} s | {found['cpu']:.1f} s | {found['loss']:.6f} |",
@@ -127,11 +143,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024, 2048], help="sizes that fit both ways")
     parser.add_argument("--large", type=int, nargs="*", default=[8192], help="sizes for ours alone")
     parser.add_argument("--budget", default="500MB")
+    parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32, 64], help="channels of each level")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--output", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
-        print(json.dumps(step(options.way, options.sizes[0], options.budget, options.output)))
+        print(json.dumps(step(options.way, options.sizes[0], options.budget, options.widths, options.output)))
         return
     print("| size | way | tile, predicted | above the start | peak memory | time | processor | loss | error |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -140,13 +157,13 @@ def main() -> None:
         for size in options.sizes:
             found = {}
             for way, file in files.items():
-                found[way] = measured(way, size, options.budget, file)
+                found[way] = measured(way, size, options, file)
                 print(f" {error(file, files['plain']):.1e} |", flush=True)
             plain, ours = (found[way]["peak"] - found[way]["before"] for way in ("plain", "streamed"))
             ratio = found["streamed"]["cpu"] / found["plain"]["cpu"]
             print(f"\n{size}: {1 - ours / plain:.1%} less memory, {ratio:.2f} times the processor time\n", flush=True)
         for size in options.large:
-            measured("streamed", size, options.budget, files["streamed"])
+            measured("streamed", size, options, files["streamed"])
             print(" |", flush=True)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tifffile import imwrite
 from torch import Tensor, nn
 
+import napari_seamless as ns
 from napari_seamless.errors import BadRequest, BudgetTooSmall, InputMismatch, NotTileable, RunCancelled
 from napari_seamless.training import StreamedGradient
 from test_streamed_gradients import gradients, largest_error, weighing
@@ -163,6 +166,8 @@ def test_a_classifier_of_whole_images_learns_from_tiles() -> None:
     assert output.shape == (1, 3)
     F.cross_entropy(output, label).backward()
     F.cross_entropy(oracle(IMAGE), label).backward()
+    again = StreamedGradient(network, tile=5).loss(IMAGE, label, F.cross_entropy)
+    assert again.item() == pytest.approx(F.cross_entropy(network(IMAGE), label).item(), rel=1e-10)
     assert largest_error(gradients(network), gradients(oracle)) <= 1e-10
 
 
@@ -266,6 +271,21 @@ def test_an_array_is_an_image_too() -> None:
     network = plain()
     output = StreamedGradient(network, tile=20)(IMAGE[0].numpy())
     assert (output - network(IMAGE)).abs().max() < 1e-10
+
+
+def test_files_are_images_and_targets_too(tmp_path: Path) -> None:
+    network = plain()
+    oracle = deepcopy(network)
+    pixels = (IMAGE[0].float() * 255).byte().numpy()
+    imwrite(tmp_path / "image.tif", pixels.transpose(1, 2, 0))
+    imwrite(tmp_path / "mask.tif", TARGET[0].numpy().astype(np.uint8))
+    stream = ns.StreamedGradient(network, budget="100MB")
+    loss = stream.loss(tmp_path / "image.tif", tmp_path / "mask.tif", F.cross_entropy)
+    loss.backward()
+    truth = F.cross_entropy(oracle(torch.from_numpy(pixels)[None].double()), TARGET)
+    truth.backward()
+    assert loss.item() == pytest.approx(truth.item(), rel=1e-10)
+    assert largest_error(gradients(network), gradients(oracle)) <= 1e-10
 
 
 def test_mixed_precision_is_that_of_the_whole_image() -> None:

@@ -35,10 +35,26 @@ class SourceImage:
         return as_tensor(self.source.read(region, self.level))
 
 
+@dataclass(frozen=True)
+class SourceTarget:
+    """One level of a source as a target, (1, c, [z,] y, x), or (1, [z,] y, x) where it has one channel, as labels."""
+
+    image: SourceImage
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        channels, *positions = self.image.shape
+        return (1, *positions) if channels == 1 else (1, channels, *positions)
+
+    def __getitem__(self, where: tuple[Any, ...]) -> Any:
+        pixels = self.image.read(Region.of(*((s.start, s.stop) for s in where if isinstance(s, slice)))).numpy()
+        return pixels if len(pixels) == 1 else pixels[None]
+
+
 class StreamedGradient(Streamed):
     __doc__ = f"""{Streamed.__doc__}
     Images may also be whatever `open_image` opens (paths of slides and stores, sources), of which `level` is taken;
-    `budget` may be a text such as "2GB".
+    `budget` and `keep` may be texts such as "2GB". So may targets; of one channel they are labels, (1, [z,] y, x).
     """
 
     def __init__(
@@ -47,6 +63,7 @@ class StreamedGradient(Streamed):
         *,
         budget: int | str | None = None,
         tile: int | None = None,
+        keep: int | str = 0,
         device: str = "auto",
         seed: int = 0,
         level: int = 0,
@@ -58,6 +75,7 @@ class StreamedGradient(Streamed):
             module,
             budget=parse_budget(budget) if isinstance(budget, str) else budget,
             tile=tile,
+            keep=parse_budget(keep) if isinstance(keep, str) else keep,
             device=device,
             seed=seed,
             stop=stop,
@@ -73,3 +91,9 @@ class StreamedGradient(Streamed):
         if isinstance(image, Tensor | Image) and not isinstance(image, str | Path):
             return super().opened(image)
         return SourceImage(open_image(image), self.level)
+
+    def aimed(self, target: Any) -> Any:
+        """Paths and sources as arrays; all else as it is."""
+        if isinstance(target, str | Path):
+            target = open_image(target)
+        return SourceTarget(SourceImage(target, self.level)) if isinstance(target, Source) else target

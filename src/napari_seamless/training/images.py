@@ -79,7 +79,6 @@ class Target:
     """What the output is compared with: a tensor or array whose last dimensions are the output's positions."""
 
     data: Any
-    ndim: int
     device: torch.device
 
     @classmethod
@@ -92,7 +91,7 @@ class Target:
                 f"a target must have the size of the network's output, {size} here; got {own or type(data).__name__}; "
                 "cut or resize it (labels by nearest neighbour)"
             )
-        return cls(data, len(shape), device)
+        return cls(data, device)
 
     def part(self, region: Region) -> Tensor:
         """The target of a region of the output, all of its leading dimensions with it."""

@@ -22,6 +22,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.program.facts import inner_tile
 from napari_seamless.program.ops.gather import OwnParts
 from napari_seamless.program.passes import known_name
+from napari_seamless.program.spans import Box, local_shape
 from napari_seamless.training.plan import LearningPlan, Stage
 
 EDGES = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
@@ -73,17 +74,25 @@ def tile_bytes(stage: Stage, write: Region, constants: Mapping[str, Tensor], kno
         blank[known_name(i)] = torch.empty(value.shape, dtype=value.dtype, device="meta").requires_grad_(i in known)
     placed = stage.backwards.at(write)
     box, value = placed.box(program.input), program.values[program.input]
+    fetched: list[Tensor] = []
+
+    def fetch(index: int, region: Box) -> Tensor:
+        whole = program.values[index]
+        piece = torch.empty(local_shape(whole.shape, whole.dims, region), dtype=whole.dtype, device="meta")
+        fetched.append(piece.requires_grad_(index in known))
+        return piece
+
     with Meter() as meter:
         pixels = None
         if None not in box:
             sizes = [span[1] - span[0] for span in box if span is not None]
             pixels = torch.empty((*value.shape[:2], *sizes), dtype=value.dtype, device="meta")
         with torch.enable_grad():
-            result = run_region(replace(program, constants=blank), placed, pixels, lambda: False)
+            result = run_region(replace(program, constants=blank), placed, pixels, lambda: False, fetch)
         del pixels
         ends = _ends(result, isinstance(program.nodes[-1].operation, OwnParts))
         del result
-        inputs = [tensor for tensor in blank.values() if tensor.requires_grad]
+        inputs = [tensor for tensor in (*blank.values(), *fetched) if tensor.requires_grad]
         if ends and inputs:
             torch.autograd.grad(ends, inputs, [torch.empty_like(x) for x in ends], allow_unused=True)
         del ends

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from napari_seamless.errors import InputMismatch, NotTileable
 from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.program.graph import Node, Program
+from napari_seamless.program.keeping import Place, Speed, plan_keeping
 from napari_seamless.program.learning import Recipe
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.gather import Gather, OwnParts
@@ -20,6 +21,12 @@ from napari_seamless.program.passes import Pass, barriers_of, depths, plan_passe
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.simplify import DETACH
 from napari_seamless.program.trace import Padded
+
+HOST_RATE = 2e9
+"""Bytes a second that go to kept values and come back."""
+
+CPU, ACCELERATOR = Speed(macs=3e10, memory=5e9), Speed(macs=2e13, memory=1.5e12)
+"""Roughly; only what to keep depends on it."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,16 @@ class LearningPlan:
     """The tiles that budgets were found to allow."""
 
     @classmethod
-    def of(cls, program: Program) -> LearningPlan:
+    def of(cls, program: Program, keep: int = 0, speed: Speed = CPU) -> LearningPlan:
+        """`keep` is how many bytes of host memory values kept between passes, and their gradients, may take."""
         nodes = tuple(
             replace(n, operation=n.operation.learning()) if isinstance(n.operation, Barrier) else n
             for n in program.nodes
         )
         learning = replace(program, nodes=nodes)
-        return cls(learning, tuple(Stage.of(part) for part in plan_passes(learning)))
+        places = [Place("host", keep // 2, HOST_RATE)] if keep else []
+        kept = plan_keeping(learning, places, speed).after if places else ()
+        return cls(learning, tuple(Stage.of(part) for part in plan_passes(learning, kept)))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -124,8 +134,3 @@ def require_floats(program: Program) -> None:
             f"what is trained must end in floating-point numbers; this network ends in {dtype}; take its last steps "
             "(argmax, threshold, cast) off for training"
         )
-
-
-def spatial(shape: Sequence[int], region: Region) -> tuple[slice, ...]:
-    """Where a region lies in the last dimensions of a tensor."""
-    return (*(slice(None) for _ in range(len(shape) - region.ndim)), *region.slices())

@@ -34,6 +34,7 @@ from napari_seamless.program.passes import known_name, settle
 from napari_seamless.program.region_program import Placed
 from napari_seamless.program.spans import Box
 from napari_seamless.training.images import Image
+from napari_seamless.training.keep import Fetched, Kept
 from napari_seamless.training.plan import LearningPlan, Stage
 from napari_seamless.training.weights import Weights
 
@@ -99,7 +100,7 @@ class Step:
         self.wants_image = image_gradient
         self.states: dict[int, State] = {}
         self._known: dict[int, Tensor] = {}
-        self._done = 0
+        self._kept = Kept(plan.program, how.device)
         hosted = {name for node in plan.settled for name in node.operation.constant_names}
         self._host = {name: weights.constants[name].detach().cpu() for name in hosted}
         self._device = {name: tensor.detach() for name, tensor in weights.constants.items()}
@@ -116,6 +117,8 @@ class Step:
         for stage in self.plan.stages[:-1]:
             states: list[State | None] = [None] * len(stage.part.barriers)
             for _, _, found in self._forwards(stage):
+                for piece in found.pieces:
+                    self._kept.put(*piece)
                 states = [
                     b if a is None else a if b is None else _barrier(node).merge(a, b)
                     for a, b, node in zip(states, found.states, stage.part.barriers, strict=True)
@@ -150,7 +153,7 @@ class Step:
         for k, write in enumerate(tiles):
             placed = stage.forwards.at(write)
             with arithmetic(self.how.device), self.how.precision():
-                found = run_region(program, placed, self._pixels(placed), self.how.stop)
+                found = run_region(program, placed, self._pixels(placed), self.how.stop, self._kept.get)
             yield placed, write, found
             self.how.tell(k + 1, len(tiles))
 
@@ -180,13 +183,19 @@ class Step:
             value = self.plan.program.values[self.plan.program.input]
             found.image = torch.zeros(value.shape, dtype=value.dtype)
         pulls: dict[int, State] = {}
+        self._kept.forget_gradients()
         for stage in reversed(self.plan.stages):
             if stage is self.plan.stages[-1]:
                 self._backwards(stage, last, found)
-            elif any(node.output in pulls for node in stage.part.barriers):
+            elif self._is_asked(stage, pulls):
                 self._backwards(stage, self._puller(stage, pulls), found)
             self._unsettle(stage.part.number, found, pulls)
         return found
+
+    def _is_asked(self, stage: Stage, pulls: Mapping[int, State]) -> bool:
+        """Whether any gradient comes back to what a pass measured or kept."""
+        measured = any(node.output in pulls for node in stage.part.barriers)
+        return measured or any(self._kept.has_gradient(value) for value in stage.part.keeps)
 
     def _puller(self, stage: Stage, pulls: Mapping[int, State]) -> Ends:
         """What the tiles of a pass that measured are to be differentiated for."""
@@ -205,6 +214,11 @@ class Step:
                     if gradient is not None and x.requires_grad:
                         tensors.append(x)
                         given.append(gradient)
+            for value, part in zip(stage.part.keeps, parts[len(stage.part.barriers) :], strict=True):
+                if part is not None and self._kept.has_gradient(value):
+                    own, (piece,) = part
+                    tensors.append(piece)
+                    given.append(self._kept.gradient(value, own).to(piece.dtype))
             return tensors, given
 
         return ends
@@ -234,14 +248,18 @@ class Step:
     ) -> None:
         placed = stage.backwards.at(write)
         image = self._pixels(placed)
-        inputs = list(leaves.values())
         if image is not None and self.wants_image:
-            inputs.append(image.requires_grad_())
+            image.requires_grad_()
+        fetched: Fetched = []
+        fetch = self._kept.fetching(self.sensitive, fetched)
         with torch.enable_grad(), arithmetic(self.how.device):
             with self.how.precision():
-                result = run_region(program, placed, image, self.how.stop)
+                result = run_region(program, placed, image, self.how.stop, fetch)
             tensors, given = ends(result, write)
             del result
+            inputs = [*leaves.values(), *(piece for _, _, piece in fetched)]
+            if image is not None and self.wants_image:
+                inputs.append(image)
             live = [(t, g) for t, g in zip(tensors, given, strict=True) if t.requires_grad]
             if not live or not inputs:
                 return
@@ -256,6 +274,9 @@ class Step:
             else:
                 found.add(name, part)
         region = self._region(placed)
+        for (value, box, _), part in zip(fetched, parts[len(leaves) :], strict=False):
+            if part is not None:
+                self._kept.add(value, box, part)
         last = parts[-1]
         if found.image is not None and region is not None and last is not None:
             found.image[(slice(None), slice(None), *region.slices())] += last.cpu()

@@ -17,7 +17,14 @@ from napari_seamless.geometry import Region
 from napari_seamless.program.trace import TIME_LIMIT, trace
 from napari_seamless.training.images import Image, Target, opened
 from napari_seamless.training.memory import choose_edges, largest_tile, staying_bytes
-from napari_seamless.training.plan import LearningPlan, require_floats, require_streamable, traced_module
+from napari_seamless.training.plan import (
+    ACCELERATOR,
+    CPU,
+    LearningPlan,
+    require_floats,
+    require_streamable,
+    traced_module,
+)
 from napari_seamless.training.step import How, Step
 from napari_seamless.training.weights import Weights
 
@@ -44,9 +51,11 @@ class StreamedGradient(nn.Module):
     without positions, (1, c).
 
     `budget` is bytes of device memory: the largest tile is taken that is predicted to fit. Or `tile` is the edge of
-    tiles in output pixels. `device` "auto" is where the module's parameters are. `stop` is asked before every layer of
-    every tile (then RunCancelled is raised, and no gradient has been touched); `progress` is told (tiles done, tiles
-    of this pass). `step` counts calls, as the draws of dropout do; set it (and `seed`) to go on where training stopped.
+    tiles in output pixels. `keep` is bytes of host memory for values (and their gradients) between the passes of a
+    network that looks at the whole plane; with 0 every pass begins at the image. `device` "auto" is where the module's
+    parameters are. `stop` is asked before every layer of every tile (then RunCancelled is raised, and no gradient has
+    been touched); `progress` is told (tiles done, tiles of this pass). `step` counts calls, as the draws of dropout do;
+    set it (and `seed`) to go on where training stopped.
 
     Calls come from one thread at a time.
     """
@@ -57,6 +66,7 @@ class StreamedGradient(nn.Module):
         *,
         budget: int | None = None,
         tile: int | None = None,
+        keep: int = 0,
         device: str = "auto",
         seed: int = 0,
         stop: Callable[[], bool] = lambda: False,
@@ -69,7 +79,7 @@ class StreamedGradient(nn.Module):
         if budget is not None and tile is not None:
             raise BadRequest("the tile follows from the budget; give one of the two")
         self.module = module
-        self.budget, self.tile = budget, tile
+        self.budget, self.tile, self.keep = budget, tile, keep
         self.seed, self.step = seed, 0
         self._device_name, self._time_limit = device, time_limit
         self._stop, self._progress = stop, progress
@@ -86,9 +96,14 @@ class StreamedGradient(nn.Module):
 
         Raises InputMismatch, NotTileable, TraceFailed, BudgetTooSmall, RunCancelled.
         """
-        if loss is not None:
-            return self._loss(image, target, loss, reduction)
         step = self._step(image)
+        if loss is None:
+            return self._output(step, image)
+        if not any(step.output.dims):
+            return loss(self._output(step, image), target)
+        return self._loss(step, image, target, loss, reduction)
+
+    def _output(self, step: Step, image: Any) -> Tensor:
         place = image.device if isinstance(image, Tensor) else torch.device("cpu")
         parameters = self._parameters_that_learn()
         return _Output.apply(step, place, parameters, _tensor(image), *parameters)  # type: ignore[no-any-return, no-untyped-call]
@@ -110,6 +125,10 @@ class StreamedGradient(nn.Module):
         """What `forward` calls an image, as something that reads its own regions."""
         return opened(image)
 
+    def aimed(self, target: Any) -> Any:
+        """What `loss` calls a target, as a tensor or an array that can be sliced."""
+        return target
+
     @property
     def device(self) -> torch.device:
         """Where tiles are computed."""
@@ -120,14 +139,15 @@ class StreamedGradient(nn.Module):
     def plan_for(self, shape: Sequence[int]) -> LearningPlan:
         """The plan for an image of shape (c, [z,] y, x): traced once for each shape and mode of the layers."""
         modes = tuple(m.training for m in self.module.modules())
-        key = (tuple(shape), modes, self._dtype)
+        key = (tuple(shape), modes, self._dtype, self.keep)
         if key not in self._plans:
             module = _on_cpu(self.module)
             program = trace(
                 module, (1, *shape), dtype=self._dtype, time_limit=self._time_limit, cancelled=self._stop, training=True
             )
             require_floats(program)
-            self._plans[key] = LearningPlan.of(program)
+            speed = CPU if self.device.type == "cpu" else ACCELERATOR
+            self._plans[key] = LearningPlan.of(program, self.keep, speed)
             while len(self._plans) > PLANS_KEPT:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(key)
@@ -186,9 +206,8 @@ class StreamedGradient(nn.Module):
         step.measure()
         return step
 
-    def _loss(self, image: Any, target: Any, loss: LossOf, reduction: Reduction) -> Tensor:
-        step = self._step(image)
-        aim = Target.of(target, step.plan.output_shape, step.how.device)
+    def _loss(self, step: Step, image: Any, target: Any, loss: LossOf, reduction: Reduction) -> Tensor:
+        aim = Target.of(self.aimed(target), step.plan.output_shape, step.how.device)
         tally = _Tally(aim, loss, step.plan.output_shape, reduction)
         parameters = self._parameters_that_learn()
         return _Loss.apply(step, tally, parameters, _tensor(image), *parameters)  # type: ignore[no-any-return, no-untyped-call]

@@ -60,7 +60,7 @@ class Dropout(Operation):
         x = inputs[0]
         if self.p >= 1:
             return x * 0
-        kept = chances(self._places(x, want), constants[self.key]) < int((1 - self.p) * 2**63)
+        kept = chances(self._places(x, want), constants[self.key]) < min(int((1 - self.p) * 2**63), 2**63 - 1)
         return x * kept * (1 / (1 - self.p))
 
     def _places(self, x: Tensor, want: Box) -> list[Tensor]:
