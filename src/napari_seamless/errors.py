@@ -10,7 +10,8 @@
     ├── InputMismatch        (ValueError)         image and model do not fit together
     │   └── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
-    │   └── BudgetTooSmall                        not even the smallest tile fits
+    │   ├── BudgetTooSmall                        not even the smallest tile fits
+    │   └── NowhereToRun                          shapes or a mask that have nothing of the image in them
     ├── ModelError           (ValueError)
     │   ├── UnknownModel                          no model of that name
     │   ├── WeightsMismatch                       weights and architecture differ
@@ -89,7 +90,15 @@ class BadRequest(SeamlessError, ValueError):
 
 
 class BudgetTooSmall(BadRequest):
-    """Not even the smallest tile fits in the memory budget."""
+    """Not even the smallest tile fits in the memory budget. `needed` bytes it takes (0: nobody knows)."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class NowhereToRun(BadRequest):
+    """The shapes or the mask that say where to run have nothing of the image in them."""
 
 
 class ModelError(SeamlessError, ValueError):

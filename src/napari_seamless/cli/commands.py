@@ -28,12 +28,16 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The OME-Zarr folder to write.", show_default=False)],
     model: given.ModelOption = "nuclei",
     region: given.RegionOption = None,
+    within: given.Within = None,
     level: given.Level = 0,
     budget: given.Budget = None,
     device: given.Device = "auto",
     tile: given.TileOption = None,
     scheduler: given.Scheduler = "dask",
     shards: Annotated[bool, typer.Option("--shards", help="Many chunks a file: fewer, larger files.")] = False,
+    same_image: Annotated[
+        bool, typer.Option("--same-image", help="The file was repaired or copied again: go on with the result.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
@@ -45,16 +49,20 @@ def run(
     moments: given.SaveMoments = None,
     tissue_only: given.TissueOnly = False,
     scene: given.Scene = None,
+    axes: given.Axes = None,
+    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, scene=given.scene_of(scene))) as image:
+    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene))) as opened:
+        image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
@@ -63,6 +71,7 @@ def run(
         handle = pipeline.start(
             prepared,
             region=where,
+            where=within,
             budget=None if budget is None else pipeline.parse_budget(budget),
             tile=tile,
             device=device,
@@ -70,12 +79,16 @@ def run(
             output=output,
             overwrite=overwrite,
             shards=shards,
+            same_image=same_image,
             keep=cast("Any", keep),
             keep_half=keep_half,
             scratch=scratch,
             statistics=statistics,
             tissue_only=tissue_only,
+            precision=precision,
         )
+        for notice in handle.notices:
+            say(notice)
         follow(handle, output)
         if moments is not None:
             save_moments(handle, moments)
@@ -129,6 +142,7 @@ def explain(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     pixel_size: given.PixelSize = None,
+    precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     from napari_seamless import pipeline
@@ -137,7 +151,14 @@ def explain(
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(
-            network, image, level=level, budget=size, tile=tile, device=device, pixel_size=pixel_size
+            network,
+            image,
+            level=level,
+            budget=size,
+            tile=tile,
+            device=device,
+            pixel_size=pixel_size,
+            precision=precision,
         )
     typer.echo(text)
 

@@ -22,7 +22,6 @@ from copy import deepcopy
 from hashlib import blake2b
 from itertools import product
 from math import prod
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,15 +31,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from napari_seamless.engine.allocator import keep_large_buffers
+from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.dtypes import stored_dtype
 from napari_seamless.engine.overlapping import AxisTiles
+from napari_seamless.engine.precision import DTYPES, Precision, arithmetic
 from napari_seamless.engine.probing import Edges, Output, look
 from napari_seamless.engine.runner import as_image
-from napari_seamless.engine.torch_engine import as_tensor, exact_arithmetic, require_finite
+from napari_seamless.engine.torch_engine import as_tensor, require_finite
 from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.seams import Pixels, StopFlag
+from napari_seamless.seams import Pixels, Spent, StopFlag
 
 CACHE_BYTES = 1 << 28
 Index = tuple[int, ...]
@@ -54,6 +55,7 @@ class BlendedEngine:
     of the input tiles; `output` is what `probing.look` says of one (found out when it is None). With `labels` classes
     are voted for, otherwise outputs are averaged; by default integers are labels. `cache_bytes` bound what is kept of
     recent tiles' outputs, found again by what a tile sees: neighbouring writes share tiles, and blank tiles are alike.
+    `precision` is as torch's autocast has it.
 
     Every method may be called from any thread; tiles are computed one at a time, while others may be read.
     """
@@ -70,6 +72,7 @@ class BlendedEngine:
         labels: bool | None = None,
         dtype: torch.dtype = torch.float32,
         cache_bytes: int = CACHE_BYTES,
+        precision: Precision = "float32",
     ) -> None:
         self._given = module
         self.shape, self.edges, self.overlap = shape, edges, overlap
@@ -81,6 +84,7 @@ class BlendedEngine:
             for n, edge, scale in zip(shape[1:], edges, self.output.scale, strict=True)
         )
         self._dtype = dtype
+        self._precision: Precision = precision
         self.device = resolve_device(device)
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
@@ -88,7 +92,7 @@ class BlendedEngine:
         self._module = module if self.device.type == "cpu" else deepcopy(module).to(self.device)
         self._cache = Recent(min(cache_bytes, self._tile_bytes * prod(a.count for a in self.axes)))
         self._cache_bytes = cache_bytes
-        self._lock = Lock()
+        self._clock = DeviceClock()
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -140,6 +144,10 @@ class BlendedEngine:
         result = (self._voted if self.labels else self._averaged)(tile.write, made)
         return result.astype(stored_dtype(self.output.dtype), copy=False)
 
+    def spent(self) -> Spent:
+        """As `seams.Timed.spent`: in the network; what it made is blended aside."""
+        return self._clock.spent()
+
     def tile_output(self, index: Index, read: Callable[[Region], Pixels]) -> Pixels:
         """What one input tile alone gives, not blended: (c, *makes(index).shape)."""
         return self._tile_output(read(self.sees(index)), lambda: False).numpy()
@@ -150,7 +158,7 @@ class BlendedEngine:
             raise RunCancelled("the run was cancelled; finished tiles are kept")
         filled = self._filled(seen)
         key = blake2b(filled.data, digest_size=16).digest() + filled.dtype.str.encode()
-        with self._lock:
+        with self._clock:
             found = self._cache.get(key)
             if found is None:
                 found = self._run(filled, stop)
@@ -164,7 +172,10 @@ class BlendedEngine:
         return np.ascontiguousarray(filled)
 
     def _run(self, pixels: Pixels, stop: StopFlag) -> Tensor:
-        with torch.inference_mode(), exact_arithmetic(), _Stopping(stop):
+        low = DTYPES.get(self._precision)
+        exactly = arithmetic(self.device, tf32=self._precision == "tf32")
+        rounding = torch.autocast(self.device.type, low, enabled=low is not None)
+        with torch.inference_mode(), exactly, rounding, _Stopping(stop):
             result = self._module(as_image(as_tensor(pixels), self.device, self._dtype))
         channels, shape = self.output.channels or 1, [axis.output_edge for axis in self.axes]
         if not isinstance(result, Tensor) or result.numel() != channels * prod(shape):
@@ -173,7 +184,8 @@ class BlendedEngine:
                 f"{(channels, *shape)} and made {tuple(getattr(result, 'shape', ()))}; use another network"
             )
         with torch.inference_mode():
-            return _compact(result.reshape(channels, *shape).cpu().contiguous(), self.labels)
+            result = result.reshape(channels, *shape).cpu().contiguous()
+            return _compact(result.to(self.output.dtype) if low is not None else result, self.labels)
 
     def _averaged(self, write: Region, made: Callable[[Index], Tensor]) -> Pixels:
         precise = torch.float64 if self.output.dtype == torch.float64 else torch.float32
@@ -241,6 +253,7 @@ class BlendedEngine:
             "labels": self.labels,
             "dtype": self._dtype,
             "cache_bytes": self._cache_bytes,
+            "precision": self._precision,
         }
         return _rebuilt, (self._given, self.shape, self.edges, self.overlap, self.device.type, settings)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from napari_seamless.engine.aside import Aside
 from napari_seamless.errors import RunCancelled
 from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import Barrier, State
@@ -32,11 +34,13 @@ def run_region(
     stop: Callable[[], bool],
     fetch: Fetch | None = None,
     observe: Observe | None = None,
+    aside: Aside | None = None,
 ) -> Any:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
     A pass that begins at kept values needs no image; `fetch` brings them. The program's constants must be on the
-    image's device. `stop` is asked before every step; RunCancelled is raised when it says True.
+    image's device; a step that this lacks goes to `aside`. `stop` is asked before every step; RunCancelled is raised
+    when it says True.
     """
     values: dict[int, Any] = {program.input: image}
     del image
@@ -52,20 +56,31 @@ def run_region(
             observe(step.node.output, state)
             result = operation.finish(state, program.constants).to(inputs[0].device)
         else:
-            result = _step(program, placed, index, step, values)
+            result = _step(program, placed, index, step, values, aside)
         values[step.node.output] = result
         for done in step.frees:
             del values[done]
     return values[program.output]
 
 
-def _step(program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any]) -> Any:
+def _step(
+    program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any], aside: Aside | None
+) -> Any:
     needs = placed.needs(index)
     inputs = [
         narrow(values[i], program.values[i].dims, placed.box(i), need)
         for i, need in zip(step.node.inputs, needs, strict=True)
     ]
     want: Box = placed.box(step.node.output)
+    if aside is None:
+        return _done(program, step, inputs, needs, want)
+    if not aside.takes(step.node):
+        with suppress(NotImplementedError):  # torch's answer where a device lacks an operator
+            return _done(program, step, inputs, needs, want)
+    return aside.run(step.node, inputs, needs, want)
+
+
+def _done(program: Program, step: Step, inputs: list[Tensor], needs: list[Box], want: Box) -> Any:
     operation = step.node.operation
     if step.in_place is not None and not _is_expanded(inputs[0]):
         if isinstance(operation, Normalise):
@@ -87,5 +102,8 @@ def as_image(pixels: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor
     overwritten.
     """
     order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(pixels.dim() + 1, torch.contiguous_format)
-    moved = pixels.unsqueeze(0).to(device, non_blocking=True)
+    one = pixels.unsqueeze(0)
+    if device.type not in ("cpu", "cuda"):  # some have no float64, or no unsigned integers
+        return one.to(dtype).to(device, memory_format=order)
+    moved = one.to(device, non_blocking=True)
     return moved.to(dtype, memory_format=order, copy=moved.dtype == dtype)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_seamless.errors import BadRequest
@@ -38,14 +40,14 @@ class Shelf:
 
     def put(self, value: int, box: Box, piece: Tensor) -> None:
         """Write down the region `box` of a value."""
-        at = slices(self.program.values[value].dims, box)
-        if self.dtype is not None and piece.is_floating_point() and piece.abs().amax() > torch.finfo(self.dtype).max:
+        at, dtype = slices(self.program.values[value].dims, box), self._dtype(value)
+        if dtype != self.program.values[value].dtype and piece.abs().amax() > torch.finfo(dtype).max:
             raise BadRequest(
-                f"values kept in half precision must be at most {torch.finfo(self.dtype).max:.0f}; this network makes "
+                f"values kept in half precision must be at most {torch.finfo(dtype).max:.0f}; this network makes "
                 f"{float(piece.abs().amax()):.3g}; keep them as they are"
             )
         if self.where[value] == "disk":
-            self._disk.write(str(value), at, piece.to(self._dtype(value)).cpu().numpy())
+            self._disk.write(str(value), at, as_numpy(piece.to(dtype).cpu()))
         else:
             self._tensor(value)[at].copy_(piece, non_blocking=True)
 
@@ -55,6 +57,8 @@ class Shelf:
         at = slices(dims, box)
         if self.where[value] == "disk":
             found = torch.from_numpy(self._disk.read(str(value), at))
+            if self._dtype(value) == torch.bfloat16:
+                found = found.view(torch.bfloat16)
         else:
             found = self._tensor(value)[at]
         order = memory_format(found.dim())
@@ -85,7 +89,11 @@ class Shelf:
 
     def _dtype(self, value: int) -> torch.dtype:
         own = self.program.values[value].dtype
-        return self.dtype if self.dtype is not None and own.is_floating_point else own
+        return self.dtype if self.dtype is not None and own.is_floating_point and own.itemsize > 2 else own
+
+    def disk_dtype(self, value: int) -> np.dtype[Any]:
+        """How a value is laid down in a file: numpy has no bfloat16, so its bits count as integers."""
+        return as_numpy(torch.empty(0, dtype=self._dtype(value))).dtype
 
     def _tensor(self, value: int) -> Tensor:
         with self._lock:
@@ -107,6 +115,12 @@ class Shelf:
         if any(tier != "disk" for tier in self.where.values()):
             raise TypeError("values kept in this process's memory cannot be reached from another; keep them on disk")
         return Shelf, (self.program, self.device, self.where, self.scratch, self.dtype)
+
+
+def as_numpy(tensor: Tensor) -> NDArray[Any]:
+    """A CPU tensor's numbers, and the bits of a bfloat16 one as int16."""
+    found: NDArray[Any] = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return found
 
 
 def slices(dims: Dims, box: Box) -> Slices:

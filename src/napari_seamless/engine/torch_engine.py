@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,10 +11,13 @@ import torch
 from torch import Tensor
 
 from napari_seamless.engine.allocator import keep_large_buffers
+from napari_seamless.engine.aside import Aside
+from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.dtypes import storable
 from napari_seamless.engine.fused import can_fuse, fuse
 from napari_seamless.engine.moments import States, as_numbers
+from napari_seamless.engine.precision import arithmetic
 from napari_seamless.engine.runner import as_image, run_region
 from napari_seamless.engine.shelf import Shelf
 from napari_seamless.errors import InputMismatch
@@ -25,24 +26,32 @@ from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.seams import Pixels, StopFlag
+from napari_seamless.seams import Pixels, Spent, StopFlag
 
 
 class TorchEngine:
-    """Implements `seams.Engine`. Picklable: the program travels, the device's copy is made anew.
+    """Implements `seams.Engine` and `seams.Timed`. Picklable: the program travels, the device's copy is made anew.
 
     `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
     the device can do quicker is used (on CPUs fused convolutions), equal up to rounding. A program that is one pass of
-    several finds kept values on the `shelf`, and puts those that it is to keep there.
+    several finds kept values on the `shelf`, and puts those that it is to keep there. With `tf32` a CUDA device may
+    multiply float32 numbers in TF32; other precisions are the program's own (`program.rounding`).
 
     Every method may be called from any thread; tiles are computed one at a time, while others may be read.
     """
 
     def __init__(
-        self, program: Program, device: str = "auto", *, fast: bool = True, shelf: Shelf | None = None
+        self,
+        program: Program,
+        device: str = "auto",
+        *,
+        fast: bool = True,
+        shelf: Shelf | None = None,
+        tf32: bool = False,
     ) -> None:
         self._given = program
         self._fast = fast
+        self._tf32 = tf32
         self._shelf = shelf
         self.device = resolve_device(device)
         if self.device.type == "cpu":
@@ -52,7 +61,8 @@ class TorchEngine:
         constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
         self._program = replace(lowered, constants=constants)
         self._regions = RegionPrograms(self._program)
-        self._lock = Lock()
+        self._clock = DeviceClock()
+        self._aside = None if self.device.type == "cpu" else Aside(self.device, lowered.constants)
 
     def tile(self, write: Region) -> Tile:
         """What must be read to write `write` (output pixels)."""
@@ -66,7 +76,7 @@ class TorchEngine:
         pixels = None if tile.read.is_empty else read(tile.read)
         if pixels is not None:
             require_finite(pixels, tile.read)
-        with self._lock, torch.inference_mode(), exact_arithmetic():
+        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
             result = self._run(pixels, tile.write, stop)
             if isinstance(result, Gathered):
                 return self._gathered(result)
@@ -78,7 +88,7 @@ class TorchEngine:
         handed = [None if pixels is None else as_image(as_tensor(pixels), self.device, self.dtype)]
         fetch = None if self._shelf is None else self._shelf.get
         del pixels
-        result = run_region(self._program, place, handed.pop(), stop, fetch)
+        result = run_region(self._program, place, handed.pop(), stop, fetch, aside=self._aside)
         return result if isinstance(result, Gathered) else result.cpu()
 
     def measure(self, pixels: Pixels, stop: StopFlag) -> dict[int, State]:
@@ -90,9 +100,9 @@ class TorchEngine:
         domain = program.values[program.output].domain
         place = self._regions.at(Region.from_shape([n or 1 for n in domain]))
         states: dict[int, State] = {}
-        with self._lock, torch.inference_mode(), exact_arithmetic():
+        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
             image = as_image(as_tensor(pixels), self.device, self.dtype)
-            run_region(program, place, image, stop, observe=states.__setitem__)
+            run_region(program, place, image, stop, observe=states.__setitem__, aside=self._aside)
         return states
 
     def _gathered(self, found: Gathered) -> States:
@@ -100,6 +110,10 @@ class TorchEngine:
             assert self._shelf is not None
             self._shelf.put(value, box, piece)
         return as_numbers(found.states)
+
+    def spent(self) -> Spent:
+        """As `seams.Timed.spent`: from when a tile's pixels are read until the result is in host memory."""
+        return self._clock.spent()
 
     def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
         """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""
@@ -124,12 +138,17 @@ class TorchEngine:
         """How many region programs have been built so far."""
         return len(self._regions)
 
-    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, Shelf | None]]:
-        return _rebuilt, (self._given, self.device.type, self._fast, self._shelf)
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know about the way it was computed."""
+        return () if self._aside is None else self._aside.notices
+
+    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, Shelf | None, bool]]:
+        return _rebuilt, (self._given, self.device.type, self._fast, self._shelf, self._tf32)
 
 
-def _rebuilt(program: Program, device: str, fast: bool, shelf: Shelf | None) -> TorchEngine:
-    return TorchEngine(program, device, fast=fast, shelf=shelf)
+def _rebuilt(program: Program, device: str, fast: bool, shelf: Shelf | None, tf32: bool) -> TorchEngine:
+    return TorchEngine(program, device, fast=fast, shelf=shelf, tf32=tf32)
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:
@@ -164,8 +183,3 @@ def as_pixels(result: Tensor, ndim: int) -> Pixels:
     shape = result.shape[result.dim() - ndim :]
     channels = result.shape[1] if result.dim() == ndim + 2 else 1
     return np.ascontiguousarray(result.reshape(channels, *shape).to(storable(result.dtype)).numpy())
-
-
-def exact_arithmetic() -> AbstractContextManager[None]:
-    """float32 means float32: no TF32 in convolutions while this context holds."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from napari_seamless.engine.blended import CACHE_BYTES, BlendedEngine
+from napari_seamless.engine.precision import Precision
 from napari_seamless.engine.probing import Edges, Fit, Output, fit
 from napari_seamless.engine.reach import checked_overlap, overlap_for, probe_reach
 from napari_seamless.engine.torch_engine import as_tensor
@@ -52,7 +53,9 @@ class Approximation:
     reasons: tuple[str, ...] = ()
     digest: str = field(default="", compare=False)
 
-    def engine(self, device: str = "auto", budget: int | None = None) -> BlendedEngine:
+    def engine(
+        self, device: str = "auto", budget: int | None = None, precision: Precision = "float32"
+    ) -> BlendedEngine:
         """The engine that makes the result on a device."""
         cache = CACHE_BYTES if budget is None else min(CACHE_BYTES, budget // CACHE_SHARE)
         return BlendedEngine(
@@ -64,6 +67,7 @@ class Approximation:
             output=self.output,
             labels=self.labels,
             cache_bytes=cache,
+            precision=precision,
         )
 
     @property

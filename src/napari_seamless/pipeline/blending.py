@@ -43,6 +43,11 @@ class Blending:
         """The engine that makes the output."""
         return self.engine
 
+    def checking_engine(self) -> BlendedEngine:
+        """One that computes the same tiles in float32."""
+        assert self.prepared.approximation is not None
+        return self.prepared.approximation.engine(str(self.engine.device))
+
     def mismatch(self, region: Region) -> Mismatch | None:
         """How neighbouring tiles of the output region differ; computes a few of them again."""
         prepared = self.prepared

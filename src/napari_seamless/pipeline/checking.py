@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 
 from napari_seamless.engine import TorchEngine
+from napari_seamless.engine.blended import BlendedEngine
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.pipeline.preparing import Prepared
 from napari_seamless.pipeline.result import SelfCheck
@@ -19,7 +20,11 @@ TRIES = 100
 
 
 def self_check(
-    engine: TorchEngine, prepared: Prepared, store: Store, region: Region, stop: StopFlag = lambda: False
+    engine: TorchEngine | BlendedEngine,
+    prepared: Prepared,
+    store: Store,
+    region: Region,
+    stop: StopFlag = lambda: False,
 ) -> SelfCheck | None:
     """Compare CHECKS random regions, of another size and alignment than any tile, with what the store holds.
 
@@ -36,9 +41,8 @@ def self_check(
         difference = (first != second).astype(np.float64)
     else:
         difference = np.abs(first - second) / (second.std() or 1.0)
-    precision = str(engine.dtype).removeprefix("torch.")
     largest, mean = float(difference.max()), float(difference.mean())
-    return SelfCheck(len(places), largest, mean, precision, tf32=False, kind=store.kind)
+    return SelfCheck(len(places), largest, mean, kind=store.kind)
 
 
 def _place(region: Region, store: Store, draw: Random) -> Region | None:
@@ -64,7 +68,7 @@ def _anywhere(region: Region, draw: Random) -> Region:
 
 
 def _again(
-    engine: TorchEngine, prepared: Prepared, place: Region, stop: StopFlag
+    engine: TorchEngine | BlendedEngine, prepared: Prepared, place: Region, stop: StopFlag
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), stop)
     again: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = pixels.astype(prepared.output_dtype).astype(np.float64)

@@ -8,6 +8,7 @@ from napari_seamless.engine import TorchEngine, default_budget
 from napari_seamless.engine.blended import BlendedEngine
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
+from napari_seamless.pipeline.precision import in_precision, place_for
 from napari_seamless.pipeline.preparing import Prepared
 from napari_seamless.planning import TileChoice, choose_tile, chunk_of, readable
 from napari_seamless.program.facts import inner_tile
@@ -24,9 +25,13 @@ def parse_budget(text: str) -> int:
         raise BadRequest(f"a budget is a number of bytes such as 2GB or 500MB; got {text!r}") from None
 
 
-def tile_for(prepared: Prepared, budget: int | None = None, device: str = "auto") -> TileChoice:
+def tile_for(
+    prepared: Prepared, budget: int | None = None, device: str = "auto", precision: str = "float32"
+) -> TileChoice:
     """The tile that a budget in bytes (default: what the device has to spare) allows. Quick; any thread."""
-    return choose(prepared, engine_for(prepared, device, budget), budget)
+    place, _ = place_for(prepared, device)
+    prepared, _ = in_precision(prepared, precision, place)
+    return choose(prepared, engine_for(prepared, str(place), budget), budget)
 
 
 def engine_for(prepared: Prepared, device: str, budget: int | None) -> TorchEngine | BlendedEngine:

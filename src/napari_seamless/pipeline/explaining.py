@@ -13,8 +13,10 @@ from napari_seamless.errors import ModelError, TraceFailed
 from napari_seamless.geometry import Grid
 from napari_seamless.models import Model
 from napari_seamless.pipeline.approximating import approximation
+from napari_seamless.pipeline.channels import by_name
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import plan_kept
+from napari_seamless.pipeline.precision import in_precision, place_for
 from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu, prepared_from
 from napari_seamless.pipeline.resolving import PixelSize, at_resolution
 from napari_seamless.planning import TileChoice, readable
@@ -59,6 +61,8 @@ class Explanation:
     macs_per_pixel: float = 0.0
     redundancy: float = 0.0
     device: str = ""
+    precision: str = "float32"
+    notices: tuple[str, ...] = ()
 
     @property
     def is_exact(self) -> bool:
@@ -84,6 +88,9 @@ class Explanation:
             )
             return
         yield f"output       {_times(self.output_shape)} {self.output_dtype}"
+        if self.precision != "float32":
+            yield f"precision    {self.precision}: rounded, not exact; a run says how far it is from float32"
+        yield from (f"notice       {notice}" for notice in self.notices)
         if self.divisor > 1:
             yield (
                 f"padding      the network wants sizes divisible by {self.divisor}: the far edges are padded by "
@@ -122,9 +129,11 @@ def explain(
     device: str = "auto",
     axes: str | None = None,
     pixel_size: PixelSize | None = None,
+    precision: str = "float32",
 ) -> Explanation:
     """Trace a model at the size of an image and say how it would be run, or what stands against it."""
-    loaded, source = load_model(model), open_image(image, axes=axes)
+    loaded = load_model(model)
+    source = by_name(open_image(image, axes=axes), loaded.input_names)
     check_fit(loaded, source.info)
     loaded = at_resolution(loaded, source.info, level, pixel_size)
     shape = (1, source.info.channels, *source.info.levels.shape(level))
@@ -140,14 +149,16 @@ def explain(
         instead = _instead(loaded, source, level, reasons)
         return Explanation(loaded.name, source.info.name, shape, operators(program), reasons, instead)
     prepared = prepared_from(loaded, source, level, program)
-    engine = TorchEngine(prepared.last_pass, device)
+    place, told = place_for(prepared, device)
+    prepared, settled = in_precision(prepared, precision, place)
+    engine = TorchEngine(prepared.last_pass, str(place))
     size = parse_budget(budget) if isinstance(budget, str) else budget
     choice = choice_for(prepared, engine, size, tile)
     cell = (choice.tile, choice.tile) if choice.depth is None else (choice.depth, choice.tile, choice.tile)
     edges = tuple(min(e, n) for e, n in zip(cell, prepared.output_shape, strict=True))
     last = prepared.last_pass
     macs, times = redundancy(RegionPrograms(last), edges)
-    keeping = plan_kept(prepared, engine.device, budget=size) if last is not program else Keeping()
+    keeping = plan_kept(prepared, engine.device, budget=size) if last is not prepared.program else Keeping()
     return Explanation(
         model=loaded.name,
         image=source.info.name,
@@ -167,6 +178,8 @@ def explain(
         macs_per_pixel=macs,
         redundancy=times,
         device=str(engine.device),
+        precision=settled.precision,
+        notices=tuple(notice for notice in (told, settled.notice) if notice),
     )
 
 

@@ -119,7 +119,8 @@ class Measuring:
 
     `edge` is the run's own tile; passes over coarser grids use smaller ones, of about the same image pixels, and none
     is predicted to take more than `limit` bytes. `save` is called after each pass with all states measured so far.
-    `mask`, (y, x), says which part of the image is measured.
+    `mask`, (y, x), says which part of the image is measured. `reference` is the same network in float32, where it runs
+    with fewer digits.
     """
 
     prepared: Prepared
@@ -133,6 +134,8 @@ class Measuring:
     states: dict[int, State] = field(default_factory=dict)
     save: Callable[[dict[int, State]], None] = lambda _: None
     limit: int | None = None
+    reference: Prepared | None = None
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         program = self.prepared.program
@@ -165,7 +168,7 @@ class Measuring:
 
     def engine(self, stage: Pass) -> TorchEngine:
         """The engine of a pass whose predecessors are over."""
-        return TorchEngine(stage.with_known(self._known), str(self.device), shelf=self._shelf)
+        return TorchEngine(stage.with_known(self._known), str(self.device), shelf=self._shelf, tf32=self.tf32)
 
     def last_engine(self) -> TorchEngine:
         """The engine that makes the output from kept values, or from the image."""
@@ -173,21 +176,19 @@ class Measuring:
         return self._last
 
     def checking_engine(self) -> TorchEngine:
-        """An engine that makes the output from the image, all moments being known."""
-        if not self.passes[-1].kept:
+        """An engine that makes the output in float32 from the image, all moments being known."""
+        if not self.passes[-1].kept and self.reference is None and not self.tf32:
             return self.last_engine()
-        whole = plan_passes(self.prepared.program, (), self.states)[-1]
-        return TorchEngine(whole.with_known(self._known), str(self.device))
+        program = (self.reference or self.prepared).program
+        whole = plan_passes(program, (), self.states)[-1]
+        return TorchEngine(whole.with_known(settle(program, self.states, {})), str(self.device))
 
     def prepare_shelf(self, stage: Pass) -> None:
         """Reserve the room of what a pass is to keep on disk."""
         for value in stage.keeps:
             if self.keeping.where[value] == "disk":
                 scratch = self._shelf.scratch = self._shelf.scratch or DiskScratch(self._scratch_parent)
-                whole = self.prepared.program.values[value]
-                narrow = self.half and whole.dtype.is_floating_point
-                dtype = np.dtype(np.float16) if narrow else np.dtype(str(whole.dtype).removeprefix("torch."))
-                scratch.create(str(value), whole.shape, dtype)
+                scratch.create(str(value), self.prepared.program.values[value].shape, self._shelf.disk_dtype(value))
 
     def take(self, stage: Pass, states: Sequence[State]) -> None:
         """A pass is over: finish its barriers, and what follows from them; let go of what nobody needs any more."""

@@ -20,6 +20,7 @@ from napari_seamless.pipeline.blending import Blending, locally
 from napari_seamless.pipeline.comparing import ToWhole
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import Keep, Measuring, plan_kept
+from napari_seamless.pipeline.precision import checked_precision, in_precision, place_for
 from napari_seamless.pipeline.preparing import AnyModel, Prepared, prepare
 from napari_seamless.pipeline.previewing import estimated_moments
 from napari_seamless.pipeline.resolving import PixelSize
@@ -27,14 +28,15 @@ from napari_seamless.pipeline.result import Result
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope, Statistics, scope_of
 from napari_seamless.pipeline.started import Run
 from napari_seamless.pipeline.storing import measured_before, save_measured, store_for
+from napari_seamless.pipeline.where import Area, Where, area_of
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Progress, Scheduler, StopFlag
 from napari_seamless.sources import open_image
 
-ACCELERATED_THREADS = 3
-"""On an accelerator other tiles are read and written while one is computed. A CPU is busy anyway, and with one thread
-the next tile can still be exchanged for another when the view moves."""
+PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
+"""While one tile is computed the next is read, so that the device waits neither for a disk nor for a network; an
+accelerator also leaves the processor time to write the one before."""
 
 PREVIEW_TILE = 256
 
@@ -43,6 +45,7 @@ def start(
     prepared: Prepared,
     *,
     region: Region | None = None,
+    where: Where | None = None,
     view: Region | None = None,
     whole: bool = True,
     follow: bool = False,
@@ -59,17 +62,24 @@ def start(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     preview: bool = False,
     compare_to_whole: bool = False,
+    precision: str = "float32",
 ) -> Run:
     """Start a run and return at once.
 
     `region` is in level-0 pixels of the image (default: all); `view` in output pixels: what is on screen, made first.
+    `where` says more closely which part of it: a GeoJSON file, a list of polygons, each an (n, 2) array of (y, x), both
+    in level-0 pixels along the edges of pixels, or a bool mask (y, x) over the whole image at any resolution. Chunks of
+    the result that it touches are made, with the pixels of a run over everything; the report says what share is not. A
+    later run on the same output may name another place, and adds to it.
     Without `whole` only the view and its surroundings are made. With `follow` the run stays alive when all that is
     asked for is done, and goes on when it is retargeted. `budget` is in bytes of device memory; `tile` overrides the
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
     With `shards` the chunks of a tile share a file, so that a large result has a hundredth of the files.
+    With `same_image` a result is continued although the image is another file than before: repaired, or copied again.
 
     Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
     "tissue" (where `mask` is true: (y, x), the whole image at any resolution; by colour without one), as given by
@@ -81,27 +91,38 @@ def start(
 
     With `tissue_only` chunks outside the tissue are left empty; the report says what share of the region they are.
 
-    `compare_to_whole` says in the report how far other statistics led from those of the whole image, which takes the
-    passes that measure them.
+    `compare_to_whole` says in the report how far other statistics, or rounding, led from the exact result with those of
+    the whole image, which takes the passes that measure them.
 
     With `preview` the view is first made with moments estimated from a sample of the image, as a run of its own, in
     memory: `Run.preview`, there after a second or two, which follows the view until the passes that measure are over.
 
+    `precision` is "float32" (exact), or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
+    products and what lies between them. The result is marked as rounded, and the self-check says how far it is from
+    float32. What the device cannot do is done in float32; `Run.notices` says so.
+
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
-    place, scope = resolve_device(device), scope_of(prepared.source, statistics, mask, tissue_only)
-    exact, prepared = prepared, locally(prepared) if scope is LOCAL else prepared
+    scope = scope_of(prepared.source, statistics, mask, tissue_only)
+    place, told = place_for(prepared, device)
+    exact, prepared = prepared, locally(prepared) if scope.name == LOCAL.name else prepared
+    full = prepared
+    prepared, settled = in_precision(prepared, precision, place)
+    scope, device = replace(scope, precision=settled.precision), str(place)
+    notices = tuple(notice for notice in (told, settled.notice) if notice)
+    area = None if where is None else area_of(where)
     wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
+    made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
         if scope.moments is not None:
             raise BadRequest(
                 "statistics are given to networks that are computed exactly; this one is not; leave them out"
             )
-        engine = prepared.approximation.engine(device, budget)
+        engine = prepared.approximation.engine(device, budget, settled.precision)
         choice = choice_for(prepared, engine, budget, tile)
-        store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
-        compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope is LOCAL else None
-        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare)
+        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
+        compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope.name == LOCAL.name else None
+        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area, notices)
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
@@ -113,7 +134,7 @@ def start(
         scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
-    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
+    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
     states = frozen or measured_before(store, prepared, scope)
     measuring = Measuring(
         prepared,
@@ -127,15 +148,20 @@ def start(
         states,
         partial(save_measured, store, prepared, scope),
         choice.budget,
+        full if prepared is not full else None,
+        settled.precision == "tf32",
     )
-    compare = ToWhole(prepared, place, choice, budget, folder) if compare_to_whole and scope.name != "whole" else None
-    run = Run(prepared, measuring, store, wanted, choice, scope, compare)
-    first = partial(_first_look, prepared, PREVIEW_TILE, device) if preview else None
+    differs = scope.name != "whole" or scope.is_rounded
+    compare = ToWhole(full, place, choice, budget, folder) if compare_to_whole and differs else None
+    run = Run(prepared, measuring, store, wanted, choice, scope, compare, area, notices)
+    first = partial(_first_look, full, PREVIEW_TILE, device, area) if preview else None
     run.begin(worker, view, whole, follow, first)
     return run
 
 
-def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None, stop: StopFlag) -> Run | None:
+def _first_look(
+    prepared: Prepared, tile: int, device: str, area: Area | None, view: Region | None, stop: StopFlag
+) -> Run | None:
     """A run of the view with estimated moments; None where none can be had."""
     moments = estimated_moments(prepared, device, stop)
     if moments is None:
@@ -143,6 +169,7 @@ def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None,
     statistics = Scope(PREVIEW, moments)
     return start(
         prepared,
+        where=area,
         view=view,
         whole=False,
         follow=True,
@@ -158,6 +185,7 @@ def run(
     image: Any,
     *,
     region: Region | None = None,
+    where: Where | None = None,
     level: int = 0,
     budget: int | str | None = None,
     tile: int | None = None,
@@ -174,9 +202,11 @@ def run(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     compare_to_whole: bool = False,
     approximate: bool = False,
     pixel_size: PixelSize | None = None,
+    precision: str = "float32",
 ) -> Result:
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
 
@@ -187,11 +217,13 @@ def run(
     is called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
     """
     resolve_device(device)
+    checked_precision(precision)
     prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate, pixel_size=pixel_size)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     handle = start(
         prepared,
         region=region,
+        where=where,
         budget=size,
         tile=tile,
         device=device,
@@ -205,7 +237,9 @@ def run(
         keep_half=keep_half,
         scratch=scratch,
         shards=shards,
+        same_image=same_image,
         compare_to_whole=compare_to_whole,
+        precision=precision,
     )
     return wait_for(handle, on_progress)
 
@@ -229,7 +263,7 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
     if failed:
         warnings.warn(
             f"the image could not be read everywhere; {failed} pixels of the result were left out, and are 0 "
-            "(result.report.failed says where); repair the file and run it again to fill them",
+            "(result.report.failed says where); repair the file and run it again with same_image=True to fill them",
             stacklevel=2,
         )
     return handle.result()
@@ -258,7 +292,7 @@ def _scheduler(scheduler: Any, device: torch.device) -> Scheduler:
         case "serial":
             return Serial()
         case "dask":
-            return DaskScheduler(threads=1 if device.type == "cpu" else ACCELERATED_THREADS)
+            return DaskScheduler(threads=PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
     return DaskScheduler(scheduler)

@@ -24,7 +24,7 @@ class Scope:
 
     Frozen ones and previews bring their `moments`, tissue its `mask`: (y, x) bool, the whole image at any resolution.
     With `half` they are those of values that were rounded to float16 between two passes. `only`, likewise (y, x), says
-    where the output is made at all; the rest is left empty.
+    where the output is made at all; the rest is left empty. `precision` is that of convolutions and matrix products.
     """
 
     name: str
@@ -32,11 +32,19 @@ class Scope:
     mask: NDArray[np.bool_] | None = None
     half: bool = False
     only: NDArray[np.bool_] | None = None
+    precision: str = "float32"
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether fewer digits than float32's were kept anywhere on the way."""
+        return self.half or self.precision != "float32"
 
     @property
     def mark(self) -> str:
         """What tells results of different scopes apart; "" for the default."""
         rest = " half" if self.half else ""
+        if self.precision != "float32":
+            rest += f" {self.precision}"
         if self.only is not None:
             rest += f" only {_digest(self.only)}"
         if self.mask is not None:

@@ -27,7 +27,9 @@ class Pool(Sliding):
 
 @dataclass(frozen=True)
 class MaxPool(Pool):
-    """Maximum over a sliding kernel; padding never wins."""
+    """Maximum over a sliding kernel; padding never wins. `itemsize` is the bytes of a number, for the prediction."""
+
+    itemsize: int = 4
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have
@@ -39,7 +41,7 @@ class MaxPool(Pool):
         """torch keeps the position (int64) of every maximum while it runs."""
         pixels = prod(span[1] - span[0] for span in want if span is not None)
         source = prod(span[1] - span[0] for span in have[0] if span is not None)
-        return super().workspace(have, want, sizes) + sizes[0] * 2 * pixels // source
+        return super().workspace(have, want, sizes) + sizes[0] * 8 // self.itemsize * pixels // source
 
 
 @dataclass(frozen=True)
