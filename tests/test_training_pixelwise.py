@@ -203,6 +203,12 @@ def test_offsets_of_another_number_of_axes_are_refused() -> None:
         affinities_of(np.ones((2, 2, 2), dtype=int), PLANE)
 
 
+@pytest.mark.parametrize("offsets", [((1, 0), (1, 0)), ((0, 1), (0, -1))])
+def test_an_edge_that_comes_twice_is_refused(offsets: Offsets) -> None:
+    with pytest.raises(BadRequest, match="once and one way only"):
+        affinities_of(np.ones((2, 2), dtype=int), offsets)
+
+
 @pytest.mark.parametrize(
     ("shape", "labels", "says"),
     [
