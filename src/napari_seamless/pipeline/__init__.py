@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.classifying import classify
     from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.counting import measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
@@ -57,6 +58,7 @@ __all__ = [
     "architecture_names",
     "card_lines",
     "check_table_path",
+    "classify",
     "cost_of",
     "describe_model",
     "distrust",
@@ -90,6 +92,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "classifying": ("classify",),
     "costing": ("cost_of", "memory_of"),
     "counting": ("measure",),
     "cutting": ("parse_budget", "tile_for"),

@@ -81,7 +81,8 @@ class Trainer:
         self._folder, self._key, self._stop, self._is_fresh = folder, key, stop, fresh
         self._lock = threading.Lock()
         self._losses = Losses(self.stream, objective, half=settings.half)
-        self._saved: int | None = None
+        self._looked, self._is_moving = 0, False
+        self._saved: tuple[int, int] | None = None
 
     # --- what a person may ask at any time -------------------------------------------------
 
@@ -108,7 +109,7 @@ class Trainer:
             )
         self.network.load_state_dict(found["network"])
         self._optimiser.load_state_dict(found["optimiser"])
-        self.step = self._saved = found["step"]
+        self.step, self._looked = self._saved = found["step"], found["looked"]
         self.best = None if found["best"] is None else Figures.from_dict(found["best"])
         self.best_step, self._best_weights = found["best_step"], found["best_weights"]
         return True
@@ -123,25 +124,33 @@ class Trainer:
         self.require_trainable()
         self.network.train()
         try:
-            while self.step < self.settings.steps:
-                if self._stop():
-                    break
-                yield self._stepped()
-                at_end = self.step == self.settings.steps
-                if self.held_out and (at_end or self.step % self.settings.validate_every == 0):
+            while not self._stop():
+                if self._is_due():
                     yield self._validated()
                     yield from self._save()
-                elif at_end or self.step % self.settings.checkpoint_every == 0:
+                if self.step >= self.settings.steps:
+                    yield from self._save()
+                    return
+                yield self._stepped()
+                if self.step % self.settings.checkpoint_every == 0 and not self._is_due():
                     yield from self._save()
         except RunCancelled:
-            pass  # in the middle of a step, which has not moved the weights
+            pass  # in the middle of a step, which has not moved the weights, or of a look, which is due again
         except BaseException:
             for _ in self._save():
                 pass
             raise
-        if self.step < self.settings.steps:
-            yield from self._save()
-            yield Stopped(self.step)
+        yield from self._save()
+        yield Stopped(self.step)
+
+    def _is_due(self) -> bool:
+        """Whether the held-out images are to be looked at before the next step."""
+        at_end = self.step >= self.settings.steps
+        return (
+            bool(self.held_out)
+            and self._looked < self.step
+            and (at_end or self.step % self.settings.validate_every == 0)
+        )
 
     def require_trainable(self) -> None:
         """Refuse a network that cannot be trained on these images, naming operators, before the first step."""
@@ -170,7 +179,8 @@ class Trainer:
             )
 
     def _save(self) -> Iterator[Event]:
-        if self._folder is None or self._saved == self.step:
+        at = self.step, self._looked
+        if self._folder is None or self._saved == at or self._is_moving:
             return
         path = save_checkpoint(
             self._folder,
@@ -178,6 +188,7 @@ class Trainer:
                 "schema": SCHEMA,
                 "key": self._key,
                 "step": self.step,
+                "looked": self._looked,
                 "network": self.network.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "best": None if self.best is None else self.best.as_dict(),
@@ -185,7 +196,7 @@ class Trainer:
                 "best_weights": self._best_weights,
             },
         )
-        self._saved = self.step
+        self._saved = at
         yield Saved(self.step, path)
 
     # --- one step --------------------------------------------------------------------------
@@ -205,9 +216,11 @@ class Trainer:
         except BaseException:
             self._put_back(before)
             raise
+        self._is_moving = True  # until all weights have moved; what ends it in between must not be kept
         with self._lock:
             self._optimiser.step()
         self.step += 1
+        self._is_moving = False
         return Stepped(self.step, self.settings.steps, sum(losses) / len(losses), rate, tuple(dict.fromkeys(names)))
 
     def _whole_images(self) -> tuple[list[float], list[str]]:
@@ -256,6 +269,7 @@ class Trainer:
 
     def _validated(self) -> Validated:
         figures = self.evaluate()
+        self._looked = self.step
         is_best = self.best is None or figures.rank > self.best.rank
         if is_best:
             self.best, self.best_step, self._best_weights = figures, self.step, self.weights()
