@@ -103,7 +103,7 @@ class Trainer:
             return False
         if found.get("schema") != SCHEMA or found.get("key") != self._key:
             raise BadRequest(
-                f"a training goes on only with the data, network and settings that it began with; the one in "
+                f"a training goes on only with the data, classes and network that it began with; the one in "
                 f"{self._folder} began with others; put them back, name another output, or start again with --restart "
                 "(restart=True)"
             )
