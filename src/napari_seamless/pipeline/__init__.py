@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
     from napari_seamless.models.installed import architecture_names, parameters_of
+    from napari_seamless.models.library import added_names as added_models
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.running import run, start
     from napari_seamless.pipeline.saving import export
     from napari_seamless.pipeline.started import Run
+    from napari_seamless.pipeline.teaching import Lesson
     from napari_seamless.pipeline.timing import Timing, time_tile
     from napari_seamless.pipeline.training import StreamedGradient
     from napari_seamless.pipeline.training_run import train
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Explanation",
+    "Lesson",
     "Measurements",
     "Model",
     "Moments",
@@ -55,6 +58,7 @@ __all__ = [
     "StreamedGradient",
     "Timing",
     "add_model",
+    "added_models",
     "architecture_names",
     "card_lines",
     "check_table_path",
@@ -109,12 +113,14 @@ _ROOMS = {
     "saving": ("export",),
     "training_run": ("train",),
     "timing": ("Timing", "time_tile"),
+    "teaching": ("Lesson",),
     "training": ("StreamedGradient",),
     "workers": ("start_workers",),
 }
 _HOMES = {
     "describe_model": ("napari_seamless.models", "describe"),
     "model_names": ("napari_seamless.models", "names"),
+    "added_models": ("napari_seamless.models.library", "added_names"),
     "save_recipe": ("napari_seamless.models.recipe_folder", "save_recipe"),
     "architecture_names": ("napari_seamless.models.installed", "architecture_names"),
     "parameters_of": ("napari_seamless.models.installed", "parameters_of"),

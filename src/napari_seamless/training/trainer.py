@@ -44,7 +44,7 @@ State = dict[str, Tensor]
 class Trainer:
     """Trains `network` in place. One thread at a time runs it; `weights` and `step` may be asked for from any.
 
-    `examples` may be exchanged between two events (a list of another length begins another order of images).
+    What is learned from may be exchanged between two events (`exchange`).
     `key` says what is trained on what; a checkpoint of another key in `folder` is refused (BadRequest). Without a
     folder nothing is written. `budget` bounds the device memory of whole images; `stop` is asked often. `classes` is
     how many there are, 0 where values are learned. `fresh` says that the weights are random at first.
@@ -95,6 +95,13 @@ class Trainer:
     def finished_weights(self) -> State:
         """The weights that did best on held-out images, or the last ones if there are none."""
         return self.weights() if self._best_weights is None else self._best_weights
+
+    def exchange(self, examples: Sequence[Example], held_out: Sequence[Example], objective: Objective) -> None:
+        """Learn from other images from the next step on. The best so far was the best on other held-out ones: it is
+        forgotten. In the thread that runs, between two events."""
+        self.examples, self.held_out, self.objective = examples, held_out, objective
+        self._losses.objective = objective
+        self.best, self.best_step, self._best_weights = None, 0, None
 
     def resume(self) -> bool:
         """Go on from the checkpoint in the folder; False where there is none. Raises BadRequest, InputDamaged."""
