@@ -132,8 +132,8 @@ def _after(recipe: Recipe) -> list[nn.Module]:
     if output.kind == "labels":
         values = [one.value for one in output.classes]
         # without an activation a score of 0 is a probability of one half
-        half = 0.0 if output.activation == "none" else 0.5
-        after.append(Classes(values, output.threshold, recipe.input.ndim, half=half))
+        middle = 0.0 if output.activation == "none" else 0.5
+        after.append(Classes(values, output.threshold, recipe.input.ndim, middle=middle))
     elif output.dtype != "float32":
         after.append(Stored(DTYPES[output.dtype]))
     return after
