@@ -75,7 +75,7 @@ class Binarize(nn.Module):
 class Classes(nn.Module):
     """Scores -> uint8 class values, (1, [z,] y, x).
 
-    One channel: `values[1]` where it exceeds the threshold (`middle`, if there is none), `values[0]` elsewhere. Several:
+    One channel: `values[1]` where it exceeds the threshold (`middle`, if there is none), else `values[0]`. Several:
     the value of the largest, or, with a threshold that not even this one reaches, `values[0]`. An output without
     channels is taken for classes.
     """
