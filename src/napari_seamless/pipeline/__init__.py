@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.classifying import classify
     from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.counting import label_outlines, measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
@@ -61,6 +62,7 @@ __all__ = [
     "architecture_names",
     "card_lines",
     "check_table_path",
+    "classify",
     "cost_of",
     "describe_model",
     "distrust",
@@ -95,6 +97,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "classifying": ("classify",),
     "costing": ("cost_of", "memory_of"),
     "counting": ("label_outlines", "measure"),
     "cutting": ("parse_budget", "tile_for"),
