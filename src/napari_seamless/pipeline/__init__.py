@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from napari_seamless.models import names as model_names
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.cards import Card, card_of
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.moments import Moments
-    from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
+    from napari_seamless.pipeline.owning import add_model, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.result import Report, Result
     from napari_seamless.pipeline.running import run, start
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari_seamless.sources import open_image, open_sample, tissue_mask
 
 __all__ = [
+    "Card",
     "Explanation",
     "Model",
     "Moments",
@@ -39,7 +41,7 @@ __all__ = [
     "Result",
     "Run",
     "add_model",
-    "card_lines",
+    "card_of",
     "describe_model",
     "distrust",
     "explain",
@@ -62,10 +64,11 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "cards": ("Card", "card_of"),
     "cutting": ("parse_budget", "tile_for"),
     "explaining": ("Explanation", "explain"),
     "moments": ("Moments",),
-    "owning": ("add_model", "card_lines", "remove_model"),
+    "owning": ("add_model", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "result": ("Report", "Result"),
     "running": ("run", "start"),
