@@ -81,6 +81,7 @@ class FedRun:
         )
         self.store: Store = create_store(folder, spec)
         self.tiles = 0
+        self.in_work: tuple[Region, ...] = ()
         self._stop = Event()
         self.preview = FedRun(kind, None) if preview else None
         if self.preview is None:
@@ -95,6 +96,7 @@ class FedRun:
         while not self._stop.is_set():
             y, x = cells[self.tiles % len(cells)]
             region = Region.of((y * TILE, (y + 1) * TILE), (x * TILE, (x + 1) * TILE))
+            self.in_work = (region,)
             self.store.write(region, pool[self.tiles % 8].copy())
             self.store.landed(region)
             self.tiles += 1
@@ -123,6 +125,7 @@ class Report:
     self_check: None = None
     mismatch: None = None
     exact: bool = True
+    failed: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,14 @@ class Choice:
     tile: int = TILE
     choices: tuple[tuple[int, int], ...] = ((256, 10**8), (512, 3 * 10**8))
     budget: int = 10**9
+
+
+@dataclass(frozen=True)
+class Cost:
+    tile: int
+    halo: int = 92
+    redundancy: float = 1.32
+    passes: int = 1
 
 
 @dataclass
@@ -189,6 +200,15 @@ class FedPipeline:
     def tile_for(self, prepared: Prepared, budget: int | None = None) -> Choice:
         del prepared
         return replace(Choice(), budget=budget or 10**9)
+
+    def cost_of(self, prepared: Prepared, tile: int) -> Cost:
+        del prepared
+        return Cost(tile)
+
+    def memory_of(self) -> Any:
+        from napari_seamless.pipeline import memory_of
+
+        return memory_of("cpu")
 
     def start_workers(self) -> Idle:
         return Idle()

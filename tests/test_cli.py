@@ -173,7 +173,13 @@ def test_a_terminal_gets_a_bar_with_throughput(slide: str, tmp_path: Path) -> No
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(slide: str, tmp_path: Path) -> None:
     output = tmp_path / "out.ome.zarr"
     nuclei = ["run", slide, "--output", str(output), "--device", "cpu", "--tile", "128", "--region", "0:1024,0:1024"]
-    with subprocess.Popen([*COMMAND, *nuclei], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        [*COMMAND, *nuclei],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background would ignore it
+    ) as run:
         while run.poll() is None and not has_chunks(output):
             sleep(0.05)
         run.send_signal(signal.SIGINT)

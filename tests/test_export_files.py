@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -214,6 +215,69 @@ def test_geojson_has_the_names_and_colours_that_qupath_takes(tmp_path: Path) -> 
         for name in ("nucleus", "edge")
     }
     assert areas == {"nucleus": np.count_nonzero(labels == 1), "edge": np.count_nonzero(labels == 2)}
+
+
+def drawn(pixels: np.ndarray, **more: Any) -> Store:
+    """A result in memory that holds these labels, (y, x)."""
+    spec = StoreSpec(pixels.shape, None, pixels.dtype, "labels", "s", "p", **more)
+    store = create_store(None, spec)
+    for cell in cells_of(Region.from_shape(spec.grid.counts)):
+        region = spec.grid.region(cell)
+        store.write(region, pixels[None][(slice(None), *region.slices())])
+        store.landed(region)
+    return store
+
+
+def test_geojson_is_made_as_qupath_reads_it(tmp_path: Path) -> None:
+    """What its documentation shows and its reader insists on; QuPath itself is no part of this test."""
+    labels = np.zeros((40, 60), np.uint16)
+    labels[2:20, 3:30] = 1
+    labels[5:9, 6:12] = 0  # a hole
+    labels[12:15, 20:25] = 7  # an object of another class in a hole of the first one
+    labels[25:27, 5:9] = labels[27:29, 9:12] = 300  # two objects that touch at a corner
+    text = save_geojson(drawn(labels, classes=CLASSES), tmp_path / "a.geojson").read_bytes()
+    assert text.isascii()  # QuPath reads in whatever encoding its computer has
+    found = json.loads(text)
+    assert found["type"] == "FeatureCollection"
+    assert len(found["features"]) == 4
+    for feature in found["features"]:
+        assert feature["type"] == "Feature"
+        assert str(UUID(feature["id"])) == feature["id"]
+        assert feature["properties"]["objectType"] in ("annotation", "detection")
+        kind = feature["properties"]["classification"]
+        assert kind["name"]
+        assert [type(part) for part in kind["color"]] == [int] * 3
+        assert all(0 <= part <= 255 for part in kind["color"])
+        geometry = feature["geometry"]
+        assert geometry["type"] == "Polygon"
+        for number, ring in enumerate(geometry["coordinates"]):
+            assert ring[0] == ring[-1]
+            assert len(ring) >= 5
+            assert shapely.LinearRing(ring).is_ccw == (number == 0)
+        polygon = shapely.from_geojson(json.dumps(geometry))
+        assert polygon.is_valid
+        assert shapely.box(0, 0, 60, 40).covers(polygon)
+    by_name = {f["properties"]["classification"]["name"]: f for f in found["features"]}
+    assert by_name.keys() == {"nucleus", "label 7", "label 300"}
+    assert by_name["nucleus"]["properties"]["classification"]["color"] == [255, 128, 0]
+    colours = {tuple(f["properties"]["classification"]["color"]) for f in by_name.values()}
+    assert len(colours) == 3
+    nucleus = by_name["nucleus"]["geometry"]["coordinates"]
+    assert [len(nucleus), sorted(map(tuple, nucleus[0][:-1]))] == [3, [(3, 2), (3, 20), (30, 2), (30, 20)]]
+
+
+def test_an_object_keeps_its_id_whatever_else_is_there_by_then(tmp_path: Path) -> None:
+    spec = StoreSpec((1200, 1100), None, np.dtype(np.uint8), "labels", "s", "p")
+    store, pixels = create_store(tmp_path / "a.zarr", spec), np.zeros((1200, 1100), np.uint8)
+    pixels[600:640, 600:640] = pixels[10:20, 10:20] = 1
+    seen = []
+    for cell in ((1, 1), (0, 0)):
+        region = spec.grid.region(cell)
+        store.write(region, pixels[None][(slice(None), *region.slices())])
+        store.landed(region)
+        seen.append({f["id"] for f in features(save_geojson(store, tmp_path / f"{len(seen)}.geojson"))})
+    assert [len(ids) for ids in seen] == [1, 2]
+    assert seen[0] < seen[1]
 
 
 def test_geojson_counts_in_pixels_of_the_slide(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from distributed import Client, LocalCluster
 
@@ -30,6 +32,7 @@ from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.run import Run
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Job, Scheduler, Source
+from napari_seamless.sources import sample_slide
 from napari_seamless.store import open_store
 from napari_seamless.testing.fakes import (
     BoxBlurEngine,
@@ -150,6 +153,49 @@ def test_the_command_line_says_what_was_left_out_with_an_exit_code_of_its_own(
     assert code == 9
     assert "0.02 MP of the result were left out" in said
     assert "0.07 MP are finished and kept" in said
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    """The sample slide with zeros where one of its tiles, in the middle, has its bytes."""
+    data = bytearray(sample_slide().read_bytes())
+    with tifffile.TiffFile(sample_slide()) as tiff:
+        page = tiff.pages.first
+        middle = len(page.dataoffsets) // 2
+        at, size = page.dataoffsets[middle], page.databytecounts[middle]
+    data[at : at + size] = bytes(size)
+    (tmp_path / "slide.svs").write_bytes(data)
+    return tmp_path / "slide.svs"
+
+
+def test_what_was_left_out_of_a_damaged_slide_is_named_tried_again_and_made_once_it_is_repaired(
+    slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*more: str) -> tuple[int, str]:
+        command = (
+            f"run {slide} -o {tmp_path}/a.ome.zarr --model stain --tile 512 --device cpu --region 1024:2048,0:2048"
+        )
+        return cli.main([*command.split(), *more]), capsys.readouterr().err
+
+    for _ in range(2):
+        code, said = told()
+        assert code == 9
+        assert re.search(r"0\.\d\d MP of the result were left out, .* there: y\[\d+, \d+\) x\[\d+, \d+\)", said)
+        assert "after the file was repaired or copied again, add --same-image" in said
+    result = open_store(tmp_path / "a.ome.zarr")
+    left_out = [Region.of(*bounds) for bounds in result.provenance["run"]["failed"]]
+    assert all(repr(region) in said for region in left_out)
+    assert not any(result.read(region).any() for region in left_out)
+
+    slide.write_bytes(sample_slide().read_bytes())
+    code, said = told()
+    assert code == 7
+    assert "has another source image" in said
+    code, said = told("--same-image")
+    assert (code, f", {len(left_out)} tiles" in said) == (0, True)
+    region = Region.of((1024, 2048), (0, 2048))
+    whole = np.asarray(ns.run("stain", slide, device="cpu", tile=512, region=region))
+    np.testing.assert_array_equal(open_store(tmp_path / "a.ome.zarr").read(region), whole)
 
 
 # -- a device without memory

@@ -8,13 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
 import fuzzing
-from napari_seamless.errors import InputUnreadable, SeamlessError
+from napari_seamless.errors import InputDamaged, InputUnreadable, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.sources import open_image
 from sources_oracle import texture
@@ -92,3 +93,15 @@ def test_a_level_that_is_missing_or_of_another_type_is_refused(tmp_path: Path) -
     shutil.rmtree(tmp_path / "a.zarr" / "s1")
     with pytest.raises(InputUnreadable, match=r"must follow the specification.*s1"):
         open_image(tmp_path / "a.zarr")
+
+
+def test_a_chunk_that_says_it_holds_less_than_nothing_is_damaged(tmp_path: Path) -> None:
+    codec = numcodecs.Blosc(cname="lz4")
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=(20, 30), dtype="u1", zarr_format=2, compressors=codec)
+    array[...] = texture(20, 30)
+    (chunk,) = (path for path in (tmp_path / "a.zarr").iterdir() if path.name[0] != ".")
+    held = bytearray(chunk.read_bytes())
+    held[7] = 255  # the highest byte of how many there are
+    chunk.write_bytes(held)
+    with pytest.raises(InputDamaged, match=r"every chunk must decode; a\.zarr, level 0"):
+        open_image(tmp_path / "a.zarr").read(Region.from_shape((20, 30)))

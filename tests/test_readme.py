@@ -79,6 +79,7 @@ def test_the_page_on_networks_of_ones_own_runs_from_top_to_bottom(
         ),
         ("region_of_gigapixel.py", ["--rows", "128"], r"128\) out of \(100000, 100000\)"),
         ("cluster.py", ["slide.svs", "out.ome.zarr", "--rows", "256"], "tiles"),
+        ("streamed_training.py", ["--size", "96"], r"step 4: loss 0\.[0-6]\d+"),
         (
             "style_a_gigapixel_image.py",
             ["styled.ome.zarr", "--sample", "192", "--region", "50176", "50240", "49664", "49728"],
@@ -107,6 +108,7 @@ def test_an_example_is_short_and_no_example_is_forgotten() -> None:
         "own_network.py",
         "region_of_gigapixel.py",
         "cluster.py",
+        "streamed_training.py",
         "style_a_gigapixel_image.py",
         "train_nuclei.py",
         "train_style.py",

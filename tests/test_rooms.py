@@ -30,7 +30,7 @@ def room(ours: str = "", libraries: str = "") -> Room:
 READERS = (
     "numpy dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio aiohttp skimage"
 )
-WORK = "errors geometry program planning seams sources models engine scheduling store export training"
+WORK = "errors geometry program planning seams sources models engine scheduling store export measurement training"
 
 # numpy goes wherever arrays cross a seam; yaozarrs is how the store writes its metadata
 ROOMS = {
@@ -45,8 +45,9 @@ ROOMS = {
     "scheduling": room("errors geometry seams", "numpy dask distributed psygnal"),
     "store": room("errors geometry seams", "numpy zarr yaozarrs"),
     "export": room("errors geometry seams", "numpy tifffile shapely skimage scipy"),
-    "training": room("errors geometry program engine", "torch"),
-    "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors"),
+    "training": room("errors geometry program engine", "torch numpy scipy"),
+    "measurement": room("errors geometry seams", "numpy scipy skimage"),
+    "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors shapely"),
     "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),
     "testing": room("errors geometry seams", "numpy pytest hypothesis"),

@@ -305,10 +305,26 @@ def test_another_run_does_not_continue_a_result_and_says_what_differs(
     path = tmp_path / "a.zarr"
     undisturbed(path, spec_for())
     other = spec_for(**{"shape": (90, 70), "kind": "labels", **changes})
-    with pytest.raises(OutputExists, match=f"has {difference}; choose another path or overwrite it"):
+    with pytest.raises(OutputExists, match=f"has {difference}.*; .*choose another path or overwrite it"):
         resume_or_create(path, other)
     assert open_store(path).finished.all()
     assert not resume_or_create(path, other, overwrite=True).finished.any()
+
+
+def test_a_result_goes_on_with_the_same_image_in_another_file_if_somebody_says_that_it_is_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.zarr"
+    undisturbed(path, spec_for())
+    copied = spec_for(source_identity="copied")
+    with pytest.raises(OutputExists, match="repaired or copied again, say so"):
+        resume_or_create(path, copied)
+    assert resume_or_create(path, copied, same_image=True).finished.all()
+    again = resume_or_create(path, copied)
+    assert again.finished.all()
+    assert (again.provenance["source"], again.provenance["earlier_source"]) == ("copied", spec_for().source_identity)
+    with pytest.raises(OutputExists, match="has another program"):
+        resume_or_create(path, spec_for(source_identity="third", program_hash="other"), same_image=True)
 
 
 def test_the_same_run_continues_even_when_overwriting_is_allowed(tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from napari_seamless.geometry import Region
     from napari_seamless.pipeline import (
         Explanation,
+        Measurements,
         Moments,
         Result,
+        StreamedGradient,
         describe_model,
         explain,
         load_model,
+        measure,
         model_names,
         open_image,
         prepare,
@@ -29,20 +32,24 @@ if TYPE_CHECKING:
         start,
         tile_for,
         tissue_mask,
+        train,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Explanation",
+    "Measurements",
     "Moments",
     "Region",
     "Result",
     "SeamlessError",
+    "StreamedGradient",
     "__version__",
     "describe_model",
     "explain",
     "load_model",
+    "measure",
     "model_names",
     "open_image",
     "prepare",
@@ -50,6 +57,7 @@ __all__ = [
     "start",
     "tile_for",
     "tissue_mask",
+    "train",
 ]
 
 

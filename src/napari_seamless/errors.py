@@ -10,7 +10,8 @@
     ├── InputMismatch        (ValueError)         image and model do not fit together
     │   └── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
-    │   └── BudgetTooSmall                        not even the smallest tile fits
+    │   ├── BudgetTooSmall                        not even the smallest tile fits
+    │   └── NowhereToRun                          shapes or a mask that have nothing of the image in them
     ├── ModelError           (ValueError)
     │   ├── UnknownModel                          no model of that name
     │   ├── WeightsMismatch                       weights and architecture differ
@@ -22,6 +23,7 @@
     ├── OutputExists         (FileExistsError)    something else is already at the output path
     ├── OutputUnwritable     (OSError)            the output cannot be created or written to (disk full, too)
     ├── WorkersLost          (RuntimeError)       the machines of a cluster went away, or never came
+    ├── LossNotFinite        (ArithmeticError)    a loss is no number; the last good weights are kept
     ├── RegionsFailed        (RuntimeError)       a run came to its end, but parts of the image could not be read
     └── RunCancelled                              somebody stopped the run; what was finished is kept
 
@@ -88,7 +90,15 @@ class BadRequest(SeamlessError, ValueError):
 
 
 class BudgetTooSmall(BadRequest):
-    """Not even the smallest tile fits in the memory budget."""
+    """Not even the smallest tile fits in the memory budget. `needed` bytes it takes (0: nobody knows)."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class NowhereToRun(BadRequest):
+    """The shapes or the mask that say where to run have nothing of the image in them."""
 
 
 class ModelError(SeamlessError, ValueError):
@@ -160,6 +170,10 @@ class RegionsFailed(SeamlessError, RuntimeError):
     """Everything was computed but for regions that could not be read."""
 
     exit_code = 9
+
+
+class LossNotFinite(SeamlessError, ArithmeticError):
+    """A loss is infinite or not a number; the weights are those from before it."""
 
 
 class RunCancelled(SeamlessError):

@@ -135,6 +135,25 @@ class Engine(Protocol):
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any: ...
 
 
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that the device of one engine was at work."""
+
+    engine: str
+    seconds: float
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """An engine that knows how long its device was at work.
+
+    `spent` is what it was since this was last asked, by anybody, so that a sum counts nothing twice; None where it is
+    not known. Any thread.
+    """
+
+    def spent(self) -> Spent | None: ...
+
+
 class Sink(Protocol):
     """Where computed pixels go.
 
@@ -224,6 +243,14 @@ class StageAgenda(Agenda, Protocol):
 
 
 @dataclass(frozen=True)
+class Made:
+    """What comes home of a region that was made: what the sink gave for it, and how long the device was at work."""
+
+    receipt: object
+    spent: Spent | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """What a worker needs to make a tile: read, compute, write. Picklable when its parts are."""
 
@@ -232,15 +259,16 @@ class Job:
     engine: Engine
     sink: Sink
 
-    def make(self, write: Region, stop: StopFlag) -> object:
-        """Compute one write region, put it in the sink, and give what that returns. Any thread; one at a time."""
+    def make(self, write: Region, stop: StopFlag) -> Made:
+        """Compute one write region, and put it in the sink. Any thread."""
         tile = self.engine.tile(write)
-        return self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
+        receipt = self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
+        return Made(receipt, self.engine.spent() if isinstance(self.engine, Timed) else None)
 
-    def receive(self, write: Region, receipt: object) -> None:
+    def receive(self, write: Region, made: Made) -> None:
         """Bring home what `make` returned. Driving thread, before the region is told to have landed."""
         if isinstance(self.sink, Receiver):
-            self.sink.receive(write, receipt)
+            self.sink.receive(write, made.receipt)
 
     def read(self, region: Region) -> Pixels:
         """Pixels of the source, at a second attempt if need be. Raises RegionUnreadable."""
@@ -280,6 +308,9 @@ class Progress:
     Where passes measure before the last one makes pixels, their work counts as so many output pixels as take as long.
     `pass_number` counts from 1; it is `passes` when pixels are made. `pass_fraction` is the share of the present pass
     that is done.
+
+    `busy` is the share of the time with tiles in flight in which the device was at work, over the run so far (the mean
+    of several devices); None where nobody measured it, or nothing is done yet.
     """
 
     state: RunState
@@ -294,6 +325,7 @@ class Progress:
     passes: int = 1
     failed: int = 0
     pass_fraction: float = 0.0
+    busy: float | None = None
 
     @property
     def fraction(self) -> float:

@@ -68,6 +68,7 @@ def pipeline() -> Iterator[FakePipeline]:
     pipeline = FakePipeline()
     yield pipeline
     pipeline.gate.set()
+    pipeline.load_gate.set()
 
 
 @pytest.fixture

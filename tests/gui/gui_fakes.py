@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_seamless.errors import RunCancelled
+from napari_seamless.errors import NotTrusted, PixelSizeUnknown, RunCancelled
 from napari_seamless.geometry import Grid, Levels, Region, halved
+from napari_seamless.pipeline import select
 from napari_seamless.seams import APPROXIMATE, ImageInfo, LabelClass, Piece, Pixels, Progress
 
 CLASSES = (LabelClass(1, "nucleus", "#ff0000"), LabelClass(2, "boundary", "#00ff00"))
@@ -26,6 +27,10 @@ class FakeSource:
     rgb: bool = True
     levels: int = 1
     pixel_size: tuple[float, ...] | None = None
+    channel_names: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    scene: str = ""
 
     @property
     def info(self) -> ImageInfo:
@@ -38,6 +43,10 @@ class FakeSource:
             "fake",
             rgb=self.rgb,
             pixel_size=self.pixel_size,
+            channel_names=self.channel_names,
+            notices=self.notices,
+            scenes=self.scenes,
+            scene=self.scene,
         )
 
     def read(self, region: Region, level: int = 0) -> Pixels:
@@ -101,6 +110,7 @@ class FakeReport:
     self_check: FakeCheck | None = None
     mismatch: str | None = None
     exact: bool = True
+    failed: tuple[Region, ...] = ()
 
 
 @dataclass
@@ -123,6 +133,7 @@ class FakeRun:
         self.tiles: list[int] = []
         self.saved: list[Path] = []
         self.preview: FakeRun | None = None
+        self.in_work: tuple[Region, ...] = ()
         self.report = FakeReport()
 
     def begin_preview(self, pass_number: int = 1, passes: int = 16) -> FakeRun:
@@ -197,10 +208,69 @@ class FakePrepared:
 
 
 @dataclass(frozen=True)
+class FakeCost:
+    tile: int
+    halo: int = 92
+    redundancy: float = 1.32
+    passes: int = 1
+
+
+@dataclass(frozen=True)
+class FakeMemory:
+    device: str = "cpu"
+    free: int = 12_000_000_000
+    total: int = 32_000_000_000
+    used: int = 900_000_000
+
+
+@dataclass(frozen=True)
+class FakeFound:
+    path: Path
+    store: FakeLive
+    fraction: float = 0.43
+    continues: bool = True
+
+
+@dataclass(frozen=True)
 class FakeChoice:
     tile: int
     choices: Sequence[tuple[int, int]]
     budget: int
+
+
+@dataclass(frozen=True)
+class FakeResolution:
+    pixel_size: tuple[float, ...] = (0.5, 0.5)
+    tolerance: float = 0.1
+
+
+@dataclass(frozen=True)
+class FakeNetwork:
+    name: str
+    title: str = "Cell nuclei in stained tissue"
+    channels: int | None = None
+    input_names: tuple[str, ...] = ()
+    ndim: int = 2
+    kind: str = "labels"
+    classes: tuple[LabelClass, ...] = CLASSES
+    channel_names: tuple[str, ...] = ()
+    card: Mapping[str, object] = field(default_factory=dict)
+    dtype: str | None = None
+    resolution: FakeResolution | None = None
+
+
+@dataclass(frozen=True)
+class FakeParameter:
+    name: str
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class FakeTiming:
+    seconds_per_pixel: float = 1e-6
+    edge: int = 256
+    device: str = "cpu"
+    is_least: bool = False
 
 
 TILES = ((256, 100_000_000), (512, 400_000_000), (1024, 1_600_000_000), (2048, 6_400_000_000))
@@ -216,52 +286,116 @@ class FakePipeline:
     gate: Event = field(default_factory=Event)
     refusal: BaseException | None = None
     start_refusal: BaseException | None = None
+    choice_refusal: BaseException | None = None
+    found: dict[Path, FakeFound] = field(default_factory=dict)
     traced: list[str] = field(default_factory=list)
     runs: list[FakeRun] = field(default_factory=list)
     workers: list[FakeWorkers] = field(default_factory=list)
     workers_refusal: BaseException | None = None
+    networks: dict[str, FakeNetwork] = field(default_factory=dict)
+    load_refusals: dict[str, BaseException] = field(default_factory=dict)
+    loaded: list[tuple[str, str | None, Mapping[str, Any] | None]] = field(default_factory=list)
+    load_gate: Event = field(default_factory=Event)
+    trusted: list[NotTrusted] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    timed: list[int] = field(default_factory=list)
+    opened: list[tuple[str, Any]] = field(default_factory=list)
+    source: FakeSource = field(default_factory=lambda: FakeSource(np.full((3, 600, 800), 200, np.uint8)))
+    seen: list[ImageInfo] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gate.set()
+        self.load_gate.set()
 
-    def open_image(self, what: Any, *, axes: str | None = None) -> FakeSource:  # noqa: ARG002
+    def open_image(self, what: Any, *, axes: str | None = None, scene: Any = None) -> FakeSource:  # noqa: ARG002
         if isinstance(what, (str, Path)):
+            self.opened.append((str(what), scene))
             if self.refusal is not None:
                 raise self.refusal
-            return FakeSource(np.full((3, 600, 800), 200, np.uint8))
+            return self.source if scene is None else replace(self.source, scene=scene)
         data = what.data[0] if what.multiscale else what.data
         return FakeSource(np.moveaxis(np.asarray(data), -1, 0) if what.rgb else np.asarray(data)[None], rgb=what.rgb)
 
-    def load_model(self, what: Any) -> str:
-        return str(what)
+    def select(self, source: Any, *, channels: Any = None, pixel_size: Any = None) -> Any:
+        return select(source, channels=channels, pixel_size=pixel_size)
+
+    def in_micrometres(self, info: ImageInfo) -> tuple[float, ...] | None:
+        return info.pixel_size
+
+    def tissue_mask(self, image: Any) -> Any:  # noqa: ARG002
+        return np.eye(2, dtype=bool)
+
+    def load_model(
+        self, what: Any, *, architecture: str | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> FakeNetwork:
+        """As `load_refusals` says under the name, or under "name architecture"; a yes takes a question away."""
+        self.loaded.append((str(what), architecture, arguments))
+        self.load_gate.wait(5)
+        refusal = self.load_refusals.get(str(what) if architecture is None else f"{what} {architecture}")
+        if refusal is not None and refusal not in self.trusted:
+            raise refusal
+        return self.networks.get(str(what), FakeNetwork(Path(str(what)).stem))
+
+    def trust(self, question: NotTrusted) -> None:
+        self.trusted.append(question)
+
+    def add_model(self, path: Any, name: str | None = None, **options: Any) -> str:  # noqa: ARG002
+        self.added.append(Path(path).stem if name is None else name)
+        return self.added[-1]
+
+    def architecture_names(self) -> tuple[str, ...]:
+        return ("unet", "monai:BasicUNet")
+
+    def parameters_of(self, architecture: str) -> tuple[FakeParameter, ...]:  # noqa: ARG002
+        return (FakeParameter("outputs"), FakeParameter("depth", "4"))
+
+    def time_tile(self, prepared: Any, tile: int, *, cancelled: Any = None) -> FakeTiming:  # noqa: ARG002
+        self.timed.append(tile)
+        return FakeTiming()
 
     def model_names(self) -> tuple[str, ...]:
         return ("nuclei", "stain")
 
     def describe_model(self, name: str) -> str:
-        return {"nuclei": "Cell nuclei in stained tissue", "stain": "Haematoxylin and eosin apart"}[name]
+        known = {"nuclei": "Cell nuclei in stained tissue", "stain": "Haematoxylin and eosin apart"}
+        return known.get(name, f"{name} (added)")
 
     def prepare(
         self,
-        model: str,
+        model: FakeNetwork,
         image: FakeSource,
         *,
         cancelled: Callable[[], bool] | None = None,
         approximate: bool = False,
     ) -> FakePrepared:
-        self.traced.append(model)
+        self.traced.append(model.name)
+        self.seen.append(image.info)
         while not self.gate.wait(0.01):
             if cancelled is not None and cancelled():
                 raise RunCancelled("tracing was cancelled")
         if self.refusal is not None and not approximate:
             raise self.refusal
+        if model.resolution is not None and image.info.pixel_size is None:
+            works_at = model.resolution.pixel_size
+            raise PixelSizeUnknown("the size must be known", model=model.name, image="slide", works_at=works_at)
         height, width = image.info.levels.shapes[0]
         shape = (int(height / self.scale[0]), int(width / self.scale[1]))
         return FakePrepared(shape, self.scale, approximation="tiles" if approximate else None)
 
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
+        if self.choice_refusal is not None:
+            raise self.choice_refusal
         allowed = budget or 2_000_000_000
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
+
+    def cost_of(self, prepared: FakePrepared, tile: int) -> FakeCost | None:
+        return None if prepared.approximation is not None else FakeCost(tile)
+
+    def found_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
+        return self.found.get(path)
+
+    def memory_of(self) -> FakeMemory:
+        return FakeMemory()
 
     def start_workers(self) -> FakeWorkers:
         if self.workers_refusal is not None:

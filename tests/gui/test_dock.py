@@ -25,7 +25,7 @@ def until(qtbot: QtBot, dock: SeamlessDock, phase: str) -> None:
 def started(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> FakeRun:
     """Presses Run and waits for the result layer."""
     until(qtbot, dock, "ready")
-    dock.panel._main.click()
+    dock.panel.progress.main.click()
     until(qtbot, dock, "running")
     return pipeline.runs[-1]
 
@@ -35,7 +35,7 @@ def test_tracing_starts_by_itself_and_does_not_block_the_window(qtbot: QtBot, vi
     dock = docked(viewer, pipeline)
     qtbot.waitUntil(lambda: pipeline.traced == ["nuclei"])
     assert dock.poll().phase == "preparing"
-    assert dock.panel._status.text() == "Preparing the network for 800 × 600 px…"
+    assert dock.panel.progress.status.text() == "Preparing the network for 800 × 600 px…"
     pipeline.gate.set()
     until(qtbot, dock, "ready")
 
@@ -59,8 +59,8 @@ def test_run_pressed_while_tracing_starts_the_run_afterwards(qtbot: QtBot, viewe
     pipeline.gate.clear()
     dock = docked(viewer, pipeline)
     qtbot.waitUntil(lambda: dock.poll().phase == "preparing")
-    dock.panel._main.click()
-    assert not dock.panel._main.isEnabled()
+    dock.panel.progress.main.click()
+    assert not dock.panel.progress.main.isEnabled()
     pipeline.gate.set()
     until(qtbot, dock, "running")
     assert len(pipeline.runs) == 1
@@ -83,11 +83,11 @@ def test_run_adds_an_empty_result_over_its_source_and_starts_with_the_view(
 
 def test_the_main_button_pauses_and_resumes(qtbot: QtBot, dock, pipeline) -> None:
     run = started(qtbot, dock, pipeline)
-    assert dock.panel._main.text() == "Pause"
-    dock.panel._main.click()
+    assert dock.panel.progress.main.text() == "Pause"
+    dock.panel.progress.main.click()
     assert run.now.state == "paused"
-    assert dock.panel._main.text() == "Resume"
-    dock.panel._main.click()
+    assert dock.panel.progress.main.text() == "Resume"
+    dock.panel.progress.main.click()
     assert run.now.state == "running"
 
 
@@ -122,7 +122,7 @@ def test_panning_names_the_new_view(qtbot: QtBot, dock, viewer, pipeline) -> Non
 def test_only_the_view_is_asked_for_when_whole_image_is_not_ticked(
     qtbot: QtBot, dock, pipeline, tmp_path: Path
 ) -> None:
-    dock.panel.extent.setValue(Extent(whole=False))
+    dock.panel.extent.setValue(Extent("view"))
     dock.panel.output.setValue(OutputChoice(tmp_path / "out.ome.zarr"))
     run = started(qtbot, dock, pipeline)
     assert run.options["whole"] is False
@@ -130,7 +130,7 @@ def test_only_the_view_is_asked_for_when_whole_image_is_not_ticked(
 
 
 def test_a_run_without_whole_image_goes_on_at_the_next_pan(qtbot: QtBot, dock, viewer, pipeline) -> None:
-    dock.panel.extent.setValue(Extent(whole=False))
+    dock.panel.extent.setValue(Extent("view"))
     run = started(qtbot, dock, pipeline)
     assert run.options["follow"] is True
     run.end("finished")
@@ -138,7 +138,7 @@ def test_a_run_without_whole_image_goes_on_at_the_next_pan(qtbot: QtBot, dock, v
     many = len(run.views)
     viewer.scene.camera.center = (100, 200)
     qtbot.waitUntil(lambda: len(run.views) > many)
-    dock.panel._cancel.click()
+    dock.panel.progress.cancel.click()
 
 
 def test_a_temporary_folder_goes_when_nobody_holds_it() -> None:
@@ -164,7 +164,7 @@ def test_progress_is_told_in_words_and_in_the_activity_dock(qtbot: QtBot, dock, 
     run = started(qtbot, dock, pipeline)
     run.land(Region.of((0, 512), (0, 512)), 1)
     qtbot.waitUntil(lambda: dock.poll().progress.done > 0)
-    assert dock.panel._caption.text() == "0.26 MP of 1.0 MP · 1.00 MP/s · 4 s left"
+    assert dock.panel.progress.caption.text() == "0.26 MP of 1.0 MP · 1.00 MP/s · 4 s left"
     assert [bar.n for bar in progress._all_instances] == [262]
     run.end()
     until(qtbot, dock, "finished")
@@ -185,11 +185,11 @@ def test_cancel_in_the_activity_dock_cancels_the_run(qtbot: QtBot, dock, pipelin
 def test_cancel_stops_the_run_and_keeps_the_layer(qtbot: QtBot, dock, viewer, pipeline) -> None:
     run = started(qtbot, dock, pipeline)
     run.land(Region.of((0, 512), (0, 512)), 1)
-    dock.panel._cancel.click()
+    dock.panel.progress.cancel.click()
     until(qtbot, dock, "cancelled")
     assert dock.result_layers[0] in viewer.layers
-    assert dock.panel._export.isEnabled()
-    assert dock.panel._main.text() == "Run"
+    assert dock.panel.progress.export.isEnabled()
+    assert dock.panel.progress.main.text() == "Run"
 
 
 @pytest.mark.parametrize("which", ["result", "source", "all"])
@@ -223,7 +223,7 @@ def test_workers_are_ready_before_run_is_pressed_and_serve_every_run(qtbot: QtBo
     for other in ("stain", "nuclei"):
         run = started(qtbot, dock, pipeline)
         assert run.options["scheduler"] == "the client"
-        dock.panel._cancel.click()
+        dock.panel.progress.cancel.click()
         until(qtbot, dock, "cancelled")
         dock.choose_model(other)
     assert [w.is_open for w in pipeline.workers] == [True]
@@ -243,7 +243,7 @@ def test_workers_that_did_not_start_are_told_at_run_and_tried_again(qtbot: QtBot
     pipeline.workers_refusal = OSError("no port is free")
     dock = docked(viewer, pipeline)
     until(qtbot, dock, "ready")
-    dock.panel._main.click()
+    dock.panel.progress.main.click()
     qtbot.waitUntil(lambda: dock.poll().problem is not None)
     assert "no port is free" in dock.panel.notices["run"].value().sentence
     pipeline.workers_refusal = None
@@ -275,13 +275,13 @@ def test_a_refusal_is_a_sentence_beside_its_field(
     assert notice is not None
     assert notice.sentence == str(refusal)[0].upper() + str(refusal)[1:]
     assert "Traceback" in notice.details
-    assert not dock.panel._main.isEnabled()
+    assert not dock.panel.progress.main.isEnabled()
 
 
 def test_an_output_that_exists_is_refused_beside_the_output(qtbot: QtBot, dock, pipeline) -> None:
     until(qtbot, dock, "ready")
     pipeline.start_refusal = OutputExists("something else is at out.ome.zarr")
-    dock.panel._main.click()
+    dock.panel.progress.main.click()
     qtbot.waitUntil(lambda: dock.poll().problem is not None)
     assert dock.panel.notices["output"].value().sentence == "Something else is at out.ome.zarr"
     pipeline.start_refusal = None
@@ -301,16 +301,16 @@ def test_a_file_is_opened_in_the_background_and_chosen(qtbot: QtBot, dock, viewe
     dock.panel.source.openRequested.emit("slide.svs")
     qtbot.waitUntil(lambda: "slide" in viewer.layers, timeout=3000)
     assert dock.panel.source.value().key == str(viewer.layers["slide"].unique_id)
-    assert dock.panel._about_image.text() == "800 × 600 px · RGB · uint8"
+    assert dock.panel.image_section.about.text().startswith("800 × 600 px · RGB · uint8")
 
 
 def test_export_saves_the_result(qtbot: QtBot, dock, pipeline, tmp_path: Path) -> None:
     run = started(qtbot, dock, pipeline)
-    assert not dock.panel._export.isEnabled()
+    assert not dock.panel.progress.export.isEnabled()
     run.land(Region.of((0, 512), (0, 512)), 1)
     run.end()
     until(qtbot, dock, "finished")
     dock.panel.exportRequested.emit(tmp_path / "out.ome.zarr")
     qtbot.waitUntil(lambda: dock.poll().exported is not None)
     assert run.saved == [tmp_path / "out.ome.zarr"]
-    assert dock.panel._status.text() == f"Exported to {tmp_path / 'out.ome.zarr'}."
+    assert dock.panel.progress.status.text() == f"Exported to {tmp_path / 'out.ome.zarr'}."

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QGuiApplication
 
+from napari_seamless._napari.dialogs import DetailsDialog
 from napari_seamless._napari.editors import (
     Budget,
     BudgetEditor,
@@ -19,6 +21,8 @@ from napari_seamless._napari.editors import (
     NoticeLabel,
     OutputChoice,
     OutputEditor,
+    Passes,
+    PassesEditor,
     SourceChoice,
     SourceOption,
     SourcePicker,
@@ -48,7 +52,8 @@ def tile_editor() -> TileEditor:
 
 ROUND_TRIPS = [
     pytest.param(BudgetEditor, Budget(750, "MB"), id="budget"),
-    pytest.param(ExtentEditor, Extent(whole=False), id="extent"),
+    pytest.param(ExtentEditor, Extent("view"), id="extent"),
+    pytest.param(PassesEditor, Passes("tissue", "disk"), id="passes"),
     pytest.param(OutputEditor, OutputChoice(Path("/data/out.ome.zarr")), id="output"),
     pytest.param(NoticeLabel, Notice("It does not fit.", "Traceback"), id="notice"),
     pytest.param(model_picker, ModelChoice("stain"), id="model"),
@@ -69,12 +74,16 @@ def test_what_is_set_comes_back_and_is_told_once(qtbot: QtBot, make, value) -> N
     assert told == [value]
 
 
-def test_another_unit_keeps_the_amount_of_memory(qtbot: QtBot) -> None:
+def test_the_budget_is_the_same_on_the_slider_and_as_a_number(qtbot: QtBot) -> None:
     editor = BudgetEditor(Budget(1.5, "GB"))
     qtbot.addWidget(editor)
-    editor._unit.setCurrentText("MB")
-    assert editor.value() == Budget(1500, "MB")
-    assert editor._amount.value() == 1500
+    editor.setMost(16 * 10**9)
+    editor.slider.setValue(editor.slider.maximum())
+    assert editor.value() == Budget(16, "GB")
+    assert editor._amount.value() == 16
+    editor._amount.setValue(0.5)
+    assert editor.value() == Budget(500, "MB")
+    assert 0 < editor.slider.value() < editor.slider.maximum()
 
 
 def test_theslider_takes_the_tile_out_of_the_budgets_hands(qtbot: QtBot) -> None:
@@ -125,7 +134,26 @@ def test_a_notice_takes_room_only_when_there_is_one(qtbot: QtBot) -> None:
     assert label.isHidden()
     label.setValue(Notice("It does not fit.", "Traceback"))
     assert not label.isHidden()
-    assert label._details.isHidden()
+    label.setValue(None)
+    assert label.isHidden()
+
+
+def test_the_details_of_a_notice_come_in_a_window_and_can_be_copied(qtbot: QtBot) -> None:
+    label = NoticeLabel()
+    qtbot.addWidget(label)
+    label.setValue(Notice("It does not fit.", "ValueError: 3\nTraceback"))
     label._more.click()
-    assert not label._details.isHidden()
-    assert label._details.toPlainText() == "Traceback"
+    (dialog,) = label.findChildren(DetailsDialog)
+    dialog.copy.click()
+    assert QGuiApplication.clipboard().text() == "ValueError: 3\nTraceback"
+    dialog.reject()
+
+
+def test_a_button_of_a_notice_names_what_it_does(qtbot: QtBot) -> None:
+    label = NoticeLabel()
+    qtbot.addWidget(label)
+    told: list[str] = []
+    label.actionPressed.connect(told.append)
+    label.setValue(Notice("How large is a pixel?", action="Set pixel size…"))
+    label._action.click()
+    assert told == ["Set pixel size…"]

@@ -41,7 +41,7 @@ def dock(viewer: Any, painter: FakePipeline) -> SeamlessDock:
 
 def started(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> FakeRun:
     qtbot.waitUntil(lambda: dock.poll().phase == "ready", timeout=3000)
-    dock.panel._main.click()
+    dock.panel.progress.main.click()
     qtbot.waitUntil(lambda: dock.poll().phase == "running", timeout=3000)
     return pipeline.runs[-1]
 
@@ -82,7 +82,7 @@ def test_a_preview_lies_directly_below_the_result_and_is_signed(qtbot: QtBot, do
     assert dock.result_layers[0].metadata[FACTS]["preview"] is False
     assert viewer.layers.selection.active is chosen
     assert sign(viewer) == SIGN
-    assert dock.panel.preview.value().sentence.startswith("Preview: statistics are estimated")
+    assert dock.panel.progress.preview.value().sentence.startswith("Preview: statistics are estimated")
     assert (layer.data[0][..., :3] == 200).all()
 
 
@@ -90,15 +90,15 @@ def test_how_far_a_preview_is_is_told(qtbot: QtBot, dock, painter) -> None:
     run = started(qtbot, dock, painter)
     run.now = replace(run.now, state="waiting", passes=16)
     dock.poll()
-    assert dock.panel._status.text() == "Looking at a sample of the image, for a first look…"
+    assert dock.panel.progress.status.text() == "Looking at a sample of the image, for a first look…"
     first = run.begin_preview()
     run.end("running")
     first.now = replace(first.now, done=250_000)
     dock.poll()
-    assert dock.panel._caption.text() == "preview: 25 % · then 16 passes"
+    assert dock.panel.progress.caption.text() == "preview: 25 % · then 16 passes"
     first.end("finished")
     dock.poll()
-    assert dock.panel._caption.text() == "measuring, pass 1 of 16"
+    assert dock.panel.progress.caption.text() == "measuring, pass 1 of 16"
 
 
 def test_exact_pixels_cover_a_preview_until_it_goes(qtbot: QtBot, dock, viewer, painter) -> None:
@@ -112,7 +112,7 @@ def test_exact_pixels_cover_a_preview_until_it_goes(qtbot: QtBot, dock, viewer, 
     assert sign(viewer) is None
     assert KEY not in viewer.canvas.overlays
     dock.poll()
-    assert dock.panel.preview.value() is None
+    assert dock.panel.progress.preview.value() is None
     assert dock.result_layers[0] in viewer.layers
 
 
@@ -133,7 +133,7 @@ def test_the_sign_is_there_only_where_something_estimated_is_on_screen(qtbot: Qt
 WAYS_OUT: dict[str, Callable[[SeamlessDock, Any, FakeRun], object]] = {
     "finished": lambda _dock, _viewer, run: run.end("finished"),
     "failed": lambda _dock, _viewer, run: run.end("failed", ZeroDivisionError("division by zero")),
-    "cancel is pressed": lambda dock, _viewer, _run: dock.panel._cancel.click(),
+    "cancel is pressed": lambda dock, _viewer, _run: dock.panel.progress.cancel.click(),
     "the result is deleted": lambda dock, viewer, _run: viewer.layers.remove(dock.result_layers[0]),
     "the source is deleted": lambda _dock, viewer, _run: viewer.layers.remove(viewer.layers["tissue"]),
     "all layers are deleted": lambda _dock, viewer, _run: viewer.layers.clear(),
@@ -173,7 +173,7 @@ def test_a_preview_is_not_offered_as_an_image(qtbot: QtBot, dock, viewer, painte
 
 def test_another_run_has_another_preview(qtbot: QtBot, dock, viewer, painter) -> None:
     previewed(qtbot, dock, painter)
-    dock.panel._cancel.click()
+    dock.panel.progress.cancel.click()
     qtbot.waitUntil(lambda: dock.poll().phase == "cancelled", timeout=2000)
     dock.choose_model("stain")
     previewed(qtbot, dock, painter)
@@ -253,20 +253,20 @@ def test_passes_are_told_in_words_and_in_the_activity_dock(qtbot: QtBot, dock, p
     run, _ = previewed(qtbot, dock, painter)
     run.now = replace(run.now, tiles=3, done=100_000, rate=1e5, eta=9.0)
     dock.poll()
-    assert dock.panel._caption.text() == "measuring, pass 3 of 16 · 9 s left"
-    assert dock.panel._status.text().startswith("Exact pixels come with the last pass")
+    assert dock.panel.progress.caption.text() == "measuring, pass 3 of 16 · 9 s left"
+    assert dock.panel.progress.status.text().startswith("Exact pixels come with the last pass")
     assert [bar.desc for bar in progress._all_instances] == ["tissue: nuclei: measuring, pass 3 of 16: "]
     run.last_pass()
     run.now = replace(run.now, pass_fraction=0.45)
     dock.poll()
-    assert dock.panel._caption.text() == "pass 16 of 16: 45 % · 9 s left"
+    assert dock.panel.progress.caption.text() == "pass 16 of 16: 45 % · 9 s left"
     assert [bar.desc for bar in progress._all_instances] == ["tissue: nuclei: pass 16 of 16: "]
     run.now = replace(run.now, done=run.now.total)
     dock.poll()
-    assert dock.panel._status.text() == "Checking a few places again…"
+    assert dock.panel.progress.status.text() == "Checking a few places again…"
     run.end()
     dock.poll()
-    assert dock.panel._caption.text() == "16 passes · in 0 s"
+    assert dock.panel.progress.caption.text() == "16 passes · in 0 s"
 
 
 CHECKS = [
@@ -307,28 +307,28 @@ def test_the_self_check_is_shown_and_kept_with_the_layer(
     dock = docked(viewer, pipeline)
     run = started(qtbot, dock, pipeline)
     run.store.kind, run.store.info = kind, FakeLive((600, 800), kind, dtype=dtype).info
-    assert dock.panel.verdict.value() is None
+    assert dock.panel.progress.verdict.value() is None
     run.report = FakeReport(check)
     run.end()
     dock.poll()
-    remark = dock.panel.verdict.value()
+    remark = dock.panel.progress.verdict.value()
     assert (remark.sentence, remark.tone) == (sentence, "good" if is_good else "caution")
     facts = dock.result_layers[0].metadata[FACTS]
     assert facts["self_check"]["largest"] == check.largest
 
 
 def test_a_run_that_follows_is_asked_again_after_it_went_on(qtbot: QtBot, dock, painter) -> None:
-    dock.panel.extent.setValue(Extent(whole=False))
+    dock.panel.extent.setValue(Extent("view"))
     run = started(qtbot, dock, painter)
     run.end()
     dock.poll()
-    assert dock.panel.verdict.value() is None
+    assert dock.panel.progress.verdict.value() is None
     run.end("running")
     dock.poll()
     run.report = FakeReport(FakeCheck(0.0))
     run.end()
     dock.poll()
-    assert dock.panel.verdict.value().sentence == "Exact: no difference over 5 checks."
+    assert dock.panel.progress.verdict.value().sentence == "Exact: no difference over 5 checks."
 
 
 def test_what_is_refused_can_be_run_approximately_by_a_button(qtbot: QtBot, viewer, pipeline) -> None:
@@ -342,12 +342,12 @@ def test_what_is_refused_can_be_run_approximately_by_a_button(qtbot: QtBot, view
     qtbot.waitUntil(lambda: dock.poll().phase == "running", timeout=3000)
     assert dock.result_layers[0].name == "tissue: nuclei (approximate)"
     assert dock.result_layers[0].metadata[FACTS]["exact"] is False
-    assert dock.panel.verdict.value().tone == "caution"
+    assert dock.panel.progress.verdict.value().tone == "caution"
     assert notice.value() is None
     pipeline.runs[-1].report = FakeReport(mismatch="neighbouring tiles differ by 0.02 sd", exact=False)
     pipeline.runs[-1].end()
     dock.poll()
-    assert dock.panel.verdict.value().sentence == "Approximate: neighbouring tiles differ by 0.02 sd."
+    assert dock.panel.progress.verdict.value().sentence == "Approximate: neighbouring tiles differ by 0.02 sd."
 
 
 def test_a_network_is_never_run_approximately_by_itself(qtbot: QtBot, viewer, pipeline) -> None:
@@ -362,7 +362,7 @@ def test_a_network_is_never_run_approximately_by_itself(qtbot: QtBot, viewer, pi
     dock.choose_model("nuclei")
     qtbot.waitUntil(lambda: dock.poll().problem is not None)
     assert dock.panel.notices["model"]._action.text() == "Run approximately"
-    assert not dock.panel._main.isEnabled()
+    assert not dock.panel.progress.main.isEnabled()
 
 
 def test_a_long_list_of_reasons_is_cut_in_the_notice_and_whole_in_its_details(qtbot: QtBot, viewer, pipeline) -> None:
@@ -452,7 +452,7 @@ def test_a_real_network_is_previewed_and_then_exact(make_napari_viewer, qtbot: Q
     assert not preview_layers(viewer)
     shown = np.stack([np.asarray(layer.data[0] if layer.multiscale else layer.data) for layer in dock.result_layers])
     np.testing.assert_allclose(shown, expected, atol=1e-5)
-    assert dock.panel.verdict.value().tone == "good"
+    assert dock.panel.progress.verdict.value().tone == "good"
 
 
 def test_a_real_refusal_leads_to_an_approximate_run(make_napari_viewer, qtbot: QtBot, picture) -> None:
@@ -465,4 +465,4 @@ def test_a_real_refusal_leads_to_an_approximate_run(make_napari_viewer, qtbot: Q
     notice._action.click()
     qtbot.waitUntil(lambda: dock.poll().phase == "finished", timeout=60_000)
     assert all("(approximate)" in layer.name for layer in dock.result_layers)
-    assert dock.panel.verdict.value().sentence.startswith("Approximate: ")
+    assert dock.panel.progress.verdict.value().sentence.startswith("Approximate: ")

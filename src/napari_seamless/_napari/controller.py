@@ -17,22 +17,27 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from weakref import WeakValueDictionary
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import Pipeline, Result, Run, TileChoice, Workers
+from napari_seamless._napari.port import DeviceMemory, Found, Pipeline, Result, Run, TileChoice, TileCost, Workers
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, Started
 from napari_seamless._napari.tasks import Background, StopFlag, Task
 from napari_seamless._napari.verdict import Verdict, verdict_of
-from napari_seamless.errors import RunCancelled
+from napari_seamless.errors import OutputExists, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.seams import Progress
 
 KEPT = 4
 LAST_TILE_SECONDS = 10
+MEMORY_SECONDS = 1.0
+RESULT_NAME = "result.ome.zarr"
 
 
 class Controller:
@@ -49,9 +54,11 @@ class Controller:
         self._choice: TileChoice | None = None
         self._budget: int | None = None
         self._tile: int | None = None
+        self._shown_tile = 0
         self._follows = False
         self._models: tuple[tuple[str, str], ...] = ()
         self._order: Order | None = None
+        self._folders: WeakValueDictionary[Hashable, TemporaryFolder] = WeakValueDictionary()
         self._run: Run | None = None
         self._shows_run = False
         self._verdict: Verdict | None = None
@@ -63,6 +70,15 @@ class Controller:
         self._workers: Task[Workers] | None = None
         self._starting: Task[Started] | None = None
         self._exporting: Task[Path] | None = None
+        self._cost: TileCost | None = None
+        self._memory: DeviceMemory | None = None
+        self._costing: Task[TileCost | None] | None = None
+        self._remembering: Task[DeviceMemory] | None = None
+        self._remembered = -inf
+        self._failed: tuple[Region, ...] = ()
+        self._path: Path | None = None
+        self._found: Found | None = None
+        self._finding: Task[Found | None] | None = None
         self._naming: Task[tuple[tuple[str, str], ...]] | None = self._background.begin(lambda _stop: _models(pipeline))
 
     def choose(self, image: ImageRef | None, model: str | None) -> None:
@@ -89,9 +105,9 @@ class Controller:
         self._problem, self._exported, self._order = None, None, order
         self._preparing = self._background.begin(lambda stop: self._prepare(image, pair[1], stop, approximate=True))
 
-    def forget(self, key: Hashable) -> None:
-        """Drops what is kept for an image that is gone."""
-        for pair in [pair for pair in self._cache if pair[0] == key]:
+    def forget(self, is_gone: Callable[[Hashable, str], bool]) -> None:
+        """Drops what is kept for images and models that are gone, by the key of the one and the name of the other."""
+        for pair in [pair for pair in self._cache if is_gone(*pair)]:
             del self._cache[pair]
 
     def set_budget(self, count: int) -> None:
@@ -105,10 +121,21 @@ class Controller:
 
         One that was not chosen by hand is left to the budget when the next run starts.
         """
-        self._tile = tile if by_hand else None
+        self._tile, self._shown_tile = (tile if by_hand else None), tile
+        self._weigh(tile)
         run = self._active_run()
         if run is not None:
             run.set_tile(tile)
+
+    def look_at(self, path: Path | None) -> None:
+        """Sees what is at an output path already, as soon as the network is ready."""
+        self._path, self._found = path, None
+        if self._finding is not None:
+            self._finding.cancel()
+            self._finding = None
+        ready = self._ready
+        if path is not None and ready is not None:
+            self._finding = self._background.begin(lambda _stop: self._pipeline.found_at(path, ready.prepared))
 
     def start(self, order: Order) -> None:
         """Starts a run as soon as the network is ready."""
@@ -160,6 +187,7 @@ class Controller:
     def poll(self) -> Snapshot:
         """Collects what the background has finished, starts what can be started, and says how things stand."""
         self._collect()
+        self._look_at_memory()
         if self._order is not None and self._ready is not None and self._can_start():
             self._begin(self._order, self._ready)
         progress = self._run.progress() if self._run is not None else None
@@ -170,7 +198,14 @@ class Controller:
             phase=self._phase(progress),
             queued=self._order is not None,
             image=self._ready.image if self._ready else None,
+            prepared=self._ready.prepared if self._ready else None,
             choice=self._choice,
+            tile=self._shown_tile,
+            failed=self._failed if self._shows_run else (),
+            found=self._found,
+            cost=self._cost,
+            memory=self._memory,
+            in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
             progress=progress if self._shows_run else None,
             approximate=self._ready is not None and self._ready.is_approximate,
             verdict=self._verdict if self._shows_run else None,
@@ -191,7 +226,8 @@ class Controller:
         """Asks the run what it found out, each time that all that is asked for is done."""
         rests = progress is not None and progress.state in ENDED
         if rests and not self._is_judged and self._run is not None:
-            self._verdict = verdict_of(self._run.result().report, self._run.store)
+            report = self._run.result().report
+            self._verdict, self._failed = verdict_of(report, self._run.store), tuple(report.failed)
         self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
@@ -224,11 +260,11 @@ class Controller:
         return Ready(prepared, source.info)
 
     def _forget_preparation(self) -> None:
-        for task in (self._preparing, self._choosing):
+        for task in (self._preparing, self._choosing, self._costing):
             if task is not None:
                 task.cancel()
-        self._preparing = self._choosing = None
-        self._ready = self._choice = None
+        self._preparing = self._choosing = self._costing = None
+        self._ready = self._choice = self._cost = None
 
     def _take(self, ready: Ready) -> None:
         self._ready = ready
@@ -239,6 +275,7 @@ class Controller:
             self._cache.popitem(last=False)
         self._choose_tile()
         self._have_workers()
+        self.look_at(self._path)
 
     def _have_workers(self) -> Task[Workers]:
         """The task that starts them, or did; another one where it failed."""
@@ -254,20 +291,38 @@ class Controller:
             self._choosing.cancel()
         self._choosing = self._background.begin(lambda _stop: self._pipeline.tile_for(ready.prepared, budget))
 
-    def _begin(self, order: Order, ready: Ready) -> None:
-        """Starts the run in the background: it may have to wait for its workers."""
-        self._order = None
-        workers = self._have_workers()
-        view = order.view(ready.prepared)
-        tile = self._tile
-        budget = self._budget if tile is None else None
+    def _weigh(self, tile: int) -> None:
+        """Asks what tiles of this edge cost."""
+        ready = self._ready
+        if ready is None or (self._cost is not None and self._cost.tile == tile):
+            return
+        if self._costing is not None:
+            self._costing.cancel()
+        self._costing = self._background.begin(lambda _stop: self._pipeline.cost_of(ready.prepared, tile))
 
-        def work(stop: StopFlag) -> Started:
-            folder = TemporaryFolder() if order.output is None else None
-            output = order.output if folder is None else folder.path / "result.ome.zarr"
-            run: Any = self._pipeline.start(
+    def _look_at_memory(self) -> None:
+        """Asks for the memory of the device now and then, once there is a network (and so torch is loaded)."""
+        if self._ready is not None and self._remembering is None and monotonic() - self._remembered > MEMORY_SECONDS:
+            self._remembered = monotonic()
+            self._remembering = self._background.begin(lambda _stop: self._pipeline.memory_of())
+
+    def _begin(self, order: Order, ready: Ready) -> None:
+        """Starts the run in the background: it may have to wait for its workers, and for the end of the run before.
+
+        Without a path it goes on with the result of an earlier run that made the same pixels, if there is one.
+        """
+        self._order = None
+        workers, before = self._have_workers(), self._run
+        view, tile = order.view(ready.prepared), self._tile
+        budget = self._budget if tile is None else None
+        key = (self._pair, ready.is_approximate, *sorted(order.settings.items()))
+        known = self._folders.get(key) if order.output is None else None
+
+        def begin(output: Path) -> Any:
+            return self._pipeline.start(
                 ready.prepared,
                 view=view,
+                where=order.where,
                 whole=order.whole,
                 follow=not order.whole,
                 budget=budget,
@@ -275,10 +330,17 @@ class Controller:
                 scheduler=workers.future.result().client,
                 output=output,
                 preview=True,
+                **order.settings,
             )
+
+        def work(stop: StopFlag) -> Started:
+            if before is not None:
+                with suppress(Exception):  # what it failed of has been told
+                    before.wait(LAST_TILE_SECONDS)
+            run, output, folder = _begun(begin, order.output, known)
             if stop():
                 run.cancel()
-            return Started(run, ready.prepared, folder)
+            return Started(run, ready.prepared, output, folder, key)
 
         self._follows = not order.whole
         self._starting = self._background.begin(work)
@@ -296,10 +358,25 @@ class Controller:
         elif choice is not None:
             self._choice = choice
             self._clear_problem("budget")
+        self._costing, cost = _finished(self._costing)
+        if cost is not None and not isinstance(cost, BaseException):
+            self._cost = cost
+        self._fail(cost)
+        self._finding, found = _finished(self._finding)
+        if found is not None and not isinstance(found, BaseException):
+            self._found = found
+        self._fail(found)
+        self._remembering, memory = _finished(self._remembering)
+        if memory is not None and not isinstance(memory, BaseException):
+            self._memory = memory
+        self._fail(memory)
         self._starting, started = _finished(self._starting)
         if isinstance(started, Started):
             self._run, self._shows_run = started.run, True
-            self._verdict, self._is_judged = None, False
+            if started.folder is not None:
+                self._folders[started.key] = started.folder
+            self._verdict, self._is_judged, self._failed = None, False, ()
+            self._found = None
             self._on_started(started)
         self._fail(started)
         self._exporting, exported = _finished(self._exporting)
@@ -319,6 +396,19 @@ class Controller:
     def _clear_problem(self, field: str) -> None:
         if self._problem is not None and self._problem.field == field:
             self._problem = None
+
+
+def _begun(
+    begin: Callable[[Path], Any], output: Path | None, known: TemporaryFolder | None
+) -> tuple[Any, Path, TemporaryFolder | None]:
+    """A run at the user's path, in the folder of an earlier run, or, where that does not fit, in a new one."""
+    if output is not None:
+        return begin(output), output, None
+    if known is not None:
+        with suppress(OutputExists):
+            return begin(known.path / RESULT_NAME), known.path / RESULT_NAME, known
+    folder = TemporaryFolder()
+    return begin(folder.path / RESULT_NAME), folder.path / RESULT_NAME, folder
 
 
 def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
-from napari_seamless._napari.editors import Budget, ModelChoice, ModelOption, SourceChoice, SourceOption, TileSetting
-from napari_seamless._napari.layers import ResultLayers, about, is_result, key_of, placed_over, source_of, spatial_shape
+from napari_seamless._napari.copying import Settings, as_command, as_python
+from napari_seamless._napari.desk import Calls, Desk
+from napari_seamless._napari.editors import (
+    Budget,
+    ModelChoice,
+    ModelOption,
+    SourceChoice,
+    SourceOption,
+    TileSetting,
+)
+from napari_seamless._napari.layers import (
+    ResultLayers,
+    about,
+    key_of,
+    layers_of,
+    placed_over,
+    spatial_shape,
+)
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.opener import Opener
+from napari_seamless._napari.ordering import Ordering
+from napari_seamless._napari.overview import Overview
 from napari_seamless._napari.panel import Panel
-from napari_seamless._napari.port import Pipeline, Prepared, TileChoice
+from napari_seamless._napari.port import Found, Pipeline, Prepared, TileChoice
 from napari_seamless._napari.preview import Preview
+from napari_seamless._napari.readings import forget_origin
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
-from napari_seamless._napari.state import ImageRef, Order, Snapshot, Started
+from napari_seamless._napari.shortcuts import CANCEL, DRAW, RUN, Shortcuts
+from napari_seamless._napari.state import Order, Snapshot, Started
 from napari_seamless._napari.style import sheet
-from napari_seamless._napari.view import ViewWatch, output_region, visible_region
-from napari_seamless.geometry import Region
+from napari_seamless._napari.telling import tell_problem
+from napari_seamless._napari.view import ViewWatch, visible_region
+from napari_seamless._napari.watched import Watched
+from napari_seamless.errors import BadRequest, NowhereToRun
 
 if TYPE_CHECKING:
     import napari
@@ -48,14 +72,25 @@ class SeamlessDock(QWidget):
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._pipeline: Pipeline = lazy_pipeline() if pipeline is None else pipeline
         self.panel = Panel()
+        self._desk = Desk(
+            self._pipeline, self.panel, self, Calls(self._choose, self._open_scene, lambda: self._controller)
+        )
         self._session = Session(
-            Controller(self._pipeline, self._show_run),
+            Controller(self._desk.pipeline, self._show_run),
             Opener(self._pipeline),
             ViewWatch(self._viewer, self._retarget, self),
+            disconnect=[self._desk.close],
         )
+        self._ordering = Ordering(self._viewer, self.panel, self._desk)
+        self._overview = Overview(self._viewer, self.panel)
+        shortcuts = Shortcuts(self._viewer, {RUN: self._press_key, CANCEL: self.press_cancel, DRAW: self.draw})
+        self._session.disconnect += [self._overview.close, shortcuts.close]
         self._last = Snapshot()
+        self._watched = Watched(self._exchanged)
+        self._session.disconnect.append(self._watched.close)
+        self._is_stale = False
         self._ticks = 0
-        self._was_docked = self._has_budget = False
+        self._was_docked = False
         self._lay_out()
         self._connect_panel()
         self._connect_viewer()
@@ -77,8 +112,11 @@ class SeamlessDock(QWidget):
 
     def open(self, path: str | Path) -> None:
         """Opens a file in the background, adds it to the viewer and chooses it."""
-        self.panel.describe_image(f"Opening {Path(path).name}…")
-        self._session.opener.begin(path)
+        self._open_scene(path, None)
+
+    def load_model(self, path: str | Path) -> None:
+        """Loads a network from a file or folder, in the background, puts it into the list and chooses it."""
+        self._desk.bringing.begin(path)
 
     def choose_model(self, name: str) -> None:
         """Chooses a network by its name or by the path of its file."""
@@ -86,13 +124,35 @@ class SeamlessDock(QWidget):
 
     def run(self) -> None:
         """Starts a run of what is chosen, as soon as the network is ready."""
-        self._controller.start(self._order())
-        self._poll()
+        self._order_with(self._controller.start)
 
     def run_approximately(self) -> None:
         """Starts a run on overlapping, blended tiles of what was refused."""
-        self._controller.approximate(self._order())
+        self._order_with(self._controller.approximate)
+
+    def _order_with(self, begin: Callable[[Order], None]) -> None:
+        try:
+            begin(self._ordering.order())
+        except NowhereToRun as problem:
+            self._controller.report(problem)
         self._poll()
+
+    def draw(self) -> None:
+        """Makes a layer for shapes that say where to run, or takes up the chosen one; a rectangle can be drawn next."""
+        self._ordering.draw()
+
+    def copy_as(self, words: Callable[[Settings], str]) -> None:
+        """Puts what is chosen onto the clipboard, in these words."""
+        clipboard = QApplication.clipboard()
+        try:
+            text = words(self._ordering.settings(self._last.approximate))
+        except BadRequest as problem:
+            self._controller.report(problem)
+            self._poll()
+            return
+        if clipboard is not None:
+            clipboard.setText(text)
+            show_info("Copied to the clipboard.")
 
     def poll(self) -> Snapshot:
         """Looks at the run now, not at the next tick of the timer."""
@@ -110,9 +170,6 @@ class SeamlessDock(QWidget):
                 self._session.close()
                 self.deleteLater()
         return super().event(event)
-
-    def _order(self) -> Order:
-        return Order(self._output_view, self.panel.extent.value().whole, self.panel.output.value().path)
 
     @property
     def _controller(self) -> Controller:
@@ -135,7 +192,12 @@ class SeamlessDock(QWidget):
         panel.model.valueChanged.connect(self._choose)
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
-        panel.runPressed.connect(self._press_main)
+        panel.output.valueChanged.connect(lambda choice: controller.look_at(choice.path))
+        panel.extent.drawRequested.connect(self._ordering.draw)
+        panel.advanced.pythonRequested.connect(partial(self.copy_as, as_python))
+        panel.advanced.commandRequested.connect(partial(self.copy_as, as_command))
+        panel.runPressed.connect(self.press_main)
+        panel.progress.map.pressed.connect(self._overview.go_to)
         panel.cancelPressed.connect(controller.cancel)
         panel.exportRequested.connect(controller.export)
         panel.approximateRequested.connect(self.run_approximately)
@@ -153,16 +215,13 @@ class SeamlessDock(QWidget):
             self._session.disconnect.append(partial(emitter.disconnect, slot))
         self.destroyed.connect(self._session.close)
 
-    def _images(self) -> dict[str, Image]:
-        """The layers that a network can run on, topmost first, by key."""
-        found = (layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image) and not is_result(layer))
-        return {key_of(layer): layer for layer in found}
-
     def _chosen(self) -> Image | None:
-        return self._images().get(self.panel.source.value().key or "")
+        return self._ordering.image()
 
     def _list_images(self, _event: object = None) -> None:
-        self.panel.source.setOptions([SourceOption(key, layer.name) for key, layer in self._images().items()])
+        images, shapes = self._ordering.images(), self._ordering.shapes()
+        self.panel.source.setOptions([SourceOption(key, layer.name) for key, layer in images.items()])
+        self.panel.extent.setLayers([SourceOption(key, layer.name) for key, layer in shapes.items()])
         self._choose()
 
     def _layer_removed(self, event: Any) -> None:
@@ -175,27 +234,54 @@ class SeamlessDock(QWidget):
             self._end_preview()
         if key_of(gone) == self.panel.source.value().key:
             self._controller.cancel()
-        self._controller.forget(key_of(gone))
+        if isinstance(gone, Image):
+            self._desk.forget(gone)
         self._list_images()
 
     def _choose(self, _value: object = None) -> None:
         """Starts to prepare the network for what is chosen now."""
         layer = self._chosen()
-        self.panel.describe_image("" if layer is None else about(layer))
-        if self._last.is_active:
-            return
-        image = None if layer is None else ImageRef(key_of(layer), partial(_open_layer, self._pipeline, layer))
-        self._controller.choose(image, self.panel.model.value().name)
+        self._watched.follow(layer)
+        if self._is_stale and not self._last.is_active:
+            self._is_stale = False
+            self._desk.choose(None)
+            self._controller.choose(None, None)
+        image = self._desk.choose(layer)
+        said = [] if layer is None else [about(layer), self._desk.remark()]
+        self.panel.describe_image(" · ".join(text for text in said if text))
+        if not self._last.is_active:
+            self._controller.choose(image, self.panel.model.value().name)
+
+    def _exchanged(self, layer: Image) -> None:
+        """The pixels of the chosen image are others now: nothing that is known of it holds."""
+        self._controller.cancel()
+        self._desk.forget(layer)
+        forget_origin(layer)
+        self._is_stale = True
+        self._choose()
+
+    def _open_scene(self, path: str | Path, scene: str | None) -> None:
+        self.panel.describe_image(f"Opening {Path(path).name}…")
+        self._session.opener.begin(path, scene)
+
+    def _wanted(self, now: Snapshot) -> tuple[int, str]:
+        """How many output pixels a run would make, and what they are."""
+        if now.prepared is None:
+            return 0, ""
+        if self.panel.extent.value().whole:
+            return prod(now.prepared.output_shape), "The whole image"
+        view = self._ordering.view(now.prepared)
+        return (0 if view is None else view.size), "What is on screen"
 
     def _take_budget(self, budget: Budget) -> None:
-        self._has_budget = True
+        self._ordering.has_budget = True
         self._controller.set_budget(budget.bytes)
 
     def _take_tile(self, setting: TileSetting) -> None:
         if setting.tile:
             self._controller.set_tile(setting.tile, by_hand=not setting.follows_budget)
 
-    def _press_main(self) -> None:
+    def press_main(self) -> None:
         """The main button: what it does is what it says."""
         match self._last.phase:
             case "running":
@@ -204,6 +290,15 @@ class SeamlessDock(QWidget):
                 self._controller.resume()
             case _:
                 self.run()
+        self._poll()
+
+    def _press_key(self) -> None:
+        if self.panel.progress.main.isEnabled():
+            self.press_main()
+
+    def press_cancel(self) -> None:
+        """Cancels the run; what is finished stays."""
+        self._controller.cancel()
         self._poll()
 
     def _tick(self) -> None:
@@ -217,6 +312,7 @@ class SeamlessDock(QWidget):
 
     def _poll(self) -> None:
         self._take_opened()
+        self._desk.poll(self._last, *self._wanted(self._last))
         before, self._last = self._last, self._controller.poll()
         now = self._last
         if now.models != before.models:
@@ -230,8 +326,11 @@ class SeamlessDock(QWidget):
         if now.verdict is not None and now.verdict != before.verdict and self._session.shown is not None:
             self._session.shown.tell(now.verdict.facts)
         if now.problem is not None and now.problem != before.problem:
-            show_error(now.problem.notice.sentence)
+            tell_problem(now.problem.notice)
+        if now.found is not None and now.found is not before.found:
+            self._show_found(now.found, now.prepared)
         self._follow_activity(now)
+        self._overview.show(now, self._session.shown)
         if before.is_active and not now.is_active:
             self._ended()
         self._look_at_preview()
@@ -251,7 +350,7 @@ class SeamlessDock(QWidget):
         """Shows the tiles that a budget allows, and the budget itself where nobody has set one."""
         self.panel.tile.setChoices(choice.choices, choice.tile, choice.budget)
         self._take_tile(self.panel.tile.value())
-        if not self._has_budget:
+        if not self._ordering.has_budget:
             self.panel.budget.blockSignals(True)
             self.panel.budget.setValue(Budget.of_bytes(choice.budget))
             self.panel.budget.blockSignals(False)
@@ -292,29 +391,29 @@ class SeamlessDock(QWidget):
         if layer is None:
             started.run.cancel()
             return
-        name = f"{layer.name}: {Path(self.panel.model.value().name or 'result').stem}"
+        name = self._name(layer)
         placed = placed_over(layer, prepared.scale, prepared.offset)
         self._end_preview()
-        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder)
+        onto = layers_of(self._viewer, started.output)
+        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder, started.output, onto=onto)
         self._session.shown = shown
         self._session.preview = Preview(self._viewer, started.run, shown, shown.name, placed)
         self._session.end_activity()
         self._session.activity_name = name
         self._retarget()
 
-    def _output_view(self, prepared: Prepared) -> Region | None:
-        """What is on screen, in output pixels of a run that has no layer yet."""
+    def _show_found(self, found: Found, prepared: Prepared | None) -> None:
+        """Puts the result of an earlier run over its source."""
         layer = self._chosen()
-        view = None if layer is None else visible_region(self._viewer, layer)
-        if view is None:
-            return None
-        return output_region(view, prepared.scale, prepared.offset, prepared.output_shape)
+        if layer is None or prepared is None or not found.continues or layers_of(self._viewer, found.path):
+            return
+        placed = placed_over(layer, prepared.scale, prepared.offset)
+        ResultLayers(self._viewer, found.store, self._name(layer), placed, place=found.path)
+
+    def _name(self, layer: Image) -> str:
+        return f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
 
     def _retarget(self) -> None:
         shown = self._session.shown
         if shown is not None and self._session.is_open:
             self._controller.retarget(visible_region(self._viewer, shown.layers[0]))
-
-
-def _open_layer(pipeline: Pipeline, layer: Image) -> Any:
-    return source_of(layer) or pipeline.open_image(layer)

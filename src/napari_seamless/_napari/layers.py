@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
+PLACE = "napari-seamless place"
+"""Where on disk the result of a layer is."""
 FACTS = "napari_seamless"
 """Under this name the metadata of a layer say what its pixels are: {"preview": bool, "exact": bool, ...}."""
 PREVIEW = " (preview)"
@@ -79,6 +82,11 @@ def is_result(layer: Layer) -> bool:
     return bool(layer.metadata.get(RESULT))
 
 
+def layers_of(viewer: napari.Viewer, place: Path) -> list[Layer]:
+    """The layers that show the result at a place, in the order in which they were made."""
+    return [layer for layer in viewer.layers if layer.metadata.get(PLACE) == str(place)]
+
+
 def is_colour(image: LiveImage) -> bool:
     """Whether a live image is shown in its own colours, in one layer that hides what is below it."""
     info = image.info
@@ -110,7 +118,7 @@ def about(layer: Image) -> str:
     parts.append(str(layer.dtype))
     if source is not None and source.info.pixel_size is not None:
         unit = {"micrometer": "µm"}.get(source.info.unit, source.info.unit)
-        parts.append(f"{source.info.pixel_size[-1]:.3g} {unit}/px")
+        parts.append(f"{source.info.pixel_size[-1]:.3g}\u00a0{unit}/px")
     if len(layer.level_shapes) > 1:
         parts.append(f"{len(layer.level_shapes)} levels")
     return " · ".join(parts)
@@ -159,7 +167,8 @@ class ResultLayers:
 
     A tick stops after `PATIENCE` seconds, so that a flood of pieces cannot hold up the window; the rest waits.
     `keeps` (the folder of the pixels) stays alive as long as a layer does. `facts` go to the layers' metadata. The
-    layers lie on top, or directly `below` another one.
+    layers lie on top, or directly `below` another one. Layers of an earlier run on the same result (`onto`) are used
+    again, with all that the user has set in them.
     """
 
     PATIENCE = 0.004
@@ -171,20 +180,31 @@ class ResultLayers:
         name: str,
         placed: dict[str, Any],
         keeps: object = None,
+        place: Path | None = None,
         facts: Mapping[str, Any] = MappingProxyType({}),
         below: Layer | None = None,
+        onto: Sequence[Layer] = (),
     ) -> None:
-        self._image, self._below = image, below
+        self._image, self._below, self._onto = image, below, list(onto)
         self._pieces = image.watch()
         shown = name + APPROXIMATE if image.info.name.endswith(APPROXIMATE) else name
         said = {"preview": False, "exact": shown == name, **facts}
-        self._settings = {"name": shown, "metadata": {**OWN_LOADER, RESULT: image, KEEPS: keeps, FACTS: said}, **placed}
+        self._settings = {
+            "name": shown,
+            "metadata": {**OWN_LOADER, RESULT: image, KEEPS: keeps, PLACE: str(place), FACTS: said},
+            **placed,
+        }
         self.name = shown
         self.planes = self._labels(viewer) if image.kind == "labels" else self._images(viewer)
 
     @property
     def layers(self) -> list[Image | Labels]:
         return [plane.layer for plane in self.planes]
+
+    @property
+    def image(self) -> LiveImage:
+        """What the layers show."""
+        return self._image
 
     @property
     def is_up_to_date(self) -> bool:
@@ -287,9 +307,20 @@ class ResultLayers:
         pick: Callable[[Pixels], Pixels],
         coarsest: NDArray[Any] | None = None,
     ) -> Plane:
-        layers = viewer.layers
-        layers.insert(len(layers) if self._below is None else layers.index(self._below), layer)
+        layer = self._placed(viewer, layer)
         return Plane(layer, pick, LivePatcher(viewer, layer), Refresher(layer), coarsest)
+
+    def _placed(self, viewer: napari.Viewer, layer: Image | Labels) -> Image | Labels:
+        """The layer in the viewer that shows this result: an old one with new data, or this one."""
+        layers = viewer.layers
+        old: Any = self._onto.pop(0) if self._onto else None
+        if old is None:
+            layers.insert(len(layers) if self._below is None else layers.index(self._below), layer)
+            return layer
+        old.data = layer.data
+        old.metadata.update(layer.metadata)
+        kept: Image | Labels = old
+        return kept
 
 
 def _data(levels: Sequence[object]) -> Any:

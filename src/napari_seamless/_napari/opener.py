@@ -6,6 +6,7 @@ from pathlib import Path
 
 from napari_seamless._napari.layers import LayerTuple, source_layer
 from napari_seamless._napari.port import Pipeline
+from napari_seamless._napari.readings import ORIGIN
 from napari_seamless._napari.tasks import Background, Task
 
 
@@ -17,11 +18,11 @@ class Opener:
         self._background = Background(threads=1)
         self._task: Task[LayerTuple] | None = None
 
-    def begin(self, path: str | Path) -> None:
-        """Starts to open a file; one that is still being opened is forgotten."""
+    def begin(self, path: str | Path, scene: str | None = None) -> None:
+        """Starts to open a file, or an image of it; one that is still being opened is forgotten."""
         if self._task is not None:
             self._task.cancel()
-        self._task = self._background.begin(lambda _stop: source_layer(self._pipeline.open_image(path)))
+        self._task = self._background.begin(lambda _stop: self._open(path, scene))
 
     def poll(self) -> LayerTuple | BaseException | None:
         """The layer or the error, once, when there is one."""
@@ -32,3 +33,10 @@ class Opener:
 
     def close(self) -> None:
         self._background.close()
+
+    def _open(self, path: str | Path, scene: str | None) -> LayerTuple:
+        """In the background. An image of several in a file bears its own name, too."""
+        source = self._pipeline.open_image(path, scene=scene)
+        data, settings, kind = source_layer(source)
+        name = f"{settings['name']}: {source.info.scene}" if source.info.scene else settings["name"]
+        return data, {**settings, "name": name, "metadata": {**settings["metadata"], ORIGIN: str(path)}}, kind

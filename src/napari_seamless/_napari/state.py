@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import Prepared, Run, TileChoice
+from napari_seamless._napari.port import DeviceMemory, Found, Prepared, Run, TileChoice, TileCost
 from napari_seamless._napari.problems import Problem
 from napari_seamless._napari.verdict import Verdict
 from napari_seamless.geometry import Region
@@ -42,11 +45,17 @@ class Ready:
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on."""
+    """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on.
+
+    `where` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels; None means everywhere.
+    `settings` are further arguments of `pipeline.start`, of which the default is not wanted.
+    """
 
     view: Callable[[Prepared], Region | None]
     whole: bool = True
     output: Path | None = None
+    where: Sequence[NDArray[np.float64]] | None = None
+    settings: Mapping[str, Hashable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,14 @@ class Snapshot:
     phase: Phase = "empty"
     queued: bool = False
     image: ImageInfo | None = None
+    prepared: Prepared | None = None
     choice: TileChoice | None = None
+    tile: int = 0
+    cost: TileCost | None = None
+    memory: DeviceMemory | None = None
+    in_work: tuple[Region, ...] = ()
+    failed: tuple[Region, ...] = ()
+    found: Found | None = None
     progress: Progress | None = None
     problem: Problem | None = None
     models: tuple[tuple[str, str], ...] = ()
@@ -70,11 +86,26 @@ class Snapshot:
     def is_active(self) -> bool:
         return self.phase in ("starting", "running", "paused", "following")
 
+    @property
+    def waits(self) -> bool:
+        """Whether a run is wished for, and will start when the network is ready."""
+        return self.queued and self.phase == "preparing"
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run goes on, or will."""
+        return self.is_active or self.waits
+
 
 @dataclass(frozen=True)
 class Started:
-    """A run, what it runs, and the temporary folder of its result (None where the user gave a path)."""
+    """A run, what it runs, where its result is, and that temporary folder (None where the user gave a path).
+
+    `key` is the same for runs that make the same pixels, and so may go on with each other's result.
+    """
 
     run: Run
     prepared: Prepared
+    output: Path
     folder: TemporaryFolder | None
+    key: Hashable = None

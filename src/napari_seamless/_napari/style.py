@@ -11,8 +11,11 @@ def sheet(theme_name: str) -> str:
     accent, bright = theme.current.as_hex(), theme.highlight.as_hex()
     text = "{}, {}, {}".format(*theme.text.as_rgb_tuple()[:3])
     return f"""
+        QLabel#heading {{ font-weight: bold; }}
         QLabel#hint {{ color: rgba({text}, 165); }}
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
+        QPlainTextEdit#refusal {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
+        QToolButton#fold {{ border: none; padding: 1px 2px; background: transparent; }}
         QLabel#good {{ color: {"#5fd38d" if theme.type == "dark" else "#1a7f43"}; }}
         QLabel#caution {{ color: {"#ffc233" if theme.type == "dark" else "#8a5a00"}; }}
         QLabel#caption {{ color: rgba({text}, 210); }}
@@ -23,5 +26,11 @@ def sheet(theme_name: str) -> str:
         QPushButton#main:disabled {{ color: rgba({text}, 110); background-color: {theme.foreground.as_hex()}; }}
         QProgressBar::chunk {{ background-color: {accent}; }}
         QPushButton#second {{ min-height: 26px; }}
+        QWidget#chart {{
+            background-color: {theme.foreground.as_hex()}; color: rgb({text}); selection-background-color: {accent};
+        }}
+        QCollapsible > QPushButton {{ text-align: left; border: none; background: transparent; padding: 2px; }}
+        QToolButton#segment {{ padding: 4px 2px; border-radius: 2px; }}
+        QToolButton#segment:checked {{ background-color: {accent}; color: white; }}
         QFrame#rule {{ background-color: {theme.foreground.as_hex()}; max-height: 1px; border: none; }}
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Generic, TypeVar
@@ -49,9 +50,14 @@ class Background:
         self._tasks = [*(t for t in self._tasks if not t.is_done), task]
         return task
 
+    def finish(self) -> None:
+        """Takes no more work, without blocking; what was begun, or waits, is still done."""
+        self._pool.shutdown(wait=False)
+
     def close(self, last: Callable[[], None] | None = None) -> None:
         for task in self._tasks:
             task.cancel()
         if last is not None:
-            self._pool.submit(last)
+            with suppress(RuntimeError):  # the interpreter is ending, and takes its threads with it
+                self._pool.submit(last)
         self._pool.shutdown(wait=False)

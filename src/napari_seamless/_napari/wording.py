@@ -92,6 +92,8 @@ def advance(progress: Progress) -> str:
         parts = [f"{megapixels(progress.done)} of {megapixels(progress.total)}"]
     if progress.rate > 0 and progress.passes == 1:
         parts.append(f"{progress.rate / 1e6:.2f} MP/s")
+    if progress.busy is not None and progress.state in ("running", "finished"):
+        parts.append(f"device {progress.busy * 100:.0f} % busy")
     if progress.state == "running" and progress.eta is not None:
         parts.append(f"{duration(progress.eta)} left")
     elif progress.state == "finished":

@@ -47,7 +47,7 @@ def _write(path: str, data: Any, meta: Mapping[str, Any], kind: Kind) -> list[st
 
         what = _saved(data, meta, kind)
         # napari has asked already whether what is there may be replaced
-        pipeline.export(what, path, overwrite=True, on_progress=show, kind=kind, classes=_classes(meta, kind))
+        pipeline.export(what, path, overwrite=True, on_progress=show, kind=kind, classes=layer_classes(meta, kind))
     return [path]
 
 
@@ -67,7 +67,7 @@ def _saved(data: Any, meta: Mapping[str, Any], kind: Kind) -> Any:
     return SavedLayer(data, meta["name"], multiscale, scale, tuple(meta.get("units", ())), meta.get("rgb"))
 
 
-def _classes(meta: Mapping[str, Any], kind: Kind) -> tuple[LabelClass, ...]:
+def layer_classes(meta: Mapping[str, Any], kind: Kind) -> tuple[LabelClass, ...]:
     """Names from a column `class` of the features, colours from a colormap that names each label."""
     if kind == "image":
         return ()

@@ -3,6 +3,7 @@
     napari-seamless run SLIDE --model nuclei --output OUT.ome.zarr
     napari-seamless explain nuclei SLIDE
     napari-seamless export OUT.ome.zarr OUT.geojson
+    napari-seamless train CONFIG.toml
 
 Results go to standard output, everything else to standard error. An error is one sentence, and the exit code is
 that of its class (errors.py): 2 a parameter, 3 the image, 4 image and model, 5 the model, 6 the device, 7 the output,
@@ -24,8 +25,10 @@ import typer
 from napari_seamless import __version__
 from napari_seamless.cli import commands
 from napari_seamless.cli.following import say
+from napari_seamless.cli.measuring import measure
 from napari_seamless.cli.models import models
 from napari_seamless.cli.options import parse_region
+from napari_seamless.cli.training import train
 from napari_seamless.errors import SeamlessError
 
 __all__ = ["app", "main", "parse_region"]
@@ -40,7 +43,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (commands.run, commands.view, commands.info, commands.explain, commands.export, commands.sample):
+for command in (
+    commands.run,
+    commands.view,
+    commands.info,
+    commands.explain,
+    commands.export,
+    measure,
+    train,
+    commands.sample,
+):
     app.command()(command)
 app.add_typer(models, name="models")
 

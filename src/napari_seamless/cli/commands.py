@@ -28,12 +28,16 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The OME-Zarr folder to write.", show_default=False)],
     model: given.ModelOption = "nuclei",
     region: given.RegionOption = None,
+    within: given.Within = None,
     level: given.Level = 0,
     budget: given.Budget = None,
     device: given.Device = "auto",
     tile: given.TileOption = None,
     scheduler: given.Scheduler = "dask",
     shards: Annotated[bool, typer.Option("--shards", help="Many chunks a file: fewer, larger files.")] = False,
+    same_image: Annotated[
+        bool, typer.Option("--same-image", help="The file was repaired or copied again: go on with the result.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
@@ -45,6 +49,8 @@ def run(
     moments: given.SaveMoments = None,
     tissue_only: given.TissueOnly = False,
     scene: given.Scene = None,
+    axes: given.Axes = None,
+    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
@@ -55,7 +61,8 @@ def run(
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, scene=given.scene_of(scene))) as image:
+    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene))) as opened:
+        image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
@@ -64,6 +71,7 @@ def run(
         handle = pipeline.start(
             prepared,
             region=where,
+            where=within,
             budget=None if budget is None else pipeline.parse_budget(budget),
             tile=tile,
             device=device,
@@ -71,6 +79,7 @@ def run(
             output=output,
             overwrite=overwrite,
             shards=shards,
+            same_image=same_image,
             keep=cast("Any", keep),
             keep_half=keep_half,
             scratch=scratch,

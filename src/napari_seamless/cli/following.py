@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -16,6 +16,9 @@ from napari_seamless.errors import BadRequest, OutputUnwritable, RegionsFailed, 
 
 if TYPE_CHECKING:
     from napari_seamless import pipeline, seams
+    from napari_seamless.geometry import Region
+
+MOST_NAMED = 8
 
 
 class Display(Protocol):
@@ -33,7 +36,7 @@ class Bar:
         self.progress, self.task = progress, task
 
     def show(self, now: seams.Progress) -> None:
-        rate = f"{now.rate / 1e6:.2f} MP/s" if now.rate else ""
+        rate = f"{now.rate / 1e6:.2f} MP/s{_busy(now)}" if now.rate else ""
         self.progress.update(self.task, completed=now.done, total=now.total, rate=rate, size=_amount(now))
 
     def step(self, done: int, total: int) -> None:
@@ -50,7 +53,7 @@ class Lines:
         tenth = int(10 * now.fraction)
         if tenth > self.tenth and monotonic() - self.said > 10:
             left = "" if now.eta is None else f", {now.eta:.0f} s left"
-            say(f"{_amount(now)}, {now.rate / 1e6:.2f} MP/s{left}")
+            say(f"{_amount(now)}, {now.rate / 1e6:.2f} MP/s{_busy(now)}{left}")
             self.tenth, self.said = tenth, monotonic()
 
     def step(self, done: int, total: int) -> None:
@@ -105,7 +108,8 @@ def follow(handle: pipeline.Run, output: Path) -> None:
     if now.failed:
         raise RegionsFailed(
             f"an image must be readable everywhere; {now.failed / 1e6:.2f} MP of the result were left out, since it "
-            f"could not be read there; repair or copy the file again; {_kept(handle, output)}"
+            f"could not be read there: {_named(handle.result().report.failed)}; {_kept(handle, output)}, and tries "
+            "these again; after the file was repaired or copied again, add --same-image"
         )
     if now.tiles == 0:
         say(f"nothing was left to do: all {now.done / 1e6:.2f} MP were finished before")
@@ -113,9 +117,11 @@ def follow(handle: pipeline.Run, output: Path) -> None:
     report = handle.result().report
     passes = "" if now.passes == 1 else f" in {now.passes} passes"
     rate = report.pixels / max(now.seconds, 1e-9) / 1e6
-    say(f"{report.pixels / 1e6:.2f} MP in {now.seconds:.1f} s ({rate:.3g} MP/s), {now.tiles} tiles{passes}")
+    say(f"{report.pixels / 1e6:.2f} MP in {now.seconds:.1f} s ({rate:.3g} MP/s), {now.tiles} tiles{passes}{_busy(now)}")
     if report.skipped:
         say(f"{100 * report.skipped:.0f} % of it left out, being no tissue")
+    if report.left_out:
+        say(f"{100 * report.left_out:.0f} % of the image lies elsewhere, and was not asked for")
     if report.self_check is not None:
         say(str(report.self_check))
 
@@ -156,6 +162,17 @@ def _amount(now: seams.Progress) -> str:
     if now.passes > 1:
         return f"pass {now.pass_number} of {now.passes}"
     return f"{now.done / 1e6:.2f} of {now.total / 1e6:.2f} MP"
+
+
+def _named(regions: Sequence[Region]) -> str:
+    """Some regions in words, and how many more there are."""
+    more = f" and {len(regions) - MOST_NAMED} more" if len(regions) > MOST_NAMED else ""
+    return ", ".join(map(repr, regions[:MOST_NAMED])) + more
+
+
+def _busy(now: seams.Progress) -> str:
+    """The share of the time in which the device did not wait."""
+    return "" if now.busy is None else f", device busy {now.busy:.0%}"
 
 
 def say(text: str) -> None:

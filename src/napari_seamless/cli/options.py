@@ -32,6 +32,28 @@ RegionOption = Annotated[
         "--region", metavar="Y0:Y1,X0:X1", help="Half-open, in level-0 pixels.", show_default="the whole image"
     ),
 ]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        "--within",
+        metavar="FILE.geojson",
+        help="Run only where its shapes are (QuPath exports such files), in level-0 pixels.",
+        show_default="everywhere",
+    ),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        "--channels",
+        metavar="0,2",
+        help="Which channels of the image the model gets, by number (from 0) or name, in its order.",
+        show_default="as they are",
+    ),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option("--axes", help="Which axis of the file is which, such as cyx.", show_default="as the file says"),
+]
 Scheduler = Annotated[str, typer.Option(help="dask, serial, or the address of a dask cluster (tcp://...).")]
 KeepOption = Annotated[
     str,
@@ -98,6 +120,12 @@ def parse_region(text: str) -> Region:
     if len(bounds) not in (2, 3):
         raise BadRequest(f"a region has two axes, Y0:Y1,X0:X1, or three with Z0:Z1 in front; got {text!r}")
     return Region.of(*bounds)
+
+
+def parse_channels(text: str) -> tuple[int | str, ...]:
+    """``0,2`` or ``DAPI,actin`` as numbers or names of channels."""
+    parts = (part.strip() for part in text.split(","))
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def loaded(model: str, architecture: str | None, arguments: str | None, trust: bool) -> Model:

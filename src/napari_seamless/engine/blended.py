@@ -22,7 +22,6 @@ from copy import deepcopy
 from hashlib import blake2b
 from itertools import product
 from math import prod
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from napari_seamless.engine.allocator import keep_large_buffers
+from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.dtypes import stored_dtype
 from napari_seamless.engine.overlapping import AxisTiles
@@ -41,7 +41,7 @@ from napari_seamless.engine.runner import as_image
 from napari_seamless.engine.torch_engine import as_tensor, require_finite
 from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.seams import Pixels, StopFlag
+from napari_seamless.seams import Pixels, Spent, StopFlag
 
 CACHE_BYTES = 1 << 28
 Index = tuple[int, ...]
@@ -92,7 +92,7 @@ class BlendedEngine:
         self._module = module if self.device.type == "cpu" else deepcopy(module).to(self.device)
         self._cache = Recent(min(cache_bytes, self._tile_bytes * prod(a.count for a in self.axes)))
         self._cache_bytes = cache_bytes
-        self._lock = Lock()
+        self._clock = DeviceClock()
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -144,6 +144,10 @@ class BlendedEngine:
         result = (self._voted if self.labels else self._averaged)(tile.write, made)
         return result.astype(stored_dtype(self.output.dtype), copy=False)
 
+    def spent(self) -> Spent:
+        """As `seams.Timed.spent`: in the network; what it made is blended aside."""
+        return self._clock.spent()
+
     def tile_output(self, index: Index, read: Callable[[Region], Pixels]) -> Pixels:
         """What one input tile alone gives, not blended: (c, *makes(index).shape)."""
         return self._tile_output(read(self.sees(index)), lambda: False).numpy()
@@ -154,7 +158,7 @@ class BlendedEngine:
             raise RunCancelled("the run was cancelled; finished tiles are kept")
         filled = self._filled(seen)
         key = blake2b(filled.data, digest_size=16).digest() + filled.dtype.str.encode()
-        with self._lock:
+        with self._clock:
             found = self._cache.get(key)
             if found is None:
                 found = self._run(filled, stop)

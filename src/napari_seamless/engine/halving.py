@@ -16,7 +16,7 @@ from napari_seamless.engine.moments import merged
 from napari_seamless.errors import DeviceFull
 from napari_seamless.geometry import Interval, Region, Tile
 from napari_seamless.program.ops.barrier import Barrier
-from napari_seamless.seams import Engine, Pixels, StopFlag
+from napari_seamless.seams import Engine, Pixels, Spent, StopFlag, Timed
 
 SMALLEST = 64
 E = TypeVar("E", bound=Engine)
@@ -36,6 +36,10 @@ class Halving(Generic[E]):
 
     def tile(self, write: Region) -> Tile:
         return self.inner.tile(write)
+
+    def spent(self) -> Spent | None:
+        """The other engine's, where it is `seams.Timed`."""
+        return self.inner.spent() if isinstance(self.inner, Timed) else None
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         """As the other engine. Raises DeviceFull where not even the smallest piece fits."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from napari_seamless.engine.allocator import keep_large_buffers
 from napari_seamless.engine.aside import Aside
+from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.dtypes import storable
 from napari_seamless.engine.fused import can_fuse, fuse
@@ -26,11 +26,11 @@ from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.seams import Pixels, StopFlag
+from napari_seamless.seams import Pixels, Spent, StopFlag
 
 
 class TorchEngine:
-    """Implements `seams.Engine`. Picklable: the program travels, the device's copy is made anew.
+    """Implements `seams.Engine` and `seams.Timed`. Picklable: the program travels, the device's copy is made anew.
 
     `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
     the device can do quicker is used (on CPUs fused convolutions), equal up to rounding. A program that is one pass of
@@ -61,8 +61,8 @@ class TorchEngine:
         constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
         self._program = replace(lowered, constants=constants)
         self._regions = RegionPrograms(self._program)
+        self._clock = DeviceClock()
         self._aside = None if self.device.type == "cpu" else Aside(self.device, lowered.constants)
-        self._lock = Lock()
 
     def tile(self, write: Region) -> Tile:
         """What must be read to write `write` (output pixels)."""
@@ -76,7 +76,7 @@ class TorchEngine:
         pixels = None if tile.read.is_empty else read(tile.read)
         if pixels is not None:
             require_finite(pixels, tile.read)
-        with self._lock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
+        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
             result = self._run(pixels, tile.write, stop)
             if isinstance(result, Gathered):
                 return self._gathered(result)
@@ -100,7 +100,7 @@ class TorchEngine:
         domain = program.values[program.output].domain
         place = self._regions.at(Region.from_shape([n or 1 for n in domain]))
         states: dict[int, State] = {}
-        with self._lock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
+        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
             image = as_image(as_tensor(pixels), self.device, self.dtype)
             run_region(program, place, image, stop, observe=states.__setitem__, aside=self._aside)
         return states
@@ -110,6 +110,10 @@ class TorchEngine:
             assert self._shelf is not None
             self._shelf.put(value, box, piece)
         return as_numbers(found.states)
+
+    def spent(self) -> Spent:
+        """As `seams.Timed.spent`: from when a tile's pixels are read until the result is in host memory."""
+        return self._clock.spent()
 
     def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
         """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from colorsys import hsv_to_rgb
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["annotation", "detection"]
 BAND_PIXELS = 8_000_000
+GOLDEN = 0.618034
 PLACE = "to_slide"
 """The key of the provenance that says where a result lies on its slide: `scale` and `offset` of pixel centres, in
 level-0 pixels of the slide, one number an axis."""
@@ -66,9 +68,10 @@ def _write(text: TextIO, result: Exportable, kind: Kind, on_progress: OnProgress
     json.dump(told(result), text)
     text.write(', "features": [')
     before = "\n"
-    for number, outline in enumerate(_outlines(result, on_progress)):
+    identity = result.info.identity
+    for outline in _outlines(result, on_progress):
         text.write(before)
-        json.dump(_feature(result, number, outline, kind), text, separators=(",", ":"))
+        json.dump(_feature(result, identity, outline, kind), text, separators=(",", ":"))
         before = ",\n"
     text.write("\n]}\n")
 
@@ -87,19 +90,22 @@ def _outlines(result: Exportable, on_progress: OnProgress | None) -> Iterator[Ou
     yield from found.close()
 
 
-def _feature(result: Exportable, number: int, outline: Outline, kind: Kind) -> dict[str, Any]:
+def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) -> dict[str, Any]:
+    """QuPath refuses a file with a class that has a name but no colour, so that there is one always.
+
+    The id is a UUID that is the same whenever and however often the object is saved, since no two objects of a result
+    have the same first corner.
+    """
     value, polygon = outline
     known = next((c for c in result.classes if c.value == value), None)
-    name, colour = (f"label {value}", None) if known is None else (known.name, known.colour)
-    rings = [polygon.exterior, *polygon.interiors]
+    name, colour = (f"label {value}", _made_up(value)) if known is None else (known.name, _rgb(known.colour))
+    rings = [np.asarray(ring.coords) for ring in (polygon.exterior, *polygon.interiors)]
+    first = min((y, x) for x, y in rings[0].tolist())
     return {
         "type": "Feature",
-        "id": str(uuid5(NAMESPACE_URL, f"{result.info.identity}/{number}")),
-        "geometry": {"type": "Polygon", "coordinates": [_on_slide(np.asarray(r.coords), result) for r in rings]},
-        "properties": {
-            "objectType": kind,
-            "classification": {"name": name, **({} if colour is None else {"color": _rgb(colour)})},
-        },
+        "id": str(uuid5(NAMESPACE_URL, f"{identity}/{first}")),
+        "geometry": {"type": "Polygon", "coordinates": [_on_slide(ring, result) for ring in rings]},
+        "properties": {"objectType": kind, "classification": {"name": name, "color": colour}},
     }
 
 
@@ -117,3 +123,8 @@ def _on_slide(corners: np.ndarray[Any, np.dtype[np.float64]], result: Exportable
 
 def _rgb(colour: str) -> list[int]:
     return list(bytes.fromhex(colour.removeprefix("#")))
+
+
+def _made_up(value: int) -> list[int]:
+    """A colour for a label that nobody named: another hue for every number, neighbours far apart."""
+    return [round(255 * part) for part in hsv_to_rgb(value * GOLDEN % 1, 0.8, 0.9)]

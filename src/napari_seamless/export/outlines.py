@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely import Polygon
+from shapely.geometry.polygon import orient
 from skimage.measure import label as parts_of
 
 Labels = NDArray[Any]
@@ -121,5 +122,5 @@ def _runs(lines: NDArray[np.bool_], ends: NDArray[np.bool_]) -> NDArray[np.float
 
 
 def joined(pieces: list[Polygon]) -> Polygon:
-    """The parts of one object as one outline without needless corners."""
-    return shapely.simplify(pieces[0] if len(pieces) == 1 else shapely.union_all(pieces), 0)
+    """The parts of one object as one outline without needless corners, its rings turned as RFC 7946 has them."""
+    return orient(shapely.simplify(pieces[0] if len(pieces) == 1 else shapely.union_all(pieces), 0))

@@ -62,6 +62,8 @@ class Model:
     """The values that a label output can have."""
     channel_names: tuple[str, ...] = ()
     """Names of the output channels of an image."""
+    input_names: tuple[str, ...] = ()
+    """What each input channel is; empty where nothing says it."""
     card: Mapping[str, object] = field(default_factory=dict)
     """Where it comes from: data, licence, measured figures, limits."""
     dtype: str | None = None

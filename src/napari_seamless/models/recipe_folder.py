@@ -17,7 +17,7 @@ from napari_seamless.models.architecture import build, is_listed
 from napari_seamless.models.exported import is_exported, load_exported
 from napari_seamless.models.percentile import MeanStdScale, PercentileScale
 from napari_seamless.models.recipe import ClassInfo, Model, Resolution
-from napari_seamless.models.recipe_file import FILE, Recipe, checked, read_recipe, write_recipe
+from napari_seamless.models.recipe_file import FILE, Recipe, Scaling, checked, read_recipe, write_recipe
 from napari_seamless.models.resolution import AtResolution, Multiple
 from napari_seamless.models.scaling import Classes, Clip, FixedScale, Linear, Stored
 from napari_seamless.models.state_dict import load_into, read_state
@@ -87,6 +87,7 @@ def model_of(recipe: Recipe, network: nn.Module) -> Model:
         kind="labels" if recipe.output.kind == "labels" else "image",
         classes=_classes(recipe),
         channel_names=recipe.output.channels,
+        input_names=recipe.input.channels,
         card=_card(recipe),
         dtype=recipe.input.dtype,
         resolution=resolution,
@@ -100,11 +101,11 @@ def _assembled(recipe: Recipe, network: nn.Module, ratio: Sequence[float] | None
         core: nn.Module = AtResolution(network, ratio, multiple)
     else:
         core = Multiple(network, multiple) if multiple > 1 else network
-    return nn.Sequential(*_before(recipe), core, *_after(recipe)).eval()
+    return nn.Sequential(*scaling_modules(recipe.input.scaling), core, *_after(recipe)).eval()
 
 
-def _before(recipe: Recipe) -> list[nn.Module]:
-    scaling = recipe.input.scaling
+def scaling_modules(scaling: Scaling) -> list[nn.Module]:
+    """What is done to pixel values, float (1, c, [z,] y, x), before a network sees them."""
     match scaling.kind:
         case "none":
             return []

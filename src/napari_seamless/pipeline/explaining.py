@@ -13,6 +13,7 @@ from napari_seamless.errors import ModelError, TraceFailed
 from napari_seamless.geometry import Grid
 from napari_seamless.models import Model
 from napari_seamless.pipeline.approximating import approximation
+from napari_seamless.pipeline.channels import by_name
 from napari_seamless.pipeline.cutting import choice_for, parse_budget
 from napari_seamless.pipeline.measuring import plan_kept
 from napari_seamless.pipeline.precision import in_precision, place_for
@@ -131,7 +132,8 @@ def explain(
     precision: str = "float32",
 ) -> Explanation:
     """Trace a model at the size of an image and say how it would be run, or what stands against it."""
-    loaded, source = load_model(model), open_image(image, axes=axes)
+    loaded = load_model(model)
+    source = by_name(open_image(image, axes=axes), loaded.input_names)
     check_fit(loaded, source.info)
     loaded = at_resolution(loaded, source.info, level, pixel_size)
     shape = (1, source.info.channels, *source.info.levels.shape(level))

@@ -19,6 +19,7 @@ from napari_seamless.geometry import Interval, Region
 from napari_seamless.models import Model
 from napari_seamless.models import load_model as _load_model
 from napari_seamless.pipeline.approximating import Approximation, approximation, offer
+from napari_seamless.pipeline.channels import by_name
 from napari_seamless.pipeline.resolving import PixelSize, at_resolution
 from napari_seamless.program.demand import centre
 from napari_seamless.program.facts import program_hash
@@ -118,12 +119,14 @@ def prepare(
 
     With `approximate`, a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
     blended; a few tiles are read and computed for that. `pixel_size`, in micrometres per level-0 pixel, is for models
-    that work at a resolution of their own, and goes before what the image says.
+    that work at a resolution of their own, and goes before what the image says. Where the model names its channels and
+    the image has one of each name, those are taken, in the model's order.
 
     Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once
     `cancelled` says True.
     """
-    loaded, source = load_model(model), open_image(image)
+    loaded = load_model(model)
+    source = by_name(open_image(image), loaded.input_names)
     check_fit(loaded, source.info)
     loaded = at_resolution(loaded, source.info, level, pixel_size)
     shape = (1, source.info.channels, *source.info.levels.shape(level))

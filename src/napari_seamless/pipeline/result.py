@@ -67,12 +67,15 @@ class Report:
     `passes` is how often this run went over the tiles, `kept` the most bytes that lay between passes in each tier, and
     `statistics` what norms over the plane were taken over ("" for a network without any); `difference_to_whole`
     compares with those of the whole image, where that was asked for. `skipped` is the share of the region that was left
-    empty, being no tissue. `reads` is what the source decoded since it was opened, where it counts (workers in other
+    empty, being no tissue, `left_out` the share that lies outside the shapes that were asked for, and was left as it
+    was. `reads` is what the source decoded since it was opened, where it counts (workers in other
     processes count for themselves). A result that is not `exact` was blended of
     overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
-    since the device had no memory for a whole tile; None where it had. `precision` is what was computed in, and
-    `notices` say what else was done for want of something that the device does not have.
+    since the device had no memory for a whole tile; None where it had. `busy` is the share of the time with tiles in
+    flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
+    and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what else was
+    done for want of something that the device does not have.
     """
 
     state: str
@@ -87,6 +90,7 @@ class Report:
     self_check: SelfCheck | None
     difference_to_whole: SelfCheck | None = None
     skipped: float = 0.0
+    left_out: float = 0.0
     reads: Reads | None = None
     kept: dict[str, int] = field(default_factory=dict)
     statistics: str = ""
@@ -94,6 +98,7 @@ class Report:
     exact: bool = True
     failed: tuple[Region, ...] = ()
     largest_piece: int | None = None
+    busy: float | None = None
     precision: str = "float32"
     notices: tuple[str, ...] = ()
 

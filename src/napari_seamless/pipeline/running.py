@@ -28,14 +28,15 @@ from napari_seamless.pipeline.result import Result
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope, Statistics, scope_of
 from napari_seamless.pipeline.started import Run
 from napari_seamless.pipeline.storing import measured_before, save_measured, store_for
+from napari_seamless.pipeline.where import Area, Where, area_of
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Progress, Scheduler, StopFlag
 from napari_seamless.sources import open_image
 
-ACCELERATED_THREADS = 3
-"""On an accelerator other tiles are read and written while one is computed. A CPU is busy anyway, and with one thread
-the next tile can still be exchanged for another when the view moves."""
+PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
+"""While one tile is computed the next is read, so that the device waits neither for a disk nor for a network; an
+accelerator also leaves the processor time to write the one before."""
 
 PREVIEW_TILE = 256
 
@@ -44,6 +45,7 @@ def start(
     prepared: Prepared,
     *,
     region: Region | None = None,
+    where: Where | None = None,
     view: Region | None = None,
     whole: bool = True,
     follow: bool = False,
@@ -60,6 +62,7 @@ def start(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     preview: bool = False,
     compare_to_whole: bool = False,
     precision: str = "float32",
@@ -67,11 +70,16 @@ def start(
     """Start a run and return at once.
 
     `region` is in level-0 pixels of the image (default: all); `view` in output pixels: what is on screen, made first.
+    `where` says more closely which part of it: a GeoJSON file, a list of polygons, each an (n, 2) array of (y, x), both
+    in level-0 pixels along the edges of pixels, or a bool mask (y, x) over the whole image at any resolution. Chunks of
+    the result that it touches are made, with the pixels of a run over everything; the report says what share is not. A
+    later run on the same output may name another place, and adds to it.
     Without `whole` only the view and its surroundings are made. With `follow` the run stays alive when all that is
     asked for is done, and goes on when it is retargeted. `budget` is in bytes of device memory; `tile` overrides the
     tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
     is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
     With `shards` the chunks of a tile share a file, so that a large result has a hundredth of the files.
+    With `same_image` a result is continued although the image is another file than before: repaired, or copied again.
 
     Norms and pools over the plane take their `statistics` over the "whole" image, whatever the region (exact), over
     "tissue" (where `mask` is true: (y, x), the whole image at any resolution; by colour without one), as given by
@@ -102,7 +110,9 @@ def start(
     prepared, settled = in_precision(prepared, precision, place)
     scope, device = replace(scope, precision=settled.precision), str(place)
     notices = tuple(notice for notice in (told, settled.notice) if notice)
+    area = None if where is None else area_of(where)
     wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
+    made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
         if scope.moments is not None:
             raise BadRequest(
@@ -110,9 +120,9 @@ def start(
             )
         engine = prepared.approximation.engine(device, budget, settled.precision)
         choice = choice_for(prepared, engine, budget, tile)
-        store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
+        store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
         compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope.name == LOCAL.name else None
-        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, notices)
+        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area, notices)
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
@@ -124,7 +134,7 @@ def start(
         scope = replace(scope, half=True)
     spared = None if budget is None else max(budget - keeping.most.get("device", 0), 1)
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
-    store = store_for(prepared, wanted, choice.tile, output, overwrite, scheduler, scope, shards)
+    store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
     states = frozen or measured_before(store, prepared, scope)
     measuring = Measuring(
         prepared,
@@ -143,13 +153,15 @@ def start(
     )
     differs = scope.name != "whole" or scope.is_rounded
     compare = ToWhole(full, place, choice, budget, folder) if compare_to_whole and differs else None
-    run = Run(prepared, measuring, store, wanted, choice, scope, compare, notices)
-    first = partial(_first_look, full, PREVIEW_TILE, device) if preview else None
+    run = Run(prepared, measuring, store, wanted, choice, scope, compare, area, notices)
+    first = partial(_first_look, full, PREVIEW_TILE, device, area) if preview else None
     run.begin(worker, view, whole, follow, first)
     return run
 
 
-def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None, stop: StopFlag) -> Run | None:
+def _first_look(
+    prepared: Prepared, tile: int, device: str, area: Area | None, view: Region | None, stop: StopFlag
+) -> Run | None:
     """A run of the view with estimated moments; None where none can be had."""
     moments = estimated_moments(prepared, device, stop)
     if moments is None:
@@ -157,6 +169,7 @@ def _first_look(prepared: Prepared, tile: int, device: str, view: Region | None,
     statistics = Scope(PREVIEW, moments)
     return start(
         prepared,
+        where=area,
         view=view,
         whole=False,
         follow=True,
@@ -172,6 +185,7 @@ def run(
     image: Any,
     *,
     region: Region | None = None,
+    where: Where | None = None,
     level: int = 0,
     budget: int | str | None = None,
     tile: int | None = None,
@@ -188,6 +202,7 @@ def run(
     keep_half: bool = False,
     scratch: str | Path | None = None,
     shards: bool = False,
+    same_image: bool = False,
     compare_to_whole: bool = False,
     approximate: bool = False,
     pixel_size: PixelSize | None = None,
@@ -208,6 +223,7 @@ def run(
     handle = start(
         prepared,
         region=region,
+        where=where,
         budget=size,
         tile=tile,
         device=device,
@@ -221,6 +237,7 @@ def run(
         keep_half=keep_half,
         scratch=scratch,
         shards=shards,
+        same_image=same_image,
         compare_to_whole=compare_to_whole,
         precision=precision,
     )
@@ -246,7 +263,7 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
     if failed:
         warnings.warn(
             f"the image could not be read everywhere; {failed} pixels of the result were left out, and are 0 "
-            "(result.report.failed says where); repair the file and run it again to fill them",
+            "(result.report.failed says where); repair the file and run it again with same_image=True to fill them",
             stacklevel=2,
         )
     return handle.result()
@@ -275,7 +292,7 @@ def _scheduler(scheduler: Any, device: torch.device) -> Scheduler:
         case "serial":
             return Serial()
         case "dask":
-            return DaskScheduler(threads=1 if device.type == "cpu" else ACCELERATED_THREADS)
+            return DaskScheduler(threads=PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
     return DaskScheduler(scheduler)

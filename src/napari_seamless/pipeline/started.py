@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_seamless.engine import TorchEngine
 from napari_seamless.engine.blended import BlendedEngine
 from napari_seamless.engine.halving import Halving
@@ -23,6 +26,7 @@ from napari_seamless.pipeline.result import Report, Result, SelfCheck
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope
 from napari_seamless.pipeline.skipping import skip_outside
 from napari_seamless.pipeline.storing import facts_of
+from napari_seamless.pipeline.where import Area
 from napari_seamless.planning import TileChoice, view_first
 from napari_seamless.scheduling.agenda import Agenda
 from napari_seamless.scheduling.run import Run as ScheduledRun
@@ -47,11 +51,14 @@ class Run:
         choice: TileChoice,
         scope: Scope,
         compare: ToWhole | None = None,
+        area: Area | None = None,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.prepared = prepared
         self.store = store
         self.region = region
+        self._area = area
+        self._left_out = 0.0
         self._measuring = measuring
         self._engine: Halving[TorchEngine | BlendedEngine] | None = None
         self._choice = choice
@@ -79,9 +86,17 @@ class Run:
         self._view = view
         if self._scope.only is not None:
             self._skipped = skip_outside(self.store, self._scope.only, self.region)
-        tile = self._rounded(self._choice.tile)
+        wanted, only = self._asked_for()
         self._agenda = Agenda(
-            self.store.grid, self.region, self.store.finished, view_first, tile, z=self._depth(), view=view, whole=whole
+            self.store.grid,
+            wanted,
+            self.store.finished,
+            view_first,
+            self._rounded(self._choice.tile),
+            z=self._depth(),
+            view=view,
+            whole=whole,
+            only=only,
         )
         stages = () if self._agenda.is_finished and not follow else self._measuring.stages
         if self._measuring.is_measured:
@@ -110,6 +125,15 @@ class Run:
             gives_way=self._gives_way,
         )
         self._scheduled.start()
+
+    def _asked_for(self) -> tuple[Region, NDArray[np.bool_] | None]:
+        """What is asked for: a box of output pixels, and which chunks of it (None: all)."""
+        if self._area is None:
+            return self.region, None
+        only = self._area.chunks(self.prepared, self.store.grid)
+        self._left_out = 1.0 - float(only[self.store.grid.covering(self.region).slices()].mean())
+        self._area.keep(self.store)
+        return self._area.box(self.prepared, self.region), only
 
     def _is_stopped(self) -> bool:
         return self._handle.is_cancelled
@@ -176,6 +200,12 @@ class Run:
         """The present tile's edge in output pixels."""
         assert self._agenda is not None
         return self._agenda.tile[-1]
+
+    @property
+    def in_work(self) -> tuple[Region, ...]:
+        """The output pixels of the tiles that are being made now."""
+        assert self._agenda is not None
+        return self._agenda.in_work
 
     def result(self) -> Result:
         """What there is so far; complete once the state is "finished"."""
@@ -245,6 +275,7 @@ class Run:
             self_check=self._checked,
             difference_to_whole=self._difference,
             skipped=self._skipped,
+            left_out=self._left_out,
             reads=source.reads if isinstance(source := self.prepared.source, CountsReads) else None,
             kept={tier: size for tier, size in self._measuring.keeping.most.items()},
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
@@ -252,6 +283,7 @@ class Run:
             exact=self.prepared.approximation is None and not self._scope.is_rounded,
             failed=self._agenda.failed,
             largest_piece=self._engine.largest if self._engine is not None else None,
+            busy=now.busy,
             precision=self._scope.precision,
             notices=self.notices,
         )

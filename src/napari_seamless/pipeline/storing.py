@@ -33,11 +33,12 @@ def store_for(
     scheduler: Any,
     scope: Scope = WHOLE,
     shards: bool = False,
+    same_image: bool = False,
 ) -> Store:
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
     spec = store_spec(prepared, tile, scope, shards)
     if output is not None:
-        return resume_or_create(output, spec, overwrite)
+        return resume_or_create(output, spec, overwrite, tile=tile, same_image=same_image)
     if scheduler not in ("dask", "serial"):
         raise BadRequest("a cluster needs a result that every worker can write to; got no output; give output=PATH")
     size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)

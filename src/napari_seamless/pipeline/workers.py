@@ -6,8 +6,11 @@ from napari_seamless.engine import resolve_device
 from napari_seamless.pipeline.running import ACCELERATED_THREADS
 from napari_seamless.scheduling.workers import Workers
 
+FOLLOWING_THREADS = 1
+"""With a single thread on a processor the next tile can still be exchanged for another one when the view moves."""
+
 
 def start_workers(device: str = "auto") -> Workers:
     """Workers in this process for runs on a device: give their `client` to `start` as its scheduler, and its output a
     path. They stay until they are closed, for any number of runs. Takes 0.1 s; any thread."""
-    return Workers(1 if resolve_device(device).type == "cpu" else ACCELERATED_THREADS)
+    return Workers(FOLLOWING_THREADS if resolve_device(device).type == "cpu" else ACCELERATED_THREADS)

@@ -45,7 +45,8 @@ def choose_tile(shape: Sequence[int], bytes_of: BytesOf, budget: int, *, largest
         smallest = min(o[2] for o in options)
         raise BudgetTooSmall(
             f"the budget must hold at least the smallest tile, which needs {readable(smallest)}; got "
-            f"{readable(budget)}; use a budget of {readable(smallest)} or more"
+            f"{readable(budget)}; use a budget of {readable(smallest)} or more",
+            needed=smallest,
         )
     edge, depth, size = max(fitting, key=lambda o: (prod(_shape(shape, o[0], o[1])), -o[2]))
     return TileChoice(edge, size, tuple(_per_edge(options, budget)), budget, depth)

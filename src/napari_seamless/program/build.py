@@ -8,7 +8,7 @@ and the walk goes on where it can, so that the user hears of all of them at once
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -20,8 +20,11 @@ from torch.fx import Node as Traced
 
 from napari_seamless.errors import TraceFailed
 from napari_seamless.program.graph import Node, Program, Refusal, Value
+from napari_seamless.program.learning import Learning, Recipe, Running, is_random
 from napari_seamless.program.ops.barrier import Barrier
-from napari_seamless.program.ops.local import ConstantImage
+from napari_seamless.program.ops.dropout import DRAWS
+from napari_seamless.program.ops.local import ConstantImage, Weight
+from napari_seamless.program.ops.normalise import Normalise
 from napari_seamless.program.ops.operation import resolve
 from napari_seamless.program.ops.request import Built, Constant, Image, Request, Unplaced, Unsupported, flatten
 from napari_seamless.program.ops.table import build as build_operation
@@ -39,12 +42,20 @@ IGNORED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scala
 FILLED = {"aten.new_zeros.default": 0, "aten.new_ones.default": 1, "aten.new_empty.default": 0}
 """Operators that take no more than type and place of the image, and what they fill a tensor with."""
 
+STATISTICS = {"aten._native_batch_norm_legit_functional.default": 6, "aten.instance_norm.default": 6}
+"""Normalisations that store a mean and a variance (arguments 3 and 4), and where their momentum is."""
+
 
 @dataclass(frozen=True)
 class Several:
     """A traced node with several results, waiting for somebody to pick one."""
 
     node: Traced
+
+
+@dataclass(frozen=True)
+class Stored:
+    """New statistics of a normalisation, which go into its buffers and nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +69,18 @@ class Stretched:
 
 @dataclass
 class Builder:
-    """The state of one walk over a traced graph."""
+    """The state of one walk over a traced graph. With `training` it keeps how constants follow from weights."""
 
     ndim: int
+    training: bool = False
     values: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     known: dict[Traced, Any] = field(default_factory=dict)
+    recipes: list[Recipe] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
+    draws: int = 0
 
     def image_input(self, node: Traced) -> None:
         shape = tuple(node.meta["val"].shape)
@@ -98,18 +113,57 @@ class Builder:
         kwargs = {k: self._argument(v) for k, v in node.kwargs.items() if k not in ("device", "pin_memory", "layout")}
         fake = result.meta["val"]
         request = Request(str(node.target), args, kwargs, tuple(fake.shape), fake.dtype, self.ndim, part)
-        request = replace(request, args=self._broadcast(request, request.args))
+        request = replace(request, args=self._broadcast(request, request.args), layer=self._layer(request.target))
         try:
             if not request.images or request.target in FILLED:
                 self.constant(result, result.name, self._fold(node, part, fake))
+                self._note_recipe(result.name, request)
+                return
+            if request.target in STATISTICS and part not in (None, 0):
+                self.known[result] = Stored()
                 return
             self.known[result] = self._add(self._with_constant_images(request), result)
+            self._note_statistics(request, layer_path(result))
         except Unplaced as reason:
             refusal = Refusal(request.target, layer_path(node), str(reason))
             self.known[result] = Stretched(request.image(), request.shape, refusal)
         except Unsupported as reason:
             self.refusals.append(Refusal(request.target, layer_path(node), str(reason)))
             self.known[result] = self._stand_in(request)
+
+    def _layer(self, target: str) -> int | None:
+        """The number of a layer that draws random numbers."""
+        if not self.training or not is_random(target):
+            return None
+        self.draws += 1
+        return self.draws
+
+    def _note_recipe(self, name: str, request: Request) -> None:
+        """Keep how a constant follows from others, unless it is filled without them."""
+        if not self.training or request.target in FILLED:
+            return
+        if request.layer is not None and request.target not in DRAWS:
+            raise Unsupported("it draws random numbers in a way that cannot be repeated; dropout can")
+
+        def named(item: Any) -> Any:
+            if isinstance(item, Constant):
+                return Weight(item.name)
+            return tuple(named(i) for i in item) if isinstance(item, tuple) else item
+
+        args, kwargs = named(request.args), tuple((k, named(v)) for k, v in request.kwargs.items())
+        recipe = Recipe(name, request.target, args, kwargs, request.part, request.layer)
+        if recipe.needs or recipe.draws is not None:
+            self.recipes.append(recipe)
+
+    def _note_statistics(self, request: Request, path: str) -> None:
+        """Keep which buffers follow the statistics that a normalisation just built measures."""
+        at = STATISTICS.get(request.target)
+        node = self.nodes[-1]
+        if not self.training or at is None or not isinstance(node.operation, Normalise):
+            return
+        mean, variance = request.arg(3), request.arg(4)
+        if isinstance(mean, Constant) and isinstance(variance, Constant):
+            self.running.append(Running(node.inputs[1], mean.name, variance.name, float(request.arg(at)), path))
 
     def _broadcast(self, request: Request, item: Any) -> Any:
         """Arguments without stretched values: elementwise operators beside a full-sized image stretch by themselves."""
@@ -186,7 +240,12 @@ class Builder:
         return self._append(built, tuple(tensor.shape), tensor.dtype, "", "constant")
 
     def _add(self, request: Request, node: Traced) -> Image:
+        if self.training and is_random(request.target) and request.target != "aten.native_dropout.default":
+            raise Unsupported("it draws random numbers in a way that cannot be repeated; dropout can")
         built = build_operation(request)
+        for name in built.operation.constant_names:
+            if name not in self.constants:  # a key, which every step sets
+                self.constants[name] = torch.zeros((), dtype=torch.int64)
         return self._append(built, request.shape, request.dtype, layer_path(node), request.target)
 
     def _append(self, built: Built, shape: tuple[int, ...], dtype: torch.dtype, path: str, target: str) -> Image:
@@ -252,12 +311,12 @@ def layer_path(node: Traced) -> str:
     return names[-1] if names else ""
 
 
-def program_of(exported: torch.export.ExportedProgram, ndim: int) -> Program:
+def program_of(exported: torch.export.ExportedProgram, ndim: int, *, training: bool = False) -> Program:
     """Build the program of a traced network. Its input must be one image and its output one tensor."""
     signature = exported.graph_signature
     tensors: Mapping[str, Any] = {**exported.state_dict, **exported.constants}
     origin = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target is not None}
-    builder = Builder(ndim)
+    builder = Builder(ndim, training)
     for node in exported.graph.nodes:
         match node.op:
             case "placeholder" if node.name in origin:
@@ -267,10 +326,12 @@ def program_of(exported: torch.export.ExportedProgram, ndim: int) -> Program:
             case "call_function":
                 builder.call(node)
             case "output":
-                result = _output(builder, node)
-    return Program(
-        tuple(builder.nodes), tuple(builder.values), builder.constants, 0, result, refusals=tuple(builder.refusals)
-    )
+                result = _output(builder, node, signature.user_outputs)
+                written = _written(builder, node, signature.buffers_to_mutate) if training else ()
+    learning = Learning(tuple(builder.recipes), tuple(builder.running), written) if training else None
+    refusals = tuple(builder.refusals)
+    values = tuple(builder.values)
+    return Program(tuple(builder.nodes), values, builder.constants, 0, result, refusals=refusals, learning=learning)
 
 
 def _real(tensor: Tensor, name: str) -> Tensor:
@@ -283,9 +344,23 @@ def _real(tensor: Tensor, name: str) -> Tensor:
     return tensor
 
 
-def _output(builder: Builder, node: Traced) -> int:
+def _written(builder: Builder, node: Traced, buffers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The buffers that a step changes, other than by stored statistics: (buffer, the constant that it becomes)."""
+    found = []
+    for result in flatten(node.args):
+        buffer = buffers.get(result.name) if isinstance(result, Traced) else None
+        value = builder.known[result] if buffer is not None else None
+        if isinstance(value, Constant) and buffer is not None:
+            found.append((buffer, value.name))
+        elif isinstance(value, Image):
+            reason = f"what is computed from the image is written into the buffer '{buffer}'"
+            builder.refusals.append(Refusal("output", buffer or "", reason))
+    return tuple(found)
+
+
+def _output(builder: Builder, node: Traced, names: Sequence[Any]) -> int:
     """The program's result: the first tensor of what the network returns."""
-    results = [builder.known[r] for r in flatten(node.args) if isinstance(r, Traced)]
+    results = [builder.known[r] for r in flatten(node.args) if isinstance(r, Traced) and r.name in names]
     images = [r for r in results if isinstance(r, Image)]
     stretched = [r.refusal for r in results if isinstance(r, Stretched)]
     if not images and stretched:

@@ -16,6 +16,7 @@ import torch
 from napari_seamless.program.spans import Dims, Span
 
 if TYPE_CHECKING:
+    from napari_seamless.program.learning import Learning
     from napari_seamless.program.ops.operation import Operation
 
 
@@ -86,7 +87,8 @@ class Program:
     """A traced network: `values[input]` is the image, (1, c, [z,] y, x) float32, `values[output]` the result.
 
     `divisor` is the number by which the network wants its input sizes to be divisible; where it is above 1 the far
-    edges are padded by reflection and the output is cropped, as nodes of this very program.
+    edges are padded by reflection and the output is cropped, as nodes of this very program. `learning` is there where
+    the network was traced to be trained; then the constants are those of the time of tracing.
     """
 
     nodes: tuple[Node, ...]
@@ -96,6 +98,7 @@ class Program:
     output: int
     divisor: int = 1
     refusals: tuple[Refusal, ...] = field(default=())
+    learning: Learning | None = None
 
     @property
     def ndim(self) -> int:

@@ -219,7 +219,7 @@ def settle(program: Program, measured: Mapping[int, State], known: Mapping[int, 
 def _whole(program: Program, node: Node, known: Mapping[int, Tensor]) -> Tensor:
     boxes = [_domain_box(program.values[i]) for i in node.inputs]
     inputs = [known[i] for i in node.inputs]
-    with torch.inference_mode():
+    with torch.no_grad():
         return node.operation.run(inputs, program.constants, boxes, _domain_box(program.values[node.output])).clone()
 
 

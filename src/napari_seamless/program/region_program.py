@@ -65,9 +65,13 @@ class Placed:
 
 @dataclass
 class RegionPrograms:
-    """The region programs of one program, built when first needed and kept by shape class. Safe in any thread."""
+    """The region programs of one program, built when first needed and kept by shape class. Safe in any thread.
+
+    Without `overwrites` no step writes over what another made, so that gradients can be taken afterwards.
+    """
 
     program: Program
+    overwrites: bool = True
     _axes: OrderedDict[tuple[int, Span], AxisDemand] = field(default_factory=OrderedDict)
     _regions: dict[tuple[Hashable, ...], RegionProgram] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -78,7 +82,7 @@ class RegionPrograms:
             axes = tuple(self._axis(k, (i.lo, i.hi)) for k, i in enumerate(write.intervals))
             key = tuple(a.shape for a in axes)
             if key not in self._regions:
-                self._regions[key] = _built(self.program, axes)
+                self._regions[key] = _built(self.program, axes, self.overwrites)
             return Placed(self._regions[key], axes)
 
     def tile(self, write: Region) -> Tile:
@@ -100,7 +104,7 @@ class RegionPrograms:
         return found
 
 
-def _built(program: Program, axes: tuple[AxisDemand, ...]) -> RegionProgram:
+def _built(program: Program, axes: tuple[AxisDemand, ...], overwrites: bool) -> RegionProgram:
     last = _last_uses(program)
     storage = _storages(program)
     steps, macs = [], 0
@@ -109,7 +113,7 @@ def _built(program: Program, axes: tuple[AxisDemand, ...]) -> RegionProgram:
     ledger.make(program.input, 0)
     for k, node in enumerate(program.nodes):
         frees = tuple(sorted({i for i in node.inputs if last[i] == k and i != program.output}))
-        twin = _twin(program, axes, k, node, frees, alive, storage)
+        twin = _twin(program, axes, k, node, frees, alive, storage) if overwrites else None
         ledger.run(k, node, twin is not None)
         alive.add(node.output)
         alive.difference_update(frees)

@@ -23,9 +23,10 @@ import torch
 
 from napari_seamless.program.graph import Node, Program, Value
 from napari_seamless.program.ops.arrange import PixelShuffle, PixelUnshuffle, SpatialCat
-from napari_seamless.program.ops.barrier import Extremum, MomentsBarrier
+from napari_seamless.program.ops.barrier import MomentsBarrier
 from napari_seamless.program.ops.cast import Cast, WithinReach, within_reach
 from napari_seamless.program.ops.conv import Conv, TransposedConv
+from napari_seamless.program.ops.extremum import Extremum
 from napari_seamless.program.ops.index import ConstantPad, Copy, Enlarge, Select
 from napari_seamless.program.ops.local import Local, Weight
 from napari_seamless.program.ops.normalise import Normalise

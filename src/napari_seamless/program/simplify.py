@@ -11,13 +11,15 @@ from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.conv import Conv, TransposedConv
 from napari_seamless.program.ops.local import Local, Weight
 
-COPIES = frozenset({"aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
+DETACH = "aten.detach.default"
+COPIES = frozenset({"aten.clone.default", "aten.contiguous.default", DETACH, "aten.alias.default",
                     "aten.lift_fresh_copy.default", "aten.dropout.default"})  # fmt: skip
 
 
 def simplify(program: Program) -> Program:
-    """All passes, in order."""
-    for step in (drop_unused, drop_copies, fold_batch_norm, drop_unused, drop_constants):
+    """All passes, in order. What was traced for training keeps its weights apart."""
+    folding = () if program.learning is not None else (fold_batch_norm,)
+    for step in (drop_unused, drop_copies, *folding, drop_unused, drop_constants):
         program = step(program)
     return program
 
@@ -34,11 +36,12 @@ def drop_unused(program: Program) -> Program:
 
 def drop_copies(program: Program) -> Program:
     """Copies that only a whole-image run with shared memory would need."""
+    copies = COPIES if program.learning is None else COPIES - {DETACH}
     stands_for: dict[int, int] = {}
     kept = []
     for node in program.nodes:
         inputs = tuple(stands_for.get(i, i) for i in node.inputs)
-        if isinstance(node.operation, Local) and node.operation.target in COPIES:
+        if isinstance(node.operation, Local) and node.operation.target in copies:
             stands_for[node.output] = inputs[0]
         else:
             kept.append(replace(node, inputs=inputs))
@@ -105,4 +108,9 @@ def _scaled(weight: Tensor, scale: Tensor, conv: Conv | TransposedConv) -> Tenso
 def drop_constants(program: Program) -> Program:
     """Constants that no operation asks for any more."""
     used = {name for node in program.nodes for name in node.operation.constant_names}
-    return replace(program, constants={k: v for k, v in program.constants.items() if k in used})
+    learning = program.learning
+    if learning is not None:
+        learning = replace(learning, recipes=learning.needed(used))
+        used |= {name for recipe in learning.recipes for name in (recipe.name, *recipe.needs)}
+    constants = {k: v for k, v in program.constants.items() if k in used}
+    return replace(program, constants=constants, learning=learning)

@@ -24,6 +24,7 @@ from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, Tra
 from napari_seamless.program.build import program_of
 from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.ops.table import COMPOSED
+from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
 DIVISORS = (2, 4, 8, 16, 32, 64, 128)
@@ -40,30 +41,48 @@ def trace(
     cancelled: Callable[[], bool] = lambda: False,
     time_limit: float = TIME_LIMIT,
     refuse: bool = True,
+    training: bool = False,
 ) -> Program:
     """Trace `network` for an image of true shape (1, c, [z,] y, x).
 
     The network is put in eval mode for the time being and must be on the CPU. Slow (0.3 to 13 s); callable from any
-    thread. `cancelled` is asked at every torch call. With `refuse` False a program with refusals is returned instead
-    of raised, for explaining.
+    thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so
+    that a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised,
+    for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
+    program knows how to learn (`learning.py`); its result may also be without positions.
 
     Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
     """
-    guard = _Guard(cancelled, time.monotonic() + time_limit, time_limit)
-    was_training = network.training
-    network.eval()
-    try:
+    guard = _Guard(cancelled, time.thread_time() + time_limit, time_limit)
+    with _kept(network, training=training):
         divisor = find_divisor(network, shape, dtype, guard)
         module = network if divisor == 1 else Padded(network, divisor)
-        program = simplify(program_of(_exported(module, shape, dtype, guard), len(shape) - 2))
-    finally:
-        network.train(was_training)
-    program = replace(program, divisor=divisor, refusals=program.refusals + _output_refusals(program))
+        exported = _exported(module, shape, dtype, guard, training=training)
+        program = simplify(program_of(exported, len(shape) - 2, training=training))
+    refusals = () if training and _has_no_positions(program) else _output_refusals(program)
+    program = replace(program, divisor=divisor, refusals=program.refusals + refusals)
     if program.refusals and refuse:
         raise NotTileable(refusal_text(program.refusals))
     if not program.refusals:
         check(program)
     return program
+
+
+@contextmanager
+def _kept(network: nn.Module, *, training: bool) -> Iterator[None]:
+    """The network in the mode in which it is traced, and afterwards as it was: a fake step counts itself for real."""
+    modes = [(module, module.training) for module in network.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()] if training else []
+    if not training:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
 
 def refusal_text(refusals: Sequence[Refusal]) -> str:
@@ -87,9 +106,9 @@ class _Guard(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._cancelled():
             raise RunCancelled("tracing was cancelled before it was done; start it again to run the network")
-        if time.monotonic() > self._deadline:
+        if time.thread_time() > self._deadline:
             raise TraceFailed(
-                f"tracing must end within {self._limit:g} s; this network had not; give it a longer limit"
+                f"tracing must end within {self._limit:g} s of computing; this network had not; give it a longer limit"
             )
         if func == DATA:
             return args[0].detach()
@@ -203,14 +222,18 @@ def _first_line(failure: Exception) -> str:
     return lines[0] if lines else type(failure).__name__
 
 
-def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Any:
+def _exported(
+    network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode, *, training: bool = False
+) -> Any:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with mode:
         image = torch.empty(tuple(shape), dtype=dtype)
     try:
-        with warnings.catch_warnings(), torch.no_grad(), mode, guard:
+        with warnings.catch_warnings(), torch.set_grad_enabled(training), mode, guard:
             warnings.simplefilter("ignore")
             exported = torch.export.export(network, (image,), strict=False)
+            if training:
+                _detach_what_has_no_gradient(exported.graph)
         with warnings.catch_warnings(), guard:
             warnings.simplefilter("ignore")
             return exported.run_decompositions(_decompositions())
@@ -223,10 +246,27 @@ def _exported(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guar
         ) from failure
 
 
+def _detach_what_has_no_gradient(graph: torch.fx.Graph) -> None:
+    """What is computed under `torch.no_grad` is a part of its own at first, whose results become constants here."""
+    for node in list(graph.nodes):
+        if str(node.target) != "wrap_with_set_grad_enabled" or node.args[0]:
+            continue
+        for result in list(node.users):
+            with graph.inserting_after(result):
+                detached = graph.call_function(torch.ops.aten.detach.default, (result,))
+            detached.meta = dict(result.meta)
+            result.replace_all_uses_with(detached, delete_user_cb=lambda user, new=detached: user is not new)
+
+
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     """torch's own ways of taking apart the operators in COMPOSED; all others stay whole."""
     known: Any = torch.export.default_decompositions()
     return {op: parts for op, parts in known.items() if str(op) in COMPOSED}
+
+
+def _has_no_positions(program: Program) -> bool:
+    """Whether the result follows from what the whole plane was reduced to: classes of an image, (1, c)."""
+    return not program.refusals and not any(program.values[program.output].dims) and program.output in settled(program)
 
 
 def _output_refusals(program: Program) -> tuple[Refusal, ...]:

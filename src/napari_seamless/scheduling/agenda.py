@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from math import prod
 from threading import Lock
 
 import numpy as np
@@ -46,7 +45,8 @@ class Agenda:
     chunks. `finished` says for each chunk, shape `chunks.counts`, whether it is done already; it is copied.
     `order(grid, wanted, view, whole)` yields the cells of a grid in the order to make them; without a view and with
     `whole` it gives all of them. `tile` is the edge in y and x, `z` that in z (default: one chunk), in output
-    pixels and whole chunks. Without `whole` only the view and its surroundings are made.
+    pixels and whole chunks. Without `whole` only the view and its surroundings are made. `only` says which chunks are
+    asked for at all (default: every one that is wanted).
 
     Raises BadRequest for a tile that is not a whole number of chunks, and for a `finished` of another shape.
     """
@@ -62,6 +62,7 @@ class Agenda:
         z: int | None = None,
         view: Region | None = None,
         whole: bool = True,
+        only: Chunks | None = None,
     ) -> None:
         if finished.shape != chunks.counts:
             raise BadRequest(
@@ -76,7 +77,8 @@ class Agenda:
         self._done = np.array(finished, dtype=bool)
         self._todo = np.zeros(chunks.counts, dtype=bool)
         inside = self._box.slices()
-        self._todo[inside] = ~self._done[inside]
+        self._only = np.ones(chunks.counts, bool) if only is None else only
+        self._todo[inside] = ~self._done[inside] & self._only[inside]
         self._single = np.zeros(chunks.counts, dtype=bool)
         self._failed: list[Region] = []
         self._taken: set[Region] = set()
@@ -102,6 +104,12 @@ class Agenda:
     def wanted(self) -> Region:
         """The output pixels that this agenda is about: what was asked for, rounded out to whole chunks."""
         return self._wanted
+
+    @property
+    def in_work(self) -> tuple[Region, ...]:
+        """The output pixels that were taken and have not come back."""
+        with self._lock:
+            return tuple(self._taken)
 
     @property
     def failed(self) -> tuple[Region, ...]:
@@ -252,12 +260,13 @@ class Agenda:
         return None
 
     def _count(self, box: Region) -> tuple[int, int]:
-        """Output pixels (done, in all) of a box of chunks."""
+        """Output pixels (done, in all) of a box of chunks, as far as they are asked for."""
         sizes = [
             np.diff(np.minimum(np.arange(i.lo, i.hi + 1) * cell, size))
             for i, cell, size in zip(box.intervals, self._chunks.cell, self._chunks.shape, strict=True)
         ]
-        return _weigh(self._done[box.slices()], sizes), prod(int(s.sum()) for s in sizes)
+        asked = self._only[box.slices()]
+        return _weigh(self._done[box.slices()] & asked, sizes), _weigh(asked, sizes)
 
     def _return(self, write: Region) -> Region:
         if write not in self._taken:

@@ -234,8 +234,8 @@ class _Flight:
         try:
             report = future.result()
             left = list(report.held)
-            for write, receipt in report.done:
-                self._job.receive(write, receipt)
+            for write, made in report.done:
+                self._job.receive(write, made)
                 self._landed(write)
                 left.remove(write)
                 self._agenda.done(write)

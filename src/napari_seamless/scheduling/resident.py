@@ -18,16 +18,16 @@ from distributed.protocol.pickle import dumps, loads
 
 from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.seams import Agenda, Job, StopFlag
+from napari_seamless.seams import Agenda, Job, Made, StopFlag
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a task did: the regions it had in the end and those of them that it finished, with what the sink gave for
-    each, in so many seconds, those whose pixels could not be read, and what went wrong after them."""
+    """What a task did: the regions it had in the end and those of them that it finished, with what came
+    of each, in so many seconds, those whose pixels could not be read, and what went wrong after them."""
 
     held: tuple[Region, ...]
-    done: tuple[tuple[Region, object], ...]
+    done: tuple[tuple[Region, Made], ...]
     seconds: float
     error: BaseException | None = None
     failed: tuple[tuple[Region, RegionUnreadable], ...] = ()
@@ -57,7 +57,7 @@ class Resident(WorkerPlugin):
 
         What cannot be read is left out.
         """
-        held, done, begin = writes, list[tuple[Region, object]](), perf_counter()
+        held, done, begin = writes, list[tuple[Region, Made]](), perf_counter()
         failed: list[tuple[Region, RegionUnreadable]] = []
         latest = self._latest()
         if latest > revision and self._agenda is not None and not self._stopped():

@@ -22,9 +22,10 @@ from typing import Self
 from napari_seamless.errors import RegionUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.scheduling.agenda import Agenda
+from napari_seamless.scheduling.busy import Busy, Overheard
 from napari_seamless.scheduling.pace import Forward, Pace
 from napari_seamless.seams import Agenda as AnyAgenda
-from napari_seamless.seams import Job, Progress, RunState, Scheduler, Stage, StopFlag
+from napari_seamless.seams import Job, Progress, RunState, Scheduler, Spent, Stage, StopFlag, Timed
 
 Landed = Callable[[Region], None]
 Ended = Callable[[], None]
@@ -91,6 +92,7 @@ class Run:
         self._failed = 0
         self._failures_in_a_row = 0
         self._pace = Pace()
+        self._busy = Busy()
         self._thread = Thread(target=self._drive, name="napari-seamless run", daemon=True)
 
     def start(self) -> Self:
@@ -123,6 +125,7 @@ class Run:
                 passes=len(self._before) + 1,
                 failed=self._failed,
                 pass_fraction=share,
+                busy=self._busy.share,
             )
 
     def _counts(self) -> tuple[int, int, float]:
@@ -223,7 +226,7 @@ class Run:
                 self._enter("running")
             if job is None:
                 job = self._job() if callable(self._job) else self._job
-            self._scheduler.run(job, _Gate(self, self._agenda), job.sink.landed, self._stopped)
+            self._go_through(job, _Gate(self, self._agenda))
 
     def _get_through(self, stage: Stage) -> bool:
         """Do a pass that measures; False when the run was cancelled before it was over."""
@@ -236,11 +239,20 @@ class Run:
                 if self._is_cancelled:
                     return False
                 self._enter("running")
-            self._scheduler.run(job, _Gate(self, stage.agenda, weight), job.sink.landed, self._stopped)
+            self._go_through(job, _Gate(self, stage.agenda, weight))
             if self._stopped():
                 return False
         stage.end()
+        with self._changed:
+            self._busy.begin_pass()
         return True
+
+    def _go_through(self, job: Job, gate: _Gate) -> None:
+        """Make what comes through the gate. What the engine did meanwhile for others does not count."""
+        if isinstance(job.engine, Timed):
+            job.engine.spent()
+        heard = Overheard(job.source, job.level, job.engine, job.sink, self._hear)
+        self._scheduler.run(heard, gate, job.sink.landed, self._stopped)
 
     def _holds_back(self, stage: Stage | None) -> bool:
         """Whether no new tile may be started just now."""
@@ -283,6 +295,18 @@ class Run:
     def _stopped(self) -> bool:
         return self._is_cancelled
 
+    def _hear(self, spent: Spent) -> None:
+        with self._changed:
+            self._busy.hear(spent, self._clock())
+
+    def _depart(self) -> None:
+        with self._changed:
+            self._busy.depart(self._clock())
+
+    def _arrive(self) -> None:
+        with self._changed:
+            self._busy.arrive(self._clock())
+
     def _count(self, write: Region, weight: float) -> None:
         with self._changed:
             self._tiles += 1
@@ -315,16 +339,22 @@ class _Gate:
         return self._agenda.revision
 
     def take(self) -> Region | None:
-        return None if self._run._holds_back(self._run._stage) else self._agenda.take()
+        write = None if self._run._holds_back(self._run._stage) else self._agenda.take()
+        if write is not None:
+            self._run._depart()
+        return write
 
     def done(self, write: Region) -> None:
         self._agenda.done(write)
+        self._run._arrive()
         self._run._count(write, self._weight)
 
     def give_back(self, write: Region) -> None:
         self._agenda.give_back(write)
+        self._run._arrive()
 
     def fail(self, write: Region, error: RegionUnreadable) -> None:
+        self._run._arrive()
         self._run._fail(self._agenda, write, error)
 
     def is_aside(self, write: Region) -> bool:

@@ -15,6 +15,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
@@ -71,6 +72,23 @@ class Journal:
         file = os.open(self._lines, os.O_RDONLY)
         try:
             return not _lock(file, shared=True)
+        finally:
+            os.close(file)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other stores from writing for a moment, without a change to what is done. Raises OutputUnwritable."""
+        if self._file is not None or not self.exists:
+            yield
+            return
+        file = os.open(self._lines, os.O_RDONLY)
+        try:
+            if not _lock(file, shared=False):
+                raise OutputUnwritable(
+                    f"a result is written by one run at a time; another one is writing {self._folder}; "
+                    "wait until it ends, or cancel it"
+                )
+            yield
         finally:
             os.close(file)
 

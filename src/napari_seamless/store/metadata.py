@@ -8,7 +8,8 @@ know labels find labels, and there is one copy of the pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,32 @@ def groups_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dic
         groups["labels"] = {"ome": _dumped(v05.LabelsGroup(labels=[name]))}
         groups[f"labels/{name}"] = {"ome": _label_image(spec)}
     return groups
+
+
+def with_classes(spec: StoreSpec, attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What changes in the attributes of the groups of a label result when its classes do, by path; the root comes last.
+
+    `attributes` are the root's as they are.
+    """
+    fresh = groups_of(spec)
+    own = {**attributes[KEY], "classes": fresh[""][KEY]["classes"]}
+    changed = {path: kept for path, kept in fresh.items() if path.startswith("labels/")}
+    return {**changed, "": {"ome": fresh[""]["ome"], KEY: own}}
+
+
+def checked_classes(spec: StoreSpec, classes: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+    """Classes of labels, in the order of their values. Raises BadRequest for what cannot be written down."""
+    if spec.kind != "labels":
+        raise BadRequest("only labels have classes; this result is an image")
+    values = [label.value for label in classes]
+    if len(set(values)) < len(values):
+        raise BadRequest(f"a label has one class; got the values {sorted(values)}; number them differently")
+    for label in classes:
+        if not label.name.strip():
+            raise BadRequest(f"a class has a name; got none for label {label.value}; give it one")
+        if not re.fullmatch("#[0-9a-fA-F]{6}", label.colour):
+            raise BadRequest(f"a class has a colour of the form #rrggbb; got {label.colour!r} for {label.name}")
+    return tuple(sorted(classes, key=lambda label: label.value))
 
 
 def packed(finished: NDArray[np.bool_]) -> str:

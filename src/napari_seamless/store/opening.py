@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from napari_seamless.store.journal import Journal
 from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.store import CACHE_BYTES, Store
+
+OTHER_IMAGE = "another source image (path, size or time of the file)"
+SAME_IMAGE = "where it is the same one, repaired or copied again, say so (same_image=True, --same-image), else "
 
 
 def create_store(
@@ -63,23 +67,40 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
 
 
 def resume_or_create(
-    path: str | Path, spec: StoreSpec, overwrite: bool = False, *, cache_bytes: int = CACHE_BYTES
+    path: str | Path,
+    spec: StoreSpec,
+    overwrite: bool = False,
+    *,
+    tile: int = 0,
+    same_image: bool = False,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Store:
     """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does.
+
+    An earlier result keeps its chunks where a `tile` holds at least one of them, whatever chunks `spec` would have.
+    With `same_image` the source may be another file than before (repaired, or copied again): the caller knows that it
+    shows the same.
 
     Raises OutputExists, with what differs, for an earlier result of another kind unless `overwrite` says to replace it.
     """
     path = Path(path)
     with disk_errors(path):
         earlier = spec_of(attributes_at(path)) if is_ours(path) else None
-    difference = None if earlier is None else _difference(earlier, spec)
+    if earlier is not None and earlier.shard is spec.shard is None and earlier.chunk <= tile:
+        spec = replace(spec, chunk=earlier.chunk)
+    known = spec if earlier is None or not same_image else replace(spec, source_identity=earlier.source_identity)
+    difference = None if earlier is None else _difference(earlier, known)
     if earlier is not None and difference is None:
         check_idle(path)
-        return _open(path, earlier, cache_bytes)
+        store = _open(path, earlier, cache_bytes)
+        if spec.source_identity != earlier.source_identity:
+            store.adopt(spec.source_identity)
+        return store
     if difference is not None and not overwrite:
+        still = SAME_IMAGE if difference == OTHER_IMAGE else ""
         raise OutputExists(
             f"only a run of the same program on the same image can continue a result; the one at {path} has "
-            f"{difference}; choose another path or overwrite it"
+            f"{difference}; {still}choose another path or overwrite it"
         )
     return create_store(path, spec, overwrite=overwrite, cache_bytes=cache_bytes)
 
@@ -112,7 +133,7 @@ def _finished(path: Path, spec: StoreSpec, journal: Journal) -> NDArray[np.bool_
 def _difference(earlier: StoreSpec, spec: StoreSpec) -> str | None:
     """What keeps two runs from sharing a result, in words."""
     facts = {
-        "another source image": (earlier.source_identity, spec.source_identity),
+        OTHER_IMAGE: (earlier.source_identity, spec.source_identity),
         "another program (model, weights or settings)": (earlier.program_hash, spec.program_hash),
         f"the shape {earlier.shape} instead of {spec.shape}": (earlier.shape, spec.shape),
         f"{earlier.channels} channels instead of {spec.channels}": (earlier.channels, spec.channels),

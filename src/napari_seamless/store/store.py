@@ -15,13 +15,16 @@ levels lag behind until `flush` or `close`, and are rebuilt from level 0 when th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
@@ -32,7 +35,7 @@ from napari_seamless.store.cache import ArrayCache
 from napari_seamless.store.copying import copy_pixels
 from napari_seamless.store.journal import FOLDER, Journal
 from napari_seamless.store.levels import LevelArray
-from napari_seamless.store.metadata import KEY, is_rgb, packed
+from napari_seamless.store.metadata import KEY, checked_classes, is_rgb, packed, with_classes
 from napari_seamless.store.pyramid import Pyramid
 from napari_seamless.store.spec import Kind, StoreSpec
 from napari_seamless.store.writer import ChunkWriter, RemoteWriter, absolute, check, owned
@@ -69,6 +72,7 @@ class Store:
         self._fresh = ArrayCache(FRESH_BYTES)
         self._journal = journal
         self._watchers: list[deque[Piece]] = []
+        self._noting = RLock()
         self.lags = False
         """Whether the coarse levels must be made anew before anything lands."""
         with disk_errors(self._place):
@@ -198,9 +202,50 @@ class Store:
         with disk_errors(self._place):
             self._note("provenance", {**self.provenance, **facts})
 
+    def set_classes(self, classes: Sequence[LabelClass]) -> None:
+        """Give the classes of labels other names and colours, on disk and in `classes`; pixels stay as they are.
+
+        Any thread, also while a run of this process fills the result. Raises BadRequest for classes that cannot be,
+        and OutputUnwritable where the disk says no or another process is writing the result.
+        """
+        spec = replace(self.spec, classes=checked_classes(self.spec, classes))
+        with disk_errors(self._place), self._noting, self._alone():
+            group = self._arrays.group
+            for path, changed in with_classes(spec, group.attrs.asdict()).items():
+                within = group[path] if path else group
+                within.attrs.update(changed)
+            self.spec = spec
+
+    def adopt(self, source_identity: str) -> None:
+        """Say that the image is another file than before, with the same pixels: the result goes on with that.
+
+        Before a run begins. Raises as `set_classes` does.
+        """
+        earlier = self.spec.source_identity
+        with disk_errors(self._place), self._noting, self._alone():
+            attributes = self._arrays.group.attrs
+            facts = {**self.provenance, "source": source_identity, "earlier_source": earlier}
+            attributes[KEY] = {
+                **_ours(attributes.asdict()),
+                "source_identity": source_identity,
+                "provenance": facts,
+            }
+            self.spec = replace(self.spec, source_identity=source_identity)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes meanwhile, and what others wrote before is known."""
+        if self._journal is None or self.path is None or self._journal.is_open:
+            yield
+            return
+        with self._journal.alone():
+            self._arrays.group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+            yield
+
     def _note(self, key: str, value: Any) -> None:
-        attributes = self._arrays.group.attrs
-        attributes[KEY] = {**_ours(attributes.asdict()), key: value}
+        with self._noting:
+            attributes = self._arrays.group.attrs
+            attributes[KEY] = {**_ours(attributes.asdict()), key: value}
 
     @property
     def provenance(self) -> Mapping[str, Any]:

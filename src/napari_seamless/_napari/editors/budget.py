@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import Literal
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 Unit = Literal["MB", "GB"]
 UNITS: dict[Unit, int] = {"MB": 10**6, "GB": 10**9}
+LEAST = 50 * 10**6
+STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -39,29 +42,37 @@ class Budget:
 
 
 class BudgetEditor(QWidget):
-    """A number and its unit. Changing the unit keeps the amount of memory and rewrites the number."""
+    """A slider from a little to all that the device has, in equal ratios, and the same as a number."""
 
     valueChanged = Signal(object)
 
     def __init__(self, value: Budget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._most = 16 * 10**9
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, STEPS)
+        self.slider.setPageStep(STEPS // 10)
+        self.slider.setAccessibleName("Memory budget, as a slider")
         self._amount = QDoubleSpinBox()
         self._amount.setDecimals(2)
-        self._amount.setRange(0.01, 99_999)
+        self._amount.setRange(0.01, 9_999)
+        self._amount.setSingleStep(0.25)
+        self._amount.setSuffix(" GB")
         self._amount.setKeyboardTracking(False)
         self._amount.setAccessibleName("Memory budget")
-        self._unit = QComboBox()
-        self._unit.addItems(list(UNITS))
-        self._unit.setAccessibleName("Unit of the memory budget")
         self._current = value or Budget(2.0, "GB")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._amount, 1)
-        row.addWidget(self._unit)
+        row.setSpacing(6)
+        row.addWidget(self.slider, 1)
+        row.addWidget(self._amount)
         self._show()
+        self.slider.valueChanged.connect(self._slid)
         self._amount.valueChanged.connect(self._amount_edited)
-        self._unit.currentTextChanged.connect(self._unit_edited)
-        self.setToolTip("Memory of the device that a run may use. The tile size follows from it.")
+        self.setToolTip(
+            "Memory of the device that a run may use. The tile size follows from it.\n"
+            "Changed while a run goes on, it takes effect on the next tile."
+        )
 
     def value(self) -> Budget:
         return self._current
@@ -73,18 +84,24 @@ class BudgetEditor(QWidget):
         self._show()
         self.valueChanged.emit(value)
 
+    def setMost(self, count: int) -> None:
+        """What the device has in all: the far end of the slider."""
+        if count != self._most and count > LEAST:
+            self._most = count
+            self._show()
+
     def _show(self) -> None:
-        for widget in (self._amount, self._unit):
+        for widget in (self.slider, self._amount):
             widget.blockSignals(True)
-        self._amount.setSingleStep(0.5 if self._current.unit == "GB" else 100)
-        self._amount.setValue(self._current.amount)
-        self._unit.setCurrentText(self._current.unit)
-        for widget in (self._amount, self._unit):
+        self.slider.setValue(round(STEPS * log(max(self._current.bytes, LEAST) / LEAST) / log(self._most / LEAST)))
+        self._amount.setValue(self._current.bytes / UNITS["GB"])
+        for widget in (self.slider, self._amount):
             widget.blockSignals(False)
 
-    def _amount_edited(self, amount: float) -> None:
-        self.setValue(Budget(amount, self._current.unit))
+    def _slid(self, step: int) -> None:
+        count = LEAST * (self._most / LEAST) ** (step / STEPS)
+        digits = 10 ** max(len(str(int(count))) - 2, 0)
+        self.setValue(Budget.of_bytes(round(count / digits) * digits))
 
-    def _unit_edited(self, unit: str) -> None:
-        known: Unit = "GB" if unit == "GB" else "MB"
-        self.setValue(Budget(round(self._current.bytes / UNITS[known], 2), known))
+    def _amount_edited(self, amount: float) -> None:
+        self.setValue(Budget.of_bytes(round(amount * UNITS["GB"])))

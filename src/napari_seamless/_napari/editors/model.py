@@ -7,15 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+KINDS = "Networks and weights (*.safetensors *.pt *.pth *.ckpt *.pt2 *.zip *.toml *.yaml *.yml);;All files (*)"
+DESCRIPTIONS = (".toml", ".yaml", ".yml")
+"""Files that stand for the folder that they lie in."""
 
 
 @dataclass(frozen=True)
 class ModelOption:
-    """A network that can be chosen: its name (or the path of its weights) and a line on what it does."""
+    """A network that can be chosen: its name (or the path of its weights), a line on what it does, and how its name is
+    shown ("": as it is, or the file's name)."""
 
     name: str
     description: str
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,9 +42,14 @@ class ModelChoice:
 
 
 class ModelPicker(QWidget):
-    """A list of networks and a button that adds a file of weights to it."""
+    """A list of networks, and a button that asks for a file or folder with another one (`loadRequested`).
+
+    While one is being loaded, `showBusy` says so, with a button to give up (`cancelPressed`).
+    """
 
     valueChanged = Signal(object)
+    loadRequested = Signal(str)
+    cancelPressed = Signal()
 
     def __init__(self, options: Sequence[ModelOption] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,16 +59,23 @@ class ModelPicker(QWidget):
         self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._combo.setPlaceholderText("loading…")
         self._combo.setAccessibleName("Model")
-        self._load = QPushButton("Load weights…")
-        self._load.setToolTip("Add a network or weights of your own from a file")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._combo, 1)
-        row.addWidget(self._load)
+        self._load = QPushButton("Load…")
+        self._load.setToolTip(
+            "Bring a network of your own: .pt2, TorchScript, weights (.safetensors, .pt, .pth),\n"
+            "a bioimage.io package, a recipe folder. It can be dropped here, too."
+        )
+        menu = QMenu(self._load)
+        menu.addAction("A file…", self._ask)
+        menu.addAction("A folder (recipe, unpacked bioimage.io package)…", self._ask_folder)
+        self._load.setMenu(menu)
+        self._busy, self._stop = QLabel(), QPushButton("Give up")
+        self._busy.setObjectName("hint")
+        self._lay_out()
         for option in options:
             self._add(option)
         self._combo.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
-        self._load.clicked.connect(self._ask)
+        self._stop.clicked.connect(self.cancelPressed)
+        self.showBusy("")
 
     def value(self) -> ModelChoice:
         name = self._combo.currentData()
@@ -63,7 +91,7 @@ class ModelPicker(QWidget):
         """The networks that come with the package, before those that were added. The choice stays, or is the first."""
         before = self.value()
         known = {option.name for option in options}
-        others = [ModelOption(n, d) for n, d in self._items() if n not in known]
+        others = [option for option in self.options() if option.name not in known]
         self._combo.blockSignals(True)
         self._combo.clear()
         for option in (*options, *others):
@@ -72,21 +100,73 @@ class ModelPicker(QWidget):
         self._combo.blockSignals(False)
         self.valueChanged.emit(self.value())
 
+    def add(self, option: ModelOption) -> None:
+        """Puts a network at the end of the list; one of that name is described anew. The choice stays."""
+        index = self._combo.findData(option.name)
+        if index < 0:
+            self._combo.blockSignals(True)
+            self._add(option)
+            self._combo.blockSignals(False)
+            return
+        self._combo.setItemText(index, _shown(option))
+        self._combo.setItemData(index, option.description, Qt.ItemDataRole.ToolTipRole)
+
+    def remove(self, name: str) -> None:
+        """Takes a network out of the list, without a word; it must not be the chosen one."""
+        index = self._combo.findData(name)
+        if index >= 0:
+            self._combo.blockSignals(True)
+            self._combo.removeItem(index)
+            self._combo.blockSignals(False)
+
+    def options(self) -> list[ModelOption]:
+        rows, tip = range(self._combo.count()), Qt.ItemDataRole.ToolTipRole
+        return [
+            ModelOption(str(self._combo.itemData(i)), str(self._combo.itemData(i, tip)), self._combo.itemText(i))
+            for i in rows
+        ]
+
+    def shown(self) -> str:
+        """The chosen network's name as it stands in the list."""
+        return self._combo.currentText()
+
     def description(self) -> str:
         """The line on what the chosen network does."""
         text = self._combo.currentData(Qt.ItemDataRole.ToolTipRole)
         return text if isinstance(text, str) else ""
 
-    def _items(self) -> list[tuple[str, str]]:
-        rows = range(self._combo.count())
-        return [(str(self._combo.itemData(i)), str(self._combo.itemData(i, Qt.ItemDataRole.ToolTipRole))) for i in rows]
+    def showBusy(self, text: str) -> None:
+        """What is being loaded; "" when nothing is."""
+        self._busy.setText(text)
+        for widget in (self._busy, self._stop):
+            widget.setVisible(bool(text))
+        self._load.setEnabled(not text)
 
     def _add(self, option: ModelOption) -> None:
-        self._combo.addItem(Path(option.name).name, option.name)
+        self._combo.addItem(_shown(option), option.name)
         self._combo.setItemData(self._combo.count() - 1, option.description, Qt.ItemDataRole.ToolTipRole)
 
     def _ask(self) -> None:
-        kinds = "Networks and weights (*.safetensors *.pt *.pth *.ckpt *.pt2 *.zip *.yaml);;All files (*)"
-        name, _ = QFileDialog.getOpenFileName(self, "Load weights", "", kinds)
+        name, _ = QFileDialog.getOpenFileName(self, "Load a model", "", KINDS)
         if name:
-            self.setValue(ModelChoice(name))
+            path = Path(name)
+            self.loadRequested.emit(str(path.parent if path.suffix.lower() in DESCRIPTIONS else path))
+
+    def _ask_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Load a model from its folder")
+        if name:
+            self.loadRequested.emit(name)
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        for first, last in ((self._combo, self._load), (self._busy, self._stop)):
+            row = QHBoxLayout()
+            row.addWidget(first, 1)
+            row.addWidget(last)
+            column.addLayout(row)
+
+
+def _shown(option: ModelOption) -> str:
+    return option.shown or Path(option.name).name

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from napari_seamless._napari.dialogs.details import DetailsDialog
 
 
 @dataclass(frozen=True)
@@ -18,13 +20,13 @@ class Notice:
 
 
 class NoticeLabel(QWidget):
-    """Shows a notice, or nothing at all (and takes no room then). The details unfold on demand.
+    """Shows a notice, or nothing at all (and takes no room then). The details come in a window of their own.
 
-    `actionPressed` means that the user wants the notice's action.
+    `actionPressed` means that the user wants the notice's action, and names it.
     """
 
     valueChanged = Signal(object)
-    actionPressed = Signal()
+    actionPressed = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,22 +38,21 @@ class NoticeLabel(QWidget):
         self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._more = QToolButton()
         self._more.setObjectName("details")
-        self._more.setText("Details")
-        self._more.setCheckable(True)
+        self._more.setText("Details…")
+        self._more.setToolTip("What led to it, to read and to copy")
         self._action = QPushButton()
         self._action.setObjectName("second")
-        self._details = QPlainTextEdit()
-        self._details.setReadOnly(True)
-        self._details.setFixedHeight(140)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 2)
         column.setSpacing(2)
         column.addWidget(self._sentence)
-        column.addWidget(self._action)
-        column.addWidget(self._more)
-        column.addWidget(self._details)
-        self._more.toggled.connect(self._details.setVisible)
-        self._action.clicked.connect(self.actionPressed)
+        row = QHBoxLayout()
+        row.addWidget(self._action, 1)
+        row.addWidget(self._more)
+        row.addStretch(0)
+        column.addLayout(row)
+        self._more.clicked.connect(self._open_details)
+        self._action.clicked.connect(lambda: self.actionPressed.emit(self._action.text()))
         self._show()
 
     def value(self) -> Notice | None:
@@ -64,13 +65,14 @@ class NoticeLabel(QWidget):
         self._show()
         self.valueChanged.emit(value)
 
+    def _open_details(self) -> None:
+        if self._value is not None:
+            DetailsDialog(self._value.sentence, self._value.details, self).open()
+
     def _show(self) -> None:
         value = self._value
         self._sentence.setText(value.sentence if value else "")
-        self._details.setPlainText(value.details if value else "")
         self._action.setText(value.action if value else "")
         self._action.setVisible(bool(value and value.action))
-        self._more.setChecked(False)
-        self._details.setVisible(False)
         self._more.setVisible(bool(value and value.details))
         self.setVisible(value is not None)

@@ -2,7 +2,8 @@
 
 A barrier is measured in a pass of its own: each tile reduces its own pixels to a small *state* (`partial`), states are
 merged (`merge`), and the last one becomes the operator's value (`finish`). Everything between is float64 on the CPU:
-a tile's sums are taken on its device in its own dtype, of values shifted to be near zero, in short runs.
+a tile's sums are taken on its device in its own dtype, of values shifted to be near zero, in short runs. On the way
+back, when a network learns, a gradient of the merged state is a gradient of each tile's own pixels (`pull`).
 
 Merging follows Chan, Golub and LeVeque (1983, "Algorithms for computing the sample variance"): count, mean and M2, the
 sum of squared differences from the mean. The difference of the mean square and the squared mean would lose everything
@@ -61,6 +62,22 @@ class Barrier(Operation):
     def value(self, state: State, constants: Constants) -> Tensor:
         """The operator's value, float64 on the CPU, any shape of the right size."""
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether `pull` can be called."""
+        return self.dtype.is_floating_point
+
+    def learning(self) -> Barrier:
+        """The barrier to use where gradients will be taken; its state may hold more."""
+        return self
+
+    @abstractmethod
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        """The gradient of each input's pixels in `own`; None where there is none.
+
+        `state` is that of the whole plane and `cotangent` its gradient, part by part; inputs are as for `partial`.
+        """
+
     def finish(self, state: State, constants: Constants) -> Tensor:
         """The operator's value, on the CPU."""
         value = self.value(state, constants).reshape(self.shape)
@@ -79,6 +96,12 @@ class Barrier(Operation):
     def over(self) -> tuple[int, ...]:
         """The first input's dimensions that positions lie along; they are always reduced."""
         return tuple(d for d, axes in enumerate(self.dims[0]) if axes)
+
+
+def beside(part: Tensor, x: Tensor, over: Sequence[int]) -> Tensor:
+    """A state's part (channel-like dimensions of x, in order) as it is broadcast against x."""
+    shape = [1 if d in over else n for d, n in enumerate(x.shape)]
+    return part.to(x.dtype).to(x.device).reshape(shape)
 
 
 def small(tensor: Tensor) -> Tensor:
@@ -100,6 +123,15 @@ class MomentsBarrier(Barrier):
 
     def merge(self, a: State, b: State) -> State:
         return merged_moments(a, b)
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        """d mean / dx = 1 / n and d M2 / dx = 2 (x - mean), the mean's rounding made up for."""
+        del own
+        x, (count, mean, _) = inputs[0], state
+        rounded = mean.to(x.dtype).double()
+        shift = cotangent[1] / count - 2 * cotangent[2] * (mean - rounded)
+        centred = x - beside(rounded, x, self.over)
+        return (centred.mul_(beside(2 * cotangent[2], x, self.over)).add_(beside(shift, x, self.over)),)
 
 
 def merged_moments(a: State, b: State) -> State:
@@ -198,7 +230,8 @@ class Length(Mean):
     def value(self, state: State, constants: Constants) -> Tensor:
         del constants
         count, mean, m2 = pooled(state, self.also)
-        return (m2 + count * mean.square()).sqrt()
+        squares = m2 + count * mean.square()
+        return torch.where(squares > 0, torch.where(squares > 0, squares, 1.0).sqrt(), 0.0)
 
 
 @dataclass(frozen=True)
@@ -235,28 +268,6 @@ class ScaleShift(MomentsBarrier):
 
 
 @dataclass(frozen=True)
-class Extremum(Barrier):
-    """Largest (or smallest) over the plane and over channel-like dimensions `also`; any() and all() too."""
-
-    largest: bool = True
-    also: tuple[int, ...] = ()
-
-    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
-        del own
-        x = inputs[0]
-        return (small(x.amax(self.over) if self.largest else x.amin(self.over)),)
-
-    def merge(self, a: State, b: State) -> State:
-        return (torch.maximum(a[0], b[0]) if self.largest else torch.minimum(a[0], b[0]),)
-
-    def value(self, state: State, constants: Constants) -> Tensor:
-        del constants
-        if not self.also:
-            return state[0]
-        return state[0].amax(self.also) if self.largest else state[0].amin(self.also)
-
-
-@dataclass(frozen=True)
 class LogSumExp(Barrier):
     """log(sum(exp(x))) over the plane and over channel-like dimensions `also`: the normaliser of a spatial softmax.
 
@@ -279,6 +290,12 @@ class LogSumExp(Barrier):
         del constants
         each = state[0] + state[1].log()
         return torch.logsumexp(each, self.also) if self.also else each
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        """The largest x only sets the scale, so all of the gradient goes by way of the sum."""
+        del own
+        x = inputs[0]
+        return ((x - beside(state[0], x, self.over)).exp_().mul_(beside(cotangent[1], x, self.over)),)
 
 
 @dataclass(frozen=True)
@@ -303,3 +320,9 @@ class Contraction(Barrier):
     def value(self, state: State, constants: Constants) -> Tensor:
         del constants
         return state[0]
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        del own, state
+        left, right = inputs
+        given = cotangent[0].to(left.dtype).to(left.device)
+        return given @ right.transpose(-1, -2), left.transpose(-1, -2) @ given

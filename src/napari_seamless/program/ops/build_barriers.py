@@ -6,13 +6,13 @@ Where the same operator stays within channels it is built as a local one instead
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from napari_seamless.program.ops.barrier import (
     Barrier,
-    Extremum,
     Length,
     LogSumExp,
     Mean,
@@ -23,6 +23,7 @@ from napari_seamless.program.ops.barrier import (
 from napari_seamless.program.ops.bins import Bins
 from napari_seamless.program.ops.build_local import Builder, along_channels, stored
 from napari_seamless.program.ops.build_local import layer_norm as local_layer_norm
+from napari_seamless.program.ops.extremum import Extremum
 from napari_seamless.program.ops.normalise import Normalise, SpatialSoftmax
 from napari_seamless.program.ops.request import Built, Image, Pending, Request, Unsupported, wrap
 from napari_seamless.program.spans import Dims
@@ -95,11 +96,14 @@ def total(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
     return Total(**common(request, image), also=also)
 
 
-def extremum(largest: bool) -> Make:
+def extremum(largest: bool, *, first: bool = False) -> Make:
+    """`first` says that of equal extremes torch gives the gradient to the first, instead of sharing it."""
+
     def make(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
         if request.part == 1:
             raise Unsupported("it uses the positions of extreme values, which are not measured")
-        return Extremum(**common(request, image), largest=largest, also=also)
+        is_first = first or request.target.endswith(".dim")
+        return Extremum(**common(request, image), largest=largest, also=also, first=is_first and not also)
 
     return make
 
@@ -161,6 +165,12 @@ def batch_norm(request: Request) -> Built:
         raise Unsupported("it normalises over several images at once")
     groups, affine = image.value.shape[1], (request.arg(1), request.arg(2))
     return _normalised(request, image, groups, float(request.arg(5)), affine)
+
+
+def batch_norm_in_training(request: Request) -> Built:
+    """aten._native_batch_norm_legit_functional(input, weight, bias, mean, variance, training, momentum, eps)."""
+    order = (*request.args[:3], True, request.arg(6), request.arg(7))
+    return batch_norm(replace(request, args=order))
 
 
 def group_norm(request: Request) -> Built:
@@ -254,7 +264,7 @@ def bins(request: Request, rank: int, *, largest: bool) -> Built:
     if _product(counts) > MOST_BINS:
         raise Unsupported(f"it pools the plane into {_product(counts)} bins; at most {MOST_BINS} are measured")
     if all(n == 1 for n in counts):
-        make = extremum(True) if largest else mean
+        make = extremum(True, first=True) if largest else mean
         return Built(make(request, image, ()), (image,), dims)
     return Built(Bins(**common(request, image), counts=counts, largest=largest), (image,), dims)
 

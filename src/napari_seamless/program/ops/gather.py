@@ -125,6 +125,27 @@ class Gather(Operation):
         return max(sizes[: len(sizes) - len(self.keeps)], default=0)
 
 
+@dataclass(frozen=True)
+class OwnParts(Gather):
+    """As Gather, but hands out what it would reduce: for each barrier a tile's own pixels of its inputs.
+
+    Its result is a list of (own region, parts) or None for each barrier, and then the same for each kept value.
+    """
+
+    @classmethod
+    def of(cls, gather: Gather) -> OwnParts:
+        return cls(gather.barriers, gather.keeps, gather.dims, gather.domains, gather.mask)
+
+    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Any:
+        del constants
+        parts = [self._part(i, x, have[i], want) for i, x in enumerate(inputs)]
+        found: list[tuple[Box, list[Tensor]] | None] = []
+        for count in (*(len(b.dims) for b in self.barriers), *(1 for _ in self.keeps)):
+            mine, parts = [p for p in parts[:count] if p is not None], parts[count:]
+            found.append((mine[0][0], [x for _, x in mine]) if len(mine) == count else None)
+        return found
+
+
 def covered(mask: Tensor, own: Box, domain: Domain) -> Tensor:
     """Which pixels of a region lie in a (y, x) mask that covers the whole grid of size `domain` in y and x."""
     where = []

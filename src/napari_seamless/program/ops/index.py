@@ -168,7 +168,7 @@ class Copy(Operation):
             assert held is not None
             moves.append((dim, index, span, held))
         rims = [rim for rim in map(_rim, moves) if rim is not None]
-        if any(rims) and len(rims) == len(moves) and all(dim >= 2 for dim, *_ in moves):
+        if not x.requires_grad and any(rims) and len(rims) == len(moves) and all(dim >= 2 for dim, *_ in moves):
             return _framed(x, moves, rims)
         for dim, index, span, held in moves:
             x = copied(x, dim, index.sources(span), held)

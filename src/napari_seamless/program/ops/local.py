@@ -63,7 +63,7 @@ class Local(Operation):
 
     @property
     def constant_names(self) -> tuple[str, ...]:
-        return tuple(_weights(self.args)) + tuple(_weights(tuple(v for _, v in self.kwargs)))
+        return tuple(weights_of(self.args)) + tuple(weights_of(tuple(v for _, v in self.kwargs)))
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         return tuple(self._one(domain[axis], self.domain[axis], span) for domain in self.domains)
@@ -109,13 +109,14 @@ def _filled(item: Any, inputs: Sequence[Tensor], constants: Mapping[str, Tensor]
     return item
 
 
-def _weights(items: tuple[Any, ...]) -> list[str]:
+def weights_of(items: tuple[Any, ...]) -> list[str]:
+    """The names of all constants in stored arguments."""
     names: list[str] = []
     for item in items:
         if isinstance(item, Weight):
             names.append(item.name)
         elif isinstance(item, tuple):
-            names.extend(_weights(item))
+            names.extend(weights_of(item))
     return names
 
 

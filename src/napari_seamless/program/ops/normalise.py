@@ -35,7 +35,16 @@ class Normalise(Operation):
         del constants, have, want
         centre, scale, shift = self._factors(inputs)
         x = inputs[0] - centre
+        if x.requires_grad:
+            return self._learning(torch.addcmul(shift, x, scale), inputs)
         return self._with_affine(torch.addcmul(shift, x, scale, out=x), inputs)
+
+    def _learning(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+        """As `_with_affine`, for gradients to be taken: they need what was there before."""
+        images = list(inputs[2:])
+        if images and self.has_weight:
+            x = x * images.pop(0)
+        return x + images.pop(0) if images else x
 
     def overwrite(self, inputs: Sequence[Tensor]) -> Tensor:
         """As `run`, over the first input's memory."""

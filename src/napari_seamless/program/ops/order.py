@@ -94,6 +94,13 @@ class Digits(Barrier):
         numbers = unsorted(torch.tensor(found, dtype=torch.int64)[..., 0], self.levels).double()
         return torch.stack([mixture(numbers[:, lo], numbers[:, hi], weight) for lo, hi, weight in self.mixed])
 
+    @property
+    def has_gradient(self) -> bool:
+        return False
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        raise NotImplementedError("order statistics are not trained through")
+
     def _narrowed(self, state: State, group: int, slot: int, prefix: int, rank: int) -> tuple[int, int]:
         """The bits of one rank with a further digit, and its rank among the numbers that share them."""
         first = (group * self._slots + (slot if self.level else 0)) * RADIX

@@ -44,7 +44,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Request:
-    """An operator with its arguments; tensors among them are Image or Constant. `shape` is the output's true shape."""
+    """An operator with its arguments; tensors among them are Image or Constant. `shape` is the output's true shape.
+
+    `layer` counts the random draws of a program, where it is traced for training.
+    """
 
     target: str
     args: tuple[Any, ...]
@@ -53,6 +56,7 @@ class Request:
     dtype: torch.dtype
     ndim: int
     part: int | None = None
+    layer: int | None = None
 
     def arg(self, position: int, default: Any = None) -> Any:
         return self.args[position] if position < len(self.args) else default

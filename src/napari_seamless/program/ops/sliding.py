@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
@@ -64,6 +65,8 @@ def padded(x: Tensor, pads: Sequence[tuple[int, int]], value: float = 0.0) -> Te
     """Pad the last len(pads) dimensions by (before, after), keeping the order of memory; a negative amount crops."""
     if not any(before or after for before, after in pads):
         return x
+    if x.requires_grad:
+        return F.pad(x, [amount for pair in reversed(pads) for amount in pair], value=value)
     grown = _grown(x, [(max(before, 0), max(after, 0)) for before, after in pads], value)
     first = x.dim() - len(pads)
     for dim, (before, after) in enumerate(pads, first):

@@ -9,7 +9,7 @@ from napari_seamless.program.ops import build_local as local
 from napari_seamless.program.ops import build_order as order
 from napari_seamless.program.ops import build_products as products
 from napari_seamless.program.ops import build_spatial as spatial
-from napari_seamless.program.ops import regroup
+from napari_seamless.program.ops import dropout, regroup
 from napari_seamless.program.ops.operation import resolve
 from napari_seamless.program.ops.request import Built, Request, Unsupported
 
@@ -94,6 +94,8 @@ BUILDERS: dict[str, Builder] = {
     "aten.group_norm.default": barriers.group_norm,
     "aten.native_group_norm.default": barriers.native_group_norm,
     "aten._native_batch_norm_legit.no_stats": barriers.batch_norm,
+    "aten._native_batch_norm_legit_functional.default": barriers.batch_norm_in_training,
+    "aten.native_dropout.default": dropout.native_dropout,
     "aten.quantile.default": order.quantile,
     "aten.quantile.scalar": order.quantile,
     "aten.median.default": order.median,

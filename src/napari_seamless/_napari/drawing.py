@@ -1,0 +1,91 @@
+"""What somebody has drawn, as polygons on the pixels of an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless._napari.layers import placed_over
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Layer, Shapes
+
+Corners = NDArray[np.float64]
+AROUND = 64
+NAME = "where to run"
+
+
+def polygons_over(shapes: Shapes, image: Image) -> list[Corners]:
+    """Every shape as an (n, 2) array of (y, x) in level-0 pixels of the image, along the edges of pixels.
+
+    An ellipse becomes a polygon around it, a path the area that it encloses, and a line something as thin as a pixel.
+    """
+    turn, start = _between(shapes, image)
+    found = []
+    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        points = np.asarray(corners, float)
+        if kind == "ellipse":
+            points = _around(points)
+        plane = (points @ turn.T + start)[:, -2:] + 0.5  # napari counts from the middle of a pixel
+        found.append(_thickened(plane) if len(plane) < 3 else plane)
+    return found
+
+
+def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
+    """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread."""
+    ndim = len(image.level_shapes[0][: image.ndim])
+    layer: Shapes = viewer.add_shapes(
+        ndim=min(ndim, 2),
+        name=NAME,
+        edge_color="#ffc233",
+        face_color="#ffc23322",
+        edge_width=_screen_pixels(viewer, image, 2),
+        **placed_over(image, (1.0, 1.0), (0.0, 0.0)),
+    )
+    layer.mode = "add_rectangle"
+    return layer
+
+
+def _screen_pixels(viewer: napari.Viewer, image: Image, count: float) -> float:
+    """As many pixels of the image as `count` pixels of the screen are now."""
+    step = float(np.asarray(image.scale)[-1]) or 1.0
+    return count / max(float(viewer.scene.camera.zoom) * step, 1e-9)
+
+
+def _between(shapes: Layer, image: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The matrix and the shift from one layer's data to another's: both are placed by affine transforms."""
+
+    def moved(point: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(image.world_to_data(shapes.data_to_world(tuple(point))), float)
+
+    origin = np.zeros(shapes.ndim)
+    start = moved(origin)
+    columns = []
+    for axis in range(shapes.ndim):
+        step = origin.copy()
+        step[axis] = 1.0
+        columns.append(moved(step) - start)
+    return np.stack(columns, axis=1), start
+
+
+def _around(corners: Corners) -> Corners:
+    """A polygon around the ellipse in a parallelogram: its sides touch it."""
+    first, second, _, last = corners
+    centre, along, across = corners.mean(axis=0), (second - first) / 2, (last - first) / 2
+    angle = np.arange(AROUND)[:, None] * 2 * np.pi / AROUND
+    out: Corners = centre + (along * np.cos(angle) + across * np.sin(angle)) / np.cos(np.pi / AROUND)
+    return out
+
+
+def _thickened(line: Corners) -> Corners:
+    """A line of two points, or a single point, as wide as a pixel."""
+    first, last = line[0], line[-1]
+    ahead = last - first
+    length = float(np.hypot(*ahead))
+    ahead = ahead / length if length else np.array([1.0, 0.0])
+    side = np.array([-ahead[1], ahead[0]]) / 2
+    ahead = ahead / 2
+    return np.stack([first - ahead - side, last + ahead - side, last + ahead + side, first - ahead + side])

@@ -1,0 +1,79 @@
+"""A thin line around the tiles that are being made, on the canvas.
+
+It hangs in the scene beside the layers, not in the list of layers: nothing to select, to save or to be in the way.
+That needs names that napari keeps to itself; where one is missing there is no outline. GUI thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless._napari.patcher import SURPRISES
+from napari_seamless.geometry import Region
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Labels
+
+COLOUR = (1.0, 0.76, 0.2, 0.9)
+ON_TOP = 1_000_000
+CORNERS = ((0, 0), (0, 1), (0, 1), (1, 1), (1, 1), (1, 0), (1, 0), (0, 0))
+"""Of a rectangle's sides, as pairs of ends."""
+
+
+class TileOutlines:
+    """The outlines of one viewer."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._shown: tuple[Region, ...] = ()
+        self._line: Any = None
+
+    def show(self, layer: Image | Labels, regions: Sequence[Region]) -> None:
+        """Draws around these level-0 pixels of a layer, and around nothing else."""
+        wanted = tuple(regions) if self._viewer.dims.ndisplay == 2 else ()
+        if wanted == self._shown:
+            return
+        self._shown = wanted
+        try:
+            self._draw(segments(layer, wanted) if wanted else None)
+        except SURPRISES:
+            self._line = None
+
+    def close(self) -> None:
+        """Takes them off the canvas. May be called twice."""
+        line, self._line, self._shown = self._line, None, ()
+        if line is not None:
+            line.parent = None
+
+    def _draw(self, points: NDArray[np.float32] | None) -> None:
+        if self._line is None:
+            if points is None:
+                return
+            from vispy.scene.visuals import Line
+
+            viewer: Any = self._viewer
+            self._line = Line(connect="segments", color=COLOUR, width=1, method="gl")
+            self._line.set_gl_state("translucent", depth_test=False)
+            self._line.order = ON_TOP
+            self._line.parent = viewer.window._qt_viewer.canvas.view.scene
+        self._line.visible = points is not None
+        if points is not None:
+            self._line.set_data(pos=points, color=COLOUR, connect="segments")
+
+
+def segments(layer: Image | Labels, regions: Sequence[Region]) -> NDArray[np.float32]:
+    """The sides of level-0 regions as pairs of points (x, y) in the world, of shape (8 * regions, 2)."""
+    front = (0.0,) * (layer.ndim - 2)
+    points = []
+    for region in regions:
+        rows, columns = region.intervals[-2:]
+        for down, right in CORNERS:
+            y, x = (rows.lo, rows.hi)[down] - 0.5, (columns.lo, columns.hi)[right] - 0.5
+            world = np.asarray(layer.data_to_world((*front, y, x)))[-2:]
+            points.append(world[::-1])
+    return np.asarray(points, np.float32)

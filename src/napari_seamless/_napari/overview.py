@@ -1,0 +1,46 @@
+"""Where a run is: a map in the panel, and outlines on the canvas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_seamless._napari.coverage import coverage_of
+from napari_seamless._napari.layers import ResultLayers
+from napari_seamless._napari.outlines import TileOutlines
+from napari_seamless._napari.panel import Panel
+from napari_seamless._napari.state import Snapshot
+from napari_seamless._napari.view import visible_region
+
+if TYPE_CHECKING:
+    import napari
+
+
+class Overview:
+    """`show` is called now and then with the present snapshot and layers. GUI thread."""
+
+    def __init__(self, viewer: napari.Viewer, panel: Panel) -> None:
+        self._viewer, self._panel = viewer, panel
+        self._outlines = TileOutlines(viewer)
+        self._shown: ResultLayers | None = None
+
+    def show(self, now: Snapshot, shown: ResultLayers | None) -> None:
+        """Draws what has changed. Cheap where nothing has."""
+        self._shown = shown
+        if shown is None or now.progress is None:
+            self._panel.showCoverage(None)
+            self._outlines.close()
+            return
+        layer, working = shown.layers[0], now.in_work if now.phase == "running" else ()
+        self._panel.showCoverage(coverage_of(shown.image, working, visible_region(self._viewer, layer), now.failed))
+        self._outlines.show(layer, working)
+
+    def go_to(self, y: float, x: float) -> None:
+        """Moves the view to a place of the result."""
+        if self._shown is not None and self._viewer.dims.ndisplay == 2:
+            layer, camera = self._shown.layers[0], self._viewer.scene.camera
+            front = (0.0,) * (layer.ndim - 2)
+            camera.center = (*camera.center[:-2], *layer.data_to_world((*front, y, x))[-2:])
+
+    def close(self) -> None:
+        """Takes the outlines off the canvas. May be called twice."""
+        self._outlines.close()

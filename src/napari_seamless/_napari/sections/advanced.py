@@ -1,0 +1,75 @@
+"""What most people never need: folded away, and unfolded when something in it needs attention."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_seamless._napari.editors import OutputEditor, PassesEditor, RemarkLabel, TileEditor
+from napari_seamless._napari.problems import Field
+from napari_seamless._napari.sections.section import Section
+from napari_seamless._napari.state import Snapshot
+from napari_seamless._napari.status import found
+
+FOLDED, UNFOLDED = "▸  Advanced", "▾  Advanced"
+
+
+class AdvancedSection(Section):
+    """The size of the tiles, statistics, where the result is kept, and the same as a script.
+
+    `pythonRequested` and `commandRequested` mean: onto the clipboard.
+    """
+
+    field: Field = "output"
+    pythonRequested = Signal()
+    commandRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self.tile = TileEditor()
+        self.passes = PassesEditor()
+        self.output = OutputEditor()
+        self.found = RemarkLabel()
+        self.python, self.command = QPushButton("Copy as Python"), QPushButton("Copy as command")
+        self.python.setToolTip("A script that makes the same result, onto the clipboard")
+        self.command.setToolTip("A command line that makes the same result, onto the clipboard")
+        self.locked = (self.output, self.passes)
+        self.fold = QCollapsible(FOLDED, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        self._lay_out()
+        self.fold.toggled.connect(lambda is_open: self.fold.setText(UNFOLDED if is_open else FOLDED))
+        self.python.clicked.connect(self.pythonRequested)
+        self.command.clicked.connect(self.commandRequested)
+
+    def showSnapshot(self, now: Snapshot) -> None:
+        super().showSnapshot(now)
+        remark = found(now)
+        if remark is not None and remark != self.found.value():
+            self._unfold()
+        self.found.setValue(remark)
+        if self.notice.value() is not None:
+            self._unfold()
+
+    def _unfold(self) -> None:
+        if not self.fold.isExpanded():
+            self.fold.expand(animate=False)
+
+    def _lay_out(self) -> None:
+        inside, buttons = QWidget(), QHBoxLayout()
+        buttons.addWidget(self.python)
+        buttons.addWidget(self.command)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        parts: tuple[QWidget, ...] = (QLabel("Tile"), self.tile.slider, self.tile, self.passes)
+        for widget in (*parts, QLabel("Result"), self.output, self.found, self.notice):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        self.fold.setDuration(0)
+        self.fold.setContent(inside)
+        self.fold.collapse(animate=False)
+        for part in (self.fold, self.fold.content()):
+            if (layout := part.layout()) is not None:
+                layout.setContentsMargins(0, 0, 0, 0)
+        self.add(self.fold)

@@ -1,0 +1,36 @@
+"""Notices that the pixels of an image layer are exchanged for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+
+class Watched:
+    """One layer at a time; `exchanged` is called with it. GUI thread."""
+
+    def __init__(self, exchanged: Callable[[Image], None]) -> None:
+        self._exchanged = exchanged
+        self._layer: Image | None = None
+
+    def follow(self, layer: Image | None) -> None:
+        """Watches this layer from now on, and no other."""
+        if layer is self._layer:
+            return
+        self.close()
+        self._layer = layer
+        if layer is not None:
+            layer.events.data.connect(self._changed)
+
+    def close(self) -> None:
+        """Watches none. May be called twice."""
+        if self._layer is not None:
+            self._layer.events.data.disconnect(self._changed)
+            self._layer = None
+
+    def _changed(self, _event: object = None) -> None:
+        if self._layer is not None:
+            self._exchanged(self._layer)

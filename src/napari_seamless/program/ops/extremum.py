@@ -1,0 +1,93 @@
+"""The largest or smallest number of the whole plane, as a barrier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from napari_seamless.program.ops.barrier import Barrier, Constants, State, beside, small
+from napari_seamless.program.ops.places import Axes, globally, locally
+from napari_seamless.program.spans import Box
+
+
+@dataclass(frozen=True)
+class Extremum(Barrier):
+    """Largest (or smallest) over the plane and over channel-like dimensions `also`; any() and all() too.
+
+    State: the extreme value of each channel. Where gradients will be taken (`learns`) also, for each channel, how many
+    numbers are equal to it, among which torch shares the gradient; or with `first` the place of the first one, in
+    row-major order of the plane, to which torch gives all of it.
+    """
+
+    largest: bool = True
+    also: tuple[int, ...] = ()
+    first: bool = False
+    learns: bool = False
+
+    def learning(self) -> Extremum:
+        return replace(self, learns=self.has_gradient)
+
+    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
+        x = inputs[0]
+        if not self.learns:
+            return (small(x.amax(self.over) if self.largest else x.amin(self.over)),)
+        if self.first:
+            top, where = self._rows(x).max(-1) if self.largest else self._rows(x).min(-1)
+            return small(top), small(globally(where, self._axes(own)))
+        top = x.amax(self.over, keepdim=True) if self.largest else x.amin(self.over, keepdim=True)
+        return small(top.squeeze(self.over)), small((x == top).sum(self.over))
+
+    def merge(self, a: State, b: State) -> State:
+        best = torch.maximum(a[0], b[0]) if self.largest else torch.minimum(a[0], b[0])
+        if not self.learns:
+            return (best,)
+        if self.first:
+            places = (torch.where(s[0] == best, s[1], torch.inf) for s in (a, b))
+            return best, torch.minimum(*places)
+        return best, a[1] * (a[0] == best) + b[1] * (b[0] == best)
+
+    def value(self, state: State, constants: Constants) -> Tensor:
+        del constants
+        if not self.also:
+            return state[0]
+        best = state[0].amax(self.also) if self.largest else state[0].amin(self.also)
+        return self._shared(state, best) if self.learns and torch.is_grad_enabled() else best
+
+    def _shared(self, state: State, best: Tensor) -> Tensor:
+        """The same number, whose gradient goes to channels by how many of the equal numbers each has."""
+        top = state[0].detach()
+        chosen = top == (top.amax(self.also, keepdim=True) if self.largest else top.amin(self.also, keepdim=True))
+        weights = chosen * state[1]
+        mean = (state[0] * weights / weights.sum(self.also, keepdim=True)).sum(self.also)
+        return best.detach() + mean - mean.detach()
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        x = inputs[0]
+        if not self.first:
+            return ((x == beside(state[0], x, self.over)) * beside(cotangent[0] / state[1], x, self.over),)
+        rows = torch.zeros_like(self._rows(x))
+        where, inside = locally(state[1].long(), self._axes(own))
+        given = (cotangent[0] * inside).to(x.dtype).to(x.device)
+        rows.scatter_(-1, where.to(x.device)[..., None], given[..., None])
+        order = [*(d for d in range(x.dim()) if d not in self.over), *self.over]
+        shape = [x.shape[d] for d in order]
+        return (rows.reshape(shape).permute([order.index(d) for d in range(x.dim())]),)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """(*channel-like dimensions, positions)."""
+        rest = [d for d in range(x.dim()) if d not in self.over]
+        return x.permute(*rest, *self.over).reshape(*(x.shape[d] for d in rest), -1)
+
+    def _axes(self, own: Box) -> Axes:
+        """(span, whole size) of each axis, in the order in which positions are counted."""
+        found = []
+        for d in self.over:
+            for axis in self.dims[0][d]:
+                span, size = own[axis], self.domain[axis]
+                assert span is not None
+                assert size is not None
+                found.append((span, size))
+        return found

@@ -1,0 +1,74 @@
+"""What a training is told, as plain values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How the same pixels are shown differently each time.
+
+    `flips` and `turns` (by 90 degrees) are of the plane (y, x). `light` is how far contrast may be off (a share) and
+    brightness (in units of the scaled image); `stain` how far the optical density of each colour may be off (a share),
+    for bright-field images with 255 as white.
+    """
+
+    flips: bool = True
+    turns: bool = True
+    light: float = 0.1
+    stain: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast a network learns.
+
+    A step moves the weights by the mean gradient of `batch` pieces: crops of `crop` pixels a side (more than one at a
+    time, `accumulate` of such batches a step), or, where that is None, whole images, one after another. `rate` is the
+    highest learning rate; after `warm_up` steps of rising it follows the `schedule` down to nothing at the last step.
+    `clip` bounds the norm of the gradient. `half` computes layers in bfloat16, with weights in float32.
+
+    Everything random is drawn from `seed` and the number of the step, so that it does not matter where a training was
+    interrupted. Held-out images are looked at every `validate_every` steps and at the end; a checkpoint is written
+    every `checkpoint_every` steps, after each look at held-out images, and at the end.
+    """
+
+    steps: int
+    crop: int | None = None
+    batch: int = 4
+    accumulate: int = 1
+    rate: float = 1e-3
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    schedule: Schedule = "cosine"
+    warm_up: int = 0
+    clip: float | None = 1.0
+    half: bool = False
+    seed: int = 0
+    validate_every: int = 100
+    checkpoint_every: int = 50
+    variation: Variation = Variation()
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces a step looks at."""
+        return self.batch * self.accumulate
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        if step < self.warm_up:
+            return self.rate * (step + 1) / (self.warm_up + 1)
+        gone = (step - self.warm_up) / max(self.steps - self.warm_up, 1)
+        match self.schedule:
+            case "constant":
+                return self.rate
+            case "linear":
+                return self.rate * (1 - gone)
+            case "cosine":
+                return self.rate * (0.5 + 0.5 * math.cos(math.pi * gone))
