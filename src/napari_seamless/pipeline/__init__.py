@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
     from napari_seamless.pipeline.classifying import classify
+    from napari_seamless.pipeline.cards import Card, card_of
     from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.counting import label_outlines, measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.finding import found_at
     from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
-    from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
+    from napari_seamless.pipeline.owning import add_model, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.resolving import in_micrometres
     from napari_seamless.pipeline.result import Report, Result
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from napari_seamless.store import open_store as open_result
 
 __all__ = [
+    "Card",
     "Explanation",
     "Lesson",
     "Measurements",
@@ -60,7 +62,7 @@ __all__ = [
     "add_model",
     "added_models",
     "architecture_names",
-    "card_lines",
+    "card_of",
     "check_table_path",
     "classify",
     "cost_of",
@@ -98,6 +100,7 @@ __all__ = [
 
 _ROOMS = {
     "classifying": ("classify",),
+    "cards": ("Card", "card_of"),
     "costing": ("cost_of", "memory_of"),
     "counting": ("label_outlines", "measure"),
     "cutting": ("parse_budget", "tile_for"),
@@ -105,7 +108,7 @@ _ROOMS = {
     "explaining": ("Explanation", "explain"),
     "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
-    "owning": ("add_model", "card_lines", "remove_model"),
+    "owning": ("add_model", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "resolving": ("in_micrometres",),
     "result": ("Report", "Result"),
