@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
-    from napari_seamless.pipeline.classifying import classify
     from napari_seamless.pipeline.cards import Card, card_of
+    from napari_seamless.pipeline.classifying import classify
     from napari_seamless.pipeline.costing import cost_of, memory_of
     from napari_seamless.pipeline.counting import label_outlines, measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
