@@ -56,7 +56,7 @@ def strokes_of(viewer: napari.Viewer, image: Image) -> Labels | None:
 def painted(layer: Labels) -> tuple[NDArray[np.uint8], int, int]:
     """What is painted: a copy, the image pixels that one of its pixels stands for, and a number that tells changes."""
     labels = np.array(layer.data, np.uint8)
-    return labels, int(layer.metadata[STEP]), crc32(labels)
+    return labels, int(layer.metadata[STEP]), crc32(labels.data)
 
 
 def show_classes(layer: Labels, classes: Sequence[LabelClass]) -> None:

@@ -55,7 +55,8 @@ class TeachDock(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Any = None) -> None:
         super().__init__()
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._pipeline: Any = lazy_pipeline() if pipeline is None else pipeline
+        found: Any = lazy_pipeline() if pipeline is None else pipeline
+        self._pipeline = found
         self.panel = TeachPanel()
         self._session = TeachSession(TeachController(self._pipeline))
         self._last = TeachSnapshot()

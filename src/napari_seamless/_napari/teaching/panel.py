@@ -96,21 +96,22 @@ class TeachPanel(QWidget):
         column.setSpacing(8)
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
-        for row, (name, widget) in enumerate((("Image", self.image), ("Network", self.network))):
+        for row, (name, combo) in enumerate((("Image", self.image), ("Network", self.network))):
             grid.addWidget(QLabel(name), row, 0)
-            grid.addWidget(widget, row, 1)
+            grid.addWidget(combo, row, 1)
         column.addLayout(grid)
         column.addWidget(self._hint)
         column.addWidget(self.classes)
-        row = QHBoxLayout()
-        row.addWidget(self._paint)
-        row.addWidget(self._more)
-        column.addLayout(row)
+        beside = QHBoxLayout()
+        beside.addWidget(self._paint)
+        beside.addWidget(self._more)
+        column.addLayout(beside)
         buttons = QHBoxLayout()
         buttons.addWidget(self._main, 3)
         buttons.addWidget(self._keep, 1)
         column.addLayout(buttons)
-        for widget in (self._status, self.notice, self.curve):
+        shown: tuple[QWidget, ...] = (self._status, self.notice, self.curve)
+        for widget in shown:
             column.addWidget(widget)
         column.addStretch(1)
 
