@@ -300,7 +300,7 @@ def test_a_sharded_result_is_continued_with_other_tiles(tmp_path: Path) -> None:
     again = ns.run(Blur(), image, tile=320, **facts)
     assert again.store.spec.shard == 128
     np.testing.assert_array_equal(np.asarray(again), whole)
-    with pytest.raises(OutputExists, match="shards of 128 instead of 64 pixels"):
+    with pytest.raises(OutputExists, match="chunks of 128 instead of 64 pixels"):
         ns.run(Blur(), image, tile=64, **facts)
 
 
