@@ -1,6 +1,6 @@
 """How much of a batch is padding, and what that costs: images of many shapes batched in three ways.
 
-    python benchmarks/buckets.py --images 2000 --picture buckets.png
+    python benchmarks/buckets.py --picture buckets.png
 
 Shapes are drawn like those of Parés et al. (2021): sides of 500 to 4000 pixels, evenly on a log scale, without relation
 to each other. All three ways keep within the same memory budget:
@@ -33,7 +33,7 @@ from napari_seamless.training.measured import bytes_per_pixel
 from napari_seamless.training.pyramid import PyramidClassifier
 
 Batches = list[list[int]]
-SUPERS, BUCKETS = 4, 6
+SUPERS, BUCKETS = 6, 6
 
 
 def drawn(count: int, seed: int) -> list[Shape]:

@@ -3,6 +3,7 @@
 Both label the same region of noise in one process, the classifier in batches of crops; one thread unless --threads.
 
     python benchmarks/dense.py --size 128 --crop 65
+    python benchmarks/dense.py --size 48 --network sk    # that of Tschopp 2015, whose figure is 54 on AMD GPUs
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_seamless.models.dense import dense
+from napari_seamless.models.tschopp import sw_crop, sw_net
 
 
 def classifier(crop: int) -> nn.Sequential:
@@ -44,19 +46,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=128, help="side of the region, in pixels")
     parser.add_argument("--crop", type=int, default=65, help="side of the classifier's crop")
+    parser.add_argument("--network", choices=["small", "sk"], default="small")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    network, image = classifier(given.crop), torch.rand(1, 3, given.size, given.size)
-    quick = dense(network, given.crop)
+    is_sk = given.network == "sk"
+    crop = sw_crop() if is_sk else given.crop
+    network, image = (sw_net().eval() if is_sk else classifier(crop)), torch.rand(1, 3, given.size, given.size)
+    quick = dense(network, crop)
     with torch.inference_mode():
         begin = perf_counter()
         found = quick(image)
         middle = perf_counter()
-        expected = sliding(network, image, given.crop)
+        expected = sliding(network, image, crop, 256 if not is_sk else 32)
         end = perf_counter()
-    print(f"region {given.size} x {given.size}, crop {given.crop} x {given.crop}")
+    print(f"region {given.size} x {given.size}, crop {crop} x {crop}")
     print(f"at every pixel   {end - middle:8.2f} s")
     print(f"dense            {middle - begin:8.2f} s   {(end - middle) / (middle - begin):.0f} times quicker")
     print(f"largest difference {(found - expected).abs().max() / expected.std():.1e} standard deviations")

@@ -126,6 +126,7 @@ class Report:
     mismatch: None = None
     exact: bool = True
     failed: tuple[Region, ...] = ()
+    peak: int | None = None
 
 
 @dataclass(frozen=True)

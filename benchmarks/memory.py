@@ -1,7 +1,7 @@
 """Does memory grow with the image? The same run over slides of 10^6 to 10^10 pixels, with one budget.
 
     python benchmarks/memory.py                              a threshold over means of 3 x 3, up to 100 000 x 100 000
-    python benchmarks/memory.py --sizes 1e9 1e10 --strip 1e8      so many pixels of each, as a strip from end to end
+    python benchmarks/memory.py --sizes 1e9 1e10 --places 3       only 3 x 3 squares of each, from corner to corner
     python benchmarks/memory.py --model nuclei --sizes 1e6 1e7 1e8
 
 The slides are the sample slide, mirrored again and again: 30 GB that are on no disk. Each run is a process of its own
@@ -30,6 +30,7 @@ import psutil
 SIZES = (1e6, 1e7, 1e8, 1e9, 1e10)
 ALLOWED = 600e6
 BUDGET = 250_000_000
+SQUARE = 2048
 
 
 def threshold() -> Any:
@@ -43,18 +44,15 @@ def threshold() -> Any:
     return Threshold()
 
 
-def run(model: str, pixels: float, tile: int | None, strip: float | None) -> None:
-    """Run over a slide of so many pixels, or a strip of it, and print what it took as JSON.
+def run(model: str, pixels: float, tile: int | None, places: int | None) -> None:
+    """Run over a slide of so many pixels, or squares of it one after the other, and print what it took as JSON.
 
     The result, its levels and its journal are those of the whole slide, whatever is made of it.
     """
     import napari_seamless as ns
-    from napari_seamless.geometry import Region
     from napari_seamless.sources.samples import MirrorTiled, sample_slide
 
     edge = isqrt(round(pixels))
-    rows = edge if strip is None else min(edge, round(strip / edge))
-    top = (edge - rows) // 2
     slide = MirrorTiled(ns.open_image(sample_slide()), (edge, edge))
     prepared = ns.prepare(threshold() if model == "threshold" else model, slide)
     before, began = psutil.Process().memory_info().rss, perf_counter()
@@ -64,20 +62,29 @@ def run(model: str, pixels: float, tile: int | None, strip: float | None) -> Non
     watch.start()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "result.ome.zarr"
-        where = Region.of((top, top + rows), (0, edge))
-        handle = ns.start(prepared, region=where, tile=tile, budget=BUDGET, device="cpu", output=output)
-        handle.wait()
-        report = handle.result().report
+        reports = []
+        for region in _squares(edge, places):
+            handle = ns.start(prepared, region=region, tile=tile, budget=BUDGET, device="cpu", output=output)
+            handle.wait()
+            reports.append(handle.result().report)
     over.set()
     watch.join()
     quarters = [max(course[k * len(course) // 4 : (k + 1) * len(course) // 4 or 1]) for k in range(4)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     taken = {"edge": edge, "before": before, "peak": peak, "quarters": quarters, "seconds": perf_counter() - began}
-    print(
-        json.dumps(
-            taken | {"tiles": report.tiles, "tile": report.tile[-1], "made": report.pixels, "predicted": report.bytes}
-        )
-    )
+    tiles, made = (sum(getattr(report, what) for report in reports) for what in ("tiles", "pixels"))
+    last = reports[-1]
+    print(json.dumps(taken | {"tiles": tiles, "tile": last.tile[-1], "made": made, "predicted": last.bytes}))
+
+
+def _squares(edge: int, places: int | None) -> list[Any]:
+    """The whole, or squares of SQUARE pixels an edge: in the corners, along the edges and between."""
+    from napari_seamless.geometry import Region
+
+    if places is None or edge <= places * SQUARE:
+        return [Region.from_shape((edge, edge))]
+    starts = [round(k * (edge - SQUARE) / (places - 1)) for k in range(places)]
+    return [Region.of((y, y + SQUARE), (x, x + SQUARE)) for y in starts for x in starts]
 
 
 def _watch(over: Event, course: list[int]) -> None:
@@ -87,12 +94,12 @@ def _watch(over: Event, course: list[int]) -> None:
         course.append(process.memory_info().rss)
 
 
-def measured(model: str, sizes: Sequence[float], tile: int | None, strip: float | None) -> list[dict[str, Any]]:
+def measured(model: str, sizes: Sequence[float], tile: int | None, places: int | None) -> list[dict[str, Any]]:
     """What a run over each size took, each in a process of its own."""
     found = []
     for pixels in sizes:
         given = ["--run", str(pixels), "--model", model] + (["--tile", str(tile)] if tile else [])
-        given += ["--strip", str(strip)] if strip else []
+        given += ["--places", str(places)] if places else []
         done = subprocess.run([sys.executable, __file__, *given], capture_output=True, text=True, check=True)
         found.append(json.loads(done.stdout.splitlines()[-1]))
         taken = found[-1]
@@ -112,15 +119,15 @@ def main() -> None:
     parser.add_argument("--model", default="threshold", help="a name of a model, or threshold")
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES, help="pixels of each slide")
     parser.add_argument("--tile", type=int)
-    parser.add_argument("--strip", type=float, help="pixels to make of each, from its left to its right end")
+    parser.add_argument("--places", type=int, help=f"so many squares of {SQUARE} pixels along each side, not the whole")
     parser.add_argument("--run", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        run(options.model, options.run, options.tile, options.strip)
+        run(options.model, options.run, options.tile, options.places)
         return
     print("| pixels | slide | made | tiles | before the first tile | peak | peak in each quarter, MB | time | MP/s |")
     print("|---|---|---|---|---|---|---|---|---|")
-    found = measured(options.model, options.sizes, options.tile, options.strip)
+    found = measured(options.model, options.sizes, options.tile, options.places)
     most = max(taken["peak"] - taken["before"] for taken in found)
     print(f"\nat most {most / 1e6:.0f} MB above the start, with a budget of {BUDGET / 1e6:.0f} MB", end="")
     print(f" (allowed: {(BUDGET + ALLOWED) / 1e6:.0f} MB)")

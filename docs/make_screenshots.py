@@ -16,6 +16,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import numpy as np
+
 NAME = "napari-seamless"
 ELLIPSE, RECTANGLE = ((400, 1300), (700, 1500)), ((2000, 2500), (800, 1400))
 STYLE, STYLE_SIZE = "style-wave", (1280, 800)
@@ -62,13 +64,13 @@ class Session:
         picture.save(self.folder / f"{name}.png", optimize=True)
 
     def take_widget(self, name: str, widget: Any) -> None:
-        """A picture of one widget: the dock, or a question."""
+        """A picture of one widget: the dock, or a question. In all colours, as swatches count."""
         from PIL import Image
 
         self.live(0.5)
         file = self.folder / f"{name}.png"
         widget.grab().save(str(file))
-        Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+        Image.open(file).convert("RGB").save(file, optimize=True)
 
     def question(self, kind: str) -> Any:
         """Waits for a dialog of that name."""
@@ -128,7 +130,8 @@ def where(session: Session) -> None:
     session.dock.draw()
     for kind, box in (("ellipse", ELLIPSE), ("rectangle", RECTANGLE)):
         (top, bottom), (left, right) = box
-        viewer.layers[-1].add([(top, left), (top, right), (bottom, right), (bottom, left)], shape_type=kind)
+        corners = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+        viewer.layers[-1].add(corners, shape_type=kind)
     session.dock.run()
     session.until(lambda now: now.phase == "finished")
     session.take("shapes")

@@ -2,17 +2,20 @@
 
     python examples/train_pixelwise.py nuclei-dsb2018.zip --network usk --loss malis --seconds 120
 
-The archive is that of train_nuclei.py; its fluorescence images are used, in grey. The networks are those of the
-thesis, with fewer features, as befits minutes on a CPU. Crops and pixels are drawn by label histogram equalisation.
-`softmax` is the usual loss of every pixel; `malis` adds, for the second half of the time, the MALIS loss of pairs of
-pixels. Pixels where two nuclei touch count as background. Time is the processor's; the same seed holds out the same
-images.
+The archive is that of train_nuclei.py (index.csv with id, kind and number of nuclei; images and labels as ID.png); its
+fluorescence images are used, in grey. The networks are those of the thesis, with fewer features, as befits minutes on
+a CPU. Crops and pixels are drawn by label histogram equalisation. `softmax` is the usual loss of every pixel; `malis`
+adds, for the second half of the time, the MALIS loss of pairs of pixels. Pixels where two nuclei touch count as
+background. Time is the processor's; the same seed holds out the same images.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +23,20 @@ from time import process_time
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from scipy import ndimage
 from skimage.metrics import adapted_rand_error
 from torch import Tensor
 from torch.nn import functional
-from train_nuclei import Picture, read_pictures, split, weights_of
 
 from napari_seamless.models.tschopp import SKNet, UNet, USKNet, ValidNetwork
 from napari_seamless.training.affinity import affinities_of_probability, segments_of
 from napari_seamless.training.equalise import EqualisedCrops
 from napari_seamless.training.malis import MalisLoss
 
+HELD_OUT = 0.15
+"""Share of the images that training never sees."""
 SCORED = 128
 """Side of the middle of each held-out image that is scored, in pixels."""
 
@@ -58,12 +63,31 @@ def side_of(network: ValidNetwork, least: int) -> int:
     return least + (network.rest - least) % network.multiple
 
 
-def sample_of(picture: Picture, network: ValidNetwork) -> Sample:
+def read(
+    archive: Path, network: ValidNetwork, images: int, held_out: int, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """At most so many fluorescence images for training, and so many held out."""
+    with zipfile.ZipFile(archive) as opened:
+        rows = csv.DictReader(io.StringIO(opened.read("index.csv").decode()))
+        names = [row["id"] for row in rows if row["kind"].startswith("fluorescence") and int(row["nuclei"])]
+        order = np.random.default_rng(seed).permutation(len(names))
+        cut = max(1, round(HELD_OUT * len(names)))
+
+        def part(kind: str, number: int) -> np.ndarray:
+            return np.asarray(Image.open(io.BytesIO(opened.read(f"{kind}/{names[number]}.png"))))
+
+        def sample(number: int) -> Sample:
+            return sample_of(part("images", number)[..., :3], part("labels", number), network)
+
+        return [sample(k) for k in order[cut : cut + images]], [sample(k) for k in order[:cut][:held_out]]
+
+
+def sample_of(pixels: np.ndarray, labels: np.ndarray, network: ValidNetwork) -> Sample:
     """Grey values about 0 with a deviation of 1, and nuclei kept apart by a pixel where they touch."""
-    grey = picture.pixels.astype(np.float32).mean(axis=2)
+    grey = pixels.astype(np.float32).mean(axis=2)
     grey = (grey - grey.mean()) / (grey.std() + 1)
     margin = (network.before, network.context - network.before)
-    labels = picture.labels.astype(np.int64)
+    labels = labels.astype(np.int64)
     highest = ndimage.maximum_filter(labels, 3)
     lowest = ndimage.minimum_filter(np.where(labels > 0, labels, labels.max() + 1), 3)
     touching = (labels > 0) & (highest != lowest)
@@ -140,18 +164,16 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(given.seed)
     network = network_of(given.network)
-    pictures = [p for p in read_pictures(given.archive) if p.group == "fluorescence" and p.labels.any()]
-    training, held_out = split(pictures, given.seed)
-    samples = [sample_of(p, network) for p in training[: given.images]]
+    samples, held_out = read(given.archive, network, given.images, given.held_out, given.seed)
     steps = train(network, samples, given.loss, given.seconds, given.rate, given.seed)
-    scored = np.array([scores_of(network.eval(), sample_of(p, network)) for p in held_out[: given.held_out]])
+    scored = np.array([scores_of(network.eval(), sample) for sample in held_out])
     error, dice, rand = np.nanmean(scored, axis=0)
     print(json.dumps({
         "network": given.network, "loss": given.loss, "steps": steps, "seconds": given.seconds, "images": len(scored),
         "pixel_error": round(error, 4), "dice": round(dice, 4), "adapted_rand_error": round(rand, 4),
     }))  # fmt: skip
     if given.output:
-        save_file(weights_of(network), given.output)
+        save_file(network.state_dict(), given.output)
 
 
 if __name__ == "__main__":

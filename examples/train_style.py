@@ -352,6 +352,9 @@ def card(given: argparse.Namespace, name: str, judge: Judge, losses: Style, minu
         "input": "float32 (1, 3, y, x), RGB as in the file, 0..255; sides of 5 pixels or more",
         "output": "uint8 (1, 3, y, x), RGB",
         "architecture": "Johnson et al. 2016 with instance norm: colours depend on the whole picture",
+        "data": "one photograph of the painting, and the content below",
+        "data_licence": given.data_licence,
+        "held_out": "no figures: a manner has no right answer; what it looks like was judged by eye",
         "content": given.content.name if given.content else "photographs of scikit-image, the sample slide",
         "weights_licence": "BSD-3-Clause",
         "training": {
@@ -381,6 +384,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--content", type=Path, help="folder or zip of images; default: those of the packages")
     parser.add_argument("--name", help="of the result; default: style-FILE")
     parser.add_argument("--painting", help="title, artist, year, for the card")
+    parser.add_argument("--data-licence", default="not said", help="of painting and content, for the card")
     parser.add_argument("--output", type=Path, default=Path("weights"), help="folder to write to")
     parser.add_argument("--steps", type=int, default=4000, help="updates, one crop each")
     parser.add_argument("--size", type=int, nargs="+", default=[128], help="sides of the crops")

@@ -141,8 +141,12 @@ def package(
     return folder
 
 
-def zoo_prediction(folder: Path, pixels: np.ndarray) -> np.ndarray:
-    """What bioimageio.core makes of an image that fits."""
+def zoo_prediction(folder: Path, pixels: np.ndarray, *, mirror: bool = False) -> np.ndarray:
+    """What bioimageio.core makes of an image that fits.
+
+    By itself its library mirrors the image first, as far as the halo, and cuts the result (`mirror`). Its tests of
+    packages do not, since what it adds at the edges of an image is no part of the network.
+    """
     core = pytest.importorskip("bioimageio.core")
     digest_spec = pytest.importorskip("bioimageio.core.digest_spec")
     model = read_description(folder / "rdf.yaml")
@@ -150,8 +154,8 @@ def zoo_prediction(folder: Path, pixels: np.ndarray) -> np.ndarray:
         warnings.simplefilter("ignore")
         sample = digest_spec.create_sample_for_model(model, inputs={"image": pixels[None]})
         with core.create_prediction_pipeline(model) as pipeline:
-            # as the zoo tests packages: what its library adds at the edges of an image is no part of the network
-            found = pipeline.predict_sample_without_blocking(sample, skip_input_padding=True, skip_output_cropping=True)
+            plain = {} if mirror else {"skip_input_padding": True, "skip_output_cropping": True}
+            found = pipeline.predict_sample_without_blocking(sample, **plain)
     return np.asarray(found.members["scores"].data.data)[0]
 
 
@@ -193,6 +197,19 @@ def plain(folder: Path, change: Change = lambda _: None, **more: Any) -> Path:
         change(rdf)
 
     return package(folder, bare, expected=more.pop("expected", expected), **more)
+
+
+def test_at_the_edges_the_zoos_library_mirrors_the_image_which_can_be_had_by_mirroring_it(tmp_path: Path) -> None:
+    folder = plain(tmp_path / "theirs", script=True)
+    model, pixels, halo = load_model(folder), image((2, 64, 96)), 8
+    theirs, ours = zoo_prediction(folder, pixels, mirror=True), tiled(model, pixels)
+    inner = np.s_[:, 2 * halo : -2 * halo, 2 * halo : -2 * halo]
+    scale = np.abs(theirs).max()
+    assert np.abs(theirs - ours)[inner].max() < 1e-5 * scale
+    assert np.abs(theirs - ours).max() > 1e-2 * scale, "the network's own padding is another"
+    continued = tiled(model, np.pad(pixels, [(0, 0), (halo, halo), (halo, halo)], mode="symmetric"))
+    assert np.abs(theirs - continued[:, halo:-halo, halo:-halo]).max() < 1e-5 * scale
+    assert "bioimageio.core would mirror the image first" in str(model.card["edges"])
 
 
 def test_python_in_a_package_runs_only_after_a_yes_that_names_it(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import napari_seamless as ns
 from napari_seamless import cli, pipeline
 from napari_seamless.engine import TorchEngine
 from napari_seamless.engine.halving import Halving, halves
-from napari_seamless.errors import DeviceFull, OutputUnwritable, RegionUnreadable
+from napari_seamless.errors import DeviceFull, OutputExists, OutputUnwritable, RegionUnreadable
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.planning.order import view_first
 from napari_seamless.scheduling import run as run_module
@@ -38,6 +38,7 @@ from napari_seamless.testing.fakes import (
     BoxBlurEngine,
     DamagedSource,
     FatalEngine,
+    FatalSource,
     FileSink,
     GradientSource,
     RecordingSink,
@@ -288,6 +289,41 @@ def test_a_sharded_run_gives_the_same_pixels_whatever_is_done_to_its_tiles(tmp_p
     again = open_store(tmp_path / "a.ome.zarr")
     assert (again.spec.chunk, again.spec.shard) == (256, 256)
     np.testing.assert_array_equal(again.read(Region.from_shape((700, 900))), whole)
+
+
+def test_a_sharded_result_is_continued_with_other_tiles(tmp_path: Path) -> None:
+    image = GradientSource((500, 600), channels=3)
+    whole = np.asarray(ns.run(Blur(), image, tile=256, device="cpu", scheduler="serial"))
+    facts: dict[str, Any] = {"device": "cpu", "scheduler": "serial", "output": tmp_path / "a.ome.zarr", "shards": True}
+    ns.run(Blur(), image, tile=128, region=Region.of((0, 300), (0, 600)), **facts)
+    assert 0 < np.count_nonzero(open_store(tmp_path / "a.ome.zarr").finished) < 20
+    again = ns.run(Blur(), image, tile=320, **facts)
+    assert again.store.spec.shard == 128
+    np.testing.assert_array_equal(np.asarray(again), whole)
+    with pytest.raises(OutputExists, match="shards of 128 instead of 64 pixels"):
+        ns.run(Blur(), image, tile=64, **facts)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead worker's own
+def test_a_sharded_run_of_two_processes_of_which_one_dies_misses_nothing(tmp_path: Path) -> None:
+    shape = (500, 600)
+    image = GradientSource(shape, channels=3)
+    whole = np.asarray(ns.run(Blur(), image, tile=256, device="cpu", scheduler="serial"))
+    prepared = pipeline.prepare(Blur(), FatalSource(image, (300, 400), tmp_path / "died"))
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        run = pipeline.start(
+            prepared, tile=64, device="cpu", scheduler=client, output=tmp_path / "a.ome.zarr", shards=True
+        )
+        run.set_tile(192)
+        run.wait()
+    assert (tmp_path / "died").exists()
+    assert run.result().report.busy is not None
+    np.testing.assert_array_equal(open_store(tmp_path / "a.ome.zarr").read(Region.from_shape(shape)), whole)
 
 
 # -- a process that dies

@@ -211,7 +211,7 @@ def test_loading_torchscript_says_nothing_of_its_deprecation(
 
 def test_onnx_is_answered_with_what_to_bring_instead(tmp_path: Path) -> None:
     (tmp_path / "mine.onnx").write_bytes(b"onnx")
-    with pytest.raises(ModelError, match=r"networks are read as torch writes them; got the ONNX file mine\.onnx"):
+    with pytest.raises(ModelError, match=r"got the ONNX file mine\.onnx, and no converter to torch that is kept up"):
         load_model(tmp_path / "mine.onnx")
 
 

@@ -167,11 +167,11 @@ def test_memory_of_the_joints_is_a_front_and_not_the_image() -> None:
     assert not frontier._faces
 
 
-def test_a_piece_is_whole_chunks_and_about_four_megapixels() -> None:
-    assert pieces_over((100_000, 100_000), (512, 512)) == (2048, 2048)
+def test_a_piece_is_whole_chunks_and_about_a_megapixel() -> None:
+    assert pieces_over((100_000, 100_000), (512, 512)) == (1024, 1024)
     assert pieces_over((64, 5000, 5000), (16, 512, 512)) == (16, 512, 512)
     assert pieces_over((300, 200)) == (300, 200)
-    assert pieces_over((1, 10**9)) == (1, 1 << 22)
+    assert pieces_over((1, 10**9)) == (1, 1 << 20)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from label_images import CLASSES, SHAPE, cells, store_of
 from napari_seamless.errors import BadRequest, InputMismatch, InputNotFound, InputUnreadable, OutputExists, RunCancelled
 from napari_seamless.export import save_geojson
 from napari_seamless.geometry import Region
+from napari_seamless.pipeline import label_outlines
 from napari_seamless.store import StoreSpec, create_store
 
 
@@ -93,6 +94,8 @@ def test_outlines_that_were_exported_enclose_just_their_own_pixels(path: Path, t
     assert found.pixels == {a.name: a.pixels for a in everything.areas}["nucleus"]
     assert found.count("nucleus") == everything.count("nucleus")
     assert found.objects["at_edge"].all()
+    box = np.array([(0, 0), (0, 400), (200, 400), (200, 0)])
+    assert ns.measure(store, within=[box]).areas == ns.measure(store, region=Region.of((0, 50), (0, 100))).areas
     assert found.objects["slide_y"][0] == pytest.approx(found.objects["y"][0] * 4 + 1.5)
 
 
@@ -100,10 +103,11 @@ def test_outlines_come_from_a_file_or_as_corners(path: Path, labels: NDArray[np.
     square = {"type": "Polygon", "coordinates": [[[50, 30], [270, 30], [270, 170], [50, 170], [50, 30]]]}
     (tmp_path / "square.geojson").write_text(json.dumps({"type": "Feature", "geometry": square, "properties": {}}))
     by_file = ns.measure(path, within=tmp_path / "square.geojson")
-    corners = [(29.5, 49.5), (29.5, 269.5), (169.5, 269.5), (169.5, 49.5)]
+    corners = np.array([(30, 50), (30, 270), (170, 270), (170, 50)])
     by_corners = ns.measure(path, within=[corners])
+    by_labels = ns.measure(path, within=label_outlines([corners - 0.5]))
     by_region = ns.measure(path, region=ns.Region.of((30, 170), (50, 270)))
-    assert by_file.areas == by_corners.areas == by_region.areas
+    assert by_file.areas == by_corners.areas == by_labels.areas == by_region.areas
     assert by_file.count() == by_corners.count() == by_region.count()
 
 

@@ -18,6 +18,8 @@ from scipy import ndimage
 
 from napari_seamless.errors import InputNotFound, ModelError, NotTrusted, UnknownModel, WeightsMismatch
 from napari_seamless.models import ClassInfo, Model, describe, load_model, names
+from napari_seamless.models.bundled import TITLES
+from napari_seamless.pipeline import card_of
 
 TRAINING_SCRIPT = Path(__file__).parents[1] / "examples" / "train_nuclei.py"
 
@@ -239,3 +241,15 @@ def as_png(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(array).save(file, format="png")
     return file.getvalue()
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_every_bundled_model_says_what_of_how_good_and_what_it_is_bad_at(name: str) -> None:
+    model = load_model(name)
+    card = card_of(model)
+    headings = {section.heading: section.lines for section in card.sections}
+    assert {"What it does", "Input and output", "Data", "Licence", "On held-out images", "Bad at"} <= set(headings)
+    assert {"data", "data_licence", "weights_licence", "held_out", "limits"} <= set(model.card)
+    assert str(card).startswith(f"{name}: {describe(name)}")
+    shown = {line.partition(":")[0].strip() for section in card.sections for line in section.lines}
+    assert {key.replace("_", " ") for key in model.card} - {"name", "classes", "ndim"} <= shown, "nothing is left out"

@@ -47,6 +47,27 @@ def test_the_shell_lines_run(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (here / "region.ome.zarr" / "zarr.json").exists()
 
 
+def test_the_page_on_networks_of_ones_own_runs_from_top_to_bottom(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NAPARI_SEAMLESS_DATA", str(here / "data"))
+    monkeypatch.syspath_prepend(str(here))
+    page = (ROOT / "docs" / "own-network.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for language, code in re.findall(r"```(python|shell)\n(.*?)```", page, flags=re.DOTALL):
+        if language == "python":
+            exec(compile(code, "own-network.md", "exec"), names)
+            continue
+        for line in code.splitlines():
+            program, *arguments = shlex.split(line)
+            assert program == "napari-seamless"
+            assert main(arguments) == 0, (line, capsys.readouterr().err)
+    assert names["labels"].shape == (3, 100, 100)  # type: ignore[attr-defined]
+    said = capsys.readouterr()
+    assert "rounded, in bfloat16, against float32" in said.err
+    assert "Rings and what is not" in said.out
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "says"),
     [

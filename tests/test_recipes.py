@@ -191,6 +191,18 @@ def test_a_threshold_leaves_unsure_pixels_to_the_first_class(network: UNet, tmp_
     assert (tiled(model, pixels()).squeeze() != expected).mean() < 1e-3
 
 
+def test_of_two_scores_the_larger_one_counts_though_both_are_negative(tmp_path: Path) -> None:
+    network = UNet(1, 2, (4, 4)).eval()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.tensor([-3.0, -2.0]))
+    arguments = {**ARGUMENTS, "outputs": 2}
+    output = {"kind": "labels", "classes": CLASSES[:2]}
+    told = fields(network={"arguments": arguments}, output=output)
+    model = load_model(save_recipe(tmp_path / "two", network, told))
+    assert model.module(torch.zeros(1, 1, 4, 4)).unique().tolist() == [5]
+
+
 @pytest.mark.parametrize(("activation", "threshold", "logit"), [("sigmoid", 0.7, 0.8473), ("none", None, 0.0)])
 def test_one_channel_of_scores_means_two_classes(
     tmp_path: Path, activation: str, threshold: float | None, logit: float

@@ -7,10 +7,8 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import fsspec
 import pytest
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from napari_seamless.cli import main
 from napari_seamless.errors import InputUnreadable
@@ -18,19 +16,21 @@ from napari_seamless.sources import open_image
 from sources_oracle import assert_reads_equal, texture
 from test_sources_zarr import ome_zarr
 
-REGION = "us-east-1"
+boto3 = pytest.importorskip("boto3")
+moto = pytest.importorskip("moto.moto_server.threaded_moto_server")
+pytest.importorskip("s3fs")
 
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a bucket with an image in it; where the server is and who asks comes from the environment."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     client = boto3.client("s3")
     client.create_bucket(Bucket="slides")
     levels = [texture(3, 50, 70, dtype="uint16"), texture(3, 25, 35, dtype="uint16")]

@@ -171,7 +171,7 @@ def test_processes_get_about_as_much_to_do_at_each_step() -> None:
     steps = BucketBatchSampler(plan, rank=0, world=4).steps()
     largest = [max(plan.bytes_of(b) for b in step) for step in steps]
     smallest = [min(plan.bytes_of(b) for b in step) for step in steps]
-    assert np.median(np.array(largest) / np.array(smallest)) < 1.6
+    assert np.median(np.array(largest) / np.array(smallest)) < 1.15
 
 
 def test_processes_without_images_are_refused() -> None:
@@ -254,6 +254,13 @@ def test_a_batch_of_no_images_is_refused() -> None:
 # --- the network --------------------------------------------------------------------------
 
 
+def stirred(network: nn.Module) -> nn.Module:
+    """With no parameter at zero or one: an offset of zero would hide that it is added outside an image, too."""
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return network.double()
+
+
 def padded_with(network: nn.Module, shapes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
     """Logits of images in one padded batch, and of each alone without a mask."""
     images = [torch.rand(3, *shape, dtype=torch.float64) for shape in shapes]
@@ -264,14 +271,14 @@ def padded_with(network: nn.Module, shapes: list[tuple[int, int]]) -> tuple[Tens
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_padding_never_changes_an_answer(mode: str) -> None:
     torch.manual_seed(0)
-    network = PyramidClassifier(3, 5, widths=(8, 12, 16)).double().train(mode == "train")
+    network = stirred(PyramidClassifier(3, 5, widths=(8, 12, 16))).train(mode == "train")
     together, alone = padded_with(network, [(40, 64), (37, 21), (8, 50), (3, 2), (64, 64)])
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-10)
 
 
 def test_padding_never_changes_a_gradient() -> None:
     torch.manual_seed(0)
-    network = PyramidClassifier(3, 5, widths=(8, 12)).double()
+    network = stirred(PyramidClassifier(3, 5, widths=(8, 12)))
     together, alone = padded_with(network, [(30, 17), (12, 33)])
     found = torch.autograd.grad(together.square().sum(), list(network.parameters()))
     expected = torch.autograd.grad(alone.square().sum(), list(network.parameters()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,53 @@ def test_a_training_that_stopped_and_went_on_gives_the_same_weights(tmp_path: Pa
     for name, weight in whole.weights().items():
         assert torch.equal(again.weights()[name], weight), name
     assert again.best == whole.best
+
+
+def test_held_out_images_that_were_not_all_looked_at_are_looked_at_again(tmp_path: Path) -> None:
+    told = {"crop": 16, "steps": 2, "validate_every": 1, "folder": tmp_path}
+    stop = threading.Event()
+
+    class Telling(ArrayImage):
+        def read(self, region: Region) -> Tensor:
+            stop.set()
+            return super().read(region)
+
+    mine = trainer(small_network(), stop=stop.is_set, **told)
+    first, second = mine.held_out
+    mine.held_out = [replace(first, image=Telling(first.image.array)), second]
+    events = list(mine.run())
+    assert [type(e) for e in events] == [Stepped, Saved, Stopped]
+    again = trainer(small_network(9), **told)
+    again.resume()
+    assert [(type(e), e.step) for e in again.run() if not isinstance(e, Saved)] == [
+        (Validated, 1),
+        (Stepped, 2),
+        (Validated, 2),
+    ]
+
+
+def test_a_step_that_was_broken_off_while_weights_moved_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = trainer(small_network(), crop=16, folder=tmp_path, checkpoint_every=1, validate_every=99)
+    events = mine.run()
+    next(events)
+    assert isinstance(next(events), Saved)
+
+    def interrupted(closure: None = None) -> None:
+        with torch.no_grad():
+            next(mine.network.parameters()).add_(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mine._optimiser, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
+    again = trainer(small_network(9), crop=16, folder=tmp_path, checkpoint_every=1, validate_every=99)
+    again.resume()
+    whole = trainer(small_network(), crop=16, validate_every=99)
+    list(again.run())
+    list(whole.run())
+    assert torch.equal(again.weights()["head.weight"], whole.weights()["head.weight"])
 
 
 def test_an_epoch_shows_every_image_once() -> None:

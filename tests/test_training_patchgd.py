@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -240,3 +243,21 @@ def test_an_encoder_without_one_vector_a_tile_is_refused() -> None:
     model = PatchGD(*parts, Recorder(*parts), tile=TILE)
     with pytest.raises(InputMismatch, match=r"got \(8, 5, 6, 6\) from 8 tiles"):
         model.fill(images())
+
+
+# --- the benchmark's task -----------------------------------------------------------------
+
+
+def test_the_sum_is_that_of_the_digits_on_the_canvas() -> None:
+    task = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "patchgd.py"))
+    ones = np.ones((4, 8, 8), dtype=np.float32)
+    for seed in range(20):
+        picture, total = task["canvas"](ones, np.full(4, 3), np.random.default_rng(seed))
+        _, discs = ndimage.label(picture[0] > 0.9)
+        assert total == 3 * discs
+    images, sums = next(task["batches"](True, 4, 0))
+    again, _ = next(task["batches"](True, 4, 0))
+    assert images.shape == (4, 1, 128, 128)
+    assert sums.max() <= 6
+    assert torch.equal(images, again)
+    assert not {a.tobytes() for a in task["digits"](True)[0]} & {a.tobytes() for a in task["digits"](False)[0]}

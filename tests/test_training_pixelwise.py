@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+import runpy
+import sys
+import zipfile
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
 from napari_seamless.errors import BadRequest, InputMismatch
@@ -24,6 +31,7 @@ from napari_seamless.training.affinity import (
 from napari_seamless.training.equalise import IGNORE, EqualisedCrops
 from napari_seamless.training.malis import MalisLoss, constrained_pairs, maximin_pairs
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 DIAGONALS: Offsets = ((1, 0), (0, 1), (1, 1), (1, -1), (0, 3))
 
 
@@ -195,6 +203,12 @@ def test_offsets_of_another_number_of_axes_are_refused() -> None:
         affinities_of(np.ones((2, 2, 2), dtype=int), PLANE)
 
 
+@pytest.mark.parametrize("offsets", [((1, 0), (1, 0)), ((0, 1), (0, -1))])
+def test_an_edge_that_comes_twice_is_refused(offsets: Offsets) -> None:
+    with pytest.raises(BadRequest, match="once and one way only"):
+        affinities_of(np.ones((2, 2), dtype=int), offsets)
+
+
 @pytest.mark.parametrize(
     ("shape", "labels", "says"),
     [
@@ -275,3 +289,43 @@ def test_labels_that_cannot_be_equalised_are_refused(
 ) -> None:
     with pytest.raises(error, match=says):
         EqualisedCrops(labels, classes, side)
+
+
+# --- the example --------------------------------------------------------------------------
+
+
+def archive_of(path: Path, count: int = 8) -> Path:
+    """An archive as the example reads it: bright discs on black."""
+    random, rows = np.random.default_rng(0), ["id,kind,nuclei"]
+    y, x = np.mgrid[:80, :84]
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            labels = np.zeros(y.shape, dtype=np.uint16)
+            for disc in range(1, 5):
+                top, left = random.integers(10, 70, 2)
+                labels[(y - top) ** 2 + (x - left) ** 2 < 49] = disc
+            pixels = np.repeat(((labels > 0) * 150 + random.integers(0, 40, y.shape))[..., None], 3, axis=2)
+            for kind, image in (("images", pixels.astype(np.uint8)), ("labels", labels)):
+                written = io.BytesIO()
+                Image.fromarray(image).save(written, "png")
+                archive.writestr(f"{kind}/{number}.png", written.getvalue())
+            rows.append(f"{number},fluorescence,4")
+        archive.writestr("index.csv", "\n".join(rows))
+    return path
+
+
+def test_the_example_trains_and_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, script = tmp_path / "usk.safetensors", EXAMPLES / "train_pixelwise.py"
+    options = ["--loss", "malis", "--seconds", "1.5", "--output", str(weights)]
+    monkeypatch.setattr(sys, "argv", [str(script), str(archive_of(tmp_path / "discs.zip")), *options])
+    threads = torch.get_num_threads()
+    runpy.run_path(str(script), run_name="__main__")
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    scores = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert scores["images"] == 1
+    assert scores["pixel_error"] < 0.2
+    assert scores["dice"] > 0.3
+    assert weights.exists()

@@ -9,10 +9,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 HERE = Path(__file__).parent
 HAS_DISPLAY = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -59,6 +61,13 @@ def top_level_widgets() -> list[str]:
     return [
         type(w).__name__ for w in QApplication.topLevelWidgets() if type(w).__module__.startswith("napari_seamless")
     ]
+
+
+@pytest.fixture
+def qtbot(qtbot: QtBot) -> QtBot:
+    """Waits for up to a minute: that a machine is busy is no failure."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=60_000)  # type: ignore[method-assign]
+    return qtbot
 
 
 @pytest.fixture

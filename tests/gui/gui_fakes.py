@@ -111,6 +111,7 @@ class FakeReport:
     mismatch: str | None = None
     exact: bool = True
     failed: tuple[Region, ...] = ()
+    peak: int | None = None
 
 
 @dataclass
@@ -299,6 +300,7 @@ class FakePipeline:
     trusted: list[NotTrusted] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     timed: list[int] = field(default_factory=list)
+    timing: FakeTiming = FakeTiming()
     opened: list[tuple[str, Any]] = field(default_factory=list)
     source: FakeSource = field(default_factory=lambda: FakeSource(np.full((3, 600, 800), 200, np.uint8)))
     seen: list[ImageInfo] = field(default_factory=list)
@@ -351,7 +353,7 @@ class FakePipeline:
 
     def time_tile(self, prepared: Any, tile: int, *, cancelled: Any = None) -> FakeTiming:  # noqa: ARG002
         self.timed.append(tile)
-        return FakeTiming()
+        return self.timing
 
     def model_names(self) -> tuple[str, ...]:
         return ("nuclei", "stain")

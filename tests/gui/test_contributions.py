@@ -121,5 +121,5 @@ def test_napari_opens_the_dock_on_its_restricted_viewer(make_napari_viewer, qtbo
     viewer.add_image(np.full((600, 800, 3), 40, np.uint8))
     dock = SeamlessDock(PublicOnlyProxy(viewer), FakePipeline())
     viewer.window.add_dock_widget(dock)
-    qtbot.waitUntil(lambda: dock.poll().phase == "ready", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "ready")
     viewer.window.remove_dock_widget(dock)

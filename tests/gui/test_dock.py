@@ -19,7 +19,7 @@ from napari_seamless.geometry import Region
 
 
 def until(qtbot: QtBot, dock: SeamlessDock, phase: str) -> None:
-    qtbot.waitUntil(lambda: dock.poll().phase == phase, timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == phase)
 
 
 def started(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> FakeRun:
@@ -299,7 +299,7 @@ def test_a_run_that_fails_says_why(qtbot: QtBot, dock, pipeline) -> None:
 
 def test_a_file_is_opened_in_the_background_and_chosen(qtbot: QtBot, dock, viewer) -> None:
     dock.panel.source.openRequested.emit("slide.svs")
-    qtbot.waitUntil(lambda: "slide" in viewer.layers, timeout=3000)
+    qtbot.waitUntil(lambda: "slide" in viewer.layers)
     assert dock.panel.source.value().key == str(viewer.layers["slide"].unique_id)
     assert dock.panel.image_section.about.text().startswith("800 × 600 px · RGB · uint8")
 

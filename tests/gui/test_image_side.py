@@ -23,12 +23,13 @@ from napari_seamless._napari.readings import readings_of, setting_of
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region
 
+PATIENCE = 60_000
 NAMED = FakeSource(np.arange(3, dtype=np.uint8)[:, None, None].repeat(64, 1).repeat(48, 2), rgb=False)
 NAMED = replace(NAMED, channel_names=("DAPI", "Actin", "Tubulin"))
 
 
 def ready(qtbot: QtBot, dock: SeamlessDock) -> None:
-    qtbot.waitUntil(lambda: dock.poll().phase == "ready", timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "ready", timeout=PATIENCE)
 
 
 def with_source(viewer: Any, source: FakeSource) -> None:
@@ -47,10 +48,12 @@ def test_channels_are_asked_for_where_their_names_do_not_say(qtbot: QtBot, make_
     with_source(viewer, NAMED)
     dock = docked(viewer, pipeline)
     options = dock.panel.image_section.options
-    qtbot.waitUntil(lambda: dock.poll() is not None and len(options._channels) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll() is not None and len(options._channels) == 1, timeout=PATIENCE)
     assert options._channels[0].currentText() == "choose…"
     pick(options._channels[0], "Tubulin")
-    qtbot.waitUntil(lambda: dock.poll() is not None and pipeline.seen[-1].channel_names == ("Tubulin",))
+    qtbot.waitUntil(
+        lambda: dock.poll() is not None and pipeline.seen[-1].channel_names == ("Tubulin",), timeout=PATIENCE
+    )
     dock.choose_model("stain")
     ready(qtbot, dock)
     assert options.isHidden(), "that one takes any number of channels"
@@ -65,8 +68,23 @@ def test_channels_of_one_name_are_shown_as_matched(qtbot: QtBot, make_napari_vie
     with_source(viewer, NAMED)
     dock = docked(viewer, pipeline)
     options = dock.panel.image_section.options
-    qtbot.waitUntil(lambda: dock.poll() is not None and len(options._channels) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll() is not None and len(options._channels) == 2, timeout=PATIENCE)
     assert [combo.currentText() for combo in options._channels] == ["Actin", "DAPI"]
+
+
+def test_half_a_choice_prepares_nothing_anew(qtbot: QtBot, make_napari_viewer, pipeline) -> None:
+    pipeline.networks["nuclei"] = FakeNetwork("nuclei", channels=2, input_names=("a", "b"))
+    viewer = make_napari_viewer()
+    with_source(viewer, NAMED)
+    dock = docked(viewer, pipeline)
+    options = dock.panel.image_section.options
+    qtbot.waitUntil(lambda: dock.poll() is not None and len(options._channels) == 2, timeout=PATIENCE)
+    ready(qtbot, dock)
+    pick(options._channels[0], "DAPI")
+    assert dock.poll().phase == "ready"
+    pick(options._channels[1], "Actin")
+    qtbot.waitUntil(lambda: dock.poll() is not None and len(pipeline.seen) == 2, timeout=PATIENCE)
+    assert pipeline.seen[-1].channel_names == ("DAPI", "Actin")
 
 
 def test_another_scene_of_the_file_is_a_layer_of_its_own(qtbot: QtBot, make_napari_viewer, pipeline) -> None:
@@ -75,9 +93,11 @@ def test_another_scene_of_the_file_is_a_layer_of_its_own(qtbot: QtBot, make_napa
     dock = docked(viewer, pipeline)
     dock.open("/data/two.czi")
     options = dock.panel.image_section.options
-    qtbot.waitUntil(lambda: dock.poll() is not None and options.questions().scenes == ("left", "right"), timeout=5000)
+    qtbot.waitUntil(
+        lambda: dock.poll() is not None and options.questions().scenes == ("left", "right"), timeout=PATIENCE
+    )
     options.sceneChosen.emit("right")
-    qtbot.waitUntil(lambda: dock.poll() is not None and len(viewer.layers) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll() is not None and len(viewer.layers) == 2, timeout=PATIENCE)
     assert pipeline.opened[-1] == ("/data/two.czi", "right")
     assert [layer.name for layer in viewer.layers] == ["slide: left", "slide: right"]
 
@@ -88,7 +108,7 @@ def test_how_an_image_is_stored_is_a_remark_beside_it(qtbot: QtBot, make_napari_
     with_source(viewer, replace(NAMED, notices=notices))
     dock = docked(viewer, pipeline)
     remark = dock.panel.image_section.remark
-    qtbot.waitUntil(lambda: dock.poll() is not None and remark.value() is not None, timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll() is not None and remark.value() is not None, timeout=PATIENCE)
     assert remark.value().sentence == "Slide is stored in strips."
 
 

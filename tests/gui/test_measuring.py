@@ -19,6 +19,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_seamless import pipeline as real
 from napari_seamless._napari.measuring.classes import COUNTED, NAME, SHOWN
+from napari_seamless._napari.measuring.commands import open_measuring
 from napari_seamless._napari.measuring.dock import MeasureDock
 from napari_seamless._napari.measuring.state import VIEW, ClassRow
 from napari_seamless.geometry import Region
@@ -41,6 +42,9 @@ class Gated:
             self.gate.wait(5)
 
         return real.measure(*arguments, on_progress=show, **options)
+
+    def label_outlines(self, rings: Any) -> Any:
+        return real.label_outlines(rings)
 
     def open_result(self, path: str | Path) -> Store:
         return open_store(path)
@@ -105,7 +109,9 @@ def test_a_result_is_measured_and_shown(qtbot: QtBot, dock: MeasureDock, path: P
 
 
 def test_nothing_is_shown_before_there_is_something(viewer: napari.Viewer) -> None:
-    _, dock = viewer.window.add_plugin_dock_widget("napari-seamless", "Measure a result")
+    open_measuring(viewer)
+    open_measuring(viewer)
+    (dock,) = viewer.window.dock_widgets.values()
     assert isinstance(dock, MeasureDock)
     panel = dock.panel
     assert not panel._main.isEnabled()

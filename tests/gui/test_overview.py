@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import docked
-from gui_fakes import FakeLive, FakePipeline, FakeRun
+from gui_fakes import FakeLive, FakePipeline, FakeReport, FakeRun
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 
@@ -21,9 +21,9 @@ from napari_seamless.geometry import Grid, Region
 
 
 def started(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> FakeRun:
-    qtbot.waitUntil(lambda: dock.poll().phase == "ready", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "ready")
     dock.panel.progress.main.click()
-    qtbot.waitUntil(lambda: dock.poll().phase == "running", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "running")
     return pipeline.runs[-1]
 
 
@@ -164,3 +164,12 @@ def test_how_busy_the_device_is_is_told_where_it_is_known(qtbot: QtBot, dock, pi
     run.land(Region.of((0, 304), (0, 400)), 1)
     run.now = replace(run.now, busy=0.934)
     qtbot.waitUntil(lambda: "device 93 % busy" in (dock.poll() and dock.panel.progress.caption.text()))
+
+
+def test_the_measured_peak_stands_beside_the_predicted_one(qtbot: QtBot, dock, pipeline) -> None:
+    run = started(qtbot, dock, pipeline)
+    run.report = FakeReport(peak=1_400_000_000)
+    run.end()
+    qtbot.waitUntil(lambda: dock.poll().phase == "finished" and dock.snapshot.peak is not None)
+    text = dock.panel.budget_section.follows.text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "peak 1.6 GB (1.4 GB measured)" in text

@@ -40,9 +40,9 @@ def dock(viewer: Any, painter: FakePipeline) -> SeamlessDock:
 
 
 def started(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> FakeRun:
-    qtbot.waitUntil(lambda: dock.poll().phase == "ready", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "ready")
     dock.panel.progress.main.click()
-    qtbot.waitUntil(lambda: dock.poll().phase == "running", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "running")
     return pipeline.runs[-1]
 
 
@@ -339,7 +339,7 @@ def test_what_is_refused_can_be_run_approximately_by_a_button(qtbot: QtBot, view
     assert notice.value().sentence == "Global attention at blocks.3; or run it approximately"
     assert notice._action.text() == "Run approximately"
     notice._action.click()
-    qtbot.waitUntil(lambda: dock.poll().phase == "running", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "running")
     assert dock.result_layers[0].name == "tissue: nuclei (approximate)"
     assert dock.result_layers[0].metadata[FACTS]["exact"] is False
     assert dock.panel.progress.verdict.value().tone == "caution"
@@ -355,7 +355,7 @@ def test_a_network_is_never_run_approximately_by_itself(qtbot: QtBot, viewer, pi
     dock = docked(viewer, pipeline)
     qtbot.waitUntil(lambda: dock.poll().problem is not None)
     dock.panel.notices["model"]._action.click()
-    qtbot.waitUntil(lambda: dock.poll().phase == "running", timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase == "running")
     pipeline.runs[-1].end()
     qtbot.waitUntil(lambda: dock.poll().phase == "finished")
     dock.choose_model("stain")

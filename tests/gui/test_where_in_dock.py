@@ -17,9 +17,9 @@ RECTANGLE = np.array([[100.0, 200.0], [100.0, 300.0], [150.0, 300.0], [150.0, 20
 
 def started(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline) -> FakeRun:
     many = len(pipeline.runs)
-    qtbot.waitUntil(lambda: dock.poll().phase in ("ready", "finished", "cancelled"), timeout=3000)
+    qtbot.waitUntil(lambda: dock.poll().phase in ("ready", "finished", "cancelled"))
     dock.panel.progress.main.click()
-    qtbot.waitUntil(lambda: len(pipeline.runs) > many and dock.poll().phase == "running", timeout=3000)
+    qtbot.waitUntil(lambda: len(pipeline.runs) > many and dock.poll().phase == "running")
     return pipeline.runs[-1]
 
 

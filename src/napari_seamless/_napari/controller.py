@@ -76,6 +76,7 @@ class Controller:
         self._remembering: Task[DeviceMemory] | None = None
         self._remembered = -inf
         self._failed: tuple[Region, ...] = ()
+        self._peak: int | None = None
         self._path: Path | None = None
         self._found: Found | None = None
         self._finding: Task[Found | None] | None = None
@@ -202,6 +203,7 @@ class Controller:
             choice=self._choice,
             tile=self._shown_tile,
             failed=self._failed if self._shows_run else (),
+            peak=self._peak if self._shows_run else None,
             found=self._found,
             cost=self._cost,
             memory=self._memory,
@@ -228,6 +230,7 @@ class Controller:
         if rests and not self._is_judged and self._run is not None:
             report = self._run.result().report
             self._verdict, self._failed = verdict_of(report, self._run.store), tuple(report.failed)
+            self._peak = report.peak
         self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
@@ -375,7 +378,7 @@ class Controller:
             self._run, self._shows_run = started.run, True
             if started.folder is not None:
                 self._folders[started.key] = started.folder
-            self._verdict, self._is_judged, self._failed = None, False, ()
+            self._verdict, self._is_judged, self._failed, self._peak = None, False, (), None
             self._found = None
             self._on_started(started)
         self._fail(started)

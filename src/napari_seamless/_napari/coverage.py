@@ -56,7 +56,7 @@ class CoverageMap(QWidget):
         self.setObjectName("chart")
         self.setFixedHeight(HEIGHT)
         self.setAccessibleName("What is done")
-        self.setToolTip("What is done (filled), in work (outlined) and on screen (white frame). Click to go there.")
+        self.setToolTip("What is done (filled), in work (outlined) and on screen (framed). Click to go there.")
         self.setVisible(False)
 
     def value(self) -> Coverage | None:
@@ -96,7 +96,7 @@ class CoverageMap(QWidget):
         for region in value.in_work:
             self._outline(painter, region, value.shape, QColor("#ffc233"))
         if value.view is not None:
-            self._outline(painter, value.view, value.shape, QColor("white"))
+            self._outline(painter, value.view, value.shape, palette.color(QPalette.ColorRole.WindowText))
         painter.end()
 
     def _outline(self, painter: QPainter, region: Region, shape: tuple[int, int], colour: QColor) -> None:

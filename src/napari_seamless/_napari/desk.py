@@ -62,20 +62,26 @@ class Desk:
         self._match()
         return self._image.reference()
 
-    def poll(self, now: Snapshot, pixels: int, what: str) -> None:
-        """Takes what the background has found out. `pixels` are those of the output that a run would make."""
+    def poll(self, now: Snapshot, wanted: Callable[[Snapshot], tuple[int, str]]) -> None:
+        """Takes what the background has found out. `wanted` says how many output pixels a run would make, and what."""
         self.bringing.poll()
         rests = now.phase in ("ready", "finished", "cancelled") and not now.queued and not self.bringing.is_busy
         if self._model.poll() or self._image.poll(rests):
             self._calls.choose()
         timing = self._estimator.poll(now.prepared, self._panel.tile.value().tile, rests)
-        shown = "" if timing is None or now.is_active or not pixels else estimate(timing, pixels, what)
+        pixels, what = (0, "") if timing is None or now.is_active else wanted(now)
+        shown = estimate(timing, pixels, what) if timing is not None and pixels else ""
         if shown != self._panel.model_section.speed.text():
             tell(self._panel.model_section.speed, shown)
 
     def request(self, name: str) -> LoadRequest:
         """What has to be said to load a network of this name."""
         return self._shelf.request(name)
+
+    @property
+    def tissue(self) -> float | None:
+        """How much of the chosen image is tissue; None where nobody has looked."""
+        return self._image.tissue
 
     def remark(self) -> str:
         """What is known of the image beside what its layer says."""

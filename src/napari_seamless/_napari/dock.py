@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,15 +263,6 @@ class SeamlessDock(QWidget):
         self.panel.describe_image(f"Opening {Path(path).name}…")
         self._session.opener.begin(path, scene)
 
-    def _wanted(self, now: Snapshot) -> tuple[int, str]:
-        """How many output pixels a run would make, and what they are."""
-        if now.prepared is None:
-            return 0, ""
-        if self.panel.extent.value().whole:
-            return prod(now.prepared.output_shape), "The whole image"
-        view = self._ordering.view(now.prepared)
-        return (0 if view is None else view.size), "What is on screen"
-
     def _take_budget(self, budget: Budget) -> None:
         self._ordering.has_budget = True
         self._controller.set_budget(budget.bytes)
@@ -312,7 +302,7 @@ class SeamlessDock(QWidget):
 
     def _poll(self) -> None:
         self._take_opened()
-        self._desk.poll(self._last, *self._wanted(self._last))
+        self._desk.poll(self._last, self._ordering.wanted)
         before, self._last = self._last, self._controller.poll()
         now = self._last
         if now.models != before.models:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from time import monotonic
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_seamless._napari.port import Pipeline, Prepared, Timing
 from napari_seamless._napari.tasks import Background, Task
 from napari_seamless._napari.wording import duration
@@ -76,6 +79,16 @@ def estimate(timing: Timing, pixels: int, what: str) -> str:
     if timing.is_least:
         return f"{what}: at least {takes}, without its passes of measuring (from {source})."
     return f"{what}: {takes} (from {source})."
+
+
+def area(polygon: NDArray[np.float64]) -> float:
+    """Of corners (y, x), by the shoelace formula.
+
+    >>> area(np.array([(0, 0), (0, 4), (3, 4), (3, 0)], float))
+    12.0
+    """
+    y, x = polygon[:, 0], polygon[:, 1]
+    return abs(float(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1)))) / 2
 
 
 def _same(one: tuple[Prepared, int], other: tuple[Prepared, int] | None) -> bool:

@@ -80,6 +80,11 @@ class ImageDesk:
         return self._seen.pixel_size if said is None else (said,) * self._seen.source.info.ndim
 
     @property
+    def tissue(self) -> float | None:
+        """The share of the image that is tissue; None where it was not looked for."""
+        return self._tissue
+
+    @property
     def remark(self) -> str:
         """What was found out beside what the layer says."""
         return "" if self._tissue is None else f"tissue on about {self._tissue:.0%}"
@@ -87,12 +92,12 @@ class ImageDesk:
     def choose(self, layer: Image | None, model: str | None, network: Network | None) -> None:
         """Takes another image or model, and begins to look at the image if it has not been looked at yet."""
         self._layer, self._model, self._network = layer, model, network
+        self._options.blockSignals(True)
+        self._options.setValue(ImageSetting() if layer is None else setting_of(layer, model))
+        self._options.blockSignals(False)
         if layer is None:
             self._forget(None)
         else:
-            self._options.blockSignals(True)
-            self._options.setValue(setting_of(layer, model))
-            self._options.blockSignals(False)
             self._look(layer)
         self._show()
 
@@ -100,7 +105,9 @@ class ImageDesk:
         """The image as it is to be used, with what was said of it."""
         if self._layer is None:
             return None
-        setting = replace(self._options.value())
+        said = self._options.value()
+        # a choice that is not complete is as good as none: nothing is prepared anew for it
+        setting = replace(said, channels=numbers_of(said.channels))
         opened = partial(open_as, self._pipeline, self._layer, setting)
         return ImageRef((key_of(self._layer), setting), opened)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from napari_seamless._napari.copying import Settings
 from napari_seamless._napari.desk import Desk
 from napari_seamless._napari.drawing import drawing_layer, polygons_over
 from napari_seamless._napari.editors import Extent
+from napari_seamless._napari.estimate import area
 from napari_seamless._napari.layers import is_result, key_of, source_of, spatial_shape
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Prepared
 from napari_seamless._napari.readings import origin_of, setting_of
-from napari_seamless._napari.state import Order
+from napari_seamless._napari.state import Order, Snapshot
 from napari_seamless._napari.view import output_region, visible_region
 from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Region
@@ -104,6 +106,27 @@ class Ordering:
             approximate=approximate,
             settings=order.settings,
         )
+
+    def wanted(self, now: Snapshot) -> tuple[int, str]:
+        """How many output pixels a run would make, and what they are."""
+        if now.prepared is None:
+            return 0, ""
+        everything = prod(now.prepared.output_shape)
+        match self._panel.extent.value().kind:
+            case "view":
+                view = self.view(now.prepared)
+                return (0 if view is None else view.size), "What is on screen"
+            case "shapes":
+                drawn = self.drawn_area() / prod(now.prepared.scale[-2:])
+                return min(round(drawn), everything), "What is drawn"
+            case "tissue" if self._desk.tissue is not None:
+                return round(self._desk.tissue * everything), "The tissue"
+        return everything, "The whole image"
+
+    def drawn_area(self) -> float:
+        """Level-0 pixels in the chosen shapes; those that overlap count twice."""
+        image, shapes = self.image(), self._drawn()
+        return 0.0 if image is None or shapes is None else sum(map(area, polygons_over(shapes, image)))
 
     def _drawn(self) -> Shapes | None:
         return self.shapes().get(self._panel.extent.value().shapes or "")

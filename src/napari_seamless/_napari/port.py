@@ -115,6 +115,10 @@ class Report(Protocol):
     def mismatch(self) -> object | None: ...
 
     @property
+    def peak(self) -> int | None:
+        """The most bytes that were held on the device; None where nobody counts (a CPU)."""
+
+    @property
     def failed(self) -> Sequence[Region]:
         """The output pixels that were left out, since the image could not be read there."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari
 
-RUN, CANCEL, DRAW = "Alt-R", "Alt-X", "Alt-D"
+RUN, CANCEL, DRAW = "Alt+R", "Alt+X", "Alt+D"
 
 
 class Shortcuts:

@@ -72,6 +72,7 @@ class Snapshot:
     memory: DeviceMemory | None = None
     in_work: tuple[Region, ...] = ()
     failed: tuple[Region, ...] = ()
+    peak: int | None = None
     found: Found | None = None
     progress: Progress | None = None
     problem: Problem | None = None

@@ -10,6 +10,7 @@ def sheet(theme_name: str) -> str:
     theme = get_theme(theme_name)
     accent, bright = theme.current.as_hex(), theme.highlight.as_hex()
     text = "{}, {}, {}".format(*theme.text.as_rgb_tuple()[:3])
+    on_accent = "white" if theme.type == "dark" else f"rgb({text})"
     return f"""
         QLabel#heading {{ font-weight: bold; }}
         QLabel#hint {{ color: rgba({text}, 165); }}
@@ -21,7 +22,7 @@ def sheet(theme_name: str) -> str:
         QLabel#caption {{ color: rgba({text}, 210); }}
         QComboBox:disabled, QLineEdit:disabled, QCheckBox:disabled {{ color: rgba({text}, 150); }}
         QToolButton#details {{ padding: 1px 6px; }}
-        QPushButton#main {{ font-weight: bold; min-height: 26px; color: white; background-color: {accent}; }}
+        QPushButton#main {{ font-weight: bold; min-height: 26px; color: {on_accent}; background-color: {accent}; }}
         QPushButton#main:hover {{ background-color: {bright}; }}
         QPushButton#main:disabled {{ color: rgba({text}, 110); background-color: {theme.foreground.as_hex()}; }}
         QProgressBar::chunk {{ background-color: {accent}; }}
@@ -31,6 +32,6 @@ def sheet(theme_name: str) -> str:
         }}
         QCollapsible > QPushButton {{ text-align: left; border: none; background: transparent; padding: 2px; }}
         QToolButton#segment {{ padding: 4px 2px; border-radius: 2px; }}
-        QToolButton#segment:checked {{ background-color: {accent}; color: white; }}
+        QToolButton#segment:checked {{ background-color: {accent}; color: {on_accent}; }}
         QFrame#rule {{ background-color: {theme.foreground.as_hex()}; max-height: 1px; border: none; }}
     """

@@ -90,8 +90,10 @@ def advance(progress: Progress) -> str:
         parts = [_passes(progress)]
     else:
         parts = [f"{megapixels(progress.done)} of {megapixels(progress.total)}"]
-    if progress.rate > 0 and progress.passes == 1:
-        parts.append(f"{progress.rate / 1e6:.2f} MP/s")
+    is_over = progress.state == "finished" and progress.seconds > 0
+    rate = progress.done / progress.seconds if is_over else progress.rate  # the smoothed one fades while it is checked
+    if rate > 0 and progress.passes == 1:
+        parts.append(f"{rate / 1e6:.2f} MP/s")
     if progress.busy is not None and progress.state in ("running", "finished"):
         parts.append(f"device {progress.busy * 100:.0f} % busy")
     if progress.state == "running" and progress.eta is not None:

@@ -28,7 +28,7 @@ from napari_seamless.cli.following import say
 from napari_seamless.cli.measuring import measure
 from napari_seamless.cli.models import models
 from napari_seamless.cli.options import parse_region
-from napari_seamless.cli.training import train
+from napari_seamless.cli.training import classify, train
 from napari_seamless.errors import SeamlessError
 
 __all__ = ["app", "main", "parse_region"]
@@ -51,6 +51,7 @@ for command in (
     commands.export,
     measure,
     train,
+    classify,
     commands.sample,
 ):
     app.command()(command)

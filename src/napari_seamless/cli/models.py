@@ -41,7 +41,7 @@ def show(
     """Print a model's card: data, licence, measured figures, what it is bad at."""
     from napari_seamless import pipeline
 
-    typer.echo("\n".join(pipeline.card_lines(loaded(model, architecture, arguments, trust))))
+    typer.echo(str(pipeline.card_of(loaded(model, architecture, arguments, trust))))
 
 
 @models.command()

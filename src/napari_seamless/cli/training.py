@@ -59,6 +59,25 @@ def train(
     typer.echo(folder)
 
 
+def classify(
+    slide: given.Slide,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A model folder that was trained on labels.", show_default=False)
+    ],
+    level: given.Level = 0,
+    budget: given.Budget = None,
+    device: given.Device = "auto",
+    trust: given.Trust = False,
+) -> None:
+    """Say what a model takes a whole slide for: each class with its probability."""
+    from napari_seamless import pipeline
+
+    size = None if budget is None else pipeline.parse_budget(budget)
+    network = pipeline.load_model(model, trust=trust)
+    found = pipeline.classify(network, slide, level=level, budget=size, device=device)
+    typer.echo("\n".join(f"{number:.4f}  {name}" for name, number in found.items()))
+
+
 class Display(Protocol):
     """Where the progress of a training is shown."""
 

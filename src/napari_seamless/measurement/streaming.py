@@ -36,7 +36,7 @@ Array = NDArray[np.generic]
 Mask = NDArray[np.bool_]
 Read = Callable[[Region], Array]
 
-PIECE_PIXELS = 1 << 22
+PIECE_PIXELS = 1 << 20
 LARGEST_REACH = 64.0
 
 
@@ -145,7 +145,7 @@ def stream(
 
 
 def pieces_over(shape: Sequence[int], chunk: Sequence[int] | None = None) -> tuple[int, ...]:
-    """A piece of about 4 million pixels, made of whole chunks."""
+    """A piece of about a million pixels (labelling one holds Python up for some ms), made of whole chunks."""
     unit = list(chunk) if chunk is not None else [1 for _ in shape]
     size = [min(u, n) for u, n in zip(unit, shape, strict=True)]
     while True:

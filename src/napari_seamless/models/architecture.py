@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from napari_seamless.errors import ModelError, UnknownModel
+from napari_seamless.models.classifier import Classifier
 from napari_seamless.models.nuclei import NucleiNetwork
 from napari_seamless.models.style import StyleNetwork
 from napari_seamless.models.tschopp import SKNet, USKNet, sw_net
@@ -32,9 +33,11 @@ OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "sk-net": SKNet,
         "u-net-valid": ValidUNet,
         "usk-net": USKNet,
+        "classifier": Classifier,
     }
 )
-"""The second four are those of Tschopp 2015: a classifier of crops, and three that label pixels without padding."""
+"""Four are those of Tschopp 2015: a classifier of crops (`sw-net`), and three that label pixels without padding. The
+last gives one answer for the whole image."""
 
 LIBRARIES: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
     {

@@ -66,7 +66,7 @@ def _names(library: str) -> Iterator[str]:
     if library == "timm":
         yield from home.list_models()
     elif library == "torchvision":
-        yield from import_module("torchvision.models").list_models(module=home)
+        yield from import_module(home.__name__.rpartition(".")[0]).list_models(module=home)
     else:
         yield from sorted(name for name, found in vars(home).items() if _is_network(found, name, home))
 

@@ -119,8 +119,9 @@ def _from_folder(path: Path, trust: bool) -> Model:
 def _from_file(path: Path, trust: bool) -> Model:
     if path.suffix.lower() == ONNX:
         raise ModelError(
-            f"networks are read as torch writes them; got the ONNX file {path.name}; bring the network it was made "
-            "from, as .pt2, TorchScript or a state dict"
+            f"networks are read as torch writes them; got the ONNX file {path.name}, and no converter to torch that is "
+            "kept up runs without torchvision, which this package does without; bring the network it was made from, as "
+            ".pt2, TorchScript or a state dict, or convert it yourself and hand over the torch.nn.Module"
         )
     if is_exported(path) or path.suffix.lower() == ".pt2":
         exported = load_exported(path, trust=trust)

@@ -131,11 +131,9 @@ def _after(recipe: Recipe) -> list[nn.Module]:
         after.append(nn.Softmax(dim=1))
     if output.kind == "labels":
         values = [one.value for one in output.classes]
-        # a score of 0 is a probability of one half
-        threshold = (
-            0.0 if output.threshold is None and output.activation == "none" and len(values) == 2 else output.threshold
-        )
-        after.append(Classes(values, threshold, recipe.input.ndim))
+        # without an activation a score of 0 is a probability of one half
+        middle = 0.0 if output.activation == "none" else 0.5
+        after.append(Classes(values, output.threshold, recipe.input.ndim, middle=middle))
     elif output.dtype != "float32":
         after.append(Stored(DTYPES[output.dtype]))
     return after

@@ -75,13 +75,14 @@ class Binarize(nn.Module):
 class Classes(nn.Module):
     """Scores -> uint8 class values, (1, [z,] y, x).
 
-    One channel: `values[1]` where it exceeds the threshold, `values[0]` elsewhere. Several: the value of the largest,
-    or, with a threshold that not even this one reaches, `values[0]`. An output without channels is taken for classes.
+    One channel: `values[1]` where it exceeds the threshold (`middle`, if there is none), else `values[0]`. Several:
+    the value of the largest, or, with a threshold that not even this one reaches, `values[0]`. An output without
+    channels is taken for classes.
     """
 
-    def __init__(self, values: Sequence[int], threshold: float | None, ndim: int) -> None:
+    def __init__(self, values: Sequence[int], threshold: float | None, ndim: int, *, middle: float = 0.5) -> None:
         super().__init__()
-        self.values, self.threshold, self.ndim = tuple(values), threshold, ndim
+        self.values, self.threshold, self.ndim, self.middle = tuple(values), threshold, ndim, middle
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(1, k, [z,] y, x) -> (1, [z,] y, x)."""
@@ -89,7 +90,7 @@ class Classes(nn.Module):
             return x.to(torch.uint8)
         first, *others = self.values
         if x.shape[1] == 1:
-            chosen = x[:, 0] > (0.5 if self.threshold is None else self.threshold)
+            chosen = x[:, 0] > (self.middle if self.threshold is None else self.threshold)
             return chosen.to(torch.uint8) * (others[0] - first) + first
         numbers = x.argmax(dim=1)
         if self.values != tuple(range(len(self.values))):

@@ -83,7 +83,10 @@ def bundled_stain() -> Model:
             "task": "density of haematoxylin and eosin in bright-field histology",
             "source": "Ruifrok & Johnston, Anal Quant Cytol Histol 23 (2001) 291-299",
             "output": "uint8, 255 is an optical density of 1.5 (haematoxylin) or 0.75 (eosin), sigma 1 pixel",
+            "data": "none: nothing is trained; the directions of the dyes are the published ones",
+            "data_licence": "none: no data",
             "weights_licence": "none: no weights",
+            "held_out": "no figures: there is nothing to predict; agrees with scikit-image's rgb2hed to a grey value",
             "limits": [
                 "stain directions are fixed; other laboratories' dyes and scanners differ somewhat",
                 "pigment, ink and dirt show up in one stain or the other",

@@ -94,10 +94,10 @@ class ClassEntry(Part):
 
 
 class NetworkPart(Part):
-    """`architecture` as for weights; those of "unet" that say how many channels are filled in. `start` is a file of
-    weights, or a recipe folder, to start from."""
+    """`architecture` as for weights: by default "unet", for labels of whole images "classifier". Arguments that say how
+    many channels there are are filled in. `start` is a file of weights, or a recipe folder, to start from."""
 
-    architecture: str = "unet"
+    architecture: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     start: Path | None = None
 

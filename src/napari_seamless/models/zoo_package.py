@@ -3,7 +3,8 @@
 The description is read by the zoo's own library, bioimageio.spec, an optional dependency. Nothing is fetched. Before
 and after the network come the processing steps that the description names, as modules of the program; the halo that it
 states is not needed, since it follows from the network itself. At the edges of an image the network's own padding
-holds, as in the zoo's tests of packages (bioimageio.core continues images by mirroring them first, as far as the halo).
+holds, as in the zoo's tests of packages (by itself bioimageio.core continues images first, as far as the halo, by
+mirroring them with the edge repeated, and cuts the result: pad the image so and cut the result to have the same).
 """
 
 from __future__ import annotations

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from napari_seamless.models.recipe_folder import save_recipe
     from napari_seamless.models.training_file import example_training
     from napari_seamless.models.trust import distrust, trust, trusted
+    from napari_seamless.pipeline.cards import Card, card_of
+    from napari_seamless.pipeline.classifying import classify
     from napari_seamless.pipeline.costing import cost_of, memory_of
-    from napari_seamless.pipeline.counting import measure
+    from napari_seamless.pipeline.counting import label_outlines, measure
     from napari_seamless.pipeline.cutting import parse_budget, tile_for
     from napari_seamless.pipeline.explaining import Explanation, explain
     from napari_seamless.pipeline.finding import found_at
     from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
-    from napari_seamless.pipeline.owning import add_model, card_lines, remove_model
+    from napari_seamless.pipeline.owning import add_model, remove_model
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.resolving import in_micrometres
     from napari_seamless.pipeline.result import Report, Result
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from napari_seamless.store import open_store as open_result
 
 __all__ = [
+    "Card",
     "Explanation",
     "Lesson",
     "Measurements",
@@ -59,8 +62,9 @@ __all__ = [
     "add_model",
     "added_models",
     "architecture_names",
-    "card_lines",
+    "card_of",
     "check_table_path",
+    "classify",
     "cost_of",
     "describe_model",
     "distrust",
@@ -69,6 +73,7 @@ __all__ = [
     "export",
     "found_at",
     "in_micrometres",
+    "label_outlines",
     "load_model",
     "measure",
     "memory_of",
@@ -94,14 +99,16 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "classifying": ("classify",),
+    "cards": ("Card", "card_of"),
     "costing": ("cost_of", "memory_of"),
-    "counting": ("measure",),
+    "counting": ("label_outlines", "measure"),
     "cutting": ("parse_budget", "tile_for"),
     "finding": ("found_at",),
     "explaining": ("Explanation", "explain"),
     "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
-    "owning": ("add_model", "card_lines", "remove_model"),
+    "owning": ("add_model", "remove_model"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "resolving": ("in_micrometres",),
     "result": ("Report", "Result"),

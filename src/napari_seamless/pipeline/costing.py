@@ -47,6 +47,18 @@ def cost_of(prepared: Prepared, tile: int) -> TileCost | None:
     return TileCost(tile, max(max(pair) for pair in sides), times, count_passes(prepared.program))
 
 
+def begin_measuring(device: torch.device) -> None:
+    """Forget the most that torch ever held on a CUDA device."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def measured_peak(device: torch.device) -> int | None:
+    """The most bytes that torch held in this process on a CUDA device since then; None elsewhere, where it keeps no
+    count."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def memory_of(device: str = "auto") -> DeviceMemory:
     """How much memory the device has and holds. Quick, but for the first time on CUDA; any thread."""
     place = resolve_device(device)

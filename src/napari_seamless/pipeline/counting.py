@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
@@ -53,8 +53,9 @@ def measure(
 
     `what` is a Result, the path of one, or any label image that `open_image` takes. Of a result that is not finished
     only what is finished is measured. `region`, in its level-0 pixels, and `within` say where: a GeoJSON file (as
-    QuPath saves it) or its content, in pixels of the slide, or a list of outlines, each (n, 2) corners y, x in pixels
-    of the labels. A pixel lies within an outline if its centre does.
+    QuPath saves it) or its content, or a list of outlines, each (n, 2) corners y, x; all in level-0 pixels of the
+    slide, along the edges of pixels, where pixel i covers [i, i + 1); or what `label_outlines` made. A pixel lies
+    within an outline if its centre does.
 
     `classes`, names or numbers, are those whose objects are counted; None: all but the background and the boundary;
     an empty list: none. Objects are connected pixels of one class, by faces (`connectivity` 1) or also by corners.
@@ -89,6 +90,12 @@ def measure(
         cancelled=cancelled,
     )
     return _told(target, found, sought, least, () if light is None else light.names)
+
+
+def label_outlines(rings: Sequence[ArrayLike]) -> Polygons:
+    """Outlines for `measure`'s `within`, each (n, 2) corners y, x in pixels of the labels themselves, whose centres lie
+    at whole numbers. Raises BadRequest."""
+    return Polygons.of([[ring] for ring in rings])
 
 
 def _told(target: Target, found: Found, sought: Sought | None, least: int, channels: Sequence[str]) -> Measurements:
@@ -182,7 +189,9 @@ def _outlines(within: Any, target: Target) -> Polygons:
         within = read_annotations(Path(within))
     if isinstance(within, Mapping) or (isinstance(within, list) and within and isinstance(within[0], Mapping)):
         return outlines_of(within, target.scale[-2:], target.offset[-2:])
-    return Polygons.of([[ring] for ring in within])
+    scale, offset = (np.asarray(numbers[-2:]) for numbers in (target.scale, target.offset))
+    on_slide = label_outlines(within)
+    return Polygons.of([[(ring - 0.5 - offset) / scale for ring in rings] for rings in on_slide.outlines])
 
 
 def _region(target: Target, region: Region | None, outlines: Polygons | None) -> Region:

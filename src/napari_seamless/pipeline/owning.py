@@ -1,9 +1,9 @@
-"""Models of a person's own: added under a name, shown, removed."""
+"""Models of a person's own: added under a name, removed."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,36 +86,3 @@ def _takes(module: torch.nn.Module, ndim: int, channels: int) -> bool:
 def remove_model(name: str) -> None:
     """Delete a model that was added. Raises UnknownModel, and ModelError for a bundled one."""
     _library.remove(name)
-
-
-def card_lines(model: Model) -> Iterator[str]:
-    """A model and its card for a person, one thing a line."""
-    yield f"{model.name}: {model.title}"
-    wants = "any number of channels" if model.channels is None else f"{model.channels} channel(s)"
-    yield f"input: {wants}{f' of {model.dtype}' if model.dtype else ''}"
-    if model.classes:
-        yield f"classes: {', '.join(f'{one.value} {one.name}' for one in model.classes)}"
-    yield from _lines(model.card, 0)
-
-
-def _lines(card: Mapping[str, object], depth: int) -> Iterator[str]:
-    for key, value in card.items():
-        name = f"{'  ' * depth}{str(key).replace('_', ' ')}:"
-        match value:
-            case dict():
-                yield name
-                yield from _lines(value, depth + 1)
-            case [dict(), *_]:
-                yield name
-                yield from (f"{'  ' * (depth + 1)}{_in_a_line(one)}" for one in value)
-            case list() | tuple() if any(isinstance(one, str) and len(one) > 30 for one in value):
-                yield name
-                yield from (f"{'  ' * (depth + 1)}- {one}" for one in value)
-            case list() | tuple():
-                yield f"{name} {', '.join(map(str, value))}"
-            case _:
-                yield f"{name} {value}"
-
-
-def _in_a_line(fields: object) -> str:
-    return ", ".join(f"{k} {v}" for k, v in fields.items()) if isinstance(fields, dict) else str(fields)

@@ -75,7 +75,8 @@ class Report:
     since the device had no memory for a whole tile; None where it had. `busy` is the share of the time with tiles in
     flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
     and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what else was
-    done for want of something that the device does not have.
+    done for want of something that the device does not have. `peak` is the most bytes that torch held on a CUDA device
+    meanwhile, in this process; None elsewhere, where nobody counts.
     """
 
     state: str
@@ -101,6 +102,7 @@ class Report:
     busy: float | None = None
     precision: str = "float32"
     notices: tuple[str, ...] = ()
+    peak: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""

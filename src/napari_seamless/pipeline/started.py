@@ -18,6 +18,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.pipeline.blending import Blending
 from napari_seamless.pipeline.checking import self_check
 from napari_seamless.pipeline.comparing import ToWhole
+from napari_seamless.pipeline.costing import begin_measuring, measured_peak
 from napari_seamless.pipeline.measuring import Measuring
 from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import Prepared
@@ -84,6 +85,7 @@ class Run:
     ) -> None:
         """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
         self._view = view
+        begin_measuring(self._measuring.device)
         if self._scope.only is not None:
             self._skipped = skip_outside(self.store, self._scope.only, self.region)
         wanted, only = self._asked_for()
@@ -282,6 +284,7 @@ class Run:
             mismatch=self._mismatch,
             exact=self.prepared.approximation is None and not self._scope.is_rounded,
             failed=self._agenda.failed,
+            peak=measured_peak(self._measuring.device),
             largest_piece=self._engine.largest if self._engine is not None else None,
             busy=now.busy,
             precision=self._scope.precision,

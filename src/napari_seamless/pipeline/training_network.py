@@ -39,6 +39,7 @@ def network_for(
     base: Path,
     asks: tuple[Path, bytes],
     *,
+    usual: str,
     inputs: int,
     outputs: int,
     ndim: int,
@@ -47,13 +48,13 @@ def network_for(
 ) -> Start:
     """Build it; random weights come from `seed`. An import path needs a yes to `asks`, a file and its content.
 
-    Arguments for channels and dimensions that are not given are filled in. Raises UnknownModel, ModelError,
-    WeightsMismatch, NotTrusted, InputNotFound.
+    `usual` is the architecture where none is named. Arguments for channels and dimensions that are not given are filled
+    in. Raises UnknownModel, ModelError, WeightsMismatch, NotTrusted, InputNotFound.
     """
     start = None if said.start is None else base / said.start
     recipe = read_recipe(start / FILE) if start is not None and (start / FILE).is_file() else None
-    architecture, arguments = said.architecture, dict(said.arguments)
-    if recipe is not None and "architecture" not in said.model_fields_set:
+    architecture, arguments = said.architecture or usual, dict(said.arguments)
+    if recipe is not None and said.architecture is None:
         if recipe.network.architecture is None:
             raise ModelError(
                 f"what is trained further must say how it is built; {start} names no architecture; name it in the "

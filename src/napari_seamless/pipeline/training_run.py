@@ -63,6 +63,7 @@ def train(
             said.network,
             base,
             asks,
+            usual="classifier" if data.is_labelled_whole else "unet",
             inputs=data.info.channels,
             outputs=1 if said.training.loss == "bce" else data.outputs,
             ndim=data.info.ndim,

@@ -77,7 +77,7 @@ def resume_or_create(
 ) -> Store:
     """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does.
 
-    An earlier result keeps its chunks where a `tile` holds at least one of them, whatever chunks `spec` would have.
+    An earlier result keeps its chunks (or shards) where a `tile` holds at least one, whatever `spec` would have.
     With `same_image` the source may be another file than before (repaired, or copied again): the caller knows that it
     shows the same.
 
@@ -86,8 +86,8 @@ def resume_or_create(
     path = Path(path)
     with disk_errors(path):
         earlier = spec_of(attributes_at(path)) if is_ours(path) else None
-    if earlier is not None and earlier.shard is spec.shard is None and earlier.chunk <= tile:
-        spec = replace(spec, chunk=earlier.chunk)
+    if earlier is not None and _fits(earlier, spec, tile):
+        spec = replace(spec, chunk=earlier.chunk, shard=earlier.shard)
     known = spec if earlier is None or not same_image else replace(spec, source_identity=earlier.source_identity)
     difference = None if earlier is None else _difference(earlier, known)
     if earlier is not None and difference is None:
@@ -128,6 +128,13 @@ def _finished(path: Path, spec: StoreSpec, journal: Journal) -> NDArray[np.bool_
         if box.ndim == whole.ndim and whole.contains(box):
             finished[box.slices()] = True
     return finished
+
+
+def _fits(earlier: StoreSpec, spec: StoreSpec, tile: int) -> bool:
+    """Whether a run with such tiles can write into the chunks or shards that are there."""
+    if (earlier.shard is None) != (spec.shard is None):
+        return False
+    return (earlier.shard or earlier.chunk) <= tile
 
 
 def _difference(earlier: StoreSpec, spec: StoreSpec) -> str | None:

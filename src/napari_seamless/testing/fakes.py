@@ -171,6 +171,25 @@ class FatalEngine:
         return self._inner.compute(tile, read, stop)
 
 
+class FatalSource:
+    """Another source that ends the first process which reads a pixel (level 0), without a word; it leaves a file."""
+
+    def __init__(self, inner: Source, dies_at: tuple[int, ...], once: Path) -> None:
+        self.info = inner.info
+        self._inner = inner
+        self._once = once
+        self._dies_at = Region.of(*((p, p + 1) for p in dies_at))
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        if region.contains(self._dies_at) and not self._once.exists():
+            self._once.touch()
+            os._exit(1)
+        return self._inner.read(region, level)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 class RecordingSink:
     """Keeps what is written in memory, with who wrote it and how often each pixel was written."""
 

@@ -100,3 +100,9 @@ def _refuse_other_axes(axes: int, offsets: Offsets) -> None:
             f"each offset must have a step for each of the image's {axes} axes, not all zero; got {tuple(offsets)}; "
             "use PLANE for (y, x) and VOLUME for (z, y, x)"
         )
+    both_ways = {*offsets, *(tuple(-step for step in offset) for offset in offsets)}
+    if len(both_ways) < 2 * len(offsets):
+        raise BadRequest(
+            f"each offset must be given once and one way only, as an edge has no direction; got {tuple(offsets)}; "
+            "leave out what comes twice"
+        )

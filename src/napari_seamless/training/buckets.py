@@ -82,7 +82,7 @@ def plan_buckets(
     *,
     budget: int,
     bytes_per_pixel: float,
-    supers: int = 4,
+    supers: int = 6,
     buckets: int = 6,
     stride: int = 1,
     largest_batch: int | None = None,

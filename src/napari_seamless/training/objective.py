@@ -79,8 +79,9 @@ def dice(output: Tensor, target: Tensor) -> Tensor:
 
 
 def equalised(counts: Sequence[int], strength: float = 1.0) -> tuple[float, ...]:
-    """Weights by which every class counts the same, whatever its share of the pixels (Tschopp 2015, 1509.03371).
+    """Weights by which every class counts the same, whatever its share of the pixels.
 
+    The same end as label histogram equalisation (equalise.py), without leaving pixels out.
     `strength` from 0 (none) to 1 (full) is an exponent; the mean weight of a pixel is 1. A class without pixels gets 1.
     """
     total, seen = sum(counts), sum(n > 0 for n in counts)

@@ -81,7 +81,8 @@ class Trainer:
         self._folder, self._key, self._stop, self._is_fresh = folder, key, stop, fresh
         self._lock = threading.Lock()
         self._losses = Losses(self.stream, objective, half=settings.half)
-        self._saved: int | None = None
+        self._looked, self._is_moving = 0, False
+        self._saved: tuple[int, int] | None = None
 
     # --- what a person may ask at any time -------------------------------------------------
 
@@ -109,13 +110,13 @@ class Trainer:
             return False
         if found.get("schema") != SCHEMA or found.get("key") != self._key:
             raise BadRequest(
-                f"a training goes on only with the data, network and settings that it began with; the one in "
+                f"a training goes on only with the data, classes and network that it began with; the one in "
                 f"{self._folder} began with others; put them back, name another output, or start again with --restart "
                 "(restart=True)"
             )
         self.network.load_state_dict(found["network"])
         self._optimiser.load_state_dict(found["optimiser"])
-        self.step = self._saved = found["step"]
+        self.step, self._looked = self._saved = found["step"], found["looked"]
         self.best = None if found["best"] is None else Figures.from_dict(found["best"])
         self.best_step, self._best_weights = found["best_step"], found["best_weights"]
         return True
@@ -130,25 +131,33 @@ class Trainer:
         self.require_trainable()
         self.network.train()
         try:
-            while self.step < self.settings.steps:
-                if self._stop():
-                    break
-                yield self._stepped()
-                at_end = self.step == self.settings.steps
-                if self.held_out and (at_end or self.step % self.settings.validate_every == 0):
+            while not self._stop():
+                if self._is_due():
                     yield self._validated()
                     yield from self._save()
-                elif at_end or self.step % self.settings.checkpoint_every == 0:
+                if self.step >= self.settings.steps:
+                    yield from self._save()
+                    return
+                yield self._stepped()
+                if self.step % self.settings.checkpoint_every == 0 and not self._is_due():
                     yield from self._save()
         except RunCancelled:
-            pass  # in the middle of a step, which has not moved the weights
+            pass  # in the middle of a step, which has not moved the weights, or of a look, which is due again
         except BaseException:
             for _ in self._save():
                 pass
             raise
-        if self.step < self.settings.steps:
-            yield from self._save()
-            yield Stopped(self.step)
+        yield from self._save()
+        yield Stopped(self.step)
+
+    def _is_due(self) -> bool:
+        """Whether the held-out images are to be looked at before the next step."""
+        at_end = self.step >= self.settings.steps
+        return (
+            bool(self.held_out)
+            and self._looked < self.step
+            and (at_end or self.step % self.settings.validate_every == 0)
+        )
 
     def require_trainable(self) -> None:
         """Refuse a network that cannot be trained on these images, naming operators, before the first step."""
@@ -177,7 +186,8 @@ class Trainer:
             )
 
     def _save(self) -> Iterator[Event]:
-        if self._folder is None or self._saved == self.step:
+        at = self.step, self._looked
+        if self._folder is None or self._saved == at or self._is_moving:
             return
         path = save_checkpoint(
             self._folder,
@@ -185,6 +195,7 @@ class Trainer:
                 "schema": SCHEMA,
                 "key": self._key,
                 "step": self.step,
+                "looked": self._looked,
                 "network": self.network.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "best": None if self.best is None else self.best.as_dict(),
@@ -192,7 +203,7 @@ class Trainer:
                 "best_weights": self._best_weights,
             },
         )
-        self._saved = self.step
+        self._saved = at
         yield Saved(self.step, path)
 
     # --- one step --------------------------------------------------------------------------
@@ -212,9 +223,11 @@ class Trainer:
         except BaseException:
             self._put_back(before)
             raise
+        self._is_moving = True  # until all weights have moved; what ends it in between must not be kept
         with self._lock:
             self._optimiser.step()
         self.step += 1
+        self._is_moving = False
         return Stepped(self.step, self.settings.steps, sum(losses) / len(losses), rate, tuple(dict.fromkeys(names)))
 
     def _whole_images(self) -> tuple[list[float], list[str]]:
@@ -263,6 +276,7 @@ class Trainer:
 
     def _validated(self) -> Validated:
         figures = self.evaluate()
+        self._looked = self.step
         is_best = self.best is None or figures.rank > self.best.rank
         if is_best:
             self.best, self.best_step, self._best_weights = figures, self.step, self.weights()

@@ -108,7 +108,9 @@ class ModelCard(QWidget):
         for name, said in [("", value.about), *value.rows, *bad]:
             for kind, text in (("hint", name), ("card", said)):
                 if text:
-                    self._lines.addWidget(_text(kind, text))
+                    label = _text(kind, text)
+                    label.setContentsMargins(0, 4 if kind == "hint" else 0, 0, 0)
+                    self._lines.addWidget(label)
 
 
 def _text(kind: str, text: str = "") -> QLabel:

@@ -47,7 +47,7 @@ def about_labels(layer: Labels) -> str:
     result = result_of(layer)
     if str(layer.units[-1]) != "pixel":
         unit = {"micrometer": "µm"}.get(str(layer.units[-1]), str(layer.units[-1]))
-        parts.append(f"{float(layer.scale[-1]):.3g} {unit}/px")
+        parts.append(f"{float(layer.scale[-1]):.3g}\u00a0{unit}/px")
     if result is not None and not result.finished.all():
         parts.append(f"{result.finished.mean():.0%} finished")
     return " · ".join(parts)

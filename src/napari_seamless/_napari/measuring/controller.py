@@ -22,6 +22,8 @@ class Measuring(Protocol):
 
     def measure(self, what: Any, image: Any = None, **options: Any) -> Any: ...
 
+    def label_outlines(self, rings: Any) -> Any: ...
+
     def open_result(self, path: str | Path) -> Any: ...
 
 
@@ -130,7 +132,7 @@ class MeasureController:
             order.what,
             order.image,
             region=order.region,
-            within=order.within,
+            within=None if order.within is None else self._pipeline.label_outlines(order.within),
             classes=order.classes,
             boundary=order.boundary,
             min_area=order.min_area,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
-HEIGHT = 170
+HEIGHT, SPARE = 170, 14
 SAMPLE = 100
 """Rows that are looked at to find out how wide a column is, and which are needed."""
 TITLES = {"object": "No.", "class": "Class", "pixels": "px", "area_um2": "µm²", "volume_um3": "µm³", "at_edge": "Edge"}
@@ -105,6 +105,8 @@ class ObjectTable(QTableView):
         if header is not None and self._model is not None:
             header.setStretchLastSection(True)
             self.resizeColumnsToContents()
+            for column in range(len(self._model.names)):
+                self.setColumnWidth(column, self.columnWidth(column) + SPARE)
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         super().selectionChanged(selected, deselected)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -31,7 +31,7 @@ from napari_seamless._napari.measuring.objects import ObjectTable
 from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, Measurements, MeasureSnapshot
 
 STEPS = 1000
-WIDTH, CONTOUR_WIDTH = 350, 130
+WIDTH, CONTOUR_WIDTH = 350, 150
 PLACES = ((WHOLE, "Everything"), (VIEW, "What is on screen"))
 UNNAMED = "These labels have no names: every label is counted as objects. Measure to list them."
 Options = Sequence[tuple[str, str]]
@@ -70,6 +70,11 @@ class MeasurePanel(QWidget):
         self.set_options(self.where, PLACES)
         self._show_found()
         self.showSnapshot(MeasureSnapshot())
+
+    def minimumSizeHint(self) -> QSize:
+        """Wide enough for the tables, which would do with less."""
+        hint = super().minimumSizeHint()
+        return QSize(max(hint.width(), WIDTH), hint.height())
 
     def set_options(self, combo: QComboBox, options: Options) -> None:
         """Other (key, text) to choose from; the choice stays where it still exists, else the first one is taken."""
@@ -176,7 +181,6 @@ class MeasurePanel(QWidget):
             widget.setAccessibleName(name)
         self._open.setToolTip("Open a result (.ome.zarr) that was saved before")
         self.contour.setFixedWidth(CONTOUR_WIDTH)
-        self.setMinimumWidth(WIDTH)
         self._unnamed.setText(UNNAMED)
         self._bar.setRange(0, STEPS)
         self._main.setObjectName("main")

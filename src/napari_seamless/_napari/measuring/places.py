@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CORNERS_OF_ELLIPSE = 360
 CONTEXT = 6.0
 """How many times as wide as an object the view of it is."""
-LEAST_VIEW = 80
+LEAST_VIEW = 160
 """Pixels of the labels that such a view shows at least."""
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 

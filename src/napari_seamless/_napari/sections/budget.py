@@ -54,7 +54,8 @@ def consequences(now: Snapshot) -> str:
     needed = None if choice is None else dict(choice.choices).get(tile)
     if needed is None:
         return ""
-    parts = [f"tiles of {tile} px", f"peak {memory(needed)}"]
+    measured = "" if now.peak is None else f" ({memory(now.peak)} measured)"
+    parts = [f"tiles of {tile} px", f"peak {memory(needed)}{measured}"]
     cost = now.cost
     if cost is not None and cost.tile == tile:
         parts += [f"halo {cost.halo} px", f"{cost.redundancy:.2f} × arithmetic"]
