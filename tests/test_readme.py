@@ -111,6 +111,7 @@ def test_an_example_is_short_and_no_example_is_forgotten() -> None:
         "streamed_training.py",
         "style_a_gigapixel_image.py",
         "train_nuclei.py",
+        "train_pixelwise.py",
         "train_style.py",
     }
     for name, path in scripts.items():
