@@ -110,8 +110,8 @@ def test_labels_of_whole_images_are_learned_from_a_table(tmp_path: Path, capsys:
     config = {
         "data": {"table": str(tmp_path / "labels.csv")},
         "classes": [],
-        "network": {"arguments": {"widths": [4]}},
-        "training": {"crop": "whole", "steps": 40, "validate_every": 40, "rate": 0.05, "schedule": "constant"},
+        "network": {"arguments": {"widths": [8, 8]}},
+        "training": {"crop": "whole", "steps": 60, "validate_every": 60, "schedule": "constant"},
     }
     told = fields(**config)
     told["data"] = config["data"]
