@@ -328,7 +328,8 @@ def test_the_example_is_a_training_and_shows_every_field(tmp_path: Path, capsys:
     told = checked_training(fields(), "here")
     for part in (told.data, told.validation, told.network, told.input, told.training, told.training.variation):
         for name in type(part).model_fields:
-            assert re.search(rf"^(# )?{name} = |\(with {name} = |or {name} = ", example_training(), re.MULTILINE), name
+            shown = rf"^(# )?{name} = |\(with {name} = |or {name} = |^\[training\.{name}\]"
+            assert re.search(shown, example_training(), re.MULTILINE), name
 
 
 # --- parts of it ------------------------------------------------------------------------------
