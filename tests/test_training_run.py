@@ -110,8 +110,8 @@ def test_labels_of_whole_images_are_learned_from_a_table(tmp_path: Path, capsys:
     config = {
         "data": {"table": str(tmp_path / "labels.csv")},
         "classes": [],
-        "network": {"arguments": {"widths": [4]}},
-        "training": {"crop": "whole", "steps": 40, "validate_every": 40, "rate": 0.05, "schedule": "constant"},
+        "network": {"arguments": {"widths": [8, 8]}},
+        "training": {"crop": "whole", "steps": 60, "validate_every": 60, "schedule": "constant"},
     }
     told = fields(**config)
     told["data"] = config["data"]
@@ -328,7 +328,8 @@ def test_the_example_is_a_training_and_shows_every_field(tmp_path: Path, capsys:
     told = checked_training(fields(), "here")
     for part in (told.data, told.validation, told.network, told.input, told.training, told.training.variation):
         for name in type(part).model_fields:
-            assert re.search(rf"^(# )?{name} = |\(with {name} = |or {name} = ", example_training(), re.MULTILINE), name
+            shown = rf"^(# )?{name} = |\(with {name} = |or {name} = |^\[training\.{name}\]"
+            assert re.search(shown, example_training(), re.MULTILINE), name
 
 
 # --- parts of it ------------------------------------------------------------------------------
