@@ -48,7 +48,7 @@ ROOMS = {
     "training": room("errors geometry program engine", "torch numpy scipy"),
     "measurement": room("errors geometry seams", "numpy scipy skimage"),
     "pipeline": room(WORK, "numpy dask distributed torch psutil safetensors shapely"),
-    "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt"),
+    "_napari": room("errors geometry seams pipeline", "numpy napari qtpy magicgui superqt vispy"),
     "cli": room("errors geometry seams pipeline _napari", "typer rich"),
     "testing": room("errors geometry seams", "numpy pytest hypothesis"),
     "__init__": room("errors geometry pipeline"),
