@@ -37,32 +37,31 @@ from torch import Tensor, nn
 KEPT = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 OURS = ("ours, kept", "ours, recomputed")
 WHOLE = ("whole image", "whole image, channels last")
-PRECISIONS = ("float32", "tf32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 Pixels = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 class Painted(nn.Module):
     """The network up to its last convolution: its 8 bits would hide small differences."""
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network.to(dtype)
-        self.dtype = dtype
+        self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network.paint(x.to(self.dtype)).float()  # type: ignore[no-any-return, operator]
+        return self.network.paint(x)  # type: ignore[no-any-return, operator]
 
 
-def painted(style: str | None, dtype: torch.dtype = torch.float32) -> nn.Module:
+def painted(style: str | None) -> nn.Module:
     """A style by name or file of weights, or seeded random weights."""
     from napari_seamless.models.style import StyleNetwork
 
     torch.manual_seed(0)
     if style is None:
-        return Painted(StyleNetwork(), dtype).eval()
+        return Painted(StyleNetwork()).eval()
     from napari_seamless import load_model
 
-    return Painted(load_model(style).module, dtype).eval()
+    return Painted(load_model(style).module).eval()
 
 
 def picture(size: int) -> Pixels:
@@ -213,35 +212,18 @@ def end_to_end(options: argparse.Namespace) -> None:
             )
 
 
-@contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
-    """Let convolutions use TF32, which the engine forbids, while the context lasts."""
-    if precision != "tf32":
-        yield
-        return
-    from napari_seamless.engine import torch_engine
-
-    exact = torch_engine.exact_arithmetic
-    torch_engine.exact_arithmetic = lambda: torch.backends.cudnn.flags(enabled=True, allow_tf32=True)
-    try:
-        yield
-    finally:
-        torch_engine.exact_arithmetic = exact
-
-
 def written(options: argparse.Namespace, image: Path, output: Path, precision: str) -> Pixels:
     """One run with its split: reading, each pass, writing. Gives the pixels of a part of the result."""
     import napari_seamless as ns
     from napari_seamless.seams import Progress
 
     split = Split()
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     watched(split)
     began, worked = perf_counter(), process_time()
     if options.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     with split.of("tracing"):
-        prepared = ns.prepare(painted(options.style, dtype), ns.open_image(image))
+        prepared = ns.prepare(painted(options.style), ns.open_image(image))
     passes: dict[int, float] = {}
     last: list[Any] = [0, perf_counter()]
 
@@ -256,14 +238,19 @@ def written(options: argparse.Namespace, image: Path, output: Path, precision: s
             )
 
     budget = None if options.budget is None else parsed(options.budget)
-    with arithmetic(precision):
-        handle = ns.start(
-            prepared, budget=budget, tile=options.tile, device=options.device, output=output, keep=options.keep
-        )
-        while handle.progress().state in ("waiting", "running"):
-            follow(handle.progress())
-            handle.wait(0.02)
-        handle.wait()
+    handle = ns.start(
+        prepared,
+        budget=budget,
+        tile=options.tile,
+        device=options.device,
+        output=output,
+        keep=options.keep,
+        precision=precision,
+    )
+    while handle.progress().state in ("waiting", "running"):
+        follow(handle.progress())
+        handle.wait(0.02)
+    handle.wait()
     passes[last[0]] = perf_counter() - last[1]
     report = handle.result().report
     seconds, work = perf_counter() - began, process_time() - worked
