@@ -1,18 +1,41 @@
-"""What the pages of docs/ show is run, page by page, from top to bottom, beside a slide."""
+"""What the pages of docs/ show is run, page by page, from top to bottom, beside a slide.
+
+Pages that show lines for files of one's own have a test of their own.
+"""
 
 import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 
 from napari_seamless.cli import main
 from napari_seamless.sources import sample_slide
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+TESTED_BESIDE = {"measure.md": "test_docs_measure.py", "training-systems.md": "test_training_docs.py"}
 FENCED = re.compile(r"```(python|shell)\n(.*?)```", flags=re.DOTALL)
+
+
+SHOWN = [p for p in PAGES if FENCED.search(p.read_text(encoding="utf-8")) and p.name not in TESTED_BESIDE]
+
+
+def taken_for_granted(page: str) -> dict[str, object]:
+    """What the reader of a page has already."""
+    if page != "training.md":
+        return {}
+    height, width = 2967, 2220
+    return {
+        "network": nn.Conv2d(3, 2, 3, padding=1),
+        "image": torch.rand(1, 3, height, width),
+        "target": torch.zeros(1, height, width, dtype=torch.long),
+        "lightning": SimpleNamespace(LightningModule=nn.Module),
+    }
 
 
 def run_shell(lines: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,9 +45,7 @@ def run_shell(lines: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(arguments) == 0, (line, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if FENCED.search(p.read_text(encoding="utf-8"))], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("page", SHOWN, ids=lambda p: p.name)
 def test_what_a_page_shows_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -32,12 +53,17 @@ def test_what_a_page_shows_runs(
     text = page.read_text(encoding="utf-8")
     if "sample slide.svs" not in text:
         shutil.copyfile(sample_slide(), tmp_path / "slide.svs")
-    names: dict[str, object] = {"__name__": "__main__"}
+    names: dict[str, object] = {"__name__": "__main__", **taken_for_granted(page.name)}
     for language, code in FENCED.findall(text):
         if language == "shell":
             run_shell(code, capsys)
         else:
             exec(compile(code, page.name, "exec"), names)
+
+
+@pytest.mark.parametrize("test", TESTED_BESIDE.values())
+def test_a_page_with_a_test_of_its_own_has_it(test: str) -> None:
+    assert (Path(__file__).parent / test).is_file()
 
 
 def links() -> list[tuple[Path, str]]:

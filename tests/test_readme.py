@@ -30,11 +30,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_python_lines_run(here: Path) -> None:
-    (code,) = blocks("python")
+    code = "\n".join(blocks("python"))
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["nuclei"].shape[-2:] == (300, 300)  # type: ignore[attr-defined]
     assert (here / "nuclei.ome.zarr" / "zarr.json").exists()
+    assert names["network"][0].weight.grad.abs().sum() > 0  # type: ignore[index]
 
 
 def test_the_shell_lines_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
