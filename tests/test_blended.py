@@ -188,7 +188,8 @@ def test_a_local_network_with_enough_overlap_is_nearly_the_whole_image(image: np
 def test_an_image_that_is_one_tile_is_computed_whole() -> None:
     image = np.random.default_rng(0).integers(0, 255, (3, 64, 64), np.uint8)
     engine = BlendedEngine(seeded(Attention()), (3, 64, 64), (64, 64), 0.25, "cpu")
-    assert np.array_equal(in_writes(engine, image, 16, 64), whole(Attention(), image))
+    expected = whole(Attention(), image)
+    assert np.abs(in_writes(engine, image, 16, 64) - expected).max() / expected.std() < 1e-5
     assert measure_mismatch(engine, reading(image)) is None
 
 
