@@ -18,7 +18,11 @@ from napari_seamless.sources import sample_slide
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-TESTED_BESIDE = {"measure.md": "test_docs_measure.py", "training-systems.md": "test_training_docs.py"}
+TESTED_BESIDE = {
+    "measure.md": "test_docs_measure.py",
+    "own-network.md": "test_readme.py",
+    "training-systems.md": "test_training_docs.py",
+}
 FENCED = re.compile(r"```(python|shell)\n(.*?)```", flags=re.DOTALL)
 
 

@@ -79,7 +79,13 @@ def images(ndim: int, edge: int, values: int) -> st.SearchStrategy[Array]:
         return kinds.astype(np.uint8)
 
     shapes = st.tuples(*(st.integers(1, edge) for _ in range(ndim)))
-    return st.builds(made, shapes, st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.floats(0.0, 0.9))
+    return st.builds(
+        made,
+        shapes,
+        st.integers(0, 10**6),
+        st.sampled_from([1, 2, 3]),
+        st.integers(0, 9).map(lambda tenths: tenths / 10),
+    )
 
 
 @settings(max_examples=50, deadline=None)

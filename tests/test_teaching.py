@@ -128,7 +128,7 @@ def test_a_lesson_goes_on_with_a_model_of_ones_own(taught: Lesson, tmp_path: Pat
     lesson = Lesson(taught.source, CLASSES, network=folder, device="cpu")
     region = ns.Region.of((0, 96), (0, 160))
     assert (lesson.look(region) == taught.look(region)).mean() > 0.999
-    with pytest.raises(InputMismatch, match="has 2 and 3, the lesson 3 classes"):
+    with pytest.raises(InputMismatch, match="'halves' has 2 and 3, the lesson 3 and 'array' 3"):
         Lesson(taught.source, (*CLASSES, LabelClass(3, "grey", "#1fd160")), network=folder)
 
 
@@ -178,6 +178,14 @@ def test_a_lesson_that_has_not_begun_cannot_be_kept(tmp_path: Path) -> None:
 def test_classes_must_be_two_or_more_with_labels_of_their_own() -> None:
     with pytest.raises(BadRequest, match="two to 20 classes with different labels from 1 to 255"):
         Lesson(halves(64, 64), CLASSES[:1])
+
+
+def test_places_that_are_streamed_within_a_budget_are_learned_from_too() -> None:
+    lesson = Lesson(halves(64, 64), CLASSES, device="cpu", budget="100MB")
+    lesson.paint(strokes(64, 64))
+    events = lesson.learn()
+    losses = [next(e.loss for e in events if isinstance(e, Stepped)) for _ in range(3)]
+    assert losses[-1] < losses[0]
 
 
 def test_a_cell_is_smaller_than_what_the_network_is_shown() -> None:

@@ -19,20 +19,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import nn
 
+Norm = Literal["batch", "pixel"]
+
+
+class PixelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel by itself: (n, c, y, x) -> (n, c, y, x)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
 
 class ConvUnit(nn.Sequential):
-    """3x3 convolution, batch norm, ReLU; keeps the size, with zeros outside the image."""
+    """3x3 convolution, norm, ReLU; keeps the size, with zeros outside the image."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: Norm = "batch") -> None:
+        # slow moments: training stops following them at some point, and one batch says little
+        made = nn.BatchNorm2d(outputs, momentum=0.02) if norm == "batch" else PixelNorm(outputs)
         super().__init__(
-            # the batch norm has its own offset, so a bias here would do nothing
-            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
-            # slow moments: training stops following them at some point, and one batch says little
-            nn.BatchNorm2d(outputs, momentum=0.02),
+            # a batch norm has its own offset, so a bias before it would do nothing
+            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=norm != "batch"),
+            made,
             nn.ReLU(inplace=True),
         )
 
@@ -59,16 +70,21 @@ class UNet(nn.Module):
         Channels in and out.
     widths
         Channels at each scale, finest first; each scale halves the size of the one before.
+    norm
+        "batch", or "pixel": over the channels of each pixel, which is the same in training, however few pixels a step
+        sees, and needs no statistics of the plane.
     """
 
-    def __init__(self, inputs: int, outputs: int, widths: Sequence[int] = (16, 32, 64, 96, 128)) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, widths: Sequence[int] = (16, 32, 64, 96, 128), norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         self.stride = 2 ** (len(widths) - 1)
         self.down = nn.ModuleList(
-            _two_convs(before, width) for before, width in zip((inputs, *widths), widths, strict=False)
+            _two_convs(before, width, norm) for before, width in zip((inputs, *widths), widths, strict=False)
         )
         self.joins = nn.ModuleList(Join(coarse, fine) for fine, coarse in pairwise(widths))
-        self.up = nn.ModuleList(_two_convs(2 * width, width) for width in widths[:-1])
+        self.up = nn.ModuleList(_two_convs(2 * width, width, norm) for width in widths[:-1])
         self.halve = nn.MaxPool2d(2)
         self.head = nn.Conv2d(widths[0], outputs, kernel_size=1)
 
@@ -85,5 +101,5 @@ class UNet(nn.Module):
         return logits
 
 
-def _two_convs(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(ConvUnit(inputs, outputs), ConvUnit(outputs, outputs))
+def _two_convs(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    return nn.Sequential(ConvUnit(inputs, outputs, norm), ConvUnit(outputs, outputs, norm))

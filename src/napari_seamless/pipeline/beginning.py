@@ -39,7 +39,7 @@ class Beginning:
 
 def new_network(source: Source, classes: int, seed: int) -> Beginning:
     """A small U-Net with random weights; values are scaled by mean and deviation of each channel of this image."""
-    arguments = {"inputs": source.info.channels, "outputs": classes, "widths": list(WIDTHS)}
+    arguments = {"inputs": source.info.channels, "outputs": classes, "widths": list(WIDTHS), "norm": "pixel"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(ARCHITECTURE, arguments)

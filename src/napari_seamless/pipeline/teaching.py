@@ -40,7 +40,7 @@ from napari_seamless.training.events import Event, Stepped, Validated
 from napari_seamless.training.objective import Objective, equalised
 from napari_seamless.training.scores import Figures
 from napari_seamless.training.settings import Settings, Variation
-from napari_seamless.training.strokes import Places, Strokes, places
+from napari_seamless.training.strokes import PLACE, Places, Strokes, places
 from napari_seamless.training.trainer import Trainer
 
 STEPS, BATCH, RATE, VALIDATE_EVERY = 1_000_000, 2, 3e-3, 20
@@ -57,8 +57,9 @@ class Lesson:
     """`image` is whatever `open_image` takes, of planes (c, y, x); `classes` are two or more labels above 0.
 
     `network` is a small new one, or a model of yours that labels with as many classes, to go on with: a name of
-    `models list`, or a recipe folder. Gradients are exact and streamed, so `budget` (bytes, or "2GB") bounds the device
-    memory. `seed` makes the same lesson again, from the same strokes at the same steps.
+    `models list`, or a recipe folder. Places of 256 x 256 pixels are learned from, two at a time; with a `budget` (bytes,
+    or "2GB" of device memory) their gradients are streamed in tiles that fit, which is exact as well but slower, norms
+    in training being barriers. `seed` makes the same lesson again, from the same strokes at the same steps.
 
     Raises BadRequest, InputMismatch, and what `open_image` and `load_model` raise.
     """
@@ -183,6 +184,7 @@ class Lesson:
             variation = Variation(light=0.1, stain=0.1 if is_bright else 0.0)
             settings = Settings(
                 steps=STEPS,
+                crop=PLACE if self._budget is None else None,
                 batch=BATCH,
                 rate=RATE,
                 schedule="constant",

@@ -27,6 +27,7 @@ from napari_seamless.training.images import Image
 from napari_seamless.training.pieces import IGNORED, Example, unscaled
 
 CELL, MARGIN = 192, 32
+PLACE = CELL + 2 * MARGIN
 HELD_OUT = 5
 """One cell of so many is held out."""
 
@@ -134,7 +135,7 @@ def _place(
 
 def _around(number: int, size: int) -> Interval:
     """A cell and its margins, moved so that it lies inside an axis of `size`."""
-    edge = min(CELL + 2 * MARGIN, size)
+    edge = min(PLACE, size)
     lo = min(max(number * CELL - MARGIN, 0), size - edge)
     return Interval(lo, lo + edge)
 
