@@ -57,9 +57,9 @@ class Lesson:
     """`image` is whatever `open_image` takes, of planes (c, y, x); `classes` are two or more labels above 0.
 
     `network` is a small new one, or a model of yours that labels with as many classes, to go on with: a name of
-    `models list`, or a recipe folder. Places of 256 x 256 pixels are learned from, two at a time; with a `budget` (bytes,
-    or "2GB" of device memory) their gradients are streamed in tiles that fit, which is exact as well but slower, norms
-    in training being barriers. `seed` makes the same lesson again, from the same strokes at the same steps.
+    `models list`, or a recipe folder. Places of 256 x 256 pixels are learned from, two at a time; with a `budget`
+    (bytes of device memory, or "2GB") their gradients are streamed in tiles that fit, which is as exact. `seed` makes
+    the same lesson again, from the same strokes at the same steps.
 
     Raises BadRequest, InputMismatch, and what `open_image` and `load_model` raise.
     """
