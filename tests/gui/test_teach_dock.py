@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from napari_seamless._napari.teaching import canvas, dock
 from napari_seamless._napari.teaching.controller import TeachController
 from napari_seamless._napari.teaching.dock import TeachDock
+from napari_seamless._napari.teaching.state import Looked, TeachSnapshot
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.seams import LabelClass
@@ -135,6 +136,12 @@ def test_strokes_painted_meanwhile_are_taken_in(viewer: napari.Viewer, teacher: 
 
     qtbot.waitUntil(is_one, timeout=20000)
     teacher._session.controller.stop()
+
+
+def test_a_new_look_without_a_new_step_is_noticed() -> None:
+    region = Region.of((0, 2), (0, 2))
+    first, second = (TeachSnapshot(looked=Looked(region, np.full((2, 2), k, np.uint8), 1)) for k in (1, 2))
+    assert first != second
 
 
 def test_stop_keeps_the_lesson_and_teach_goes_on_with_it(

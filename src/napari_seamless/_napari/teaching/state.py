@@ -33,9 +33,9 @@ class Topic:
         return (self.key, self.network, tuple(c.value for c in self.classes))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Looked:
-    """What the network made of a region: labels (y, x), after so many steps."""
+    """What the network made of a region: labels (y, x), after so many steps. Every look is another one."""
 
     region: Region
     labels: NDArray[np.uint8]
