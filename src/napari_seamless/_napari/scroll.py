@@ -28,5 +28,5 @@ class Column(QScrollArea):
     def _width(self) -> int:
         """Of the widget, with room for the scroll bar that a low window brings."""
         widget, bar = self.widget(), self.verticalScrollBar()
-        needed = 0 if widget is None else widget.minimumSizeHint().width()
+        needed = 0 if widget is None else max(widget.minimumSizeHint().width(), widget.minimumWidth())
         return needed + (0 if bar is None else bar.sizeHint().width())
