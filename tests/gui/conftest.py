@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.gui)
             if not HAS_DISPLAY:
                 item.add_marker(pytest.mark.skip(reason="needs a display: run under xvfb-run"))
+
+
+LARGE = ("napari.qt", "napari_seamless.pipeline.running", "torch._dynamo", "torch.export._trace", "monai.networks.nets")
+"""What tests here import sooner or later: a million objects, which every search for leaks would look at again."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _modules_are_not_searched() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in LARGE:
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

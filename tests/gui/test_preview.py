@@ -168,7 +168,7 @@ def test_a_preview_that_is_deleted_does_not_come_back(qtbot: QtBot, dock, viewer
 
 def test_a_preview_is_not_offered_as_an_image(qtbot: QtBot, dock, viewer, painter) -> None:
     previewed(qtbot, dock, painter)
-    assert [layer.name for layer in dock._images().values()] == ["tissue"]
+    assert [layer.name for layer in dock._ordering.images().values()] == ["tissue"]
 
 
 def test_another_run_has_another_preview(qtbot: QtBot, dock, viewer, painter) -> None:
