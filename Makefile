@@ -34,7 +34,7 @@ types:
 
 tests:
 	$(quiet) $(bin)/pytest -n 2 --dist worksteal -m "not gui"
-	$(display) $(bin)/pytest -m gui
+	$(quiet) $(display) $(bin)/pytest -n 2 --dist worksteal -m gui
 
 # aicsimageio without what it pins, in a folder of its own, and the contract that it reads files as bioio does
 aicsimageio: environment

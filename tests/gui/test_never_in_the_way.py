@@ -89,3 +89,5 @@ def test_an_image_that_is_exchanged_stops_its_run_and_the_next_one_is_of_the_new
     qtbot.waitUntil(lambda: not dock.poll().is_active)
     qtbot.waitUntil(lambda: dock.poll().prepared is not None and dock.snapshot.choice is not None, timeout=240_000)
     assert dock.snapshot.prepared.output_shape == (512, 512)
+    viewer.close()
+    qtbot.waitUntil(lambda: not ours())
