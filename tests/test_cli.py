@@ -172,7 +172,7 @@ def test_a_terminal_gets_a_bar_with_throughput(slide: str, tmp_path: Path) -> No
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(slide: str, tmp_path: Path) -> None:
     output = tmp_path / "out.ome.zarr"
-    nuclei = ["run", slide, "--output", str(output), "--device", "cpu", "--tile", "128", "--region", "0:1024,0:1024"]
+    nuclei = ["run", slide, "--output", str(output), "--device", "cpu", "--tile", "256", "--region", "0:1024,0:1024"]
     with subprocess.Popen(
         [*COMMAND, *nuclei],
         stderr=subprocess.PIPE,
