@@ -33,28 +33,21 @@ Pixel values go through `scaling`, resampling to `pixel_size`, the network, resa
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from napari_seamless.errors import ModelError
+from napari_seamless.models.toml_file import Part, checked, read_fields
 
-SCHEMA = 1
 FILE = "recipe.toml"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Numbers = Finite | tuple[Finite, ...]
 """One for all channels, or one each."""
-
-
-class Part(BaseModel):
-    """A table of the file; names that are not known are refused, so that a slip of the pen is not ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NetworkPart(Part):
@@ -221,28 +214,12 @@ class Recipe(Part):
 
 def read_recipe(file: Path) -> Recipe:
     """A recipe from its TOML file. Raises ModelError with what is wrong, and where."""
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"a recipe is a TOML file; {file} cannot be read as one: {error}; correct it") from error
-    if found.get("schema") != SCHEMA:
-        raise ModelError(
-            f"a recipe says 'schema = {SCHEMA}', the version known here; {file} says {found.get('schema')!r}; "
-            "add it, or update napari-seamless"
-        )
-    return checked(found, str(file))
+    return checked_recipe(read_fields(file, "a recipe", ModelError), str(file))
 
 
-def checked(fields: dict[str, Any], where: str) -> Recipe:
+def checked_recipe(fields: dict[str, Any], where: str) -> Recipe:
     """The recipe of these fields. Raises ModelError with the first three faults."""
-    try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f['loc'])) or 'as a whole'}: {f['msg']}" for f in error.errors()[:3]]
-        more = f" (and {error.error_count() - 3} more)" if error.error_count() > 3 else ""
-        raise ModelError(
-            f"a recipe must follow its schema; {where} has {'; '.join(faults)}{more}; correct it"
-        ) from error
+    return checked(Recipe, fields, where, "a recipe", ModelError)
 
 
 def write_recipe(recipe: Recipe, file: Path) -> None:

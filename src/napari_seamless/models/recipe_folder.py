@@ -17,7 +17,7 @@ from napari_seamless.models.architecture import build, is_listed
 from napari_seamless.models.exported import is_exported, load_exported
 from napari_seamless.models.percentile import MeanStdScale, PercentileScale
 from napari_seamless.models.recipe import ClassInfo, Model, Resolution
-from napari_seamless.models.recipe_file import FILE, Recipe, Scaling, checked, read_recipe, write_recipe
+from napari_seamless.models.recipe_file import FILE, Recipe, Scaling, checked_recipe, read_recipe, write_recipe
 from napari_seamless.models.resolution import AtResolution, Multiple
 from napari_seamless.models.scaling import Classes, Clip, FixedScale, Linear, Stored
 from napari_seamless.models.state_dict import load_into, read_state
@@ -55,7 +55,7 @@ def save_recipe(
     if target.exists() and any(target.iterdir()):
         raise OutputExists(f"a recipe is written to a new folder; {target} is not empty; name another")
     said = {**fields.get("network", {}), "weights": weights}
-    recipe = checked({**fields, "schema": 1, "network": said}, "what was given")
+    recipe = checked_recipe({**fields, "schema": 1, "network": said}, "what was given")
     if recipe.network.architecture is None:
         raise ModelError("a recipe of a network's weights names its architecture; none was given; name it")
     made = build(recipe.network.architecture, recipe.network.arguments)

@@ -26,18 +26,16 @@ Everything else has a default. `example_training` shows all of it.
 
 from __future__ import annotations
 
-import re
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from napari_seamless.errors import BadRequest, InputNotFound
-from napari_seamless.models.recipe_file import Finite, Part, Positive, Scaling
+from napari_seamless.models.recipe_file import Finite, Positive, Scaling
+from napari_seamless.models.toml_file import Part, checked, read_fields
 
-SCHEMA = 1
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Colour = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
@@ -207,35 +205,14 @@ def read_training_file(file: Path) -> TrainingFile:
     """A training from its TOML file. Raises InputNotFound, and BadRequest with what is wrong, and where."""
     if not file.is_file():
         raise InputNotFound(f"a training is described in a TOML file; there is none at {file}; check the path")
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadRequest(f"a training is a TOML file; {file} cannot be read as one: {error}; correct it") from error
-    if found.get("schema") != SCHEMA:
-        raise BadRequest(
-            f"a training says 'schema = {SCHEMA}', the version known here; {file} says {found.get('schema')!r}; "
-            "add it as the first line, or update napari-seamless"
-        )
-    return checked_training(found, str(file))
+    return checked_training(read_fields(file, "a training", BadRequest), str(file))
 
 
 def checked_training(fields: dict[str, Any], where: str) -> TrainingFile:
     """The training of these fields. Raises BadRequest with the first three faults."""
-    try:
-        return TrainingFile.model_validate(fields)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f['loc'])) or 'as a whole'}: {_said(f['msg'])}" for f in error.errors()[:3]]
-        more = f" (and {error.error_count() - 3} more)" if error.error_count() > 3 else ""
-        raise BadRequest(
-            f"a training must follow its schema; {where} has {'; '.join(faults)}{more}; correct it"
-        ) from error
+    return checked(TrainingFile, fields, where, "a training", BadRequest)
 
 
 def example_training() -> str:
     """A training file with every field in it, and what each is for."""
     return (files("napari_seamless.models") / "training_example.toml").read_text(encoding="utf-8")
-
-
-def _said(message: str) -> str:
-    """pydantic's words without its own beginning."""
-    return re.sub("^Value error, ", "", message)

@@ -28,7 +28,7 @@ from napari_seamless.engine import TorchEngine, resolve_device
 from napari_seamless.errors import BadRequest, InputMismatch, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.models import Model, library
-from napari_seamless.models.recipe_file import checked
+from napari_seamless.models.recipe_file import checked_recipe
 from napari_seamless.models.recipe_folder import model_of, save_recipe, scaling_modules
 from napari_seamless.pipeline.beginning import from_model, new_network
 from napari_seamless.pipeline.cutting import parse_budget
@@ -154,7 +154,7 @@ class Lesson:
             network.load_state_dict(self._trainer.weights())
         said = {**self._fields(name), "schema": 1}
         said["network"] = {**said["network"], "weights": "weights.safetensors"}
-        return model_of(checked(said, "the lesson"), network.eval())
+        return model_of(checked_recipe(said, "the lesson"), network.eval())
 
     def keep(self, name: str, folder: str | Path | None = None) -> Path:
         """Save what was learned, with a card, as a recipe folder; by default among the user's models, under `name`.

@@ -1,0 +1,50 @@
+"""What the TOML files here have in common: a schema number first, no unknown names, and faults told by their place."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_seamless.errors import SeamlessError
+
+SCHEMA = 1
+FAULTS_TOLD = 3
+
+File = TypeVar("File", bound=BaseModel)
+
+
+class Part(BaseModel):
+    """A table of the file; names that are not known are refused, so that a slip of the pen is not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_fields(file: Path, what: str, refusal: type[SeamlessError]) -> dict[str, Any]:
+    """The fields of a TOML file that is `what` ("a recipe"). Raises `refusal` where it is none of this schema."""
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise refusal(f"{what} is a TOML file; {file} cannot be read as one: {error}; correct it") from error
+    if found.get("schema") != SCHEMA:
+        raise refusal(
+            f"{what} says 'schema = {SCHEMA}', the version known here; {file} says {found.get('schema')!r}; "
+            "add it as the first line, or update napari-seamless"
+        )
+    return found
+
+
+def checked(schema: type[File], fields: dict[str, Any], where: str, what: str, refusal: type[SeamlessError]) -> File:
+    """These fields as `schema`. Raises `refusal` with the first three faults."""
+    try:
+        return schema.model_validate(fields)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'as a whole'}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()[:FAULTS_TOLD]
+        ]
+        left = error.error_count() - len(faults)
+        more = f" (and {left} more)" if left else ""
+        raise refusal(f"{what} must follow its schema; {where} has {'; '.join(faults)}{more}; correct it") from error
