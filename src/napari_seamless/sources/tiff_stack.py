@@ -137,7 +137,7 @@ def _stack(
 ) -> Stack:
     key = series.keyframe
     _require_readable(series, files)
-    shape, letters = series.get_shape(False), series.get_axes(False)
+    shape, letters = series.shape, series.axes  # without axes of length 1, except y and x
     page = tuple(int(n) for n in key.shaped)
     count = prod(shape) // prod(page)
     leading = _leading(letters, shape, page, axes)
