@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from napari_seamless.engine.allocator import keep_large_buffers
+from napari_seamless.engine.allocator import KeptBuffers, keep_large_buffers
 from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
 from napari_seamless.engine.dtypes import stored_dtype
@@ -88,7 +88,7 @@ class BlendedEngine:
         self.device = resolve_device(device)
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
-            keep_large_buffers()
+        self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
         self._module = module if self.device.type == "cpu" else deepcopy(module).to(self.device)
         self._cache = Recent(min(cache_bytes, self._tile_bytes * prod(a.count for a in self.axes)))
         self._cache_bytes = cache_bytes
@@ -132,6 +132,7 @@ class BlendedEngine:
 
         Raises InputMismatch where the pixels read are not finite, and RunCancelled.
         """
+        self._kept.settle()
         pixels = read(tile.read)
         require_finite(pixels, tile.read)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_seamless.engine.allocator import keep_large_buffers
+from napari_seamless.engine.allocator import KeptBuffers, keep_large_buffers
 from napari_seamless.engine.aside import Aside
 from napari_seamless.engine.clock import DeviceClock
 from napari_seamless.engine.device import resolve_device
@@ -56,7 +56,7 @@ class TorchEngine:
         self.device = resolve_device(device)
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
-            keep_large_buffers()
+        self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
         lowered = fuse(program) if fast and self.device.type == "cpu" and can_fuse() else program
         constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
         self._program = replace(lowered, constants=constants)
@@ -73,6 +73,7 @@ class TorchEngine:
 
         Raises InputMismatch where the pixels read are not finite, and RunCancelled.
         """
+        self._kept.settle()
         pixels = None if tile.read.is_empty else read(tile.read)
         if pixels is not None:
             require_finite(pixels, tile.read)
