@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
-from napari_seamless.errors import BadRequest
+from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.sources import open_image
 from sources_oracle import assert_reads_equal, texture
 from test_sources_zarr import ome_zarr
@@ -147,6 +148,38 @@ def test_bioio_reads_each_scene_of_a_file(tmp_path: Path) -> None:
     first, third = (open_image(bioio.BioImage(path), scene=k) for k in (0, 2))
     np.testing.assert_array_equal(first.read(_whole(first)), IMAGES[0][None])
     np.testing.assert_array_equal(third.read(_whole(third)), IMAGES[2][None])
+
+
+def test_a_scene_of_a_format_that_bioio_alone_reads_is_not_refused_by_readers_of_single_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bioio")
+    monkeypatch.setattr("napari_seamless.sources.bioio_images.BioImage", lambda _: Scenes())
+    (tmp_path / "cells.abc").write_bytes(b"a microscope's own format")
+    source = open_image(tmp_path / "cells.abc", scene=1)
+    assert source.info.scene == "b"
+    assert_reads_equal(source, IMAGES[2][None], count=2)
+    with pytest.raises(BadRequest, match=r"cells.abc has 0 'a', 1 'b'"):
+        open_image(tmp_path / "cells.abc", scene=2)
+
+
+def test_a_picture_has_no_other_scene(tmp_path: Path) -> None:
+    Image.fromarray(texture(10, 10)).save(tmp_path / "a.png")
+    assert open_image(tmp_path / "a.png", scene=0).info.scenes == ()
+    with pytest.raises(BadRequest, match=r"got 1; a.png holds a single image"):
+        open_image(tmp_path / "a.png", scene=1)
+
+
+def test_a_plug_in_of_bioio_that_does_not_work_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bioio")
+
+    def broken(_: Any) -> None:
+        raise ModuleNotFoundError("No module named 'liffile'")
+
+    monkeypatch.setattr("napari_seamless.sources.bioio_images.BioImage", broken)
+    (tmp_path / "cells.abc").write_bytes(b"a microscope's own format")
+    with pytest.raises(InputUnreadable, match=r"bioio: a plug-in does not work here: No module named 'liffile'"):
+        open_image(tmp_path / "cells.abc")
 
 
 def _whole(source: Any) -> Any:

@@ -34,6 +34,8 @@ class BioioSource:
             self._inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
         except UnsupportedFileFormatError:
             raise InputUnreadable(f"no installed bioio plug-in reads {path.name}") from None
+        except ImportError as problem:
+            raise InputUnreadable(f"a plug-in does not work here: {problem}") from None
         except (BadRequest, InputUnreadable):
             raise
         except DAMAGE as problem:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
+from napari_seamless.errors import BadRequest, InputDamaged, InputNotFound, InputUnreadable
 from napari_seamless.seams import Source
 from napari_seamless.sources.array import looks_like_array, open_arrays
 from napari_seamless.sources.coarse import with_coarser_levels
@@ -134,16 +134,20 @@ def _open_tiff(path: Path, axes: str | None, scene: Scene) -> Source:
 
 def _open_openslide(path: Path, axes: str | None, scene: Scene) -> Source:  # noqa: ARG001
     _require_file(path)
-    only(scene, path.name)
     if find_spec("openslide") is None:
         raise InputUnreadable('not installed; pip install "napari-seamless[slides]"')
     from napari_seamless.sources.openslide_slides import OpenSlideSource
 
-    return OpenSlideSource(path)
+    return _single(OpenSlideSource(path), scene)
 
 
 def _open_perhaps(path: Path, axes: str | None, scene: Scene) -> Source:
-    """OpenSlide for a path whose name does not promise a slide: when it fails, bioio may still know the format."""
+    """OpenSlide for a path whose name does not promise a slide: when it fails, bioio may still know the format.
+
+    So it may where a scene is asked for: of some formats (CZI) OpenSlide shows all scenes as one image.
+    """
+    if scene is not None:
+        raise InputUnreadable("it shows a file as one image, without scenes")
     try:
         return _open_openslide(path, axes, scene)
     except InputDamaged as problem:
@@ -161,10 +165,19 @@ def _open_vendor(path: Path, axes: str | None, scene: Scene) -> Source:
 
 def _open_raster(path: Path, axes: str | None, scene: Scene) -> Source:
     _require_file(path)
-    only(scene, path.name)
     from napari_seamless.sources.raster import RasterSource
 
-    return RasterSource(path, axes)
+    return _single(RasterSource(path, axes), scene)
+
+
+def _single(source: Source, scene: Scene) -> Source:
+    """What holds a single image: refuses any other scene, once it is known that the file is of its kind."""
+    try:
+        only(scene, source.info.name)
+    except BadRequest:
+        source.close()
+        raise
+    return source
 
 
 def _open_bioio(path: Path, axes: str | None, scene: Scene) -> Source:
