@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
 import napari_seamless as ns
+from napari_seamless import cli
 from napari_seamless.errors import BadRequest, OutputExists
 from napari_seamless.geometry import Grid
 from napari_seamless.pipeline.skipping import touched
@@ -97,3 +99,24 @@ def test_a_coarse_mask_covers_the_whole_image() -> None:
 def test_a_mask_that_makes_no_sense_is_refused_in_one_sentence(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(BadRequest, match=sentence):
         ns.run(Brightness(), slide(), **options)
+
+
+def test_the_command_line_takes_a_threshold_and_says_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "slide.tif", slide(), tile=(128, 128), photometric="rgb")
+
+    def told(*more: str) -> tuple[int, str]:
+        command = f"run {tmp_path}/slide.tif -o {tmp_path}/{len(more)}-{more[-1]} --model stain --tile 64 --device cpu"
+        return cli.main([*command.split(), "--scheduler", "serial", *more]), capsys.readouterr().err
+
+    code, said = told("--tissue-only")
+    assert (code, "being no tissue" in said) == (0, True)
+    mild = told("--tissue-only", "--tissue-threshold", "0.1")[1]
+    strict = told("--tissue-only", "--tissue-threshold", "0.8")[1]
+    shares = [int(text.split(" % of it left out")[0].split()[-1]) for text in (said, mild, strict)]
+    assert shares[0] == shares[1] < shares[2]
+    code, said = told("--tissue-only", "--tissue-threshold", "1")
+    assert (code, "nothing is above 1.0; use a lower one" in said) == (2, True)
+    code, said = told("--tissue-threshold", "0.1")
+    assert (code, "got neither; add one" in said) == (2, True)

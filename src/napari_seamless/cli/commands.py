@@ -48,6 +48,7 @@ def run(
     statistics: given.StatisticsOption = "whole",
     moments: given.SaveMoments = None,
     tissue_only: given.TissueOnly = False,
+    tissue_threshold: given.TissueThreshold = None,
     scene: given.Scene = None,
     axes: given.Axes = None,
     channels: given.Channels = None,
@@ -68,6 +69,7 @@ def run(
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
         if prepared.approximation is not None:
             say("\n".join(("approximate, since it cannot be exact:", *prepared.approximation.lines())))
+        tissue = given.tissue_of(prepared.source, tissue_threshold, tissue_only or statistics == "tissue")
         handle = pipeline.start(
             prepared,
             region=where,
@@ -85,6 +87,7 @@ def run(
             scratch=scratch,
             statistics=statistics,
             tissue_only=tissue_only,
+            mask=tissue,
             precision=precision,
         )
         for notice in handle.notices:

@@ -13,6 +13,7 @@ from napari_seamless.errors import BadRequest
 if TYPE_CHECKING:
     from napari_seamless.geometry import Region
     from napari_seamless.pipeline import Model
+    from napari_seamless.seams import Source
 
 Slide = Annotated[
     str, typer.Argument(help="An image file, or an OME-Zarr folder.", metavar="SLIDE", show_default=False)
@@ -102,9 +103,34 @@ Precision = Annotated[
     ),
 ]
 TissueOnly = Annotated[bool, typer.Option("--tissue-only", help="Leave out what is no tissue, by its colour.")]
+TissueThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--tissue-threshold",
+        metavar="0..1",
+        help="What counts as tissue: a saturation above this. Less finds more of it.",
+        show_default="Otsu's",
+    ),
+]
 Scene = Annotated[
     str | None, typer.Option("--scene", help="The scene of a file of several, by name or number.", show_default="first")
 ]
+
+
+def tissue_of(source: Source, threshold: float | None, is_used: bool) -> Any:
+    """A mask (y, x) of the tissue by a threshold of the user's; None leaves it to the run. Raises BadRequest."""
+    if threshold is None:
+        return None
+    if not is_used:
+        raise BadRequest(
+            "--tissue-threshold says what --tissue-only and --statistics tissue take for tissue; got neither; add one"
+        )
+    from napari_seamless import pipeline
+
+    mask = pipeline.tissue_mask(source, threshold=threshold)
+    if not mask.any():
+        raise BadRequest(f"a threshold must leave some tissue; nothing is above {threshold}; use a lower one")
+    return mask
 
 
 def parse_region(text: str) -> Region:
