@@ -17,7 +17,7 @@ import psutil
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 LARGEST = 2**31 - 1
-GROWTH = 64 * 2**20
+GROWTH = 32 * 2**20
 
 
 def keep_large_buffers() -> bool:
@@ -29,23 +29,26 @@ def keep_large_buffers() -> bool:
 
 
 class KeptBuffers:
-    """Gives free pages back once the process has grown by `GROWTH` bytes since it last did. Any thread.
+    """Gives free pages back once tiles leave `GROWTH` bytes more in memory than one of them did. Any thread.
 
-    Two threads at once give back twice, which harms nobody. Does nothing where buffers are not kept (`keeping`).
+    What a single tile leaves is kept for the next one. Two threads at once give back twice, which harms nobody. Does
+    nothing where buffers are not kept (`keeping`).
     """
 
     def __init__(self, keeping: bool) -> None:
         self._keeping = keeping
-        self._least = resident() if keeping else 0
+        self._least: int | None = None
 
     def settle(self) -> None:
         """To be called between two tiles."""
         if not self._keeping:
             return
-        self._least = min(self._least, resident())
-        if resident() - self._least > GROWTH:
+        now, least = resident(), self._least
+        if least is None or now < least:
+            self._least = now
+        elif now > least + GROWTH:
             ctypes.CDLL(None).malloc_trim(0)
-            self._least = resident()
+            self._least = None  # until the next tile has left its buffers
 
 
 def resident() -> int:
