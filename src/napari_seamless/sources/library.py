@@ -1,0 +1,58 @@
+"""A file through a library that reads many formats: what bioio and aicsimageio have in common."""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
+from napari_seamless.geometry import Region
+from napari_seamless.seams import ImageInfo, Pixels
+from napari_seamless.sources.files import identity_of_path
+from napari_seamless.sources.foreign import open_bioimage
+from napari_seamless.sources.scenes import Scene
+
+DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, struct.error)
+
+
+class LibrarySource(ABC):
+    """A file through the library of that name. Any thread; picklable (opened again from its path)."""
+
+    library: ClassVar[str]
+
+    def __init__(self, path: Path, axes: str | None = None, scene: Scene = None) -> None:
+        self._path, self._axes, self._scene = path, axes, scene
+        try:
+            image = self._opened(path)
+            self._inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
+        except (BadRequest, InputUnreadable):
+            raise
+        except DAMAGE as problem:
+            raise InputDamaged(f"{self.library} could not read {path.name}: {problem}; export it again") from problem
+
+    @staticmethod
+    @abstractmethod
+    def _opened(path: Path) -> Any:
+        """The library's own image. Raises InputUnreadable where it does not know the format."""
+
+    @property
+    def info(self) -> ImageInfo:
+        return self._inner.info
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        try:
+            return self._inner.read(region, level)
+        except BadRequest:
+            raise
+        except DAMAGE as problem:
+            raise InputDamaged(
+                f"{self.library} could not read {self._path.name}, {region!r}: {problem}; copy or export the file again"
+            ) from problem
+
+    def close(self) -> None:  # noqa: B027  # nothing to give back is right for all of them
+        """Does nothing: these libraries open the file for each plane."""
+
+    def __reduce__(self) -> tuple[type[LibrarySource], tuple[Path, str | None, Scene]]:
+        return type(self), (self._path, self._axes, self._scene)
