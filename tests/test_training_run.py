@@ -195,6 +195,22 @@ def test_another_training_or_a_folder_of_something_else_is_not_written_over(tmp_
     assert (tmp_path / "spots-model" / "thesis.txt").read_text() == "mine"
 
 
+def test_a_folder_in_which_a_training_goes_on_is_left_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_training(write_folders(tmp_path), training={"steps": 4})
+    said: list[str] = []
+
+    def second(event: object) -> None:
+        if isinstance(event, Stepped) and event.step == 3:
+            for more in ([], ["--restart"]):
+                assert main(["train", str(config), *more]) == 7
+                said.append(capsys.readouterr().err)
+
+    ns.train(config, on_event=second)
+    assert len(said) == 2
+    assert all("one training at a time; another one is writing to" in text for text in said)
+    assert [row["step"] for row in log_of(tmp_path / "spots-model")] == ["1", "2", "3", "4", "4"]  # and held-out images
+
+
 def nan_in(folder: Path, name: str) -> None:
     """Images of floats, one of which has a pixel that is no number."""
     for path in (folder / "images").iterdir():
@@ -272,7 +288,8 @@ def no_folder(folder: Path) -> dict[str, Any]:
 
 
 def cannot_be_streamed(folder: Path) -> dict[str, Any]:
-    return {"network": {"architecture": "monai:ViT", "arguments": {"img_size": [48, 48], "patch_size": [16, 16]}}}
+    network = {"architecture": "training_images:Attending", "arguments": {}}
+    return {"network": network, "training": {"crop": "whole"}}
 
 
 def budget_too_small(folder: Path) -> dict[str, Any]:
@@ -304,6 +321,7 @@ CASES = [
     Case(another_type, 4, r"same type of pixel values; 9\.tif has uint16, 0\.png has uint8"),
     Case(damaged_image, 3, r"3\.png"),
     Case(no_folder, 3, r"there is none at .*maks"),
+    Case(cannot_be_streamed, 5, r"aten\.matmul\.default .*attention"),
     Case(budget_too_small, 2, r"budget"),
     Case(unknown_field, 2, r"training\.learning_rate: Extra inputs are not permitted"),
     Case(channels_that_differ, 4, r"2 here; this one gives 3"),
@@ -313,7 +331,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.change.__name__)
 def test_bad_input_is_one_clear_sentence(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = case.change(write_folders(tmp_path))
-    assert main(["train", str(write_training(tmp_path, **changes))]) == case.code
+    assert main(["train", str(write_training(tmp_path, **changes)), "--trust"]) == case.code
     said = capsys.readouterr().err.splitlines()
     sentence = next(line for line in said if line.startswith("napari-seamless: "))
     assert said[-1] == sentence
