@@ -1,10 +1,11 @@
 """PatchGD against plain training on images made smaller, at the same memory: the sum of digits on a large noisy canvas.
 
-    python benchmarks/patchgd.py --steps 400 --seeds 3
+    python benchmarks/patchgd.py --steps 1000 --seeds 3
 
 A task like UltraMNIST (Gupta et al. 2022) of real handwritten digits, those that come with scikit-learn: one or two of
-the digits 0 to 3, of very different sizes, lie on a canvas of noise, and their sum is to be told. Canvases are made
-anew for every batch; those of the test bear samples of digits that training never sees.
+the digits 0 to 3, of different sizes, lie on a canvas of noise, and their sum is to be told. Canvases are made anew for
+every batch; those of the test bear samples of digits that training never sees. With --select a third part of the
+samples, and other seeds, take the test's place: settings are chosen by these.
 
 The network is an encoder, begun on single digits in a tile as the paper begins with a network trained on other images,
 and a head. All ways start from the same weights, learn from the same canvases with the same optimiser, and
@@ -12,7 +13,7 @@ change the weights once for each batch:
 
 - PatchGD: the canvas as it is; gradients through a share of its tiles at a time;
 - small: the canvas made smaller, so that a step keeps no more bytes than an inner step of PatchGD; convolutions run
-  over the whole of it, without borders between tiles;
+  over the whole of it, without borders between tiles. Once for as many batches, once for as much processor time;
 - whole: the canvas as it is, gradients through all tiles, with as much memory as that takes (first seed only).
 """
 
@@ -31,22 +32,24 @@ from torch.nn import functional
 
 from napari_seamless.training.patchgd import PatchGD
 
-CANVAS, TILE = 128, 32
+CANVAS, TILE = 256, 64
 SMALLEST, LARGEST = 9, 30
 MOST_DIGITS, KINDS = 2, 4
 WIDTH, BATCH = 24, 16
-SHARE, INNER = 1 / 8, 4
+SHARE, INNER = 1 / 16, 4
+TRAINING, SELECTION = 0.7, 0.8
+"""Up to where in the samples of digits these reach; the rest is for the test."""
 
 
 # --- the task -----------------------------------------------------------------------------
 
 
-def digits(test: bool) -> tuple[np.ndarray, np.ndarray]:
-    """float32 (n, 8, 8) in 0..1 and the digits they show; the last fifth is for the test."""
+def digits(part: str) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (n, 8, 8) in 0..1 and the digits they show, for "training", "selection" or "test"."""
     data = load_digits(n_class=KINDS)
-    cut = len(data.images) * 4 // 5
-    part = slice(cut, None) if test else slice(cut)
-    return data.images[part].astype(np.float32) / 16, data.target[part]
+    first, second = (round(len(data.images) * share) for share in (TRAINING, SELECTION))
+    cut = {"training": slice(first), "selection": slice(first, second), "test": slice(second, None)}[part]
+    return data.images[cut].astype(np.float32) / 16, data.target[cut]
 
 
 def canvas(images: np.ndarray, names: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -70,10 +73,10 @@ def canvas(images: np.ndarray, names: np.ndarray, random: np.random.Generator) -
     return picture[None], total
 
 
-def batches(test: bool, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(part: str, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """float32 (count, 1, CANVAS, CANVAS) and int64 sums, for ever."""
-    images, names = digits(test)
-    random = np.random.default_rng((seed, test))
+    images, names = digits(part)
+    random = np.random.default_rng((seed, part == "test"))
     while True:
         pictures, sums = zip(*(canvas(images, names, random) for _ in range(count)), strict=True)
         yield torch.from_numpy(np.stack(pictures)), torch.tensor(sums)
@@ -81,7 +84,7 @@ def batches(test: bool, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]
 
 def crops(count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """float32 (count, 1, TILE, TILE) that show one digit of any size or only noise, and its name or KINDS."""
-    images, names = digits(test=False)
+    images, names = digits("training")
     random = np.random.default_rng((seed, 2))
     while True:
         made = [crop(images, names, random) for _ in range(count)]
@@ -93,7 +96,7 @@ def crop(images: np.ndarray, names: np.ndarray, random: np.random.Generator) -> 
     number = random.integers(len(images) + len(images) // 10)
     if number >= len(images):
         return picture, KINDS
-    side = round(np.exp(random.uniform(np.log(SMALLEST / 2), np.log(TILE))))
+    side = round(np.exp(random.uniform(np.log(SMALLEST / 4), np.log(LARGEST))))
     digit = torch.from_numpy(images[number])[None, None]
     digit = functional.interpolate(digit, size=(side, side), mode="bilinear", antialias=True)[0, 0].numpy()
     top, left = random.integers(0, TILE - side + 1, 2)
@@ -195,6 +198,14 @@ def by_tiles(base: nn.Module) -> tuple[PatchGD, Steps]:
     return model, Steps(model.step, optimizer)
 
 
+def way(name: str, base: nn.Module, side: int) -> tuple[Callable[[Tensor], Tensor], Steps]:
+    """How to answer, and how to take a step."""
+    if name == "PatchGD":
+        model, step = by_tiles(base)
+        return model.predict, step
+    return plain(base, side if name.startswith("small") else CANVAS)
+
+
 class Steps:
     """Steps of a training whose rate falls from first to last."""
 
@@ -207,25 +218,34 @@ class Steps:
         self.step(images, sums)
 
 
-def trained(step: Steps, steps: int, seed: int) -> float:
-    """Train for so many batches; gives the processor time, the making of canvases left out."""
-    made, spent = batches(test=False, count=BATCH, seed=seed), 0.0
-    for number in range(steps):
+def trained(step: Steps, seed: int, *, steps: int | None = None, seconds: float = 0.0) -> tuple[float, int]:
+    """Train for so many batches, or so many seconds; gives the processor time, without the making of canvases, and the
+    number of batches."""
+    made, spent, number = batches("training", BATCH, seed), 0.0, 0
+    while (progress := spent / seconds if steps is None else number / steps) < 1:
         images, sums = next(made)
         begin = process_time()
-        step(images, sums.float(), number / steps)
+        step(images, sums.float(), progress)
         spent += process_time() - begin
-    return spent
+        number += 1
+    return spent, number
 
 
-def accuracy(answer: Callable[[Tensor], Tensor], canvases: int = 480) -> float:
-    """Share of the test's canvases of which the sum, rounded, is right."""
-    made, right = batches(test=True, count=BATCH, seed=0), 0
+def accuracy(answer: Callable[[Tensor], Tensor], part: str, canvases: int = 960) -> float:
+    """Share of canvases of which the sum, rounded, is right."""
+    made, right = batches(part, BATCH, seed=0), 0
     with torch.no_grad():
         for _ in range(canvases // BATCH):
             images, sums = next(made)
             right += int((answer(images).round() == sums).sum())
     return right / canvases
+
+
+def chance(part: str, canvases: int = 960) -> float:
+    """What saying the most frequent sum always would score on the same canvases."""
+    made = batches(part, BATCH, seed=0)
+    sums = torch.cat([next(made)[1] for _ in range(canvases // BATCH)])
+    return int(sums.bincount().max()) / canvases
 
 
 def kept_bytes(step: Callable[[Tensor, Tensor], object]) -> int:
@@ -242,7 +262,7 @@ def kept_bytes(step: Callable[[Tensor, Tensor], object]) -> int:
         held.clear()  # a backward pass has begun
         return tensor
 
-    images, sums = next(batches(test=False, count=BATCH, seed=0))
+    images, sums = next(batches("training", BATCH, seed=0))
     with torch.autograd.graph.saved_tensors_hooks(keep, use):
         step(images, sums.float())
     return most[0]
@@ -256,34 +276,38 @@ def side_within(memory: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400, help="batches of each training")
-    parser.add_argument("--begin", type=float, default=8.0, help="processor time of the encoder's first training")
+    parser.add_argument("--steps", type=int, default=1000, help="batches of each training")
+    parser.add_argument("--begin", type=float, default=10.0, help="processor time of the encoder's first training")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--select", action="store_true", help="not on the test: to choose settings")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    memory = kept_bytes(by_tiles(trunk())[1])
-    side = side_within(memory)
+    part, first = ("selection", 100) if given.select else ("test", 0)
+    side = side_within(kept_bytes(by_tiles(trunk())[1]))
     start = begun(given.begin)
-    print(f"canvas {CANVAS}, tiles of {TILE}, {SHARE:.1%} of them at a time; small is {side}; batches of {BATCH}")
+    print(
+        f"canvas {CANVAS}, tiles of {TILE}, {SHARE:.1%} of them at a time; small is {side}; batches of {BATCH}; always "
+        f"the most frequent sum: {chance(part):.1%}"
+    )
     found: dict[str, list[float]] = {}
-    for seed in range(given.seeds):
-        for name in ("PatchGD", f"small ({side})", *([f"whole ({CANVAS})"] if seed == 0 else [])):
+    for seed in range(first, first + given.seeds):
+        seconds = 0.0
+        ways = ["PatchGD", f"small ({side})", f"small ({side}), as long", *(["whole"] if seed == first else [])]
+        for name in ways:
             torch.manual_seed(seed)
             base = trunk()
             base.load_state_dict(start)
-            if name == "PatchGD":
-                model, step = by_tiles(base)
-                answer = model.predict
-            else:
-                answer, step = plain(base, side if name.startswith("small") else CANVAS)
-            kept = kept_bytes(step) if seed == 0 else 0
-            spent = trained(step, given.steps, seed)
-            found.setdefault(name, []).append(accuracy(answer))
-            says = f"   keeps {kept / 1e6:.1f} MB" if kept else ""
-            print(f"  seed {seed}  {name:<12} {spent:5.0f} s   right {found[name][-1]:6.1%}{says}", flush=True)
+            answer, step = way(name, base, side)
+            until = {"seconds": seconds} if name.endswith("as long") else {"steps": given.steps}
+            spent, number = trained(step, seed, **until)
+            seconds = seconds or spent
+            found.setdefault(name, []).append(accuracy(answer, part))
+            kept = f"{kept_bytes(way(name, trunk(), side)[1]) / 1e6:.1f} MB"
+            says = f"{number:5} batches {spent:5.0f} s   right {found[name][-1]:6.1%}   keeps {kept}"
+            print(f"  seed {seed}  {name:<20} {says}", flush=True)
     for name, shares in found.items():
         spread = stdev(shares) if len(shares) > 1 else 0.0
-        print(f"{name:<14} {mean(shares):6.1%} +- {spread:.1%}")
+        print(f"{name:<20} {mean(shares):6.1%} +- {spread:.1%}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,8 @@ import re
 import shlex
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
-from torch import nn
 
 from napari_seamless.cli import main
 from napari_seamless.sources import sample_slide
@@ -21,25 +18,13 @@ PAGES = sorted(DOCS.glob("*.md"))
 TESTED_BESIDE = {
     "measure.md": "test_docs_measure.py",
     "own-network.md": "test_readme.py",
+    "training.md": "test_lightning.py",
     "training-systems.md": "test_training_docs.py",
 }
 FENCED = re.compile(r"```(python|shell)\n(.*?)```", flags=re.DOTALL)
 
 
 SHOWN = [p for p in PAGES if FENCED.search(p.read_text(encoding="utf-8")) and p.name not in TESTED_BESIDE]
-
-
-def taken_for_granted(page: str) -> dict[str, object]:
-    """What the reader of a page has already."""
-    if page != "training.md":
-        return {}
-    height, width = 2967, 2220
-    return {
-        "network": nn.Conv2d(3, 2, 3, padding=1),
-        "image": torch.rand(1, 3, height, width),
-        "target": torch.zeros(1, height, width, dtype=torch.long),
-        "lightning": SimpleNamespace(LightningModule=nn.Module),
-    }
 
 
 def run_shell(lines: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +42,7 @@ def test_what_a_page_shows_runs(
     text = page.read_text(encoding="utf-8")
     if "sample slide.svs" not in text:
         shutil.copyfile(sample_slide(), tmp_path / "slide.svs")
-    names: dict[str, object] = {"__name__": "__main__", **taken_for_granted(page.name)}
+    names: dict[str, object] = {"__name__": "__main__"}
     for language, code in FENCED.findall(text):
         if language == "shell":
             run_shell(code, capsys)

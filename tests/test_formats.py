@@ -21,6 +21,13 @@ from napari_seamless.models.unet import UNet
 SHAPE = (1, 90, 118)
 
 
+def lacking() -> nn.Module:
+    """As networks of MONAI do that want einops: its packages are asked for when it is made."""
+    import no_such_package
+
+    return no_such_package.network()
+
+
 class Small(nn.Module):
     """Strides, a join and a norm over the plane: a halo, and a pass that measures."""
 
@@ -242,6 +249,8 @@ def test_other_numbers_of_classes_are_the_likely_cause_where_only_shapes_differ(
         ("monai:sys", {}, UnknownModel, r"got 'monai:sys'"),
         ("no_such_package:make", {}, ModelError, r"needs the package no_such_package; it cannot be imported"),
         (f"{__name__}:Small", {"depth": 3}, ModelError, r"unexpected keyword argument 'depth'; check the arguments"),
+        (f"{__name__}:lacking", {}, ModelError, r"No module named 'no_such_package'; install what is missing"),
+        ("unet", {"inputs": 1, "outputs": 1, "spatial_dims": 4}, ModelError, r"2 \(planes\) or 3 \(volumes\); got 4"),
         (f"{__name__}:image", {}, ModelError, r"must give a torch\.nn\.Module; .*:image gave a ndarray"),
         ("timm:resnet18", {"pretrained": True}, ModelError, r"weights come from a file of yours"),
         ("unet", {"inputs": 1}, ModelError, r"missing 1 required positional argument"),

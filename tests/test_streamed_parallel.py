@@ -1,9 +1,8 @@
-"""Several processes, each with images of its own, and training loops of other libraries."""
+"""Several processes, each with images of its own."""
 
 from __future__ import annotations
 
 import os
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -55,49 +54,3 @@ def test_processes_with_an_image_each_get_the_mean_of_their_gradients(tmp_path: 
             found = torch.load(tmp_path / f"{name}-{rank}", weights_only=True)
             for mine, a, b in zip(found, *singles, strict=True):
                 assert mine == pytest.approx((a + b) / 2, abs=1e-6)
-
-
-class FakeTrainer:
-    """What Lightning's trainer does with a module in automatic optimisation, and nothing else."""
-
-    def fit(self, module: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> list[float]:
-        module.train()
-        optimiser = module.configure_optimizers()  # type: ignore[operator]
-        losses = []
-        for k, batch in enumerate(batches):
-
-            def closure(batch: tuple[Tensor, Tensor] = batch, k: int = k) -> Tensor:
-                loss = module.training_step(batch, k)  # type: ignore[operator]
-                optimiser.zero_grad()
-                loss.backward()
-                losses.append(loss.item())
-                return loss
-
-            optimiser.step(closure)
-        return losses
-
-
-class Segmenter(nn.Module):
-    """As one writes a LightningModule."""
-
-    def __init__(self, network: nn.Module, streamed: bool) -> None:
-        super().__init__()
-        self.network = StreamedGradient(network, tile=16) if streamed else network
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        del index
-        image, target = batch
-        return F.cross_entropy(self.network(image), target)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
-def test_it_goes_into_a_lightning_module_as_any_network() -> None:
-    plain = network()
-    streamed = deepcopy(plain)
-    batches = [example(k) for k in range(3)]
-    truth = FakeTrainer().fit(Segmenter(plain, streamed=False), batches)
-    assert FakeTrainer().fit(Segmenter(streamed, streamed=True), batches) == pytest.approx(truth, abs=1e-5)
-    for mine, theirs in zip(streamed.parameters(), plain.parameters(), strict=True):
-        assert mine.detach() == pytest.approx(theirs.detach(), abs=1e-5)

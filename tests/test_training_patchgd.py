@@ -255,9 +255,11 @@ def test_the_sum_is_that_of_the_digits_on_the_canvas() -> None:
         picture, total = task["canvas"](ones, np.full(4, 3), np.random.default_rng(seed))
         _, discs = ndimage.label(picture[0] > 0.9)
         assert total == 3 * discs
-    images, sums = next(task["batches"](True, 4, 0))
-    again, _ = next(task["batches"](True, 4, 0))
-    assert images.shape == (4, 1, 128, 128)
+    images, sums = next(task["batches"]("test", 4, 0))
+    again, _ = next(task["batches"]("test", 4, 0))
+    assert images.shape == (4, 1, 256, 256)
     assert sums.max() <= 6
     assert torch.equal(images, again)
-    assert not {a.tobytes() for a in task["digits"](True)[0]} & {a.tobytes() for a in task["digits"](False)[0]}
+    seen = [{a.tobytes() for a in task["digits"](part)[0]} for part in ("training", "selection", "test")]
+    assert all(seen)
+    assert not (seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2])

@@ -124,6 +124,54 @@ def test_labels_of_whole_images_are_learned_from_a_table(tmp_path: Path, capsys:
     assert float(first.split()[0]) + float(second.split()[0]) == pytest.approx(1, abs=1e-3)
 
 
+def test_volumes_are_learned_from_as_images_are(tmp_path: Path) -> None:
+    for k in range(3):
+        ball = np.indices((12, 24, 24)).astype(float) - np.array([6, 9 + k, 12]).reshape(3, 1, 1, 1)
+        mask = ((ball**2).sum(0) < 20).astype(np.uint8)
+        for name, values in (("images", 50 + 150 * mask), ("masks", mask)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            tifffile.imwrite(
+                tmp_path / name / f"{k}.tif", values.astype(np.uint8), imagej=True, metadata={"axes": "ZYX"}
+            )
+    network = {"arguments": {"widths": [8]}}
+    training = {"steps": 30, "crop": 12, "validate_every": 30}
+    folder = ns.train(write_training(tmp_path, training=training, network=network))
+    found = np.asarray(ns.run(folder, tmp_path / "images" / "2.tif", scheduler="serial", device="cpu"))
+    truth = tifffile.imread(tmp_path / "masks" / "2.tif")
+    assert 2 * ((found == 1) & (truth == 1)).sum() / ((found == 1).sum() + truth.sum()) > 0.5
+    streamed = {"steps": 1, "batch": 1, "crop": "whole"}
+    ns.train(write_training(tmp_path, training=streamed, network=network, validation={"share": 0}), restart=True)
+
+
+def test_values_are_learned_from_images_of_values(tmp_path: Path) -> None:
+    for path in sorted((write_folders(tmp_path) / "images").iterdir()):
+        pixels = imageio.v3.imread(path).astype(np.float32) / 255
+        tifffile.imwrite(tmp_path / "masks" / f"{path.stem}.tif", 1 - pixels.mean(-1))
+    training = {"loss": "mse", "steps": 60, "variation": {"light": 0.0}}
+    told = fields(training=training, classes=[], network={"arguments": {"widths": [8]}})
+    told["data"] = {name: str(tmp_path / name) for name in ("images", "masks")}
+    folder = ns.train(told, output=tmp_path / "out")
+    found = np.asarray(ns.run(folder, imageio.v3.imread(tmp_path / "images" / "0.png"), axes="yxc", device="cpu"))
+    truth = tifffile.imread(tmp_path / "masks" / "0.tif")
+    assert found.dtype == np.float32
+    assert float(np.sqrt(((found.squeeze() - truth) ** 2).mean())) < truth.std()  # of the best constant
+    assert "root mean squared error" in str(ns.load_model(folder).card["held_out"])
+
+
+@pytest.mark.parametrize("crop", ["whole", 32])
+def test_layers_in_bfloat16_learn_about_the_same_with_weights_in_float32(tmp_path: Path, crop: Any) -> None:
+    write_folders(tmp_path)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        training = {"crop": crop, "steps": 2, "precision": precision}
+        config = write_training(tmp_path, training=training, network={"arguments": {"widths": [4]}})
+        folder = ns.train(config, output=tmp_path / precision)
+        losses[precision] = [float(row["loss"]) for row in log_of(folder) if row["loss"]]
+        assert {t.dtype for name, t in weights(folder).items() if "batches" not in name} == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
 def test_the_code_of_a_network_runs_only_after_a_yes(tmp_path: Path) -> None:
     network = {"architecture": "training_images:pooled", "arguments": {}}
     told = {**fields(), "data": {k: str(tmp_path / k) for k in ("images", "masks")}, "network": network}
@@ -193,6 +241,22 @@ def test_another_training_or_a_folder_of_something_else_is_not_written_over(tmp_
     with pytest.raises(OutputExists, match="holds something else"):
         ns.train(config, restart=True)
     assert (tmp_path / "spots-model" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_folder_in_which_a_training_goes_on_is_left_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_training(write_folders(tmp_path), training={"steps": 4})
+    said: list[str] = []
+
+    def second(event: object) -> None:
+        if isinstance(event, Stepped) and event.step == 3:
+            for more in ([], ["--restart"]):
+                assert main(["train", str(config), *more]) == 7
+                said.append(capsys.readouterr().err)
+
+    ns.train(config, on_event=second)
+    assert len(said) == 2
+    assert all("one training at a time; another one is writing to" in text for text in said)
+    assert [row["step"] for row in log_of(tmp_path / "spots-model")] == ["1", "2", "3", "4", "4"]  # and held-out images
 
 
 def nan_in(folder: Path, name: str) -> None:
@@ -272,7 +336,8 @@ def no_folder(folder: Path) -> dict[str, Any]:
 
 
 def cannot_be_streamed(folder: Path) -> dict[str, Any]:
-    return {"network": {"architecture": "monai:ViT", "arguments": {"img_size": [48, 48], "patch_size": [16, 16]}}}
+    network = {"architecture": "training_images:Attending", "arguments": {}}
+    return {"network": network, "training": {"crop": "whole"}}
 
 
 def budget_too_small(folder: Path) -> dict[str, Any]:
@@ -304,6 +369,7 @@ CASES = [
     Case(another_type, 4, r"same type of pixel values; 9\.tif has uint16, 0\.png has uint8"),
     Case(damaged_image, 3, r"3\.png"),
     Case(no_folder, 3, r"there is none at .*maks"),
+    Case(cannot_be_streamed, 5, r"got aten\.matmul\.default: [^;]*\(attention\)[^;]*; use a network without it"),
     Case(budget_too_small, 2, r"budget"),
     Case(unknown_field, 2, r"training\.learning_rate: Extra inputs are not permitted"),
     Case(channels_that_differ, 4, r"2 here; this one gives 3"),
@@ -313,7 +379,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.change.__name__)
 def test_bad_input_is_one_clear_sentence(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = case.change(write_folders(tmp_path))
-    assert main(["train", str(write_training(tmp_path, **changes))]) == case.code
+    assert main(["train", str(write_training(tmp_path, **changes)), "--trust"]) == case.code
     said = capsys.readouterr().err.splitlines()
     sentence = next(line for line in said if line.startswith("napari-seamless: "))
     assert said[-1] == sentence

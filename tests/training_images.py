@@ -88,3 +88,16 @@ def pooled(inputs: int = 3, outputs: int = 2) -> nn.Module:
     torch.manual_seed(0)
     body = (nn.Conv2d(inputs, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return nn.Sequential(*body, nn.Linear(4, outputs))
+
+
+class Attending(nn.Module):
+    """Every pixel looks at every other one."""
+
+    def __init__(self, inputs: int = 3, outputs: int = 2) -> None:
+        super().__init__()
+        self.keys, self.last = nn.Conv2d(inputs, 4, 1), nn.Conv2d(4, outputs, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.keys(x).flatten(2).transpose(1, 2)  # (n, y * x, 4)
+        seen = (found @ found.transpose(1, 2)).softmax(-1) @ found
+        return self.last(seen.transpose(1, 2).unflatten(2, x.shape[2:]))

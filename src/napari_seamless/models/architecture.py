@@ -73,6 +73,11 @@ def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.M
     factory = _factory(architecture)
     try:
         made = factory(**given)
+    except ImportError as error:
+        raise ModelError(
+            f"a network's code needs the packages that it imports; {architecture} says: {str(error).splitlines()[0]}; "
+            "install what is missing"
+        ) from error
     except (
         TypeError,
         ValueError,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from napari_seamless.pipeline.training_events import Began, Finished, Looked, St
 from napari_seamless.pipeline.training_files import Shelf
 from napari_seamless.pipeline.training_log import TrainingLog
 from napari_seamless.pipeline.training_network import Start, network_for
+from napari_seamless.store.lock import locked
 from napari_seamless.training.objective import Objective, equalised
 from napari_seamless.training.settings import Settings, Variation
 from napari_seamless.training.trainer import Trainer
 
 FOLDER = "training"
 """In the output: checkpoints and logs, which the finished model does not need."""
+LOCK = "lock"
+"""In that folder: whoever has it locked is training."""
 LOOKS = 10
 """How often held-out images are looked at where nothing is said."""
 
@@ -56,8 +59,7 @@ def train(
     """
     said, base, asks = _read(config, steps)
     folder = Path(output) if output is not None else base / (said.output.folder or f"{said.name}-model")
-    _claim(folder, resume=resume, restart=restart)
-    with closing(Shelf()) as shelf:
+    with _claimed(folder, resume=resume, restart=restart), closing(Shelf()) as shelf:
         data = gathered(said, base, shelf, lambda done, total: on_event(Looked(done, total)), stop)
         start = network_for(
             said.network,
@@ -136,29 +138,51 @@ def _read(config: str | Path | Mapping[str, Any], steps: int | None) -> tuple[Tr
     return said, base, asks
 
 
-def _claim(folder: Path, *, resume: bool, restart: bool) -> None:
-    """Make the output folder ours. Raises OutputExists, OutputUnwritable."""
-    ours = (folder / FOLDER).is_dir()
-    try:
-        if ours and restart:
-            shutil.rmtree(folder / FOLDER)
-            (folder / FILE).unlink(missing_ok=True)
-        elif ours and not resume:
+@contextmanager
+def _claimed(folder: Path, *, resume: bool, restart: bool) -> Iterator[None]:
+    """The output folder is ours alone for as long as this lasts. Raises OutputExists, OutputUnwritable."""
+    with ExitStack() as held:
+        try:
+            _make(folder, resume=resume or restart)
+            is_alone = held.enter_context(locked(folder / FOLDER / LOCK))
+            if is_alone and restart:
+                _forget(folder)
+        except OutputExists:
+            raise
+        except OSError as error:
+            raise OutputUnwritable(
+                f"a training writes to {folder}; it says: {error.strerror or error}; name another output"
+            ) from error
+        if not is_alone:
+            raise OutputUnwritable(
+                f"a folder is written by one training at a time; another one is writing to {folder}; wait until it "
+                "ends, stop it, or name another output"
+            )
+        yield
+
+
+def _make(folder: Path, *, resume: bool) -> None:
+    if (folder / FOLDER).is_dir():
+        if not resume:
             raise OutputExists(
                 f"a training is there already, in {folder}; go on with it (resume=True), start again (restart=True), "
                 "or name another output"
             )
-        elif not ours and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise OutputExists(
-                f"a training writes to a folder of its own; {folder} holds something else; name another output"
-            )
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    except OutputExists:
-        raise
-    except OSError as error:
-        raise OutputUnwritable(
-            f"a training writes to {folder}; it says: {error.strerror or error}; name another output"
-        ) from error
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputExists(
+            f"a training writes to a folder of its own; {folder} holds something else; name another output"
+        )
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+
+
+def _forget(folder: Path) -> None:
+    """Delete a training and its model, but for the lock."""
+    for path in (folder / FOLDER).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+    (folder / FILE).unlink(missing_ok=True)
 
 
 def _trainer(said: TrainingFile, data: TrainingData, start: Start, folder: Path, stop: Callable[[], bool]) -> Trainer:

@@ -87,8 +87,9 @@ def _kept(network: nn.Module, *, training: bool) -> Iterator[None]:
 
 def refusal_text(refusals: Sequence[Refusal]) -> str:
     """One sentence for all refusals: at most three are named."""
-    named = "; ".join(str(r) for r in refusals[:3])
-    more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
+    said = list(dict.fromkeys(map(str, refusals)))  # layers without a name say the same
+    named = "; ".join(said[:3])
+    more = f" (and {len(said) - 3} more)" if len(said) > 3 else ""
     return (
         f"to be computed exactly tile by tile, a network must look at neighbourhoods, or at the whole plane by sums, "
         f"extremes or ranks; got {named}{more}; use a network without it, or run the network on a downsampled level "

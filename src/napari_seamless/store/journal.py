@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +19,7 @@ from pathlib import Path
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
-
-if sys.platform != "win32":  # where there is no such lock, nothing keeps two runs apart
-    import fcntl
+from napari_seamless.store.lock import lock
 
 FOLDER = ".seamless"
 
@@ -71,7 +68,7 @@ class Journal:
             return False
         file = os.open(self._lines, os.O_RDONLY)
         try:
-            return not _lock(file, shared=True)
+            return not lock(file, shared=True)
         finally:
             os.close(file)
 
@@ -83,7 +80,7 @@ class Journal:
             return
         file = os.open(self._lines, os.O_RDONLY)
         try:
-            if not _lock(file, shared=False):
+            if not lock(file, shared=False):
                 raise OutputUnwritable(
                     f"a result is written by one run at a time; another one is writing {self._folder}; "
                     "wait until it ends, or cancel it"
@@ -102,7 +99,7 @@ class Journal:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         file = os.open(self._lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if not _lock(file, shared=False):
+        if not lock(file, shared=False):
             os.close(file)
             raise OutputUnwritable(
                 f"a result is written by one run at a time; another one is writing {self._folder}; "
@@ -147,20 +144,6 @@ class Journal:
         self._seen = os.fstat(self._file).st_size
         self._release()
         self._file = None
-
-
-def _lock(file: int, *, shared: bool) -> bool:
-    """Take a lock that ends with the file; False where somebody else has it. Disks without locks give it to all."""
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
-    return True
 
 
 def _cut_torn_line(path: Path) -> None:

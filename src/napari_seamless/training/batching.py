@@ -157,7 +157,7 @@ def _padded(image: Tensor, shape: tuple[int, int], value: int) -> Tensor:
 def linear_scaling(optimizer: torch.optim.Optimizer, images: int, reference: int) -> Iterator[float]:
     """Step with learning rates times `images` / `reference`; gives that factor and puts the rates back.
 
-    Goyal et al. (arXiv 1706.02677, section 2.1): with k times the images in a batch, k times the rate. `reference` is
+    Goyal et al. (2017, arXiv 1706.02677): with k times the images in a batch, k times the rate. `reference` is
     the batch for which the optimiser's rates were chosen; `images` those of this batch, of all processes together.
     torch's SGD applies the rate after the momentum (their equation 9), so momentum needs no correction. Schedulers work
     as ever.

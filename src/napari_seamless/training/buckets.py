@@ -1,8 +1,8 @@
 """Which images of different shapes share a batch: buckets in buckets.
 
 A batch is one array, so its images are padded to the largest of them; what is padded is computed for nothing. Images of
-like shape should therefore meet. Parés et al. (Size & Shape Matters, Supercomputing Frontiers and Innovations 8(1),
-2021) and Fourkioti (master thesis, UPC 2019) sort twice::
+like shape should therefore meet. Parés et al. (Size & Shape Matters, 2021) and Fourkioti (master thesis, UPC 2019) sort
+twice::
 
     by pixel count   |  super-bucket 0   |     super-bucket 1     |   super-bucket 2   |
     by aspect ratio  | wide | square|tall| wide |   square  | tall| wide |square| tall |

@@ -13,7 +13,7 @@ the edge that joins two pieces is the maximin edge of all pairs across them; how
 follows from the instances counted in each piece. So all pairs are counted in one walk over the tree's edges.
 
 Early in training one bad edge can carry nearly all pairs. Funke et al. (Large Scale Image Segmentation with Structured
-Loss, PAMI 2019, section 3) count in two *constrained* passes: pairs of one instance along edges inside instances
+Loss Based Deep Learning, 2019) count in two *constrained* passes: pairs of one instance along edges inside instances
 alone, as if all others were 0; pairs of other instances with all edges inside instances at 1, so that only edges
 between them can be blamed.
 """

@@ -1,12 +1,12 @@
 """PatchGD: one label for a very large image, learned from a few of its tiles at a time.
 
-Gupta et al., Patch Gradient Descent (arXiv 2301.13817, section 3; algorithms 1 and 2). The network is an encoder, which
-makes a vector of each tile, and a head, which makes an answer of the vectors of all tiles, laid out as the tiles lie::
+Gupta et al., Patch Gradient Descent (2023, arXiv 2301.13817). The network is an encoder, which makes a vector of each
+tile, and a head, which makes an answer of the vectors of all tiles, laid out as the tiles lie::
 
     image (c, y, x)  --encoder, tile by tile-->  Z (d, rows, columns)  --head-->  answer
 
-1. *Z-filling* (algorithm 2): Z is computed for all tiles without gradients, a few tiles at a time.
-2. *Inner steps* (algorithm 1): a share of the tiles of each image is drawn, encoded again, now with gradients, and put
+1. *Z-filling*: Z is computed for all tiles without gradients, a few tiles at a time.
+2. *Inner steps*: a share of the tiles of each image is drawn, encoded again, now with gradients, and put
    into Z in place of their old vectors; all other vectors are constants. The head looks at the whole Z, so the answer
    is of the whole image, and the gradient reaches the encoder through the drawn tiles.
 3. After every `accumulate` inner steps the weights change by the mean of those gradients. Z is not filled anew: the
@@ -57,7 +57,7 @@ class PatchGD:
     tile
         Side of a tile in pixels. Tiles do not overlap; the last of a row or column are filled up with zeros.
     share
-        Share of an image's tiles that one inner step draws (the paper: 10 to 50 %), rounded up.
+        Share of an image's tiles that one inner step draws, rounded up.
     inner_steps
         Inner steps for each batch. Tiles come again only when all of the image were drawn.
     accumulate

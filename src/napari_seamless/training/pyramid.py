@@ -1,6 +1,6 @@
 """A classifier of images of any size, in which padding never changes the answer.
 
-Convolutions only, then spatial pyramid pooling (He et al., arXiv 1406.4729, section 2.2): the features of an image are
+Convolutions only, then spatial pyramid pooling (He et al. 2015, arXiv 1406.4729): the features of an image are
 divided into 4 x 4, 2 x 2 and 1 x 1 bins, however large it is, and the largest value in each goes to a linear layer.
 
 In a padded batch three things could leak from the padding into an image: convolutions that look over its border, norms
@@ -62,7 +62,7 @@ class MaskedUnit(nn.Module):
 class SpatialPyramidPool(nn.Module):
     """The largest feature in each of n x n bins, for each n of `levels`: (n, c, y, x) -> (n, c * bins).
 
-    Bin i of n spans floor(i * size / n) to ceil((i + 1) * size / n), as in section 2.3 of He et al.
+    Bin i of n spans floor(i * size / n) to ceil((i + 1) * size / n).
     """
 
     def __init__(self, levels: Sequence[int] = (4, 2, 1)) -> None:

@@ -1,7 +1,7 @@
 """Running statistics of batch norm without what they began with, so that a network is of use after few steps.
 
 After t updates with momentum m they are (1 - m)^t times their first values, 0 and 1, and for the rest a mean of what
-was seen. That share is taken out, as in Adam (Kingma & Ba 2015, section 3), and is nothing after many steps.
+was seen. That share is taken out, as in Adam (Kingma and Ba 2015), and is nothing after many steps.
 """
 
 from __future__ import annotations

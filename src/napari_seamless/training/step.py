@@ -11,7 +11,7 @@
 Every tile is computed again on the way back, this time with gradients, and let go of before the next. Tiles of the last
 pass get the loss' gradient at their own pixels of the output; tiles of a pass that measured get the gradient of what it
 measured, at their own pixels. Both are partitions of a plane, so that the sum over tiles is the whole image's gradient
-(for networks without barriers: Pinckaers et al. 2019, arXiv 1804.05712).
+(for networks without barriers: Pinckaers and Litjens 2018, arXiv 1804.05712).
 """
 
 from __future__ import annotations
