@@ -25,9 +25,19 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import DeviceMemory, Found, Pipeline, Result, Run, TileChoice, TileCost, Workers
+from napari_seamless._napari.port import (
+    DeviceMemory,
+    Found,
+    Pipeline,
+    Prepared,
+    Result,
+    Run,
+    TileChoice,
+    TileCost,
+    Workers,
+)
 from napari_seamless._napari.problems import Problem, problem_of
-from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, Started
+from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Place, Ready, Snapshot, Started
 from napari_seamless._napari.tasks import Background, StopFlag, Task
 from napari_seamless._napari.verdict import Verdict, verdict_of
 from napari_seamless.errors import OutputExists, RunCancelled
@@ -78,6 +88,7 @@ class Controller:
         self._failed: tuple[Region, ...] = ()
         self._peak: int | None = None
         self._path: Path | None = None
+        self._place = self._run_place = Place()
         self._found: Found | None = None
         self._finding: Task[Found | None] | None = None
         self._naming: Task[tuple[tuple[str, str], ...]] | None = self._background.begin(lambda _stop: _models(pipeline))
@@ -128,15 +139,17 @@ class Controller:
         if run is not None:
             run.set_tile(tile)
 
-    def look_at(self, path: Path | None) -> None:
+    def look_at(self, path: Path | None, place: Place) -> None:
         """Sees what is at an output path already, as soon as the network is ready."""
-        self._path, self._found = path, None
+        self._path, self._place, self._found = path, place, None
         if self._finding is not None:
             self._finding.cancel()
             self._finding = None
-        ready = self._ready
+        ready, image = self._ready, self._image
         if path is not None and ready is not None:
-            self._finding = self._background.begin(lambda _stop: self._pipeline.found_at(path, ready.prepared))
+            self._finding = self._background.begin(
+                lambda _stop: self._pipeline.found_at(path, self._on_plane(ready, image, place))
+            )
 
     def start(self, order: Order) -> None:
         """Starts a run as soon as the network is ready."""
@@ -209,6 +222,8 @@ class Controller:
             memory=self._memory,
             in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
             progress=progress if self._shows_run else None,
+            follows=self._follows,
+            place=self._run_place,
             approximate=self._ready is not None and self._ready.is_approximate,
             verdict=self._verdict if self._shows_run else None,
             first_look=self._first_look() if self._shows_run else None,
@@ -255,12 +270,19 @@ class Controller:
         return self._starting is None and self._active_run() is None and self._choosing is None
 
     def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool = False) -> Ready:
-        source = image.open()
         network = self._pipeline.load_model(model)
+        source = image.open(self._pipeline.spatial_axes(network), ())
         if stop():
             raise RunCancelled("the network is not needed any more")
         prepared = self._pipeline.prepare(network, source, cancelled=stop, approximate=approximate)
         return Ready(prepared, source.info)
+
+    def _on_plane(self, ready: Ready, image: ImageRef | None, place: Place) -> Prepared:
+        """The network for that plane: what was traced for another one holds for all of them. In the background."""
+        if image is None or not place.plane:
+            return ready.prepared
+        there: Prepared = self._pipeline.with_image(ready.prepared, image.open(ready.image.ndim, place.plane))
+        return there
 
     def _forget_preparation(self) -> None:
         for task in (self._preparing, self._choosing, self._costing):
@@ -278,7 +300,7 @@ class Controller:
             self._cache.popitem(last=False)
         self._choose_tile()
         self._have_workers()
-        self.look_at(self._path)
+        self.look_at(self._path, self._place)
 
     def _have_workers(self) -> Task[Workers]:
         """The task that starts them, or did; another one where it failed."""
@@ -315,15 +337,15 @@ class Controller:
         Without a path it goes on with the result of an earlier run that made the same pixels, if there is one.
         """
         self._order = None
-        workers, before = self._have_workers(), self._run
-        view, tile = order.view(ready.prepared), self._tile
+        workers, before, image = self._have_workers(), self._run, self._image
+        view, tile, place = order.view(ready.prepared), self._tile, order.place(ready.image.ndim)
         budget = self._budget if tile is None else None
-        key = (self._pair, ready.is_approximate, *sorted(order.settings.items()))
+        key = (self._pair, place.plane, ready.is_approximate, *sorted(order.settings.items()))
         known = self._folders.get(key) if order.output is None else None
 
         def begin(output: Path) -> Any:
             return self._pipeline.start(
-                ready.prepared,
+                self._on_plane(ready, image, place),
                 view=view,
                 where=order.where,
                 whole=order.whole,
@@ -343,7 +365,7 @@ class Controller:
             run, output, folder = _begun(begin, order.output, known)
             if stop():
                 run.cancel()
-            return Started(run, ready.prepared, output, folder, key)
+            return Started(run, ready.prepared, output, folder, key, place)
 
         self._follows = not order.whole
         self._starting = self._background.begin(work)
@@ -375,7 +397,7 @@ class Controller:
         self._fail(memory)
         self._starting, started = _finished(self._starting)
         if isinstance(started, Started):
-            self._run, self._shows_run = started.run, True
+            self._run, self._shows_run, self._run_place = started.run, True, started.place
             if started.folder is not None:
                 self._folders[started.key] = started.folder
             self._verdict, self._is_judged, self._failed, self._peak = None, False, (), None

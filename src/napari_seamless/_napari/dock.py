@@ -43,10 +43,10 @@ from napari_seamless._napari.readings import forget_origin
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
 from napari_seamless._napari.shortcuts import CANCEL, DRAW, RUN, Shortcuts
-from napari_seamless._napari.state import Order, Snapshot, Started
+from napari_seamless._napari.state import Order, Place, Snapshot, Started
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.telling import tell_problem
-from napari_seamless._napari.view import ViewWatch, visible_region
+from napari_seamless._napari.view import ViewWatch, result_on_screen
 from napari_seamless._napari.watched import Watched
 from napari_seamless.errors import BadRequest, NowhereToRun
 
@@ -87,7 +87,8 @@ class SeamlessDock(QWidget):
         self._last = Snapshot()
         self._watched = Watched(self._exchanged)
         self._session.disconnect.append(self._watched.close)
-        self._is_stale = False
+        self._place = Place()
+        self._is_stale = self._goes_on = False
         self._ticks = 0
         self._was_docked = False
         self._lay_out()
@@ -144,7 +145,7 @@ class SeamlessDock(QWidget):
         """Puts what is chosen onto the clipboard, in these words."""
         clipboard = QApplication.clipboard()
         try:
-            text = words(self._ordering.settings(self._last.approximate))
+            text = words(self._ordering.settings(self._last.approximate, self._spatial))
         except BadRequest as problem:
             self._controller.report(problem)
             self._poll()
@@ -191,7 +192,7 @@ class SeamlessDock(QWidget):
         panel.model.valueChanged.connect(self._choose)
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
-        panel.output.valueChanged.connect(lambda choice: controller.look_at(choice.path))
+        panel.output.valueChanged.connect(self._look_at_output)
         panel.extent.drawRequested.connect(self._ordering.draw)
         panel.advanced.pythonRequested.connect(partial(self.copy_as, as_python))
         panel.advanced.commandRequested.connect(partial(self.copy_as, as_command))
@@ -246,10 +247,15 @@ class SeamlessDock(QWidget):
             self._desk.choose(None)
             self._controller.choose(None, None)
         image = self._desk.choose(layer)
-        said = [] if layer is None else [about(layer), self._desk.remark()]
-        self.panel.describe_image(" · ".join(text for text in said if text))
+        self._describe()
         if not self._last.is_active:
             self._controller.choose(image, self.panel.model.value().name)
+
+    def _describe(self) -> None:
+        """The line under the image."""
+        layer, plane = self._chosen(), self._place.words
+        said = [] if layer is None else [about(layer), self._desk.remark(), f"runs on {plane}" if plane else ""]
+        self.panel.describe_image(" · ".join(text for text in said if text))
 
     def _exchanged(self, layer: Image) -> None:
         """The pixels of the chosen image are others now: nothing that is known of it holds."""
@@ -313,6 +319,8 @@ class SeamlessDock(QWidget):
             layer = self._chosen()
             self.panel.showSnapshot(now, None if layer is None else spatial_shape(layer))
             self._column.updateGeometry()
+        if now.image is not before.image:
+            self._look_at_plane()
         if now.verdict is not None and now.verdict != before.verdict and self._session.shown is not None:
             self._session.shown.tell(now.verdict.facts)
         if now.problem is not None and now.problem != before.problem:
@@ -364,6 +372,9 @@ class SeamlessDock(QWidget):
         if self._session.shown is not None:
             self._session.shown.finish()
         self._choose()
+        if self._goes_on:
+            self._goes_on = False
+            self.run()
 
     def _take_opened(self) -> None:
         opened = self._session.opener.poll()
@@ -381,11 +392,20 @@ class SeamlessDock(QWidget):
         if layer is None:
             started.run.cancel()
             return
-        name = self._name(layer)
-        placed = placed_over(layer, prepared.scale, prepared.offset)
+        name = self._name(layer, started.place)
+        place = started.place
+        placed = placed_over(layer, prepared.scale, prepared.offset, place.corner)
         self._end_preview()
-        onto = layers_of(self._viewer, started.output)
-        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder, started.output, onto=onto)
+        shown = ResultLayers(
+            self._viewer,
+            started.run.store,
+            name,
+            placed,
+            started.folder,
+            started.output,
+            onto=layers_of(self._viewer, started.output),
+            front=place.front,
+        )
         self._session.shown = shown
         self._session.preview = Preview(self._viewer, started.run, shown, shown.name, placed)
         self._session.end_activity()
@@ -397,13 +417,37 @@ class SeamlessDock(QWidget):
         layer = self._chosen()
         if layer is None or prepared is None or not found.continues or layers_of(self._viewer, found.path):
             return
-        placed = placed_over(layer, prepared.scale, prepared.offset)
-        ResultLayers(self._viewer, found.store, self._name(layer), placed, place=found.path)
+        place = self._place
+        placed = placed_over(layer, prepared.scale, prepared.offset, place.corner)
+        name = self._name(layer, place)
+        ResultLayers(self._viewer, found.store, name, placed, place=found.path, front=place.front)
 
-    def _name(self, layer: Image) -> str:
-        return f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
+    def _name(self, layer: Image, place: Place) -> str:
+        name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
+        return f"{name}, {place.words}" if place.plane else name
+
+    @property
+    def _spatial(self) -> int | None:
+        """How many spatial axes the chosen network's image has; None before it is ready."""
+        return None if self._last.image is None else self._last.image.ndim
+
+    def _look_at_output(self, _choice: object = None) -> None:
+        self._controller.look_at(self.panel.output.value().path, self._place)
+
+    def _look_at_plane(self) -> None:
+        """Notices that another plane is looked at. A run that follows the view follows it there."""
+        place = self._ordering.place(self._spatial)
+        if place == self._place:
+            return
+        self._place = place
+        self._look_at_output()
+        self._describe()
+        if self._last.is_active and self._last.follows and place.plane != self._last.place.plane:
+            self._goes_on = True
+            self._controller.cancel()
 
     def _retarget(self) -> None:
+        self._look_at_plane()
         shown = self._session.shown
         if shown is not None and self._session.is_open:
-            self._controller.retarget(visible_region(self._viewer, shown.layers[0]))
+            self._controller.retarget(result_on_screen(self._viewer, shown))
