@@ -62,8 +62,8 @@ def run(dock: SeamlessDock, qtbot: QtBot) -> Any:
     return layer
 
 
-def expected(network: str, plane: Any, **options: Any) -> Any:
-    return np.asarray(ns.run(NETWORKS.load_model(network), plane, scheduler="serial", **options))
+def expected(network: str, image: Any, **options: Any) -> Any:
+    return np.asarray(ns.run(NETWORKS.load_model(network), image, scheduler="serial", **options))
 
 
 def on_screen(layer: Any) -> Any:

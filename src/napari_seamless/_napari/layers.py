@@ -133,13 +133,12 @@ def placed_over(
     Result pixel o lies at source pixel `o * scale + offset` (spatial axes; the source may have others before them).
     Axes that the result has before those begin at the source's `corner`.
     """
-    scale = np.array([*(1.0 for _ in corner), *scale])
-    offset = np.array([*corner, *offset], float)
-    ndim = len(scale)
+    steps, first = np.array([*(1.0 for _ in corner), *scale]), np.array([*corner, *offset], float)
+    ndim = len(steps)
     if source.ndim == ndim:
-        start = np.asarray(source.affine.inverse(source.data_to_world(tuple(offset))))
+        start = np.asarray(source.affine.inverse(source.data_to_world(tuple(first))))
         return {
-            "scale": np.asarray(source.scale) * scale,
+            "scale": np.asarray(source.scale) * steps,
             "rotate": source.rotate,
             "shear": source.shear,
             "translate": start,
@@ -147,12 +146,12 @@ def placed_over(
             "units": source.units,
         }
     front = (0.0,) * (source.ndim - ndim)
-    start = np.asarray(source.data_to_world((*front, *offset)))[-ndim:]
+    start = np.asarray(source.data_to_world((*front, *first)))[-ndim:]
     affine = np.eye(ndim + 1)
     affine[:-1, -1] = start
     for axis in range(ndim):
-        step = offset.copy()
-        step[axis] += scale[axis]
+        step = first.copy()
+        step[axis] += steps[axis]
         affine[:-1, axis] = np.asarray(source.data_to_world((*front, *step)))[-ndim:] - start
     return {"affine": affine, "units": source.units[-ndim:]}
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_seamless._napari.coverage import Coverage
 from napari_seamless._napari.editors import NoticeLabel
 from napari_seamless._napari.problems import Field
+from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.sections import (
     AdvancedSection,
     BudgetSection,
@@ -23,7 +24,10 @@ from napari_seamless._napari.state import Snapshot
 
 
 class Panel(QWidget):
-    """What to run on what above, the run below. Editors of the sections are attributes of the panel, too."""
+    """What to run on what above, in a column that scrolls where the window is low; the run below, always in sight.
+
+    Editors of the sections are attributes of the panel, too.
+    """
 
     runPressed = Signal()
     cancelPressed = Signal()
@@ -50,12 +54,20 @@ class Panel(QWidget):
         self.extent, self.budget = self.where.extent, self.budget_section.budget
         self.tile, self.output, self.passes = self.advanced.tile, self.advanced.output, self.advanced.passes
         self.notices: dict[Field, NoticeLabel] = {section.field: section.notice for section in self.sections}
-        column = QVBoxLayout(self)
+        choices = QWidget()
+        column = QVBoxLayout(choices)
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(10)
-        for section in self.sections:
+        for section in self.sections[:-1]:
             column.addWidget(section)
         column.addStretch(1)
+        self.column = Column(choices)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        rows.addWidget(self.column, 1)
+        rows.addWidget(self.progress)
+        self.progress.setContentsMargins(10, 6, 10, 8)
         self.progress.runPressed.connect(self.runPressed)
         self.progress.cancelPressed.connect(self.cancelPressed)
         self.progress.exportRequested.connect(self.exportRequested)
@@ -79,3 +91,4 @@ class Panel(QWidget):
         for section in self.sections:
             section.showSnapshot(now)
         self.progress.showRun(now, image_shape)
+        self.column.updateGeometry()
