@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless._napari.coverage import Coverage
 from napari_seamless._napari.editors import NoticeLabel
-from napari_seamless._napari.problems import Field
+from napari_seamless._napari.problems import Field, Problem
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.sections import (
     AdvancedSection,
@@ -68,6 +68,11 @@ class Panel(QWidget):
         rows.addWidget(self.column, 1)
         rows.addWidget(self.progress)
         self.progress.setContentsMargins(10, 6, 10, 8)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._problem: Problem | None = None
+        self._reveal = QTimer(self)  # a notice that is shown gets its place a moment later
+        self._reveal.setSingleShot(True)
+        self._reveal.timeout.connect(self._scroll_to_problem)
         self.progress.runPressed.connect(self.runPressed)
         self.progress.cancelPressed.connect(self.cancelPressed)
         self.progress.exportRequested.connect(self.exportRequested)
@@ -92,3 +97,14 @@ class Panel(QWidget):
             section.showSnapshot(now)
         self.progress.showRun(now, image_shape)
         self.column.updateGeometry()
+        self._show_problem(now)
+
+    def _show_problem(self, now: Snapshot) -> None:
+        """Scrolls to the field that a new problem is about."""
+        if now.problem is not None and now.problem != self._problem:
+            self._reveal.start()
+        self._problem = now.problem
+
+    def _scroll_to_problem(self) -> None:
+        if self._problem is not None:
+            self.column.ensureWidgetVisible(self.notices[self._problem.field])
