@@ -22,6 +22,8 @@ from napari_seamless._napari.sections import (
 )
 from napari_seamless._napari.state import Snapshot
 
+SETTLES_MS = 100
+
 
 class Panel(QWidget):
     """What to run on what above, in a column that scrolls where the window is low; the run below, always in sight.
@@ -72,6 +74,7 @@ class Panel(QWidget):
         self._problem: Problem | None = None
         self._reveal = QTimer(self)  # a notice that is shown gets its place a moment later
         self._reveal.setSingleShot(True)
+        self._reveal.setInterval(SETTLES_MS)
         self._reveal.timeout.connect(self._scroll_to_problem)
         self.progress.runPressed.connect(self.runPressed)
         self.progress.cancelPressed.connect(self.cancelPressed)
