@@ -179,7 +179,7 @@ def check_fit(model: Model, info: ImageInfo) -> None:
     if model.card.get("ndim") != ANY_NDIM and model.ndim != info.ndim:
         raise InputMismatch(
             f"model '{model.name}' needs {model.ndim} spatial dimensions; '{info.name}' has {info.ndim}; "
-            "choose a plane, or a model for volumes"
+            'choose a plane of it (plane={"z": 10}, --plane z=10), or another model'
         )
     if model.dtype is not None and model.dtype != info.dtype.name:
         raise InputMismatch(
