@@ -15,6 +15,8 @@ from napari_seamless import pipeline as library
 from napari_seamless._napari.copying import as_command, as_python
 from napari_seamless._napari.dock import SeamlessDock
 from napari_seamless._napari.editors import Extent
+from napari_seamless._napari.measuring.places import centroids
+from napari_seamless._napari.measuring.places import look_at as look_at_object
 
 PATIENCE = 60_000
 SIDE = (96, 130)
@@ -149,6 +151,18 @@ def test_colours_of_a_stack_are_run_plane_by_plane(make_napari_viewer, qtbot: Qt
     qtbot.waitUntil(lambda: dock.poll().phase == "finished", timeout=PATIENCE)
     shown = [on_screen(layer) for layer in dock.result_layers]
     np.testing.assert_allclose(shown, expected("stain", stack[1]), atol=1e-5)
+
+
+def test_an_object_on_a_plane_is_found_again_on_that_plane(make_napari_viewer) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(GREY[0], name="stack")
+    labels = viewer.add_labels(np.ones((1, *SIDE), np.uint8), translate=(2, 0, 0))
+    row = {"y_min": 10, "y_max": 20, "x_min": 30, "x_max": 50}
+    look_at_object(viewer, labels, row)
+    assert viewer.dims.current_step[0] == 2
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (14.5, 39.5))
+    points = centroids(labels, {"y": np.array([14.5]), "x": np.array([39.5]), "object": np.array([1])}, [], 3.0)
+    np.testing.assert_allclose(points.data_to_world(points.data[0]), (2, 14.5, 39.5))
 
 
 def test_the_plane_follows_the_slider_and_a_run_of_the_view_follows_the_plane(make_napari_viewer, qtbot: QtBot) -> None:

@@ -49,7 +49,8 @@ class TileOutlines:
     def close(self) -> None:
         """Takes them off the canvas. May be called twice, and when the canvas is gone."""
         line, self._line, self._shown = self._line, None, ()
-        if line is not None and isalive(self._canvas):  # a window that closes has deleted its canvas already
+        # a window that closes has deleted its canvas already
+        if line is not None and isalive(self._canvas):  # type: ignore[no-untyped-call]
             line.parent = None
 
     def _draw(self, points: NDArray[np.float32] | None) -> None:
