@@ -95,10 +95,11 @@ class Stage:
             return False
         if self._activity is None and (progress.tiles or progress.seconds > QUIET_SECONDS):
             self._activity = ActivityBar(self._activity_name)
-        if self._activity is None:
+        activity = self._activity
+        if activity is None:
             return False
-        self._activity.show(progress)
-        return bool(self._activity.is_cancelled)
+        activity.show(progress)  # napari lets events pass meanwhile, and the run may end in one of them
+        return activity.is_cancelled
 
     def drop(self, layer: Layer) -> bool:
         """A layer is gone from the viewer. Says whether it was one of the run's."""
