@@ -5,6 +5,7 @@
 
 `heartbeat`: a 5 ms timer beats in the GUI thread while 20 finished tiles a second (512 x 512) land in a real store that
 the dock shows at 1920 x 1080, as a result or as the preview of one; the gaps between beats are what a user would feel.
+The whole dock is in use: the map of what is done, outlines of tiles in work, the plot of speed and memory.
 GALLIUM_NOOP=1 is Mesa's null driver, which stands for a fast graphics card. `latency`: the real thing on the sample
 slide, as multiples of the time that one tile takes alone.
 """
@@ -80,8 +81,8 @@ class FedRun:
             channel_names=names,
         )
         self.store: Store = create_store(folder, spec)
-        self.tiles = 0
-        self.in_work: tuple[Region, ...] = ()
+        self.tiles, self._began = 0, perf_counter()
+        self._in_work: tuple[Region, ...] = ()
         self._stop = Event()
         self.preview = FedRun(kind, None) if preview else None
         if self.preview is None:
@@ -96,16 +97,22 @@ class FedRun:
         while not self._stop.is_set():
             y, x = cells[self.tiles % len(cells)]
             region = Region.of((y * TILE, (y + 1) * TILE), (x * TILE, (x + 1) * TILE))
-            self.in_work = (region,)
+            self._in_work = (region,)
             self.store.write(region, pool[self.tiles % 8].copy())
             self.store.landed(region)
             self.tiles += 1
             sleep(max(0.0, began + self.tiles / RATE - perf_counter()))
 
+    @property
+    def in_work(self) -> tuple[Region, ...]:
+        return self._in_work if self.preview is None else self.preview.in_work
+
     def progress(self) -> Progress:
         state: Any = "cancelled" if self._stop.is_set() else "running"
         passes = 1 if self.preview is None else 16
-        return Progress(state, self.tiles * TILE**2, EDGE**2, self.tiles, 1.0, RATE * TILE**2, 60.0, passes=passes)
+        seconds = perf_counter() - self._began
+        rate = self.tiles * TILE**2 / seconds
+        return Progress(state, self.tiles * TILE**2, EDGE**2, self.tiles, seconds, rate, 60.0, passes=passes)
 
     def cancel(self) -> None:
         self._stop.set()
@@ -149,6 +156,14 @@ class Cost:
     passes: int = 1
 
 
+@dataclass(frozen=True)
+class Timing:
+    edge: int
+    seconds_per_pixel: float = 1 / (RATE * TILE**2)
+    device: str = "cpu"
+    is_least: bool = False
+
+
 @dataclass
 class Prepared:
     output_shape: tuple[int, int] = (EDGE, EDGE)
@@ -180,11 +195,32 @@ class FedPipeline:
     def describe_model(self, name: str) -> str:
         return f"{name}: finished tiles from a thread"
 
-    def load_model(self, what: str) -> str:
-        return what
+    def load_model(self, what: str) -> Any:
+        from napari_seamless.models import Model
 
-    def open_image(self, what: Any, *, axes: str | None = None) -> Painted:
-        del what, axes
+        return Model(what, None, "finished tiles from a thread", channels=3)
+
+    def spatial_axes(self, model: Any) -> int:
+        del model
+        return 2
+
+    def select(self, source: Painted, **options: Any) -> Painted:
+        del options
+        return source
+
+    def in_micrometres(self, info: ImageInfo) -> None:
+        del info
+
+    def tissue_mask(self, image: Painted) -> Any:
+        del image
+        return np.eye(2, dtype=bool)
+
+    def time_tile(self, prepared: Prepared, tile: int, **options: Any) -> Timing:
+        del prepared, options
+        return Timing(edge=tile)
+
+    def open_image(self, what: Any, **options: Any) -> Painted:
+        del what, options
         return Painted()
 
     def prepare(
@@ -295,8 +331,17 @@ def heartbeat(kind: Literal["labels", "image"], pan: bool, preview: bool) -> Non
             live(SECONDS / len(steps))
         live(0 if pan else SECONDS)
         rate = (fed.tiles - before) / (perf_counter() - began)
+        require_everything_is_on(dock)
         what = f"{'preview, ' if preview else ''}{'panning' if pan else 'tiles landing'}"
         print(f"{kind:6} {what:23}{beats.stop()}  {rate:.0f} tiles/s")
+
+
+def require_everything_is_on(dock: SeamlessDock) -> None:
+    """A dock that hides its charts would be smooth for nothing."""
+    progress, outlines = dock.panel.progress, dock._overview._outlines
+    off = [widget.accessibleName() for widget in (progress.map, progress.plot) if not widget.isVisible()]
+    if off or outlines._line is None:
+        raise RuntimeError(f"the whole dock should be in use; {off or 'the outline of tiles'} is not")
 
 
 class Shown:

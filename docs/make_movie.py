@@ -20,9 +20,9 @@ from PIL import Image
 
 SIZE = (1280, 740)
 WIDTH = 960
-SHOWN_MS, LAST_MS = 140, 2500
-EVERY = 0.35
-ZOOM, PAN = 2.6, (420, -260)
+SHOWN_MS, LAST_MS = 320, 2500
+EVERY = 1.6
+ZOOM, PAN = 2.6, (420, 140)
 
 
 class Film:
@@ -64,7 +64,7 @@ class Film:
     def save(self, file: Path) -> None:
         first, *rest = self.pictures
         times = [SHOWN_MS] * len(rest) + [LAST_MS]
-        first.save(file, save_all=True, append_images=rest, duration=times, loop=0, quality=60, method=6)
+        first.save(file, save_all=True, append_images=rest, duration=times, loop=0, quality=45, method=2)
 
 
 def main(file: Path, slide: Path) -> None:

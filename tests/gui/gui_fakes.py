@@ -15,6 +15,7 @@ from napari_seamless.errors import NotTrusted, PixelSizeUnknown, RunCancelled
 from napari_seamless.geometry import Grid, Levels, Region, halved
 from napari_seamless.pipeline import select
 from napari_seamless.seams import APPROXIMATE, ImageInfo, LabelClass, Piece, Pixels, Progress
+from napari_seamless.sources.planes import on_plane
 
 CLASSES = (LabelClass(1, "nucleus", "#ff0000"), LabelClass(2, "boundary", "#00ff00"))
 
@@ -304,12 +305,22 @@ class FakePipeline:
     opened: list[tuple[str, Any]] = field(default_factory=list)
     source: FakeSource = field(default_factory=lambda: FakeSource(np.full((3, 600, 800), 200, np.uint8)))
     seen: list[ImageInfo] = field(default_factory=list)
+    planes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gate.set()
         self.load_gate.set()
 
-    def open_image(self, what: Any, *, axes: str | None = None, scene: Any = None) -> FakeSource:  # noqa: ARG002
+    def open_image(
+        self,
+        what: Any,
+        *,
+        axes: str | None = None,  # noqa: ARG002
+        scene: Any = None,
+        plane: Mapping[str, int] | None = None,
+    ) -> Any:
+        if isinstance(what, FakeSource):
+            return on_plane(what, plane)
         if isinstance(what, (str, Path)):
             self.opened.append((str(what), scene))
             if self.refusal is not None:
@@ -380,9 +391,16 @@ class FakePipeline:
         if model.resolution is not None and image.info.pixel_size is None:
             works_at = model.resolution.pixel_size
             raise PixelSizeUnknown("the size must be known", model=model.name, image="slide", works_at=works_at)
-        height, width = image.info.levels.shapes[0]
+        height, width = image.info.levels.shapes[0][-2:]
         shape = (int(height / self.scale[0]), int(width / self.scale[1]))
         return FakePrepared(shape, self.scale, approximation="tiles" if approximate else None)
+
+    def spatial_axes(self, model: FakeNetwork) -> int | None:
+        return model.ndim
+
+    def with_image(self, prepared: FakePrepared, image: Any) -> FakePrepared:
+        self.planes.append(image.info.identity)
+        return prepared
 
     def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
         if self.choice_refusal is not None:

@@ -49,9 +49,10 @@ def resolution_match(wanted: Resolution | None, size: Sequence[float] | None) ->
     """
     if wanted is None:
         return None
+    size = None if size is None else size[-len(wanted.pixel_size) :]  # a network for planes runs on planes of a volume
     here = "'s is not known" if size is None else f" {_micrometres(size)}"
     said = f"Model {_micrometres(wanted.pixel_size)} µm/px, image{here}"
-    if size is None or len(size) != len(wanted.pixel_size):
+    if size is None:
         return Remark(f"{said}.", "caution")
     ratios = [own / model for own, model in zip(size, wanted.pixel_size, strict=True)]
     if all(abs(ratio - 1) <= wanted.tolerance for ratio in ratios):

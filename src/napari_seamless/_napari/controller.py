@@ -18,26 +18,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 from weakref import WeakValueDictionary
 
-from napari_seamless._napari.folder import TemporaryFolder
-from napari_seamless._napari.port import DeviceMemory, Found, Pipeline, Result, Run, TileChoice, TileCost, Workers
+from napari_seamless._napari.folder import TemporaryFolder, begun_in
+from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, Workers
 from napari_seamless._napari.problems import Problem, problem_of
-from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, Started
+from napari_seamless._napari.questions import Questions
+from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Place, Ready, Snapshot, Started
 from napari_seamless._napari.tasks import Background, StopFlag, Task
 from napari_seamless._napari.verdict import Verdict, verdict_of
-from napari_seamless.errors import OutputExists, RunCancelled
+from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.seams import Progress
 
 KEPT = 4
 LAST_TILE_SECONDS = 10
-MEMORY_SECONDS = 1.0
-RESULT_NAME = "result.ome.zarr"
 
 
 class Controller:
@@ -51,12 +49,10 @@ class Controller:
         self._pair: tuple[Hashable, str] | None = None
         self._image: ImageRef | None = None
         self._ready: Ready | None = None
-        self._choice: TileChoice | None = None
         self._budget: int | None = None
         self._tile: int | None = None
         self._shown_tile = 0
         self._follows = False
-        self._models: tuple[tuple[str, str], ...] = ()
         self._order: Order | None = None
         self._folders: WeakValueDictionary[Hashable, TemporaryFolder] = WeakValueDictionary()
         self._run: Run | None = None
@@ -66,21 +62,14 @@ class Controller:
         self._problem: Problem | None = None
         self._exported: Path | None = None
         self._preparing: Task[Ready] | None = None
-        self._choosing: Task[TileChoice] | None = None
         self._workers: Task[Workers] | None = None
         self._starting: Task[Started] | None = None
         self._exporting: Task[Path] | None = None
-        self._cost: TileCost | None = None
-        self._memory: DeviceMemory | None = None
-        self._costing: Task[TileCost | None] | None = None
-        self._remembering: Task[DeviceMemory] | None = None
-        self._remembered = -inf
         self._failed: tuple[Region, ...] = ()
         self._peak: int | None = None
         self._path: Path | None = None
-        self._found: Found | None = None
-        self._finding: Task[Found | None] | None = None
-        self._naming: Task[tuple[tuple[str, str], ...]] | None = self._background.begin(lambda _stop: _models(pipeline))
+        self._place = self._run_place = Place()
+        self._asked = Questions(pipeline, self._background)
 
     def choose(self, image: ImageRef | None, model: str | None) -> None:
         """Takes another image or model and begins to trace, unless this pair was traced before."""
@@ -123,20 +112,17 @@ class Controller:
         One that was not chosen by hand is left to the budget when the next run starts.
         """
         self._tile, self._shown_tile = (tile if by_hand else None), tile
-        self._weigh(tile)
+        if self._ready is not None:
+            self._asked.weigh(self._ready.prepared, tile)
         run = self._active_run()
         if run is not None:
             run.set_tile(tile)
 
-    def look_at(self, path: Path | None) -> None:
+    def look_at(self, path: Path | None, place: Place) -> None:
         """Sees what is at an output path already, as soon as the network is ready."""
-        self._path, self._found = path, None
-        if self._finding is not None:
-            self._finding.cancel()
-            self._finding = None
-        ready = self._ready
-        if path is not None and ready is not None:
-            self._finding = self._background.begin(lambda _stop: self._pipeline.found_at(path, ready.prepared))
+        self._path, self._place = path, place
+        ready, image = self._ready, self._image
+        self._asked.look_at(path, None if ready is None else lambda: self._on_plane(ready, image, place))
 
     def start(self, order: Order) -> None:
         """Starts a run as soon as the network is ready."""
@@ -188,7 +174,8 @@ class Controller:
     def poll(self) -> Snapshot:
         """Collects what the background has finished, starts what can be started, and says how things stand."""
         self._collect()
-        self._look_at_memory()
+        if self._ready is not None:  # torch is loaded then
+            self._asked.look_at_memory()
         if self._order is not None and self._ready is not None and self._can_start():
             self._begin(self._order, self._ready)
         progress = self._run.progress() if self._run is not None else None
@@ -200,20 +187,22 @@ class Controller:
             queued=self._order is not None,
             image=self._ready.image if self._ready else None,
             prepared=self._ready.prepared if self._ready else None,
-            choice=self._choice,
+            choice=self._asked.choice,
             tile=self._shown_tile,
             failed=self._failed if self._shows_run else (),
             peak=self._peak if self._shows_run else None,
-            found=self._found,
-            cost=self._cost,
-            memory=self._memory,
+            found=self._asked.found,
+            cost=self._asked.cost,
+            memory=self._asked.memory,
             in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
             progress=progress if self._shows_run else None,
+            follows=self._follows,
+            place=self._run_place,
             approximate=self._ready is not None and self._ready.is_approximate,
             verdict=self._verdict if self._shows_run else None,
             first_look=self._first_look() if self._shows_run else None,
             problem=self._problem,
-            models=self._models,
+            models=self._asked.models,
             exporting=self._exporting is not None,
             exported=self._exported,
         )
@@ -252,22 +241,28 @@ class Controller:
         return None if is_over else self._run
 
     def _can_start(self) -> bool:
-        return self._starting is None and self._active_run() is None and self._choosing is None
+        return self._starting is None and self._active_run() is None and not self._asked.is_choosing
 
     def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool = False) -> Ready:
-        source = image.open()
         network = self._pipeline.load_model(model)
+        source = image.open(self._pipeline.spatial_axes(network), ())
         if stop():
             raise RunCancelled("the network is not needed any more")
         prepared = self._pipeline.prepare(network, source, cancelled=stop, approximate=approximate)
         return Ready(prepared, source.info)
 
+    def _on_plane(self, ready: Ready, image: ImageRef | None, place: Place) -> Prepared:
+        """The network for that plane: what was traced for another one holds for all of them. In the background."""
+        if image is None or not place.plane:
+            return ready.prepared
+        there: Prepared = self._pipeline.with_image(ready.prepared, image.open(ready.image.ndim, place.plane))
+        return there
+
     def _forget_preparation(self) -> None:
-        for task in (self._preparing, self._choosing, self._costing):
-            if task is not None:
-                task.cancel()
-        self._preparing = self._choosing = self._costing = None
-        self._ready = self._choice = self._cost = None
+        if self._preparing is not None:
+            self._preparing.cancel()
+        self._preparing = self._ready = None
+        self._asked.forget()
 
     def _take(self, ready: Ready) -> None:
         self._ready = ready
@@ -278,7 +273,7 @@ class Controller:
             self._cache.popitem(last=False)
         self._choose_tile()
         self._have_workers()
-        self.look_at(self._path)
+        self.look_at(self._path, self._place)
 
     def _have_workers(self) -> Task[Workers]:
         """The task that starts them, or did; another one where it failed."""
@@ -287,27 +282,8 @@ class Controller:
         return self._workers
 
     def _choose_tile(self) -> None:
-        ready, budget = self._ready, self._budget
-        if ready is None:
-            return
-        if self._choosing is not None:
-            self._choosing.cancel()
-        self._choosing = self._background.begin(lambda _stop: self._pipeline.tile_for(ready.prepared, budget))
-
-    def _weigh(self, tile: int) -> None:
-        """Asks what tiles of this edge cost."""
-        ready = self._ready
-        if ready is None or (self._cost is not None and self._cost.tile == tile):
-            return
-        if self._costing is not None:
-            self._costing.cancel()
-        self._costing = self._background.begin(lambda _stop: self._pipeline.cost_of(ready.prepared, tile))
-
-    def _look_at_memory(self) -> None:
-        """Asks for the memory of the device now and then, once there is a network (and so torch is loaded)."""
-        if self._ready is not None and self._remembering is None and monotonic() - self._remembered > MEMORY_SECONDS:
-            self._remembered = monotonic()
-            self._remembering = self._background.begin(lambda _stop: self._pipeline.memory_of())
+        if self._ready is not None:
+            self._asked.choose_tile(self._ready.prepared, self._budget)
 
     def _begin(self, order: Order, ready: Ready) -> None:
         """Starts the run in the background: it may have to wait for its workers, and for the end of the run before.
@@ -315,15 +291,15 @@ class Controller:
         Without a path it goes on with the result of an earlier run that made the same pixels, if there is one.
         """
         self._order = None
-        workers, before = self._have_workers(), self._run
-        view, tile = order.view(ready.prepared), self._tile
+        workers, before, image = self._have_workers(), self._run, self._image
+        view, tile, place = order.view(ready.prepared), self._tile, order.place(ready.image.ndim)
         budget = self._budget if tile is None else None
-        key = (self._pair, ready.is_approximate, *sorted(order.settings.items()))
+        key = (self._pair, place.plane, ready.is_approximate, *sorted(order.settings.items()))
         known = self._folders.get(key) if order.output is None else None
 
         def begin(output: Path) -> Any:
             return self._pipeline.start(
-                ready.prepared,
+                self._on_plane(ready, image, place),
                 view=view,
                 where=order.where,
                 whole=order.whole,
@@ -340,10 +316,10 @@ class Controller:
             if before is not None:
                 with suppress(Exception):  # what it failed of has been told
                     before.wait(LAST_TILE_SECONDS)
-            run, output, folder = _begun(begin, order.output, known)
+            run, output, folder = begun_in(begin, order.output, known)
             if stop():
                 run.cancel()
-            return Started(run, ready.prepared, output, folder, key)
+            return Started(run, ready.prepared, output, folder, key, place)
 
         self._follows = not order.whole
         self._starting = self._background.begin(work)
@@ -354,42 +330,24 @@ class Controller:
         if isinstance(prepared, Ready):
             self._take(prepared)
         self._fail(prepared)
-        self._choosing, choice = _finished(self._choosing)
-        if isinstance(choice, BaseException):
-            self._fail(choice)
-            self._choice = None
-        elif choice is not None:
-            self._choice = choice
+        before = self._asked.choice
+        for error in self._asked.collect():
+            self._fail(error)
+        if self._asked.choice is not None and self._asked.choice is not before:
             self._clear_problem("budget")
-        self._costing, cost = _finished(self._costing)
-        if cost is not None and not isinstance(cost, BaseException):
-            self._cost = cost
-        self._fail(cost)
-        self._finding, found = _finished(self._finding)
-        if found is not None and not isinstance(found, BaseException):
-            self._found = found
-        self._fail(found)
-        self._remembering, memory = _finished(self._remembering)
-        if memory is not None and not isinstance(memory, BaseException):
-            self._memory = memory
-        self._fail(memory)
         self._starting, started = _finished(self._starting)
         if isinstance(started, Started):
-            self._run, self._shows_run = started.run, True
+            self._run, self._shows_run, self._run_place = started.run, True, started.place
             if started.folder is not None:
                 self._folders[started.key] = started.folder
             self._verdict, self._is_judged, self._failed, self._peak = None, False, (), None
-            self._found = None
+            self._asked.look_at(None, None)
             self._on_started(started)
         self._fail(started)
         self._exporting, exported = _finished(self._exporting)
         if isinstance(exported, Path):
             self._exported = exported
         self._fail(exported)
-        self._naming, names = _finished(self._naming)
-        if isinstance(names, tuple):
-            self._models = names
-        self._fail(names)
 
     def _fail(self, outcome: object) -> None:
         if isinstance(outcome, BaseException) and not isinstance(outcome, RunCancelled):
@@ -401,29 +359,11 @@ class Controller:
             self._problem = None
 
 
-def _begun(
-    begin: Callable[[Path], Any], output: Path | None, known: TemporaryFolder | None
-) -> tuple[Any, Path, TemporaryFolder | None]:
-    """A run at the user's path, in the folder of an earlier run, or, where that does not fit, in a new one."""
-    if output is not None:
-        return begin(output), output, None
-    if known is not None:
-        with suppress(OutputExists):
-            return begin(known.path / RESULT_NAME), known.path / RESULT_NAME, known
-    folder = TemporaryFolder()
-    return begin(folder.path / RESULT_NAME), folder.path / RESULT_NAME, folder
-
-
 def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:
     """(the task while it still runs, its outcome once it is done)."""
     if task is None or not task.is_done:
         return task, None
     return None, task.outcome()
-
-
-def _models(pipeline: Pipeline) -> tuple[tuple[str, str], ...]:
-    """Names and descriptions of the networks that come with the package."""
-    return tuple((name, pipeline.describe_model(name)) for name in pipeline.model_names())
 
 
 def _save(result: Result, path: Path) -> Path:

@@ -31,6 +31,7 @@ class Settings:
     output: Path
     scene: str = ""
     axes: str | None = None
+    plane: Mapping[str, int] = field(default_factory=dict)
     channels: tuple[int, ...] | None = None
     architecture: str = ""
     arguments: str = "{}"
@@ -47,8 +48,9 @@ def as_python(run: Settings) -> str:
     """A script. An image that is in no file is named as a layer of `viewer`, as in napari's console."""
     lines = ["import napari_seamless as ns", ""]
     image = f"viewer.layers[{run.layer!r}]" if run.image is None else repr(run.image)
-    if run.scene or run.channels is not None or run.axes is not None:
-        extra = [f"{name}={value!r}" for name, value in (("scene", run.scene), ("axes", run.axes)) if value]
+    said = (("scene", run.scene), ("axes", run.axes), ("plane", dict(run.plane)))
+    extra = [f"{name}={value!r}" for name, value in said if value]
+    if extra or run.channels is not None:
         lines.append(f"image = ns.open_image({', '.join([image, *extra])})")
         image = "image"
     if run.channels is not None:
@@ -73,6 +75,7 @@ def as_command(run: Settings) -> str:
     options: list[tuple[str, Any]] = [
         ("--scene", run.scene),
         ("--axes", run.axes),
+        ("--plane", ",".join(f"{letter}={number}" for letter, number in run.plane.items())),
         ("--channels", run.channels and ",".join(map(str, run.channels))),
         ("--architecture", run.architecture),
         ("--arguments", run.arguments if run.architecture and run.arguments != "{}" else None),

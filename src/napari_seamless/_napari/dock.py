@@ -12,7 +12,6 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
-from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
 from napari_seamless._napari.copying import Settings, as_command, as_python
 from napari_seamless._napari.desk import Calls, Desk
@@ -25,11 +24,8 @@ from napari_seamless._napari.editors import (
     TileSetting,
 )
 from napari_seamless._napari.layers import (
-    ResultLayers,
     about,
     key_of,
-    layers_of,
-    placed_over,
     spatial_shape,
 )
 from napari_seamless._napari.lazy import lazy_pipeline
@@ -38,15 +34,14 @@ from napari_seamless._napari.ordering import Ordering
 from napari_seamless._napari.overview import Overview
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.port import Found, Pipeline, Prepared, TileChoice
-from napari_seamless._napari.preview import Preview
 from napari_seamless._napari.readings import forget_origin
-from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.session import Session
 from napari_seamless._napari.shortcuts import CANCEL, DRAW, RUN, Shortcuts
-from napari_seamless._napari.state import Order, Snapshot, Started
+from napari_seamless._napari.stage import Stage
+from napari_seamless._napari.state import Order, Place, Snapshot, Started
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.telling import tell_problem
-from napari_seamless._napari.view import ViewWatch, visible_region
+from napari_seamless._napari.view import ViewWatch
 from napari_seamless._napari.watched import Watched
 from napari_seamless.errors import BadRequest, NowhereToRun
 
@@ -55,8 +50,6 @@ if TYPE_CHECKING:
 
 TICK_MS = 16
 POLL_EVERY = 8
-QUIET_SECONDS = 1.0
-"""The bar in the activity dock takes 50 ms to make: it comes after the first pixels, or when they are late."""
 
 
 class SeamlessDock(QWidget):
@@ -78,6 +71,7 @@ class SeamlessDock(QWidget):
             Controller(self._desk.pipeline, self._show_run),
             Opener(self._pipeline),
             ViewWatch(self._viewer, self._retarget, self),
+            Stage(self._viewer),
             disconnect=[self._desk.close],
         )
         self._ordering = Ordering(self._viewer, self.panel, self._desk)
@@ -87,7 +81,8 @@ class SeamlessDock(QWidget):
         self._last = Snapshot()
         self._watched = Watched(self._exchanged)
         self._session.disconnect.append(self._watched.close)
-        self._is_stale = False
+        self._place = Place()
+        self._is_stale = self._goes_on = False
         self._ticks = 0
         self._was_docked = False
         self._lay_out()
@@ -107,7 +102,7 @@ class SeamlessDock(QWidget):
     @property
     def result_layers(self) -> list[Any]:
         """The layers of the current result."""
-        return self._session.shown.layers if self._session.shown is not None else []
+        return self._session.stage.layers
 
     def open(self, path: str | Path) -> None:
         """Opens a file in the background, adds it to the viewer and chooses it."""
@@ -144,7 +139,7 @@ class SeamlessDock(QWidget):
         """Puts what is chosen onto the clipboard, in these words."""
         clipboard = QApplication.clipboard()
         try:
-            text = words(self._ordering.settings(self._last.approximate))
+            text = words(self._ordering.settings(self._last.approximate, self._spatial))
         except BadRequest as problem:
             self._controller.report(problem)
             self._poll()
@@ -165,7 +160,7 @@ class SeamlessDock(QWidget):
                 self._was_docked = True
             elif self._was_docked:
                 self._timer.stop()
-                self._end_preview()
+                self._session.stage.end_preview()
                 self._session.close()
                 self.deleteLater()
         return super().event(event)
@@ -175,10 +170,9 @@ class SeamlessDock(QWidget):
         return self._session.controller
 
     def _lay_out(self) -> None:
-        self._column = Column(self.panel)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._column)
+        column.addWidget(self.panel)
         self._restyle()
 
     def _restyle(self, _event: object = None) -> None:
@@ -191,7 +185,7 @@ class SeamlessDock(QWidget):
         panel.model.valueChanged.connect(self._choose)
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
-        panel.output.valueChanged.connect(lambda choice: controller.look_at(choice.path))
+        panel.output.valueChanged.connect(self._look_at_output)
         panel.extent.drawRequested.connect(self._ordering.draw)
         panel.advanced.pythonRequested.connect(partial(self.copy_as, as_python))
         panel.advanced.commandRequested.connect(partial(self.copy_as, as_command))
@@ -224,13 +218,9 @@ class SeamlessDock(QWidget):
         self._choose()
 
     def _layer_removed(self, event: Any) -> None:
-        gone, preview = event.value, self._session.preview
-        if preview is not None and gone in preview.layers:
-            preview.give_up()
-        if gone in self.result_layers:
+        gone = event.value
+        if self._session.stage.drop(gone):
             self._controller.cancel()
-            self._session.shown = None
-            self._end_preview()
         if key_of(gone) == self.panel.source.value().key:
             self._controller.cancel()
         if isinstance(gone, Image):
@@ -246,10 +236,15 @@ class SeamlessDock(QWidget):
             self._desk.choose(None)
             self._controller.choose(None, None)
         image = self._desk.choose(layer)
-        said = [] if layer is None else [about(layer), self._desk.remark()]
-        self.panel.describe_image(" · ".join(text for text in said if text))
+        self._describe()
         if not self._last.is_active:
             self._controller.choose(image, self.panel.model.value().name)
+
+    def _describe(self) -> None:
+        """The line under the image."""
+        layer, plane = self._chosen(), self._place.words
+        said = [] if layer is None else [about(layer), self._desk.remark(), f"runs on {plane}" if plane else ""]
+        self.panel.describe_image(" · ".join(text for text in said if text))
 
     def _exchanged(self, layer: Image) -> None:
         """The pixels of the chosen image are others now: nothing that is known of it holds."""
@@ -292,10 +287,7 @@ class SeamlessDock(QWidget):
         self._poll()
 
     def _tick(self) -> None:
-        if self._session.shown is not None:
-            self._session.shown.tick()
-        if self._session.preview is not None:
-            self._session.preview.tick()
+        self._session.stage.tick()
         self._ticks += 1
         if self._last.phase == "starting" or self._ticks % POLL_EVERY == 0:
             self._poll()
@@ -304,7 +296,7 @@ class SeamlessDock(QWidget):
         self._take_opened()
         self._desk.poll(self._last, self._ordering.wanted)
         before, self._last = self._last, self._controller.poll()
-        now = self._last
+        now, stage = self._last, self._session.stage
         if now.models != before.models:
             self.panel.model.setOptions([ModelOption(name, text) for name, text in now.models])
         if now.choice is not None and now.choice is not before.choice:
@@ -312,29 +304,21 @@ class SeamlessDock(QWidget):
         if now != before:
             layer = self._chosen()
             self.panel.showSnapshot(now, None if layer is None else spatial_shape(layer))
-            self._column.updateGeometry()
-        if now.verdict is not None and now.verdict != before.verdict and self._session.shown is not None:
-            self._session.shown.tell(now.verdict.facts)
+            self.panel.updateGeometry()
+        if now.image is not before.image:
+            self._look_at_plane()
+        if now.verdict is not None and now.verdict != before.verdict:
+            stage.tell(now.verdict.facts)
         if now.problem is not None and now.problem != before.problem:
             tell_problem(now.problem.notice)
         if now.found is not None and now.found is not before.found:
             self._show_found(now.found, now.prepared)
-        self._follow_activity(now)
-        self._overview.show(now, self._session.shown)
+        if stage.follow(now.progress):
+            self._controller.cancel()
+        self._overview.show(now, stage.shown)
         if before.is_active and not now.is_active:
             self._ended()
-        self._look_at_preview()
-
-    def _look_at_preview(self) -> None:
-        preview = self._session.preview
-        if preview is not None:
-            preview.look()
-        self.panel.showPreview(preview is not None and preview.is_on_screen)
-
-    def _end_preview(self) -> None:
-        preview, self._session.preview = self._session.preview, None
-        if preview is not None:
-            preview.close()
+        self.panel.showPreview(stage.look_at_preview())
 
     def _take_choice(self, choice: TileChoice) -> None:
         """Shows the tiles that a budget allows, and the budget itself where nobody has set one."""
@@ -345,25 +329,13 @@ class SeamlessDock(QWidget):
             self.panel.budget.setValue(Budget.of_bytes(choice.budget))
             self.panel.budget.blockSignals(False)
 
-    def _follow_activity(self, now: Snapshot) -> None:
-        session, progress = self._session, now.progress
-        if progress is None or session.activity_name is None:
-            return
-        if session.activity is None and (progress.tiles or progress.seconds > QUIET_SECONDS):
-            session.activity = ActivityBar(session.activity_name)
-        activity = session.activity
-        if activity is None:
-            return
-        activity.show(progress)
-        if activity.is_cancelled:
-            self._controller.cancel()
-
     def _ended(self) -> None:
         """Shows the last pixels, and takes up what was chosen meanwhile."""
-        self._session.end_activity()
-        if self._session.shown is not None:
-            self._session.shown.finish()
+        self._session.stage.finish()
         self._choose()
+        if self._goes_on:
+            self._goes_on = False
+            self.run()
 
     def _take_opened(self) -> None:
         opened = self._session.opener.poll()
@@ -377,33 +349,44 @@ class SeamlessDock(QWidget):
 
     def _show_run(self, started: Started) -> None:
         """Puts the empty result over its source. Called by the controller when a run has started."""
-        layer, prepared = self._chosen(), started.prepared
+        layer = self._chosen()
         if layer is None:
             started.run.cancel()
             return
-        name = self._name(layer)
-        placed = placed_over(layer, prepared.scale, prepared.offset)
-        self._end_preview()
-        onto = layers_of(self._viewer, started.output)
-        shown = ResultLayers(self._viewer, started.run.store, name, placed, started.folder, started.output, onto=onto)
-        self._session.shown = shown
-        self._session.preview = Preview(self._viewer, started.run, shown, shown.name, placed)
-        self._session.end_activity()
-        self._session.activity_name = name
+        self._session.stage.begin(started, layer, self._name(layer, started.place))
         self._retarget()
 
     def _show_found(self, found: Found, prepared: Prepared | None) -> None:
         """Puts the result of an earlier run over its source."""
-        layer = self._chosen()
-        if layer is None or prepared is None or not found.continues or layers_of(self._viewer, found.path):
-            return
-        placed = placed_over(layer, prepared.scale, prepared.offset)
-        ResultLayers(self._viewer, found.store, self._name(layer), placed, place=found.path)
+        layer, place = self._chosen(), self._place
+        if layer is not None and prepared is not None:
+            self._session.stage.show_found(found, prepared, layer, self._name(layer, place), place)
 
-    def _name(self, layer: Image) -> str:
-        return f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
+    def _name(self, layer: Image, place: Place) -> str:
+        name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
+        return f"{name}, {place.words}" if place.plane else name
+
+    @property
+    def _spatial(self) -> int | None:
+        """How many spatial axes the chosen network's image has; None before it is ready."""
+        return None if self._last.image is None else self._last.image.ndim
+
+    def _look_at_output(self, _choice: object = None) -> None:
+        self._controller.look_at(self.panel.output.value().path, self._place)
+
+    def _look_at_plane(self) -> None:
+        """Notices that another plane is looked at. A run that follows the view follows it there."""
+        place = self._ordering.place(self._spatial)
+        if place == self._place:
+            return
+        self._place = place
+        self._look_at_output()
+        self._describe()
+        if self._last.is_active and self._last.follows and place.plane != self._last.place.plane:
+            self._goes_on = True
+            self._controller.cancel()
 
     def _retarget(self) -> None:
-        shown = self._session.shown
-        if shown is not None and self._session.is_open:
-            self._controller.retarget(visible_region(self._viewer, shown.layers[0]))
+        self._look_at_plane()
+        if self._session.stage.shown is not None and self._session.is_open:
+            self._controller.retarget(self._session.stage.view)

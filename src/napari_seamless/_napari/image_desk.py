@@ -16,7 +16,7 @@ from napari_seamless._napari.editors.remark import Remark, RemarkLabel
 from napari_seamless._napari.layers import key_of, source_of
 from napari_seamless._napari.port import Network, Pipeline
 from napari_seamless._napari.readings import origin_of, readings_of, remember, setting_of
-from napari_seamless._napari.state import ImageRef
+from napari_seamless._napari.state import ImageRef, Plane
 from napari_seamless._napari.tasks import Background, Task
 from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.pipeline.channels import channel_names
@@ -195,8 +195,11 @@ class ImageDesk:
             self._open_scene(path, name)
 
 
-def open_as(pipeline: Pipeline, layer: Image, setting: ImageSetting) -> Source:
-    """A layer's image with what was said of it. Any thread. Raises what opening it raises, and InputMismatch."""
+def open_as(
+    pipeline: Pipeline, layer: Image, setting: ImageSetting, spatial: int | None = None, plane: Plane = ()
+) -> Source:
+    """A layer's image with what was said of it, as `ImageRef` has it. Any thread. Raises what opening it raises, and
+    InputMismatch."""
     source = source_of(layer)
     if source is None:
         try:
@@ -206,6 +209,11 @@ def open_as(pipeline: Pipeline, layer: Image, setting: ImageSetting) -> Source:
                 f"which axis of an image is which must be known; {layer.name} has {layer.ndim} axes that can be read "
                 "in more than one way; choose how to read them under the image"
             ) from error
+    wanted = dict(plane)
+    if spatial == 2 and source.info.ndim == 3:
+        wanted.setdefault("z", 0)
+    if wanted:
+        source = pipeline.open_image(source, plane=wanted)
     return pipeline.select(source, channels=numbers_of(setting.channels), pixel_size=setting.pixel_size)
 
 

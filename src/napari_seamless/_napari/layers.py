@@ -21,6 +21,7 @@ from napari_seamless._napari.pixels import (
     ColourLevel,
     LiveLevel,
     SourceLevel,
+    in_front,
     overview,
     rgba,
     written,
@@ -124,29 +125,33 @@ def about(layer: Image) -> str:
     return " · ".join(parts)
 
 
-def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float]) -> dict[str, Any]:
+def placed_over(
+    source: Image, scale: Sequence[float], offset: Sequence[float], corner: Sequence[int] = ()
+) -> dict[str, Any]:
     """Settings that put a result over its source, whatever transform the source has.
 
-    Result pixel o lies at source pixel `o * scale + offset` (spatial axes; the source may have channels before them).
+    Result pixel o lies at source pixel `o * scale + offset` (spatial axes; the source may have others before them).
+    Axes that the result has before those begin at the source's `corner`.
     """
-    ndim = len(scale)
+    steps, first = np.array([*(1.0 for _ in corner), *scale]), np.array([*corner, *offset], float)
+    ndim = len(steps)
     if source.ndim == ndim:
-        corner = np.asarray(source.affine.inverse(source.data_to_world(tuple(offset))))
+        start = np.asarray(source.affine.inverse(source.data_to_world(tuple(first))))
         return {
-            "scale": np.asarray(source.scale) * np.asarray(scale, float),
+            "scale": np.asarray(source.scale) * steps,
             "rotate": source.rotate,
             "shear": source.shear,
-            "translate": corner,
+            "translate": start,
             "affine": source.affine,
             "units": source.units,
         }
     front = (0.0,) * (source.ndim - ndim)
-    start = np.asarray(source.data_to_world((*front, *offset)))[-ndim:]
+    start = np.asarray(source.data_to_world((*front, *first)))[-ndim:]
     affine = np.eye(ndim + 1)
     affine[:-1, -1] = start
     for axis in range(ndim):
-        step = np.asarray(offset, float)
-        step[axis] += scale[axis]
+        step = first.copy()
+        step[axis] += steps[axis]
         affine[:-1, axis] = np.asarray(source.data_to_world((*front, *step)))[-ndim:] - start
     return {"affine": affine, "units": source.units[-ndim:]}
 
@@ -168,7 +173,8 @@ class ResultLayers:
     A tick stops after `PATIENCE` seconds, so that a flood of pieces cannot hold up the window; the rest waits.
     `keeps` (the folder of the pixels) stays alive as long as a layer does. `facts` go to the layers' metadata. The
     layers lie on top, or directly `below` another one. Layers of an earlier run on the same result (`onto`) are used
-    again, with all that the user has set in them.
+    again, with all that the user has set in them. `front` are lengths of axes before the image's own: the image is the
+    same at each of their steps.
     """
 
     PATIENCE = 0.004
@@ -184,8 +190,10 @@ class ResultLayers:
         facts: Mapping[str, Any] = MappingProxyType({}),
         below: Layer | None = None,
         onto: Sequence[Layer] = (),
+        front: Sequence[int] = (),
     ) -> None:
         self._image, self._below, self._onto = image, below, list(onto)
+        self.front = tuple(front)
         self._pieces = image.watch()
         shown = name + APPROXIMATE if image.info.name.endswith(APPROXIMATE) else name
         said = {"preview": False, "exact": shown == name, **facts}
@@ -254,7 +262,7 @@ class ResultLayers:
         colours: dict[Any, Any] = {None: TRANSPARENT, 0: TRANSPARENT}
         colours |= {c.value: c.colour for c in self._image.classes if c.value}
         layer = Labels(
-            _data(_live(self._image.levels)),
+            self._data(_live(self._image.levels)),
             multiscale=len(self._image.levels) > 1,
             colormap=DirectLabelColormap(color_dict=colours),
             features=_class_names(self._image.classes),
@@ -267,15 +275,16 @@ class ResultLayers:
         info, levels = self._image.info, self._image.levels
         if is_colour(self._image):
             return [self._colour(viewer)]
-        if info.channels == 1:
-            return [self._grey(viewer, _live(levels), 0, self._settings | {"colormap": "gray"})]
+        grey = self._settings | {"colormap": "gray"}
+        if len(_like(levels[0]).shape) == info.ndim:
+            return [self._grey(viewer, _live(levels), 0, grey)]
         planes = []
         for channel in range(info.channels):
             named = info.channel_names[channel] if channel < len(info.channel_names) else f"channel {channel}"
             colour = CHANNEL_COLOURS[channel % len(CHANNEL_COLOURS)]
             settings = self._settings | {"name": f"{self._settings['name']}: {named}", "colormap": colour}
             parts = [*(ChannelLevel(_like(level), channel) for level in levels[:-1]), _array(levels[-1])[channel]]
-            planes.append(self._grey(viewer, parts, channel, settings))
+            planes.append(self._grey(viewer, parts, channel, grey if info.channels == 1 else settings))
         return planes
 
     def _colour(self, viewer: napari.Viewer) -> Plane:
@@ -284,14 +293,14 @@ class ResultLayers:
         levels = self._image.levels
         coarsest = _coarsest(self._image)
         data = [*(ColourLevel(self._image, number) for number in range(len(levels) - 1)), coarsest]
-        layer = Image(_data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
+        layer = Image(self._data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
         return self._plane(viewer, layer, rgba, coarsest)
 
     def _grey(self, viewer: napari.Viewer, levels: Sequence[object], channel: int, settings: dict[str, Any]) -> Plane:
         from napari.layers import Image
 
         layer = Image(
-            _data(levels),
+            self._data(levels),
             multiscale=len(levels) > 1,
             rgb=False,
             blending="additive",
@@ -299,6 +308,10 @@ class ResultLayers:
             **settings,
         )
         return self._plane(viewer, layer, lambda pixels: pixels[channel])
+
+    def _data(self, levels: Sequence[object]) -> Any:
+        shown = [in_front(level, self.front) for level in levels] if self.front else list(levels)
+        return shown if len(shown) > 1 else shown[0]
 
     def _plane(
         self,
@@ -321,10 +334,6 @@ class ResultLayers:
         old.metadata.update(layer.metadata)
         kept: Image | Labels = old
         return kept
-
-
-def _data(levels: Sequence[object]) -> Any:
-    return list(levels) if len(levels) > 1 else levels[0]
 
 
 def _live(levels: Sequence[object]) -> list[object]:

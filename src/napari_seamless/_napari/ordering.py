@@ -16,9 +16,10 @@ from napari_seamless._napari.editors import Extent
 from napari_seamless._napari.estimate import area
 from napari_seamless._napari.layers import is_result, key_of, source_of, spatial_shape
 from napari_seamless._napari.panel import Panel
+from napari_seamless._napari.planes import place_of
 from napari_seamless._napari.port import Prepared
 from napari_seamless._napari.readings import origin_of, setting_of
-from napari_seamless._napari.state import Order, Snapshot
+from napari_seamless._napari.state import Order, Place, Snapshot
 from napari_seamless._napari.view import output_region, visible_region
 from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Region
@@ -53,7 +54,12 @@ class Ordering:
         where = None if extent.kind != "shapes" else self._polygons()
         tissue: dict[str, Hashable] = {"tissue_only": True} if extent.kind == "tissue" else {}
         settings = {**self._panel.passes.value().settings, **tissue}
-        return Order(self.view, extent.whole, self._panel.output.value().path, where, settings)
+        return Order(self.view, self.place, extent.whole, self._panel.output.value().path, where, settings)
+
+    def place(self, spatial: int | None) -> Place:
+        """The plane of the chosen layer that is looked at, for a run on an image of so many spatial axes."""
+        layer = self.image()
+        return Place() if layer is None else place_of(self._viewer, layer, spatial)
 
     def view(self, prepared: Prepared) -> Region | None:
         """What is on screen, in output pixels of a run that has no layer yet."""
@@ -74,8 +80,11 @@ class Ordering:
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
 
-    def settings(self, approximate: bool) -> Settings:
-        """What is chosen, as a value that can be put into words. Raises BadRequest where that is no run."""
+    def settings(self, approximate: bool, spatial: int | None) -> Settings:
+        """What is chosen, as a value that can be put into words, for a run on an image of so many spatial axes.
+
+        Raises BadRequest where that is no run.
+        """
         image, model = self.image(), self._panel.model.value().name
         if image is None or model is None:
             raise BadRequest("a run is of a network on an image; one of the two is missing; choose both")
@@ -99,7 +108,8 @@ class Ordering:
             architecture=request.architecture,
             arguments=request.arguments,
             pixel_size=said.pixel_size,
-            region=None if view is None else Region(view.intervals[-len(spatial_shape(image)) :]),
+            plane=dict(self.place(spatial).plane),
+            region=None if view is None else Region(view.intervals[-(spatial or len(spatial_shape(image))) :]),
             where=order.where,
             budget=self._panel.budget.value().bytes if self.has_budget and not by_hand else None,
             tile=tile.tile if by_hand else None,

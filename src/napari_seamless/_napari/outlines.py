@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.compat import isalive
 
 from napari_seamless._napari.patcher import SURPRISES
 from napari_seamless.geometry import Region
@@ -32,6 +33,7 @@ class TileOutlines:
         self._viewer = viewer
         self._shown: tuple[Region, ...] = ()
         self._line: Any = None
+        self._canvas: Any = None
 
     def show(self, layer: Image | Labels, regions: Sequence[Region]) -> None:
         """Draws around these level-0 pixels of a layer, and around nothing else."""
@@ -45,9 +47,10 @@ class TileOutlines:
             self._line = None
 
     def close(self) -> None:
-        """Takes them off the canvas. May be called twice."""
+        """Takes them off the canvas. May be called twice, and when the canvas is gone."""
         line, self._line, self._shown = self._line, None, ()
-        if line is not None:
+        # a window that closes has deleted its canvas already
+        if line is not None and isalive(self._canvas):  # type: ignore[no-untyped-call]
             line.parent = None
 
     def _draw(self, points: NDArray[np.float32] | None) -> None:
@@ -60,7 +63,8 @@ class TileOutlines:
             self._line = Line(connect="segments", color=COLOUR, width=1, method="gl")
             self._line.set_gl_state("translucent", depth_test=False)
             self._line.order = ON_TOP
-            self._line.parent = viewer.window._qt_viewer.canvas.view.scene
+            canvas = viewer.window._qt_viewer.canvas
+            self._line.parent, self._canvas = canvas.view.scene, canvas.native
         self._line.visible = points is not None
         if points is not None:
             self._line.set_data(pos=points, color=COLOUR, connect="segments")

@@ -9,7 +9,7 @@ from napari_seamless._napari.layers import ResultLayers
 from napari_seamless._napari.outlines import TileOutlines
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.state import Snapshot
-from napari_seamless._napari.view import visible_region
+from napari_seamless._napari.view import result_on_screen
 
 if TYPE_CHECKING:
     import napari
@@ -30,9 +30,9 @@ class Overview:
             self._panel.showCoverage(None)
             self._outlines.close()
             return
-        layer, working = shown.layers[0], now.in_work if now.phase == "running" else ()
-        self._panel.showCoverage(coverage_of(shown.image, working, visible_region(self._viewer, layer), now.failed))
-        self._outlines.show(layer, working)
+        working, view = now.in_work if now.phase == "running" else (), result_on_screen(self._viewer, shown)
+        self._panel.showCoverage(coverage_of(shown.image, working, view, now.failed))
+        self._outlines.show(shown.layers[0], working if view is not None else ())
 
     def go_to(self, y: float, x: float) -> None:
         """Moves the view to a place of the result."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless._napari.coverage import Coverage
 from napari_seamless._napari.editors import NoticeLabel
-from napari_seamless._napari.problems import Field
+from napari_seamless._napari.problems import Field, Problem
+from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.sections import (
     AdvancedSection,
     BudgetSection,
@@ -21,9 +22,14 @@ from napari_seamless._napari.sections import (
 )
 from napari_seamless._napari.state import Snapshot
 
+SETTLES_MS = 100
+
 
 class Panel(QWidget):
-    """What to run on what above, the run below. Editors of the sections are attributes of the panel, too."""
+    """What to run on what above, in a column that scrolls where the window is low; the run below, always in sight.
+
+    Editors of the sections are attributes of the panel, too.
+    """
 
     runPressed = Signal()
     cancelPressed = Signal()
@@ -50,12 +56,26 @@ class Panel(QWidget):
         self.extent, self.budget = self.where.extent, self.budget_section.budget
         self.tile, self.output, self.passes = self.advanced.tile, self.advanced.output, self.advanced.passes
         self.notices: dict[Field, NoticeLabel] = {section.field: section.notice for section in self.sections}
-        column = QVBoxLayout(self)
+        choices = QWidget()
+        column = QVBoxLayout(choices)
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(10)
-        for section in self.sections:
+        for section in self.sections[:-1]:
             column.addWidget(section)
         column.addStretch(1)
+        self.column = Column(choices)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        rows.addWidget(self.column, 1)
+        rows.addWidget(self.progress)
+        self.progress.setContentsMargins(10, 6, 10, 8)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._problem: Problem | None = None
+        self._reveal = QTimer(self)  # a notice that is shown gets its place a moment later
+        self._reveal.setSingleShot(True)
+        self._reveal.setInterval(SETTLES_MS)
+        self._reveal.timeout.connect(self._scroll_to_problem)
         self.progress.runPressed.connect(self.runPressed)
         self.progress.cancelPressed.connect(self.cancelPressed)
         self.progress.exportRequested.connect(self.exportRequested)
@@ -79,3 +99,15 @@ class Panel(QWidget):
         for section in self.sections:
             section.showSnapshot(now)
         self.progress.showRun(now, image_shape)
+        self.column.updateGeometry()
+        self._show_problem(now)
+
+    def _show_problem(self, now: Snapshot) -> None:
+        """Scrolls to the field that a new problem is about."""
+        if now.problem is not None and now.problem != self._problem:
+            self._reveal.start()
+        self._problem = now.problem
+
+    def _scroll_to_problem(self) -> None:
+        if self._problem is not None:
+            self.column.ensureWidgetVisible(self.notices[self._problem.field])

@@ -155,6 +155,30 @@ class ColourLevel(LazyLevel):
         return rgba(np.asarray(self._level[(slice(0, 3), *key[:-1])]), opaque)[..., key[-1]]
 
 
+class FrontLevel(LazyLevel):
+    """A level with more axes before its own, at every step of which it is the same."""
+
+    def __init__(self, level: LazyLevel, front: Sequence[int]) -> None:
+        self._level, self._front = level, len(front)
+        self.colours_last, self.dtype = level.colours_last, level.dtype
+        self.shape = (*front, *level.shape)
+
+    def _read(self, key: Key) -> Pixels:
+        lengths = tuple(s.stop - s.start for s in key[: self._front])
+        pixels = self._level[key[self._front :]]
+        return np.broadcast_to(pixels, (*lengths, *pixels.shape))
+
+
+def in_front(level: Any, front: Sequence[int]) -> Any:
+    """A level, lazy or an array, with these axes before its own. An array is not copied: what changes in it shows."""
+    if isinstance(level, LazyLevel):
+        return FrontLevel(level, front)
+    array = np.asarray(level)
+    if all(length == 1 for length in front):
+        return array.reshape(*front, *array.shape)
+    return np.broadcast_to(array, (*front, *array.shape))
+
+
 def rgba(pixels: Pixels, opaque: NDArray[np.bool_] | bool = True) -> Pixels:
     """(3, y, x) as (y, x, 4), transparent where it is not `opaque`, (y, x)."""
     full = np.iinfo(str(pixels.dtype)).max if pixels.dtype.kind in "iu" else 1

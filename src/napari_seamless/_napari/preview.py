@@ -11,7 +11,7 @@ from napari_seamless._napari.badge import Badge
 from napari_seamless._napari.layers import PREVIEW, ResultLayers, is_colour
 from napari_seamless._napari.port import Run
 from napari_seamless._napari.uncovered import Uncovered
-from napari_seamless._napari.view import visible_region
+from napari_seamless._napari.view import result_on_screen
 from napari_seamless.seams import LiveImage
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class Preview:
             image = self._uncovered = Uncovered(first, self._run.store)
         chosen = set(self._viewer.layers.selection)
         facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
-        self._shown = ResultLayers(self._viewer, image, self._name, self._placed, facts=facts, below=below)
+        name, placed, front = self._name, self._placed, self._result.front
+        self._shown = ResultLayers(self._viewer, image, name, placed, facts=facts, below=below, front=front)
         self._viewer.layers.selection = chosen
         self._badge = Badge(self._viewer, SIGN)
 
@@ -105,7 +106,7 @@ class Preview:
         if first.progress().state in GIVEN_UP and self._result.is_up_to_date and not still.any():
             self.close()
             return
-        view = visible_region(self._viewer, self._shown.layers[0])
+        view = result_on_screen(self._viewer, self._shown)
         if view is not None:
             still = still[first.store.grid.covering(view).slices()]
         elif self._viewer.dims.ndisplay == 2:

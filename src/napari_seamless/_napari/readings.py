@@ -18,13 +18,14 @@ ORIGIN = "napari-seamless origin"
 
 LETTERS = {"channel": "c", "channels": "c", "time": "t", "depth": "z", "plane": "z", "row": "y", "column": "x"}
 READINGS: dict[int, tuple[tuple[str, str], ...]] = {
-    3: (("zyx", "a volume (z y x)"), ("cyx", "channels (c y x)"), ("tyx", "time points (t y x), the first")),
+    3: (("zyx", "a volume (z y x)"), ("cyx", "channels (c y x)"), ("tyx", "time points (t y x)")),
     4: (
         ("czyx", "channels of volumes (c z y x)"),
         ("zcyx", "planes of channels (z c y x)"),
-        ("tcyx", "time points of channels (t c y x), the first"),
-        ("tzyx", "time points of volumes (t z y x), the first"),
+        ("tcyx", "time points of channels (t c y x)"),
+        ("tzyx", "time points of volumes (t z y x)"),
     ),
+    5: (("tczyx", "channels of volumes in time (t c z y x)"), ("tzcyx", "planes of channels in time (t z c y x)")),
 }
 
 

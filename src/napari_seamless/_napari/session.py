@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from napari_seamless._napari.activity import ActivityBar
 from napari_seamless._napari.controller import Controller
-from napari_seamless._napari.layers import ResultLayers
 from napari_seamless._napari.opener import Opener
-from napari_seamless._napari.preview import Preview
+from napari_seamless._napari.stage import Stage
 from napari_seamless._napari.view import ViewWatch
 
 
 @dataclass
 class Session:
-    """The run, its layers, its bar in the activity dock, and what must be disconnected. GUI thread."""
+    """The run, what is shown of it, and what must be disconnected. GUI thread."""
 
     controller: Controller
     opener: Opener
     watch: ViewWatch
-    activity: ActivityBar | None = None
-    activity_name: str | None = None
-    shown: ResultLayers | None = None
-    preview: Preview | None = None
+    stage: Stage
     disconnect: list[Callable[[], object]] = field(default_factory=list)
     is_open: bool = True
 
@@ -35,13 +30,6 @@ class Session:
         self.controller.close()
         self.opener.close()
         self.watch.close()
-        self.end_activity()
-        self.shown = self.preview = None
+        self.stage.close()
         for undo in self.disconnect:
             undo()
-
-    def end_activity(self) -> None:
-        self.activity_name = None
-        if self.activity is not None:
-            self.activity.close()
-            self.activity = None

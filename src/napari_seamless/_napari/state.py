@@ -23,12 +23,39 @@ Phase = Literal[
 ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
 
 
+Plane = tuple[tuple[str, int], ...]
+"""The letters of axes (t, z) with numbers; empty for the whole image."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A plane of a layer; all of it where `plane` is empty.
+
+    `plane` pairs the letter of an axis (t, z) with a number. `front` are the lengths of the axes that a result gets
+    before its own, and `corner` is where they begin in the layer: one step of each axis in `plane`, every step of an
+    axis of channels, which the result lies over whatever channel is shown.
+    """
+
+    plane: Plane = ()
+    front: tuple[int, ...] = ()
+    corner: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """For the name of a layer: "t 3, z 10"."""
+        return ", ".join(f"{letter} {number}" for letter, number in self.plane)
+
+
 @dataclass(frozen=True)
 class ImageRef:
-    """An image that can be opened (in a background thread), and a key that says whether it is still the same."""
+    """An image that can be opened (in a background thread), and a key that says whether it is still the same.
+
+    `open` takes the number of spatial axes that a network wants (None: any will do), and a plane of a stack; where a
+    plane is wanted and none is named, the first is given.
+    """
 
     key: Hashable
-    open: Callable[[], Source]
+    open: Callable[[int | None, Plane], Source]
 
 
 @dataclass(frozen=True)
@@ -48,10 +75,12 @@ class Order:
     """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on.
 
     `where` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels; None means everywhere.
-    `settings` are further arguments of `pipeline.start`, of which the default is not wanted.
+    `settings` are further arguments of `pipeline.start`, of which the default is not wanted. `place` is asked then,
+    too, with the number of spatial axes of what is run on.
     """
 
     view: Callable[[Prepared], Region | None]
+    place: Callable[[int], Place] = lambda _ndim: Place()
     whole: bool = True
     output: Path | None = None
     where: Sequence[NDArray[np.float64]] | None = None
@@ -60,7 +89,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the dock shows, at one moment. `first_look` is there while a preview is being made."""
+    """Everything that the dock shows, at one moment.
+
+    `first_look` is there while a preview is being made. `place` is the plane that the run is of; one that `follows`
+    makes what is looked at.
+    """
 
     phase: Phase = "empty"
     queued: bool = False
@@ -75,6 +108,8 @@ class Snapshot:
     peak: int | None = None
     found: Found | None = None
     progress: Progress | None = None
+    follows: bool = False
+    place: Place = Place()
     problem: Problem | None = None
     models: tuple[tuple[str, str], ...] = ()
     exporting: bool = False
@@ -102,7 +137,8 @@ class Snapshot:
 class Started:
     """A run, what it runs, where its result is, and that temporary folder (None where the user gave a path).
 
-    `key` is the same for runs that make the same pixels, and so may go on with each other's result.
+    `key` is the same for runs that make the same pixels, and so may go on with each other's result. `place` is the
+    plane that is run.
     """
 
     run: Run
@@ -110,3 +146,4 @@ class Started:
     output: Path
     folder: TemporaryFolder | None
     key: Hashable = None
+    place: Place = Place()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
 
+    from napari_seamless._napari.layers import ResultLayers
+
 SETTLE_MS = 40
 
 
@@ -51,6 +53,12 @@ def visible_region(viewer: napari.Viewer, layer: Image | Labels) -> Region | Non
     bounds = zip(points.min(0), points.max(0), shape, strict=True)
     region = Region(tuple(_pixels(lo, hi, int(n)) for lo, hi, n in bounds))
     return None if region.is_empty else region
+
+
+def result_on_screen(viewer: napari.Viewer, shown: ResultLayers) -> Region | None:
+    """The pixels of a result that are on screen; None where none are, or another plane of the stack is."""
+    region = visible_region(viewer, shown.layers[0])
+    return None if region is None else Region(region.intervals[-shown.image.info.ndim :])
 
 
 def output_region(view: Region, scale: Sequence[float], offset: Sequence[float], shape: Sequence[int]) -> Region | None:

@@ -51,6 +51,7 @@ def run(
     tissue_threshold: given.TissueThreshold = None,
     scene: given.Scene = None,
     axes: given.Axes = None,
+    plane: given.Plane = None,
     channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
@@ -62,7 +63,8 @@ def run(
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene))) as opened:
+    chosen = given.parse_plane(plane)
+    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene), plane=chosen)) as opened:
         image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
@@ -144,13 +146,14 @@ def explain(
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
+    plane: given.Plane = None,
     pixel_size: given.PixelSize = None,
     precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide)) as image:
+    with closing(pipeline.open_image(slide, plane=given.parse_plane(plane))) as image:
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(

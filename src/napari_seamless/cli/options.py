@@ -55,6 +55,15 @@ Axes = Annotated[
     str | None,
     typer.Option("--axes", help="Which axis of the file is which, such as cyx.", show_default="as the file says"),
 ]
+Plane = Annotated[
+    str | None,
+    typer.Option(
+        "--plane",
+        metavar="t=3,z=10",
+        help="One time point, or one plane of a stack, by number (from 0).",
+        show_default="the whole stack, at its first time point",
+    ),
+]
 Scheduler = Annotated[str, typer.Option(help="dask, serial, or the address of a dask cluster (tcp://...).")]
 KeepOption = Annotated[
     str,
@@ -146,6 +155,19 @@ def parse_region(text: str) -> Region:
     if len(bounds) not in (2, 3):
         raise BadRequest(f"a region has two axes, Y0:Y1,X0:X1, or three with Z0:Z1 in front; got {text!r}")
     return Region.of(*bounds)
+
+
+def parse_plane(text: str | None) -> dict[str, int] | None:
+    """``t=3,z=10`` as numbers by axis; None for None."""
+    if text is None:
+        return None
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        letter, equals, number = (word.strip() for word in part.partition("="))
+        if not (equals and number.isdecimal()):
+            raise BadRequest(f"a plane is t or z, '=' and a whole number, such as t=3,z=10; got {text!r}; correct it")
+        found[letter] = int(number)
+    return found
 
 
 def parse_channels(text: str) -> tuple[int | str, ...]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
     from napari_seamless.pipeline.owning import add_model, remove_model
+    from napari_seamless.pipeline.planes import spatial_axes, with_image
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
     from napari_seamless.pipeline.resolving import in_micrometres
     from napari_seamless.pipeline.result import Report, Result
@@ -88,6 +89,7 @@ __all__ = [
     "run",
     "save_recipe",
     "select",
+    "spatial_axes",
     "start",
     "start_workers",
     "tile_for",
@@ -96,6 +98,7 @@ __all__ = [
     "train",
     "trust",
     "trusted",
+    "with_image",
 ]
 
 _ROOMS = {
@@ -109,6 +112,7 @@ _ROOMS = {
     "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
     "owning": ("add_model", "remove_model"),
+    "planes": ("spatial_axes", "with_image"),
     "preparing": ("Prepared", "load_model", "prepare"),
     "resolving": ("in_micrometres",),
     "result": ("Report", "Result"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
@@ -128,12 +128,13 @@ def explain(
     tile: int | None = None,
     device: str = "auto",
     axes: str | None = None,
+    plane: Mapping[str, int] | None = None,
     pixel_size: PixelSize | None = None,
     precision: str = "float32",
 ) -> Explanation:
     """Trace a model at the size of an image and say how it would be run, or what stands against it."""
     loaded = load_model(model)
-    source = by_name(open_image(image, axes=axes), loaded.input_names)
+    source = by_name(open_image(image, axes=axes, plane=plane), loaded.input_names)
     check_fit(loaded, source.info)
     loaded = at_resolution(loaded, source.info, level, pixel_size)
     shape = (1, source.info.channels, *source.info.levels.shape(level))

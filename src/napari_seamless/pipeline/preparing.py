@@ -177,9 +177,10 @@ def check_fit(model: Model, info: ImageInfo) -> None:
             "choose channels, another image or another model"
         )
     if model.card.get("ndim") != ANY_NDIM and model.ndim != info.ndim:
+        instead = 'a plane of it (plane={"z": 10}, --plane z=10)' if model.ndim < info.ndim else "a stack"
         raise InputMismatch(
             f"model '{model.name}' needs {model.ndim} spatial dimensions; '{info.name}' has {info.ndim}; "
-            "choose a plane, or a model for volumes"
+            f"choose {instead}, or another model"
         )
     if model.dtype is not None and model.dtype != info.dtype.name:
         raise InputMismatch(

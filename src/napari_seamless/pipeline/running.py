@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -194,6 +194,7 @@ def run(
     output: str | Path | None = None,
     overwrite: bool = False,
     axes: str | None = None,
+    plane: Mapping[str, int] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     statistics: Statistics = "whole",
     mask: ArrayLike | None = None,
@@ -211,14 +212,16 @@ def run(
     """Run a model on an image, or on a `region` of it (level-0 pixels), and wait for the result.
 
     `model` is a name, a file of weights, a `torch.nn.Module` or a Model; `image` a path, an array or anything else that
-    `open_image` takes, with `axes` as there. With `approximate` a network that cannot be computed exactly is run on
-    overlapping, blended tiles, and the result is marked so. `pixel_size` (um per pixel) is for models that work at a
-    resolution of their own, where the image does not say it. The other parameters are those of `start`. `on_progress`
-    is called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is finished.
+    `open_image` takes, with `axes` and `plane` as there. With `approximate` a network that cannot be computed exactly
+    is run on overlapping, blended tiles, and the result is marked so. `pixel_size` (um per pixel) is for models that
+    work at a resolution of their own, where the image does not say it. The other parameters are those of `start`.
+    `on_progress` is called in this thread about twice a second. KeyboardInterrupt cancels the run and keeps what is
+    finished.
     """
     resolve_device(device)
     checked_precision(precision)
-    prepared = prepare(model, open_image(image, axes=axes), level=level, approximate=approximate, pixel_size=pixel_size)
+    source = open_image(image, axes=axes, plane=plane)
+    prepared = prepare(model, source, level=level, approximate=approximate, pixel_size=pixel_size)
     size = parse_budget(budget) if isinstance(budget, str) else budget
     handle = start(
         prepared,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from napari_seamless.errors import InputUnreadable
+from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.axes import Layout, layout_of, native, require_inside
@@ -32,6 +32,18 @@ class ArraySource:
     def read(self, region: Region, level: int = 0) -> Pixels:
         require_inside(self.info.levels.shape(level), region)
         return self.layouts[level].read(self.arrays[level], region)
+
+    def at_time(self, time: int) -> ArraySource:
+        """The same arrays at another time point, by its number from 0. Raises BadRequest where there is none."""
+        times = self.layouts[0].times if "t" in self.layouts[0].axes else 0
+        if not 0 <= time < times:
+            there = f"0 to {times - 1}" if times else "no axis t"
+            raise BadRequest(
+                f"a time point must be in the image; got t={time}; '{self.info.name}' has {there}; choose another"
+            )
+        layouts = tuple(replace(layout, time=time) for layout in self.layouts)
+        identity = f"{self.info.identity} t {time}" if time else self.info.identity
+        return replace(self, info=replace(self.info, identity=identity), layouts=layouts)
 
     def close(self) -> None:
         """Nothing to give back: the arrays belong to the caller."""

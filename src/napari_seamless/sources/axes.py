@@ -1,6 +1,6 @@
 """Which axis of a stored array is which, and how a region of it becomes (c, [z,] y, x).
 
-Letters, one an axis, in the order of the array: `c` channel, `z` `y` `x` space, `t` time (the first point is taken),
+Letters, one an axis, in the order of the array: `c` channel, `z` `y` `x` space, `t` time (one point is taken),
 `s` colour samples beside a channel axis (they follow each channel, as in CZYXS).
 """
 
@@ -23,13 +23,13 @@ MOST_CHANNELS_GUESSED = 4
 class Layout:
     """The axes of an array, with the number of channels that are used of it.
 
-    `axes` has one letter an array axis; letters other than c, s, z, y, x are read at their first index. With `rgb` a
-    fourth colour (alpha) is left out.
+    `axes` has one letter an array axis; t is read at the index `time`. With `rgb` a fourth colour (alpha) is left out.
     """
 
     axes: str
     shape: tuple[int, ...]
     rgb: bool
+    time: int = 0
 
     @property
     def spatial(self) -> str:
@@ -43,6 +43,10 @@ class Layout:
     @property
     def channels(self) -> int:
         return self._used("c") * self._used("s")
+
+    @property
+    def times(self) -> int:
+        return self._length("t")
 
     def read(self, array: Any, region: Region) -> Pixels:
         """The region (in `spatial` order) of `array` as a new (c, [z,] y, x) array in native byte order.
@@ -58,7 +62,7 @@ class Layout:
     def _index(self, region: Region) -> tuple[slice | int, ...]:
         cut: dict[str, slice | int] = dict(zip(self.spatial, region.slices(), strict=True))
         cut |= {letter: slice(0, self._used(letter)) for letter in "cs"}
-        return tuple(cut.get(letter, 0) for letter in self.axes)
+        return tuple(cut.get(letter, self.time) for letter in self.axes)
 
     def _arranged(self, part: Pixels) -> Pixels:
         kept = [letter for letter in self.axes if letter in "cszyx"]

@@ -17,6 +17,7 @@ from napari_seamless.sources.array import looks_like_array, open_arrays
 from napari_seamless.sources.coarse import with_coarser_levels
 from napari_seamless.sources.files import require_exists
 from napari_seamless.sources.foreign import is_bioimage, is_layer, open_bioimage, open_layer
+from napari_seamless.sources.planes import Plane, on_plane
 from napari_seamless.sources.scenes import Scene, only
 from napari_seamless.sources.sniffing import is_openslide_format, is_tiff, is_zarr
 from napari_seamless.sources.urls import is_url, local_path, require_readable
@@ -30,25 +31,32 @@ class Opener:
     open: Callable[[Path, str | None, Scene], Source]
 
 
-def open_image(what: object, *, axes: str | None = None, scene: Scene = None) -> Source:
+def open_image(what: object, *, axes: str | None = None, scene: Scene = None, plane: Plane | None = None) -> Source:
     """A region of an image as an array, for anything that is one.
 
     `what`: a path; the address (http, https, s3, gs) of a zarr image; a numpy, dask or zarr array; a list of arrays
     (one image's levels, finest first); a napari layer; an AICSImage or BioImage; a Source (given back as it is).
     `axes` has one letter for each axis, in the order of the array (c channel, z y x space, t time), for example "yxc";
     without it they are inferred. Colours that come last lose their alpha channel. Of several images in one file,
-    `scene` says which, by its number or name (`info.scenes`); the first is taken otherwise. Raises InputNotFound,
-    InputUnreadable (naming what was tried), InputDamaged, or BadRequest for axes that cannot be and scenes that are
-    not there. A large plane without small levels gets them (`coarse.py`).
+    `scene` says which, by its number or name (`info.scenes`); the first is taken otherwise. Of a stack or a series
+    `plane` takes one plane or time point, by numbers from 0: {"z": 10}, {"t": 3} or both; without it all planes are
+    taken, of the first time point. Raises InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or
+    BadRequest for axes that cannot be, and scenes and planes that are not there. A large plane without small levels
+    gets them (`coarse.py`).
 
     >>> import numpy as np
     >>> open_image(np.zeros((3, 200, 100))).info.levels
     Levels(shapes=((200, 100),))
     """
+    source = on_plane(_opened(what, axes, scene), plane)
+    return with_coarser_levels(source) if isinstance(what, str | Path) else source
+
+
+def _opened(what: object, axes: str | None, scene: Scene) -> Source:
     if isinstance(what, str) and is_url(what):
-        return with_coarser_levels(_open_url(what, axes, scene))
+        return _open_url(what, axes, scene)
     if isinstance(what, str | Path):
-        return with_coarser_levels(_open_path(Path(what), axes, scene))
+        return _open_path(Path(what), axes, scene)
     if is_bioimage(what):
         return open_bioimage(what, axes, scene=scene)
     only(scene, _described(what))

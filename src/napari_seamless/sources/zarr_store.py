@@ -64,12 +64,14 @@ class Place:
 class ZarrSource:
     """A zarr folder or address as a Source. Any thread; picklable (it is opened again)."""
 
-    def __init__(self, path: Path | str, axes: str | None = None, scene: Scene = None) -> None:
+    def __init__(self, path: Path | str, axes: str | None = None, scene: Scene = None, time: int = 0) -> None:
         self._path = path
         self._axes = axes
         self._scene = scene
+        self._time = time
         self._damage: tuple[type[Exception], ...] = (*DAMAGE, *network_errors(path))
-        self._inner = _open(Place(path), axes, scene, self._damage)
+        inner = _open(Place(path), axes, scene, self._damage)
+        self._inner = inner.at_time(time) if time else inner
 
     @property
     def info(self) -> ImageInfo:
@@ -97,11 +99,16 @@ class ZarrSource:
                 sleep(pause)
         return self._inner.read(region, level)
 
+    def at_time(self, time: int) -> ZarrSource:
+        """Another time point, by its number from 0. Raises BadRequest where there is none."""
+        self._inner.at_time(time)
+        return ZarrSource(self._path, self._axes, self._scene, time)
+
     def close(self) -> None:
         """Nothing to give back: zarr holds no file open between reads."""
 
-    def __reduce__(self) -> tuple[type[ZarrSource], tuple[Path | str, str | None, Scene]]:
-        return ZarrSource, (self._path, self._axes, self._scene)
+    def __reduce__(self) -> tuple[type[ZarrSource], tuple[Path | str, str | None, Scene, int]]:
+        return ZarrSource, (self._path, self._axes, self._scene, self._time)
 
 
 def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:

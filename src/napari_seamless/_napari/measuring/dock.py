@@ -24,6 +24,7 @@ from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.view import visible_region
 from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Region
 
 if TYPE_CHECKING:
     import napari
@@ -257,6 +258,9 @@ class MeasureDock(QWidget):
             region = visible_region(self._viewer, layer)
             if region is None:
                 raise BadRequest("what is on screen must show the labels, in 2-D; it does not; move the view over them")
+            result = appearance.result_of(layer)
+            if result is not None:
+                region = Region(region.intervals[-result.info.ndim :])
         elif where != WHOLE:
             shapes = self._layers(Shapes)[where]
             within = places.outlines(shapes, layer)

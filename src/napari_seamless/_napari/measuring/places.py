@@ -48,9 +48,10 @@ def _ellipse(corners: NDArray[Any]) -> NDArray[np.float64]:
 
 def look_at(viewer: napari.Viewer, labels: Labels, row: Mapping[str, float]) -> None:
     """Move the camera to an object, given by its row of the table."""
-    axes = "zyx"[-labels.ndim :]
-    low = np.array([row[f"{a}_min"] - 0.5 for a in axes])
-    high = np.array([row[f"{a}_max"] - 0.5 for a in axes])
+    axes = [a for a in "zyx" if f"{a}_min" in row]
+    front = (0.0,) * (labels.ndim - len(axes))  # the result of one plane has the stack's axes before its own
+    low = np.array([*front, *(row[f"{a}_min"] - 0.5 for a in axes)])
+    high = np.array([*front, *(row[f"{a}_max"] - 0.5 for a in axes)])
     corners = np.array([labels.data_to_world(corner) for corner in product(*zip(low, high, strict=True))])
     centre = np.asarray(labels.data_to_world((low + high) / 2))
     least = LEAST_VIEW * float(np.min(np.abs(np.asarray(labels.scale)[-2:])))
@@ -67,10 +68,11 @@ def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequ
     """A point for each object, at its centroid, in the colour of its class, with its row as features."""
     from napari.layers import Points
 
-    axes = "zyx"[-labels.ndim :]
+    axes = [objects[a] for a in "zyx" if a in objects]
+    front = [np.zeros_like(axes[0])] * (labels.ndim - len(axes))
     placed = {name: getattr(labels, name) for name in TRANSFORM}
     return Points(
-        np.stack([objects[axis] for axis in axes], 1),
+        np.stack([*front, *axes], 1),
         name=f"{labels.name}: centroids",
         features={name: column for name, column in objects.items() if name != "object"},
         face_color=list(colours) or "white",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -36,7 +36,7 @@ class AdvancedSection(Section):
         self.python.setToolTip("A script that makes the same result, onto the clipboard")
         self.command.setToolTip("A command line that makes the same result, onto the clipboard")
         self.locked = (self.output, self.passes)
-        self.fold = QCollapsible(FOLDED, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        self.fold = QCollapsible(FOLDED, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
         self._lay_out()
         self.fold.toggled.connect(lambda is_open: self.fold.setText(UNFOLDED if is_open else FOLDED))
         self.python.clicked.connect(self.pythonRequested)
@@ -73,3 +73,10 @@ class AdvancedSection(Section):
             if (layout := part.layout()) is not None:
                 layout.setContentsMargins(0, 0, 0, 0)
         self.add(self.fold)
+
+
+def _no_icon() -> QIcon:
+    """A pixel of nothing: an empty icon counts as none at all under PySide6."""
+    pixel = QPixmap(1, 1)
+    pixel.fill(Qt.GlobalColor.transparent)
+    return QIcon(pixel)

@@ -1,0 +1,182 @@
+"""Stacks and time series in the window: the plane that is looked at is the one that is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import docked
+from pytestqt.qtbot import QtBot
+
+import napari_seamless as ns
+from napari_seamless import pipeline as library
+from napari_seamless._napari.copying import as_command, as_python
+from napari_seamless._napari.dock import SeamlessDock
+from napari_seamless._napari.editors import Extent
+from napari_seamless._napari.measuring.places import centroids
+from napari_seamless._napari.measuring.places import look_at as look_at_object
+
+PATIENCE = 60_000
+SIDE = (96, 130)
+GREY = np.random.default_rng(3).integers(0, 255, (2, 3, *SIDE), np.uint8)
+"""(t, z, y, x), or two channels of a volume."""
+
+
+class Networks:
+    """The real pipeline, which knows some networks by name: for planes of one and two channels, and for volumes."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(1)
+        self.modules = {
+            "planes": torch.nn.Conv2d(1, 1, 5, padding=2),
+            "pairs": torch.nn.Conv2d(2, 1, 3, padding=1),
+            "volumes": torch.nn.Conv3d(1, 1, 3, padding=1),
+        }
+
+    def load_model(self, what: Any, **options: Any) -> Any:
+        return library.load_model(self.modules.get(what, what), **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(library, name)
+
+
+NETWORKS = Networks()
+
+
+def opened(
+    viewer: Any, qtbot: QtBot, network: str, data: Any, labels: tuple[str, ...], **settings: Any
+) -> SeamlessDock:
+    viewer.add_image(data, name="stack", axis_labels=labels, **settings)
+    dock = docked(viewer, NETWORKS)
+    dock.choose_model(network)
+    qtbot.waitUntil(lambda: dock.poll().choice is not None, timeout=PATIENCE)
+    return dock
+
+
+def run(dock: SeamlessDock, qtbot: QtBot) -> Any:
+    """The layer that a run makes."""
+    before = dock.result_layers
+    dock.run()
+    qtbot.waitUntil(lambda: dock.poll().phase == "finished" and dock.result_layers != before, timeout=PATIENCE)
+    (layer,) = dock.result_layers
+    return layer
+
+
+def expected(network: str, image: Any, **options: Any) -> Any:
+    return np.asarray(ns.run(NETWORKS.load_model(network), image, scheduler="serial", **options))
+
+
+def on_screen(layer: Any) -> Any:
+    """What napari draws of a layer; None where it draws nothing."""
+    return None if layer._slice.empty else np.asarray(layer._slice.image.raw)
+
+
+def look_at(viewer: Any, *step: int) -> None:
+    viewer.dims.current_step = (*step, *viewer.dims.current_step[len(step) :])
+
+
+def test_each_plane_of_a_stack_has_a_result_of_its_own(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer = make_napari_viewer()
+    dock = opened(viewer, qtbot, "planes", GREY[0], ("z", "y", "x"), scale=(4, 0.5, 0.5), translate=(10, 3, 7))
+    image = viewer.layers["stack"]
+    found = {}
+    for z in (2, 0):
+        look_at(viewer, z)
+        found[z] = run(dock, qtbot)
+        assert found[z].name == f"stack: planes, z {z}"
+    assert found[2] in viewer.layers, "another plane's result stays"
+    for z in (0, 1, 2):
+        look_at(viewer, z)
+        for k, layer in found.items():
+            if k == z:
+                np.testing.assert_allclose(on_screen(layer), expected("planes", GREY[0, z])[0], atol=1e-5)
+                np.testing.assert_allclose(layer.data_to_world((0, 5, 6)), image.data_to_world((z, 5, 6)))
+            else:
+                assert on_screen(layer) is None, f"the result of plane {k} is shown on plane {z}"
+
+
+def test_a_series_of_volumes_is_run_at_the_plane_and_time_on_screen(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer = make_napari_viewer()
+    dock = opened(viewer, qtbot, "planes", GREY, ("t", "z", "y", "x"))
+    look_at(viewer, 1, 2)
+    layer = run(dock, qtbot)
+    alone = expected("planes", GREY[1, 2])[0]
+    np.testing.assert_allclose(on_screen(layer), alone, atol=1e-5)
+    settings = dock._ordering.settings(False, 2)
+    assert settings.plane == {"t": 1, "z": 2}
+    assert "plane={'t': 1, 'z': 2}" in as_python(settings)
+    assert "--axes tzyx --plane t=1,z=2" in as_command(settings)
+    said = expected("planes", viewer.layers["stack"], axes="tzyx", plane={"t": 1, "z": 2})[0]
+    np.testing.assert_array_equal(said, alone)
+
+
+def test_a_network_for_volumes_gets_the_whole_stack_of_a_time(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer = make_napari_viewer()
+    dock = opened(viewer, qtbot, "volumes", GREY, ("t", "z", "y", "x"))
+    look_at(viewer, 1, 0)
+    layer = run(dock, qtbot)
+    alone = expected("volumes", GREY[1], axes="zyx")[0]
+    for z in range(3):
+        look_at(viewer, 1, z)
+        np.testing.assert_allclose(on_screen(layer), alone[z], atol=1e-5)
+    look_at(viewer, 0, 0)
+    assert on_screen(layer) is None
+
+
+@pytest.mark.parametrize("labels", ["czyx", "zcyx"])
+def test_a_plane_of_channels_lies_over_each_of_them(make_napari_viewer, qtbot: QtBot, labels: str) -> None:
+    viewer, data = make_napari_viewer(), GREY if labels == "czyx" else GREY.swapaxes(0, 1)
+    dock = opened(viewer, qtbot, "pairs", data, tuple(labels))
+    z = labels.index("z")
+    viewer.dims.set_current_step(z, 1)
+    layer = run(dock, qtbot)
+    alone = expected("pairs", GREY[:, 1])[0]
+    for channel in range(2):
+        viewer.dims.set_current_step(1 - z, channel)
+        np.testing.assert_allclose(on_screen(layer), alone, atol=1e-5)
+    viewer.dims.set_current_step(z, 2)
+    assert on_screen(layer) is None
+
+
+def test_colours_of_a_stack_are_run_plane_by_plane(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer, stack = make_napari_viewer(), np.random.default_rng(0).integers(50, 255, (3, *SIDE, 3), np.uint8)
+    viewer.add_image(stack, rgb=True, name="stack")
+    dock = docked(viewer, None)
+    dock.choose_model("stain")
+    qtbot.waitUntil(lambda: dock.poll().choice is not None, timeout=PATIENCE)
+    look_at(viewer, 1)
+    dock.run()
+    qtbot.waitUntil(lambda: dock.poll().phase == "finished", timeout=PATIENCE)
+    shown = [on_screen(layer) for layer in dock.result_layers]
+    np.testing.assert_allclose(shown, expected("stain", stack[1]), atol=1e-5)
+
+
+def test_an_object_on_a_plane_is_found_again_on_that_plane(make_napari_viewer) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(GREY[0], name="stack")
+    labels = viewer.add_labels(np.ones((1, *SIDE), np.uint8), translate=(2, 0, 0))
+    row = {"y_min": 10, "y_max": 20, "x_min": 30, "x_max": 50}
+    look_at_object(viewer, labels, row)
+    assert viewer.dims.current_step[0] == 2
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (14.5, 39.5))
+    points = centroids(labels, {"y": np.array([14.5]), "x": np.array([39.5]), "object": np.array([1])}, [], 3.0)
+    np.testing.assert_allclose(points.data_to_world(points.data[0]), (2, 14.5, 39.5))
+
+
+def test_the_plane_follows_the_slider_and_a_run_of_the_view_follows_the_plane(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer = make_napari_viewer()
+    dock = opened(viewer, qtbot, "planes", GREY[0], ("z", "y", "x"))
+    about = dock.panel.image_section.about
+    look_at(viewer, 1)
+    qtbot.waitUntil(lambda: "runs on z 1" in about.text())
+    dock.panel.extent.setValue(Extent("view"))
+    dock.run()
+    qtbot.waitUntil(lambda: dock.poll().phase == "following", timeout=PATIENCE)
+    look_at(viewer, 2)
+    qtbot.waitUntil(lambda: dock.poll().phase == "following" and dock.snapshot.place.words == "z 2", timeout=PATIENCE)
+    (layer,) = dock.result_layers
+    np.testing.assert_allclose(on_screen(layer), expected("planes", GREY[0, 2])[0], atol=1e-5)
+    assert [x.name for x in viewer.layers] == ["stack", "stack: planes, z 1", "stack: planes, z 2"]
+    dock.press_cancel()
