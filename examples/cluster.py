@@ -22,7 +22,7 @@ def main() -> None:
     given = parser.parse_args()
 
     region = None if given.rows is None else ns.Region.of((0, given.rows), (0, given.rows))
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         result = ns.run("stain", ns.open_image(given.slide), region=region, scheduler=client, output=given.output)
         print(result.report)
 

@@ -536,7 +536,7 @@ def test_a_cluster_given_by_the_user_makes_the_same_pixels(tmp_path: Path) -> No
     expected = np.asarray(ns.run(network("fpn"), picture(), tile=64, scheduler="serial"))
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, memory_limit=0
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
