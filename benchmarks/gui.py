@@ -12,6 +12,7 @@ slide, as multiples of the time that one tile takes alone.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -388,8 +389,10 @@ def latency(tile: int) -> None:
             pans += [shown.after(partial(look, viewer, centre)) for centre in ((1250, 750), (250, 200))]
             dock.panel.cancelPressed.emit()
             live(30, lambda: not dock.poll().is_active)
-            for layer in dock.result_layers:
-                viewer.layers.remove(layer)
+            while dock.result_layers:
+                viewer.layers.remove(dock.result_layers[0])
+            live(0.5)
+            gc.collect()  # a result lives as long as its layers: the next run begins anew
             alone.append(one_tile(slide, tile))
         look(viewer, (350, 500))
         dock.run()
