@@ -28,7 +28,7 @@ def look(qtbot: QtBot, dock: SeamlessDock, pipeline: FakePipeline, **facts: obje
     qtbot.waitUntil(lambda: dock.poll().found is not None)
     remark = dock.panel.advanced.found.value()
     assert remark is not None
-    assert dock.panel.advanced.fold.isExpanded()
+    assert dock.panel.advanced.fold.isChecked()
     return remark.sentence
 
 

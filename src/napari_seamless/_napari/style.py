@@ -30,7 +30,6 @@ def sheet(theme_name: str) -> str:
         QWidget#chart {{
             background-color: {theme.foreground.as_hex()}; color: rgb({text}); selection-background-color: {accent};
         }}
-        QCollapsible > QPushButton {{ text-align: left; border: none; background: transparent; padding: 2px; }}
         QToolButton#segment {{ padding: 4px 2px; border-radius: 2px; }}
         QToolButton#segment:checked {{ background-color: {accent}; color: {on_accent}; }}
         QFrame#rule {{ background-color: {theme.foreground.as_hex()}; max-height: 1px; border: none; }}

@@ -3,6 +3,7 @@
 from napari_seamless._napari.editors.budget import Budget, BudgetEditor
 from napari_seamless._napari.editors.card import CardFacts, ModelCard, Swatch
 from napari_seamless._napari.editors.extent import Extent, ExtentEditor
+from napari_seamless._napari.editors.fold import Fold
 from napari_seamless._napari.editors.image_options import ImageOptions, ImageQuestions, ImageSetting
 from napari_seamless._napari.editors.model import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.editors.notice import Notice, NoticeLabel
@@ -18,6 +19,7 @@ __all__ = [
     "CardFacts",
     "Extent",
     "ExtentEditor",
+    "Fold",
     "ImageOptions",
     "ImageQuestions",
     "ImageSetting",

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from html import escape
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_seamless._napari.editors.fold import Fold
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,12 @@ class ModelCard(QWidget):
         self._value: CardFacts | None = None
         self._classes = _text("swatches")
         self._classes.setTextFormat(Qt.TextFormat.RichText)
-        self._fold = QToolButton()
-        self._fold.setObjectName("fold")
-        self._fold.setText("About this model")
-        self._fold.setAccessibleName("About this model")
-        self._fold.setToolTip("What it was trained on, its licence, figures and limits")
-        self._fold.setCheckable(True)
-        self._fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._keep = QCheckBox("Keep in my models")
         self._keep.setToolTip("Copies it to your own models, so that it is in this list next time, and in the shell")
         self._keep.setVisible(False)
         self._body = QWidget()
+        self._fold = Fold("About this model", self._body)
+        self._fold.setToolTip("What it was trained on, its licence, figures and limits")
         self._lines = QVBoxLayout(self._body)
         self._lines.setContentsMargins(4, 0, 0, 4)
         self._lines.setSpacing(1)
@@ -63,9 +60,7 @@ class ModelCard(QWidget):
         column.addWidget(self._keep)
         column.addWidget(self._fold, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._body)
-        self._fold.toggled.connect(self._unfold)
         self._keep.clicked.connect(self._ask_to_keep)
-        self._unfold(False)
         self._show()
 
     def value(self) -> CardFacts | None:
@@ -87,10 +82,6 @@ class ModelCard(QWidget):
     def _ask_to_keep(self) -> None:
         self._keep.setEnabled(False)
         self.keepWanted.emit()
-
-    def _unfold(self, is_open: bool) -> None:
-        self._fold.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
-        self._body.setVisible(is_open)
 
     def _show(self) -> None:
         value = self._value

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QIcon, QPixmap
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
-from napari_seamless._napari.editors import OutputEditor, PassesEditor, RemarkLabel, TileEditor
+from napari_seamless._napari.editors import Fold, OutputEditor, PassesEditor, RemarkLabel, TileEditor
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.sections.section import Section
 from napari_seamless._napari.state import Snapshot
 from napari_seamless._napari.status import found
-
-FOLDED, UNFOLDED = "▸  Advanced", "▾  Advanced"
 
 
 class AdvancedSection(Section):
@@ -36,9 +32,9 @@ class AdvancedSection(Section):
         self.python.setToolTip("A script that makes the same result, onto the clipboard")
         self.command.setToolTip("A command line that makes the same result, onto the clipboard")
         self.locked = (self.output, self.passes)
-        self.fold = QCollapsible(FOLDED, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
+        self._inside = QWidget()
+        self.fold = Fold("Advanced", self._inside)
         self._lay_out()
-        self.fold.toggled.connect(lambda is_open: self.fold.setText(UNFOLDED if is_open else FOLDED))
         self.python.clicked.connect(self.pythonRequested)
         self.command.clicked.connect(self.commandRequested)
 
@@ -46,37 +42,21 @@ class AdvancedSection(Section):
         super().showSnapshot(now)
         remark = found(now)
         if remark is not None and remark != self.found.value():
-            self._unfold()
+            self.fold.setChecked(True)
         self.found.setValue(remark)
         if self.notice.value() is not None:
-            self._unfold()
-
-    def _unfold(self) -> None:
-        if not self.fold.isExpanded():
-            self.fold.expand(animate=False)
+            self.fold.setChecked(True)
 
     def _lay_out(self) -> None:
-        inside, buttons = QWidget(), QHBoxLayout()
+        buttons = QHBoxLayout()
         buttons.addWidget(self.python)
         buttons.addWidget(self.command)
-        column = QVBoxLayout(inside)
+        column = QVBoxLayout(self._inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         parts: tuple[QWidget, ...] = (QLabel("Tile"), self.tile.slider, self.tile, self.passes)
         for widget in (*parts, QLabel("Result"), self.output, self.found, self.notice):
             column.addWidget(widget)
         column.addLayout(buttons)
-        self.fold.setDuration(0)
-        self.fold.setContent(inside)
-        self.fold.collapse(animate=False)
-        for part in (self.fold, self.fold.content()):
-            if (layout := part.layout()) is not None:
-                layout.setContentsMargins(0, 0, 0, 0)
         self.add(self.fold)
-
-
-def _no_icon() -> QIcon:
-    """A pixel of nothing: an empty icon counts as none at all under PySide6."""
-    pixel = QPixmap(1, 1)
-    pixel.fill(Qt.GlobalColor.transparent)
-    return QIcon(pixel)
+        self.add(self._inside)
