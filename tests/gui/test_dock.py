@@ -289,6 +289,20 @@ def test_an_output_that_exists_is_refused_beside_the_output(qtbot: QtBot, dock, 
     assert dock.panel.notices["output"].value() is None
 
 
+def test_a_long_refusal_under_advanced_squeezes_nothing_in_a_low_window(qtbot: QtBot, dock, viewer, pipeline) -> None:
+    until(qtbot, dock, "ready")
+    viewer.window._qt_window.show()
+    viewer.window.resize(1000, 600)
+    dock.panel.advanced.fold.click()
+    pipeline.start_refusal = OutputExists("an output path must be free; " + "something else is there; " * 12)
+    dock.panel.progress.main.click()
+    qtbot.waitUntil(lambda: dock.poll().problem is not None)
+    sentence = dock.panel.notices["output"]._sentence
+    qtbot.waitUntil(lambda: sentence.height() >= sentence.heightForWidth(sentence.width()) > 0)
+    buttons = (dock.panel.advanced.python, dock.panel.advanced.command, dock.panel.progress.main)
+    assert all(button.height() >= button.minimumSizeHint().height() for button in buttons)
+
+
 def test_a_run_that_fails_says_why(qtbot: QtBot, dock, pipeline) -> None:
     run = started(qtbot, dock, pipeline)
     run.end("failed", ZeroDivisionError("division by zero"))
