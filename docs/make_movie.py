@@ -21,7 +21,7 @@ from PIL import Image
 SIZE = (1280, 740)
 WIDTH = 960
 SHOWN_MS, LAST_MS = 320, 2500
-EVERY = 1.6
+EVERY = 0.6
 ZOOM, PAN = 2.6, (420, 140)
 
 
