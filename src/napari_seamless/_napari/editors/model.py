@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -65,8 +66,13 @@ class ModelPicker(QWidget):
             "a bioimage.io package, a recipe folder. It can be dropped here, too."
         )
         menu = QMenu(self._load)
-        menu.addAction("A file…", self._ask)
-        menu.addAction("A folder (recipe, unpacked bioimage.io package)…", self._ask_folder)
+        for text, ask in (
+            ("A file…", self._ask),
+            ("A folder (recipe, unpacked bioimage.io package)…", self._ask_folder),
+        ):
+            action = QAction(text, menu)
+            action.triggered.connect(ask)  # handed to addAction it would keep this widget alive under PySide6
+            menu.addAction(action)
         self._load.setMenu(menu)
         self._busy, self._stop = QLabel(), QPushButton("Give up")
         self._busy.setObjectName("hint")
