@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_seamless.models.filtered import FilteredUNet
+
 
 def unit(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, norm: bool = True) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=not norm)
@@ -262,6 +264,13 @@ class Case:
     smallest: int = 9
 
 
+def filtered() -> nn.Module:
+    """The network that lessons begin with, small, and as it is when its U-Net has learned something."""
+    network = FilteredUNet(3, 2, sizes=3, width=6, widths=(4, 6))
+    nn.init.normal_(network.look_around.head.weight, std=0.3)
+    return network
+
+
 CASES = (
     Case("unet-nearest", lambda: UNet("nearest")),
     Case("unet-bilinear", lambda: UNet("bilinear")),
@@ -277,6 +286,7 @@ CASES = (
     Case("circular", Wrapped),
     Case("mixed", Mixed),
     Case("resizing", Resizing),
+    Case("filtered-unet", filtered),
     Case("unet-3d", Volume, channels=1, ndim=3),
 )
 

@@ -74,21 +74,20 @@ def test_whole_images_train_a_network_as_plain_torch_does() -> None:
         torch.testing.assert_close(mine.state_dict()[name], weight, rtol=1e-4, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("crop", [None, 32])
-def test_a_training_that_stopped_and_went_on_gives_the_same_weights(tmp_path: Path, crop: int | None) -> None:
-    whole = trainer(small_network(), steps=4, crop=crop, variation=Variation(stain=0.2), optimiser="adamw")
+@pytest.mark.parametrize(("crop", "average"), [(None, 0.0), (32, 0.0), (32, 0.9)])
+def test_a_training_that_stopped_and_went_on_gives_the_same_weights(
+    tmp_path: Path, crop: int | None, average: float
+) -> None:
+    told = {"steps": 4, "crop": crop, "average": average, "variation": Variation(stain=0.2), "optimiser": "adamw"}
+    whole = trainer(small_network(), **told)
     list(whole.run())
-    first = trainer(
-        small_network(), steps=4, crop=crop, variation=Variation(stain=0.2), optimiser="adamw", folder=tmp_path
-    )
+    first = trainer(small_network(), folder=tmp_path, **told)
     events = first.run()
     assert isinstance(next(events), Stepped)
     assert isinstance(next(events), Stepped)
     first._stop = lambda: True
     assert [type(e) for e in events] == [Saved, Stopped]
-    again = trainer(
-        small_network(9), steps=4, crop=crop, variation=Variation(stain=0.2), optimiser="adamw", folder=tmp_path
-    )
+    again = trainer(small_network(9), folder=tmp_path, **told)
     assert again.resume()
     assert [e.step for e in again.run() if isinstance(e, Stepped)] == [3, 4]
     for name, weight in whole.weights().items():
@@ -175,6 +174,26 @@ def test_running_statistics_forget_what_they_began_with() -> None:
     assert found["running_var"].item() == pytest.approx(8, rel=1e-4)
     assert layer.running_mean is not None
     assert layer.running_mean.item() < 1
+
+
+def test_averaged_weights_are_a_mean_over_steps_and_are_what_held_out_images_are_looked_at_with() -> None:
+    mine = trainer(small_network(), crop=48, steps=3, average=0.2, validate_every=99)
+    events, mean = mine.run(), None
+    for step in range(3):
+        next(events)
+        now = mine.network.head.weight.detach().clone()
+        kept = min(0.2, (step + 1) / (step + 10))
+        mean = now if mean is None else mean + (1 - kept) * (now - mean)
+        torch.testing.assert_close(mine.weights()["head.weight"], mean)
+    figures = next(e.figures for e in events if isinstance(e, Validated))
+    assert torch.equal(mine.network.head.weight, now)
+    shown = small_network()
+    shown.load_state_dict(mine.weights())
+    alone = trainer(shown, crop=48)
+    alone._is_fresh = False
+    assert figures.loss == pytest.approx(alone.evaluate().loss)
+    alone.network.load_state_dict(mine.network.state_dict())
+    assert figures.loss != pytest.approx(alone.evaluate().loss)
 
 
 def test_the_best_weights_are_kept_not_the_last() -> None:

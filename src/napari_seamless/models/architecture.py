@@ -18,6 +18,7 @@ from torch import nn
 
 from napari_seamless.errors import ModelError, UnknownModel
 from napari_seamless.models.classifier import Classifier
+from napari_seamless.models.filtered import FilteredUNet
 from napari_seamless.models.nuclei import NucleiNetwork
 from napari_seamless.models.style import StyleNetwork
 from napari_seamless.models.tschopp import SKNet, USKNet, sw_net
@@ -27,6 +28,7 @@ from napari_seamless.models.unet import UNet
 OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
         "unet": UNet,
+        "filtered-unet": FilteredUNet,
         "nuclei": NucleiNetwork,
         "style": StyleNetwork,
         "sw-net": sw_net,

@@ -43,7 +43,7 @@ from napari_seamless.training.settings import Settings, Variation
 from napari_seamless.training.strokes import PLACE, Places, Strokes, places
 from napari_seamless.training.trainer import Trainer
 
-STEPS, BATCH, RATE, VALIDATE_EVERY = 1_000_000, 2, 3e-3, 20
+STEPS, BATCH, RATE, AVERAGE, VALIDATE_EVERY = 1_000_000, 2, 5e-3, 0.98, 20
 LOOK_TILE = 512
 MOST_CLASSES = 20
 
@@ -159,8 +159,8 @@ class Lesson:
     def keep(self, name: str, folder: str | Path | None = None) -> Path:
         """Save what was learned, with a card, as a recipe folder; by default among the user's models, under `name`.
 
-        The weights are those of the last step. Raises BadRequest where nothing was learned yet, ModelError for a name
-        that cannot be one, OutputExists where it is taken, OutputUnwritable.
+        The weights are those that `look` shows: a mean over the last steps. Raises BadRequest where nothing was learned
+        yet, ModelError for a name that cannot be one, OutputExists where it is taken, OutputUnwritable.
         """
         trainer = self._trainer
         if trainer is None or not trainer.step:
@@ -188,6 +188,7 @@ class Lesson:
                 batch=BATCH,
                 rate=RATE,
                 schedule="constant",
+                average=AVERAGE,
                 seed=self._seed,
                 validate_every=VALIDATE_EVERY,
                 checkpoint_every=STEPS,

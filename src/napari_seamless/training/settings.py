@@ -31,7 +31,8 @@ class Settings:
     A step moves the weights by the mean gradient of `batch` pieces: crops of `crop` pixels a side (more than one at a
     time, `accumulate` of such batches a step), or, where that is None, whole images, one after another. `rate` is the
     highest learning rate; after `warm_up` steps of rising it follows the `schedule` down to nothing at the last step.
-    `clip` bounds the norm of the gradient. `half` computes layers in bfloat16, with weights in float32.
+    `clip` bounds the norm of the gradient. With `average` the weights that are used, kept and looked at are a mean over
+    the last steps, about 1 / (1 - average) of them. `half` computes layers in bfloat16, with weights in float32.
 
     Everything random is drawn from `seed` and the number of the step, so that it does not matter where a training was
     interrupted. Held-out images are looked at every `validate_every` steps and at the end; a checkpoint is written
@@ -50,6 +51,7 @@ class Settings:
     warm_up: int = 0
     clip: float | None = 1.0
     half: bool = False
+    average: float = 0.0
     seed: int = 0
     validate_every: int = 100
     checkpoint_every: int = 50

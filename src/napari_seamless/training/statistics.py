@@ -1,4 +1,6 @@
-"""Running statistics of batch norm without what they began with, so that a network is of use after few steps.
+"""What a network in training is shown with: its weights averaged, its running statistics without their beginning.
+
+Running statistics of batch norm are of use after few steps only without what they began with.
 
 After t updates with momentum m they are (1 - m)^t times their first values, 0 and 1, and for the rest a mean of what
 was seen. That share is taken out, as in Adam (Kingma and Ba 2015), and is nothing after many steps.
@@ -6,12 +8,13 @@ was seen. That share is taken out, as in Adam (Kingma and Ba 2015), and is nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
 
 
 @torch.no_grad()
@@ -32,19 +35,32 @@ def without_beginning(network: nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def shown_without_beginning(network: nn.Module) -> Iterator[None]:
-    """The network with these statistics, for the time being."""
-    buffers = dict(network.named_buffers())
-    better = without_beginning(network)
-    before = {name: buffers[name].clone() for name in better}
+def shown_as(network: nn.Module, state: Mapping[str, Tensor]) -> Iterator[None]:
+    """The network with these parameters and buffers, by name, for the time being."""
+    own = network.state_dict(keep_vars=True)
+    before = {name: own[name].detach().clone() for name in state}
     try:
-        _put(buffers, better)
+        _put(own, state)
         yield
     finally:
-        _put(buffers, before)
+        _put(own, before)
 
 
 @torch.no_grad()
-def _put(buffers: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+def _put(own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     for name, value in values.items():
-        buffers[name].copy_(value)
+        own[name].copy_(value)
+
+
+def moving_average(network: nn.Module, keep: float) -> AveragedModel:
+    """The mean of a network's weights over its last steps (Polyak and Juditsky 1992), which jumps less than they do.
+
+    Each step counts `keep` times as much as the one after it, less at the beginning: after t steps (t + 1) / (t + 10).
+    Buffers are those of the last step.
+    """
+
+    def mean(average: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:
+        kept = min(keep, (int(steps) + 1) / (int(steps) + 10))
+        return average + (1 - kept) * (now - average)
+
+    return AveragedModel(network, avg_fn=mean)

@@ -92,7 +92,8 @@ class Losses:
             self._divisors[shape] = find_divisor(network, (1, *shape), torch.float32, BaseTorchFunctionMode())
         divisor = self._divisors[shape]
         module = self.network if divisor == 1 else Padded(self.network, divisor)
-        output = module(x)
+        # convolutions of planes are quicker so, on CPUs and on GPUs
+        output = module(x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x)
         if not isinstance(output, Tensor):
             raise TraceFailed(f"a network that is trained gives one tensor; this one gives a {type(output).__name__}")
         return output

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ from napari_seamless.training.objective import Objective
 from napari_seamless.training.pieces import Example, Look, Piece, crop_of
 from napari_seamless.training.scores import Figures, Scores
 from napari_seamless.training.settings import Settings
-from napari_seamless.training.statistics import shown_without_beginning, without_beginning
+from napari_seamless.training.statistics import moving_average, shown_as, without_beginning
 from napari_seamless.training.streamed import StreamedGradient
 from napari_seamless.training.streamed_loss import Losses
 
@@ -78,6 +77,7 @@ class Trainer:
         self.step, self.best, self.best_step = 0, None, 0  # type: int, Figures | None, int
         self._best_weights: State | None = None
         self._optimiser = _optimiser(network, settings)
+        self._average = moving_average(self.network, settings.average) if settings.average else None
         self._folder, self._key, self._stop, self._is_fresh = folder, key, stop, fresh
         self._lock = threading.Lock()
         self._losses = Losses(self.stream, objective, half=settings.half)
@@ -89,8 +89,7 @@ class Trainer:
     def weights(self) -> State:
         """A copy of the network's weights as they are now, for use, on the CPU. Any thread."""
         with self._lock:
-            better = without_beginning(self.network) if self._is_fresh else {}
-            return _copied({**self.network.state_dict(), **better})
+            return _copied({**self.network.state_dict(), **self._better()})
 
     def finished_weights(self) -> State:
         """The weights that did best on held-out images, or the last ones if there are none."""
@@ -116,6 +115,8 @@ class Trainer:
             )
         self.network.load_state_dict(found["network"])
         self._optimiser.load_state_dict(found["optimiser"])
+        if self._average is not None:
+            self._average.load_state_dict(found["average"])
         self.step, self._looked = self._saved = found["step"], found["looked"]
         self.best = None if found["best"] is None else Figures.from_dict(found["best"])
         self.best_step, self._best_weights = found["best_step"], found["best_weights"]
@@ -198,6 +199,7 @@ class Trainer:
                 "looked": self._looked,
                 "network": self.network.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
+                "average": None if self._average is None else self._average.state_dict(),
                 "best": None if self.best is None else self.best.as_dict(),
                 "best_step": self.best_step,
                 "best_weights": self._best_weights,
@@ -226,6 +228,8 @@ class Trainer:
         self._is_moving = True  # until all weights have moved; what ends it in between must not be kept
         with self._lock:
             self._optimiser.step()
+            if self._average is not None:
+                self._average.update_parameters(self.network)
         self.step += 1
         self._is_moving = False
         return Stepped(self.step, self.settings.steps, sum(losses) / len(losses), rate, tuple(dict.fromkeys(names)))
@@ -272,6 +276,15 @@ class Trainer:
         order = np.random.default_rng((self.settings.seed, 0, epoch)).permutation(len(self.examples))
         return self.examples[order[place]], np.random.default_rng((self.settings.seed, 1, number))
 
+    def _better(self) -> State:
+        """What of the network is used otherwise than it is trained, by name."""
+        average = (
+            {}
+            if self._average is None or not self.step
+            else dict(self._average.module.named_parameters(remove_duplicate=False))
+        )
+        return {**average, **(without_beginning(self.network) if self._is_fresh else {})}
+
     # --- held-out images -------------------------------------------------------------------
 
     def _validated(self) -> Validated:
@@ -286,9 +299,8 @@ class Trainer:
         """The network as it is now on the held-out images, as they are. Raises RunCancelled where it was stopped."""
         scores = Scores(self.classes)
         self.network.eval()
-        shown = shown_without_beginning(self.network) if self._is_fresh else nullcontext()
         try:
-            with shown, torch.no_grad():
+            with shown_as(self.network, self._better()), torch.no_grad():
                 for example in sorted(self.held_out, key=lambda e: e.shape):
                     if self._stop():
                         raise RunCancelled("the training was stopped while it looked at held-out images")
