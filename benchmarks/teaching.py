@@ -1,6 +1,6 @@
 """How good is a network that was taught by a few strokes, after how long, and against a random forest on the same ones?
 
-    python benchmarks/teaching.py [--seconds 60] [--picture OUT.png]
+    python benchmarks/teaching.py [--seconds 60] [--seeds 0 1 2] [--picture OUT.png]
 
 Strokes of a person's kind, written down here, on the sample slide: background, connective tissue, epithelium. Some are
 learned from, others, elsewhere on the slide, are what both are measured on. The forest is what pixel classifiers use:
@@ -76,10 +76,12 @@ def shares(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> list[float]:
     return [float((found == c.value)[truth == c.value].mean()) for c in CLASSES]
 
 
-def taught(slide: Path, strokes: NDArray[np.uint8], truth: NDArray[np.uint8], seconds: float) -> NDArray[np.uint8]:
+def taught(
+    slide: Path, strokes: NDArray[np.uint8], truth: NDArray[np.uint8], seconds: float, seed: int
+) -> NDArray[np.uint8]:
     """A lesson of so many seconds, looked at when a third and all of them are over. The labels of the whole slide."""
     began, spent = process_time(), 0.0
-    lesson = Lesson(slide, CLASSES, device="cpu")
+    lesson = Lesson(slide, CLASSES, device="cpu", seed=seed)
     lesson.paint(strokes)
     whole = ns.Region.from_shape(truth.shape)
     looks = [seconds / 3, seconds]
@@ -98,7 +100,7 @@ def taught(slide: Path, strokes: NDArray[np.uint8], truth: NDArray[np.uint8], se
     raise AssertionError("a lesson goes on until it is stopped")
 
 
-def forest(slide: Path, strokes: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
+def forest(slide: Path, strokes: NDArray[np.uint8], truth: NDArray[np.uint8], seed: int) -> None:
     """The pixel classifier, asked only where strokes are held out."""
     from skimage.feature import multiscale_basic_features
     from sklearn.ensemble import RandomForestClassifier
@@ -106,7 +108,7 @@ def forest(slide: Path, strokes: NDArray[np.uint8], truth: NDArray[np.uint8]) ->
     began = process_time()
     pixels = np.moveaxis(ns.open_image(slide).read(ns.Region.from_shape(truth.shape)), 0, -1)
     features = multiscale_basic_features(pixels, channel_axis=-1, sigma_min=WIDTHS[0], sigma_max=WIDTHS[1])
-    trees = RandomForestClassifier(TREES, n_jobs=torch.get_num_threads(), random_state=0, class_weight="balanced")
+    trees = RandomForestClassifier(TREES, n_jobs=torch.get_num_threads(), random_state=seed, class_weight="balanced")
     trees.fit(features[strokes > 0], strokes[strokes > 0])
     found = np.zeros_like(truth)
     found[truth > 0] = trees.predict(features[truth > 0])
@@ -122,6 +124,7 @@ def row(right: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
@@ -130,8 +133,9 @@ def main() -> None:
     height, width = ns.open_image(slide).info.levels.shape(0)
     strokes, truth = (painted(lines, (height, width)) for lines in (LEARNED, HELD_OUT))
     print(f"{np.count_nonzero(strokes)} pixels to learn from, {np.count_nonzero(truth)} held out; share that is right:")
-    found = taught(slide, strokes, truth, given.seconds)
-    forest(slide, strokes, truth)
+    for seed in given.seeds:
+        found = taught(slide, strokes, truth, given.seconds, seed)
+        forest(slide, strokes, truth, seed)
     if given.picture is not None:
         pixels = np.moveaxis(ns.open_image(slide).read(ns.Region.from_shape(truth.shape)), 0, -1).copy()
         for c in CLASSES:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import napari_seamless as ns
-from napari_seamless.errors import BadRequest, InputMismatch, UnknownModel
-from napari_seamless.pipeline import Lesson
+from napari_seamless.errors import BadRequest, InputMismatch, NotTileable, UnknownModel
+from napari_seamless.models import Model
+from napari_seamless.models.architecture import build
+from napari_seamless.models.recipe_folder import save_recipe
+from napari_seamless.models.unet import PixelNorm
+from napari_seamless.pipeline import Lesson, looking
+from napari_seamless.pipeline.looking import Looking
+from napari_seamless.pipeline.preparing import prepare
 from napari_seamless.seams import LabelClass, Source
 from napari_seamless.training.events import Stepped, Validated
 from napari_seamless.training.images import ArrayImage
@@ -130,6 +139,63 @@ def test_a_lesson_goes_on_with_a_model_of_ones_own(taught: Lesson, tmp_path: Pat
     assert (lesson.look(region) == taught.look(region)).mean() > 0.999
     with pytest.raises(InputMismatch, match="'halves' has 2 and 3, the lesson 3 and 'array' 3"):
         Lesson(taught.source, (*CLASSES, LabelClass(3, "grey", "#1fd160")), network=folder)
+
+
+def recipe(tmp_path: Path, architecture: str, arguments: dict[str, Any]) -> Path:
+    """A network with random weights that labels dark and bright, as a recipe folder."""
+    fields = {
+        "name": "mine",
+        "title": "mine",
+        "network": {"architecture": architecture, "arguments": arguments},
+        "input": {"channels": ["red", "green", "blue"], "scaling": {"kind": "range", "low": 0, "high": 255}},
+        "output": {
+            "kind": "labels",
+            "classes": [{"value": c.value, "name": c.name, "colour": c.colour} for c in CLASSES],
+        },
+    }
+    torch.manual_seed(0)
+    return save_recipe(tmp_path / "mine", build(architecture, arguments), fields)
+
+
+class Labels(nn.Module):
+    def forward(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores.argmax(1).to(torch.uint8) + 1
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, PixelNorm], ids=["folded", "of each pixel"])
+def test_each_look_shows_the_weights_as_they_are_then(norm: type[nn.Module]) -> None:
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
+    seen = Looking(halves(64, 64), network, lambda n: Model("lesson", nn.Sequential(n, Labels()), "", 3), "cpu")
+    weights, found = dict(network.state_dict()), []
+    for changed in ("3.bias", "3.weight", "0.weight"):
+        weights[changed] = -weights[changed]
+        found.append(seen.at(ns.Region.of((5, 60), (3, 61)), weights, lambda: False))
+        plain = deepcopy(network)
+        plain.load_state_dict(weights)
+        with torch.no_grad():
+            whole = Labels()(plain(torch.from_numpy(pixels(64, 64)[None]).float()))[0].numpy()
+        assert (found[-1] == whole[5:60, 3:61]).mean() > 0.999
+    assert (found[0] != found[1]).mean() > 0.3
+    assert (found[1] != found[2]).mean() > 0.3
+
+
+def test_a_network_is_traced_once_for_all_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = []
+    monkeypatch.setattr(looking, "prepare", lambda *a, **k: traced.append(a) or prepare(*a, **k))
+    lesson = Lesson(halves(64, 64), CLASSES, device="cpu")
+    lesson.paint(strokes(64, 64))
+    for event in lesson.learn():
+        lesson.look(ns.Region.of((0, 30), (0, 30)))
+        if event.step == 3:
+            break
+    assert len(traced) == 1
+
+
+def test_a_network_that_looks_at_the_whole_plane_is_not_taught_in_places(tmp_path: Path) -> None:
+    arguments = {"spatial_dims": 2, "in_channels": 3, "out_channels": 2, "features": [4, 4, 4, 4, 4, 4]}
+    with pytest.raises(NotTileable, match=r"no layer of it may look at the whole plane; '.*conv_0.*' \(aten.instance"):
+        Lesson(halves(96, 96), CLASSES, network=recipe(tmp_path, "monai:BasicUNet", arguments), device="cpu")
 
 
 def test_a_lesson_without_a_network_of_that_name_says_so() -> None:

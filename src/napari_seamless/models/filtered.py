@@ -59,7 +59,8 @@ class Filters(nn.Module):
         """A derivative of the Gaussian along one axis, of every channel by itself."""
         channels = x.shape[1]
         shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
-        return functional.conv2d(x, self.kernels[order].reshape(shape).repeat(channels, 1, 1, 1), groups=channels)
+        kernel = self.kernels[order].reshape(shape).expand(channels, -1, -1, -1)
+        return functional.conv2d(x, kernel, groups=channels)
 
 
 class FilteredUNet(nn.Module):

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from datetime import date
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,15 +25,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_seamless import __version__
-from napari_seamless.engine import TorchEngine, resolve_device
-from napari_seamless.errors import BadRequest, InputMismatch, RunCancelled
+from napari_seamless.engine import resolve_device
+from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.geometry import Region
 from napari_seamless.models import Model, library
 from napari_seamless.models.recipe_file import checked_recipe
 from napari_seamless.models.recipe_folder import model_of, save_recipe, scaling_modules
 from napari_seamless.pipeline.beginning import from_model, new_network
 from napari_seamless.pipeline.cutting import parse_budget
-from napari_seamless.pipeline.preparing import prepare
+from napari_seamless.pipeline.looking import Looking
 from napari_seamless.pipeline.training import SourceImage
 from napari_seamless.seams import LabelClass, Source, StopFlag
 from napari_seamless.sources import open_image
@@ -44,7 +45,6 @@ from napari_seamless.training.strokes import PLACE, Places, Strokes, places
 from napari_seamless.training.trainer import Trainer
 
 STEPS, BATCH, RATE, AVERAGE, VALIDATE_EVERY = 1_000_000, 2, 5e-3, 0.98, 20
-LOOK_TILE = 512
 MOST_CLASSES = 20
 
 
@@ -61,7 +61,8 @@ class Lesson:
     (bytes of device memory, or "2GB") their gradients are streamed in tiles that fit, which is as exact. `seed` makes
     the same lesson again, from the same strokes at the same steps.
 
-    Raises BadRequest, InputMismatch, and what `open_image` and `load_model` raise.
+    Raises BadRequest, InputMismatch, NotTileable where a layer of `network` looks at the whole plane, and what
+    `open_image` and `load_model` raise.
     """
 
     def __init__(
@@ -87,6 +88,10 @@ class Lesson:
         self._seed = seed
         count = len(self.classes)
         self._beginning = new_network(self.source, count, seed) if network is None else from_model(network, info, count)
+        shown = deepcopy(self._beginning.network).cpu()
+        self._looking = Looking(self.source, shown, partial(self._model_of, "lesson"), self._device)
+        if network is not None:
+            self._looking.require_local(never)
         self._strokes: Strokes | None = None
         self._taken: Strokes | None = None
         self._places: Places | None = None
@@ -136,25 +141,15 @@ class Lesson:
 
         In the thread that learns, between two events, or when nobody learns. Raises RunCancelled once `stop` says True.
         """
-        source = self.source
-        prepared = prepare(self.model("lesson"), source, cancelled=stop)
-        engine = TorchEngine(prepared.last_pass, self._device)
-        found = np.zeros(region.shape, np.uint8)
-        for write in _tiles(region, LOOK_TILE):
-            if stop():
-                raise RunCancelled("the look at the image was stopped")
-            labels = engine.compute(engine.tile(write), lambda part: source.read(part, 0), stop)
-            found[write.shift([-n for n in region.start]).slices()] = labels[0]
-        return found
+        weights = self._beginning.network.state_dict() if self._trainer is None else self._trainer.weights()
+        return self._looking.at(region, weights, stop)
 
     def model(self, name: str) -> Model:
         """The network as it is now, with its scaling and classes, as `run` takes it."""
         network = deepcopy(self._beginning.network).cpu()
         if self._trainer is not None:
             network.load_state_dict(self._trainer.weights())
-        said = {**self._fields(name), "schema": 1}
-        said["network"] = {**said["network"], "weights": "weights.safetensors"}
-        return model_of(checked_recipe(said, "the lesson"), network.eval())
+        return self._model_of(name, network)
 
     def keep(self, name: str, folder: str | Path | None = None) -> Path:
         """Save what was learned, with a card, as a recipe folder; by default among the user's models, under `name`.
@@ -232,6 +227,11 @@ class Lesson:
                 return
             trainer.exchange(found.learned, found.held_out, objective)
 
+    def _model_of(self, name: str, network: nn.Module) -> Model:
+        said = {**self._fields(name), "schema": 1}
+        said["network"] = {**said["network"], "weights": "weights.safetensors"}
+        return model_of(checked_recipe(said, "the lesson"), network.eval())
+
     def _fields(self, name: str) -> dict[str, Any]:
         info, beginning = self.source.info, self._beginning
         return {
@@ -271,11 +271,3 @@ def _check_classes(classes: Sequence[LabelClass]) -> None:
             f"a lesson has two to {MOST_CLASSES} classes with different labels from 1 to 255; got labels {values}; 0 "
             "stands for what is not painted"
         )
-
-
-def _tiles(region: Region, edge: int) -> Iterator[Region]:
-    """The tiles of a grid anchored at the image's corner, cut to a region."""
-    (y0, x0), (y1, x1) = region.start, region.stop
-    for y in range(y0 // edge * edge, y1, edge):
-        for x in range(x0 // edge * edge, x1, edge):
-            yield Region.of((max(y, y0), min(y + edge, y1)), (max(x, x0), min(x + edge, x1)))
