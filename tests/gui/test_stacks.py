@@ -9,18 +9,21 @@ import pytest
 import torch
 from conftest import docked
 from pytestqt.qtbot import QtBot
+from scipy import ndimage
 
 import napari_seamless as ns
 from napari_seamless import pipeline as library
 from napari_seamless._napari.copying import as_command, as_python
 from napari_seamless._napari.dock import SeamlessDock
 from napari_seamless._napari.editors import Extent
+from napari_seamless._napari.measuring.dock import MeasureDock
 from napari_seamless._napari.measuring.places import centroids
 from napari_seamless._napari.measuring.places import look_at as look_at_object
 from napari_seamless._napari.outlines import segments
 from napari_seamless._napari.patcher import region_on_screen
 from napari_seamless._napari.view import displayed_axes
 from napari_seamless.geometry import Region
+from napari_seamless.models import ClassInfo, Model
 
 PATIENCE = 60_000
 SIDE = (96, 130)
@@ -303,3 +306,74 @@ def test_of_channels_last_what_is_on_screen_goes_first_and_fills_in(
 def test_all_rows_of_a_plane_of_one_level_are_on_screen(make_napari_viewer) -> None:
     layer = make_napari_viewer().add_image(np.zeros((1, *SIDE), np.uint8))
     assert region_on_screen(layer) == Region.from_shape(SIDE)
+
+
+class Bright(torch.nn.Module):
+    """1 where the two channels add up to more than 256, else 0; of planes and volumes."""
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        self.sum = convolution(2, 1, 1, bias=False)
+        torch.nn.init.ones_(self.sum.weight)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        total = self.sum(image)
+        return torch.cat([torch.full_like(total, 256.5), total], 1).argmax(1).to(torch.uint8)
+
+
+def bright(ndim: int) -> Model:
+    convolution = torch.nn.Conv2d if ndim == 2 else torch.nn.Conv3d
+    classes = (ClassInfo(0, "dark", "#000000"), ClassInfo(1, "bright", "#ffcc00"))
+    return Model("bright", Bright(convolution), "Bright", channels=2, ndim=ndim, kind="labels", classes=classes)
+
+
+def means_of(channels: Any) -> list[Any]:
+    """By scipy on the whole array (c, [z,] y, x): the mean of each channel under each object."""
+    numbers, count = ndimage.label(channels.sum(0, dtype=int) > 256)
+    return [ndimage.mean(channel, numbers, range(1, count + 1)) for channel in channels]
+
+
+BLOBS = np.clip(
+    ndimage.gaussian_filter(np.random.default_rng(2).normal(120, 600, MIXED.shape), (0, 0, 1, 3, 3)), 0, 255
+)
+
+
+@pytest.mark.parametrize("labels", ["zcyx", "tczyx", "tzyxc"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_objects_of_a_plane_have_the_intensities_of_that_plane(
+    make_napari_viewer, qtbot: QtBot, labels: str, ndim: int
+) -> None:
+    viewer, shades = make_napari_viewer(), BLOBS.astype(np.uint8)
+    have, time = ("tczyx", 1) if "t" in labels else ("czyx", 0)
+    data = (shades if "t" in labels else shades[0]).transpose([have.index(letter) for letter in labels])
+    NETWORKS.modules["bright"] = bright(ndim)
+    dock = opened(viewer, qtbot, "bright", data, tuple(labels))
+    at(viewer, labels, t=time, z=2)
+    layer = run(dock, qtbot)
+    measuring = MeasureDock(viewer, library)
+    viewer.window.add_dock_widget(measuring, name="measure")
+    panel = measuring.panel
+    panel.labels.setCurrentIndex(panel.labels.findText(layer.name))
+    panel.image.setCurrentIndex(panel.image.findText("stack"))
+    at(viewer, labels, t=0, z=0, c=1)  # what is on screen meanwhile does not matter
+    measuring.measure()
+    qtbot.waitUntil(lambda: not measuring.poll().is_measuring, timeout=PATIENCE)
+    found = measuring.snapshot.found
+    assert found is not None, measuring.snapshot.problem
+    means = means_of(shades[time, :, 2] if ndim == 2 else shades[time])
+    assert len(means[0]) > 5
+    for channel, mean in enumerate(means):
+        np.testing.assert_allclose(found.objects[f"mean_channel_{channel}"], mean)
+    measuring._look_at(0)
+    objects = found.objects
+    place = {letter: (objects[f"{letter}_min"][0] + objects[f"{letter}_max"][0] - 1) / 2 for letter in "zyx"[-ndim:]}
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (place["y"], place["x"]))
+    assert viewer.dims.point[labels.index("z")] == pytest.approx(place.get("z", 2), abs=0.5)
+    assert viewer.dims.current_step[labels.index("c")] == 1, "the channel that is looked at stays"
+    if "t" in labels:
+        assert viewer.dims.current_step[0] == time
+    measuring._show_centroids()
+    points = viewer.layers[-1]
+    centre = dict(zip(labels, points.data_to_world(points.data[0]), strict=True))
+    for letter in "zyx"[-ndim:]:
+        assert centre[letter] == pytest.approx(objects[letter][0])

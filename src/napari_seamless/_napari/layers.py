@@ -99,9 +99,9 @@ def is_colour(image: LiveImage) -> bool:
 
 
 def axes_of(layer: Layer, ndim: int) -> tuple[int, ...]:
-    """Which axes of a layer are the `ndim` ones of the image that it shows, counted from its last one."""
+    """Which axes of a layer are the last `ndim` ones of the image that it shows, counted from the layer's last one."""
     found: tuple[int, ...] = layer.metadata.get(AXES, ())
-    return found if len(found) == ndim else tuple(range(-ndim, 0))
+    return found[-ndim:] if len(found) >= ndim else tuple(range(-ndim, 0))
 
 
 def key_of(layer: Layer) -> str:
