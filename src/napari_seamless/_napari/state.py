@@ -106,6 +106,7 @@ class Snapshot:
     in_work: tuple[Region, ...] = ()
     failed: tuple[Region, ...] = ()
     peak: int | None = None
+    growth: int | None = None
     found: Found | None = None
     progress: Progress | None = None
     follows: bool = False
