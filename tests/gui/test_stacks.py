@@ -258,6 +258,7 @@ def test_whoever_has_a_stack_without_labels_says_which_axis_are_channels(make_na
     assert dict(options.questions().axes)["zcyx"] == "planes of channels (z c y x)"
     options._pick_axes("zcyx")
     qtbot.waitUntil(lambda: dock.poll().choice is not None, timeout=PATIENCE)
+    assert "130 × 96 px × 3 planes · 2 channels · " in dock.panel.image_section.about.text().replace("\u00a0", " ")
     layer = run(dock, qtbot)
     alone = expected("stacks of pairs", MIXED[0], axes="czyx")[0]
     look_at(viewer, 2, 1)

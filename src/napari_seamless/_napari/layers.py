@@ -117,10 +117,15 @@ def spatial_shape(layer: Image) -> tuple[int, ...]:
     return tuple(int(n) for n in layer.level_shapes[0][: layer.ndim])
 
 
-def about(layer: Image) -> str:
-    """One line on an image: its size, colours, type of number, size of a pixel and levels."""
-    parts = [size(spatial_shape(layer))]
-    source = source_of(layer)
+def about(layer: Image, letters: str = "") -> str:
+    """One line on an image: its size, colours, type of number, size of a pixel and levels.
+
+    `letters` (t, c, z, y, x) say what the axes of a plain array are; "" where nobody knows.
+    """
+    source, shape = source_of(layer), spatial_shape(layer)
+    lengths = dict(zip(letters, shape, strict=True)) if source is None and len(letters) == len(shape) else {}
+    parts = [size(tuple(lengths[letter] for letter in "zyx" if letter in lengths) or shape)]
+    parts += [f"{lengths[letter]} {name}" for letter, name in (("c", "channels"), ("t", "times")) if letter in lengths]
     if layer.rgb:
         parts.append("RGB")
     elif source is not None:

@@ -77,8 +77,8 @@ class Report:
     flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
     and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what else was
     done for want of something that the device does not have. `peak` is the most bytes that torch held on a CUDA device
-    meanwhile, in this process; None elsewhere, where nobody counts. `growth` is by how many bytes, at most, the resident
-    memory of this process grew meanwhile on a CPU, whatever for (see `Growth`); None elsewhere.
+    meanwhile, in this process; None elsewhere, where nobody counts. `growth` is by how many bytes, at most, the memory
+    of this process grew meanwhile on a CPU, whatever for (see `Growth`); None elsewhere.
     """
 
     state: str
