@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pickle
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 import zarr
+from scipy import ndimage
 
 import napari_seamless as ns
 from napari_seamless.cli import main
 from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.geometry import Region
+from napari_seamless.models import Model
 from napari_seamless.pipeline import load_model, open_image, prepare, spatial_axes, start, with_image
 
 STACK = np.random.default_rng(5).random((3, 4, 70, 90), np.float32)
@@ -94,3 +99,53 @@ def test_a_plane_in_a_shell(tmp_path) -> None:
     expected = np.asarray(ns.run("stain", stack[1, 2], scheduler="serial"))
     found = open_image(tmp_path / "o.zarr")
     np.testing.assert_array_equal(found.read(Region.from_shape(found.info.levels.shapes[0])), expected)
+
+
+class Bright(torch.nn.Module):
+    """1 where a pixel is above a half, else 0."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.full_like(image, 0.5), image], 1).argmax(1).to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The labels of plane z = 2 at t = 1, on disk."""
+    path = tmp_path_factory.mktemp("bright") / "bright.ome.zarr"
+    model = Model("bright", Bright(), "Bright", kind="labels")
+    ns.run(model, STACK, axes="tzyx", plane={"t": 1, "z": 2}, scheduler="serial", output=path)
+    return path
+
+
+def means(result: Any, image: Any) -> Any:
+    return ns.measure(result, image).objects["mean_channel_0"]
+
+
+@pytest.mark.parametrize("kind", ["series", "stack", "plane", "flat", "zarr"])
+def test_objects_of_a_plane_have_the_means_of_that_plane(kind: str, bright: Path, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "stack.zarr", data=STACK, dimension_names=("t", "z", "y", "x"))
+    image = {
+        "series": open_image(STACK, axes="tzyx"),
+        "stack": open_image(STACK[1], axes="zyx"),
+        "plane": open_image(STACK, axes="tzyx", plane={"t": 1, "z": 2}),
+        "flat": STACK[1, 2],
+        "zarr": tmp_path / "stack.zarr",
+    }[kind]
+    numbers, count = ndimage.label(STACK[1, 2] > 0.5)
+    np.testing.assert_allclose(means(bright, image), ndimage.mean(STACK[1, 2], numbers, range(1, count + 1)), rtol=1e-6)
+
+
+def test_another_plane_can_be_measured_by_saying_so(bright: Path) -> None:
+    other = means(bright, open_image(STACK, axes="tzyx", plane={"t": 1, "z": 3}))
+    np.testing.assert_array_equal(other, means(bright, STACK[1, 3]))
+
+
+def test_a_series_of_which_only_the_first_point_is_read_is_not_measured_at_another(
+    bright: Path, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "series.ome.tif", STACK, metadata={"axes": "TZYX"})
+    assert open_image(tmp_path / "series.ome.tif").info.times == 3
+    with pytest.raises(BadRequest, match="a time point can be chosen of arrays"):
+        ns.measure(bright, tmp_path / "series.ome.tif")
+    with pytest.raises(BadRequest, match="got z=2; 'array' has 0 to 1"):
+        ns.measure(bright, open_image(STACK[0, :2], axes="zyx"))

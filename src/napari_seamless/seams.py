@@ -36,7 +36,8 @@ class ImageInfo:
     `rgb` says that the (three) channels are red, green and blue. `identity` changes when the pixels do (path, size
     and modification time of a file; a digest or object identity for arrays); a journal is valid for one identity only.
     `scenes` are the names of all images of the file (empty where there is only one), and `scene` is this one's;
-    `notices` are sentences for the user about the way this file is stored.
+    `notices` are sentences for the user about the way this file is stored. `times` is how many time points there are,
+    of which this image is one; `plane` pairs "t" and "z" with the number of what was taken of a series or a stack.
     """
 
     name: str
@@ -52,6 +53,8 @@ class ImageInfo:
     scenes: tuple[str, ...] = ()
     scene: str = ""
     notices: tuple[str, ...] = ()
+    times: int = 1
+    plane: tuple[tuple[str, int], ...] = ()
 
     @property
     def ndim(self) -> int:

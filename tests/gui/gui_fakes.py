@@ -113,6 +113,7 @@ class FakeReport:
     exact: bool = True
     failed: tuple[Region, ...] = ()
     peak: int | None = None
+    growth: int | None = None
 
 
 @dataclass

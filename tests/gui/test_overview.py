@@ -173,3 +173,13 @@ def test_the_measured_peak_stands_beside_the_predicted_one(qtbot: QtBot, dock, p
     qtbot.waitUntil(lambda: dock.poll().phase == "finished" and dock.snapshot.peak is not None)
     text = dock.panel.budget_section.follows.text().replace("\N{NO-BREAK SPACE}", " ")
     assert "peak 1.6 GB (1.4 GB measured)" in text
+
+
+def test_on_a_cpu_it_is_said_by_how_much_the_process_grew(qtbot: QtBot, dock, pipeline) -> None:
+    run = started(qtbot, dock, pipeline)
+    run.report = FakeReport(growth=400_000_000)
+    run.end()
+    qtbot.waitUntil(lambda: dock.poll().phase == "finished" and dock.snapshot.growth is not None)
+    text = dock.panel.budget_section.follows.text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "peak 1.6 GB (process grew by 400 MB)" in text
+    assert "measured" not in text

@@ -9,14 +9,21 @@ import pytest
 import torch
 from conftest import docked
 from pytestqt.qtbot import QtBot
+from scipy import ndimage
 
 import napari_seamless as ns
 from napari_seamless import pipeline as library
 from napari_seamless._napari.copying import as_command, as_python
 from napari_seamless._napari.dock import SeamlessDock
 from napari_seamless._napari.editors import Extent
+from napari_seamless._napari.measuring.dock import MeasureDock
 from napari_seamless._napari.measuring.places import centroids
 from napari_seamless._napari.measuring.places import look_at as look_at_object
+from napari_seamless._napari.outlines import segments
+from napari_seamless._napari.patcher import region_on_screen
+from napari_seamless._napari.view import displayed_axes
+from napari_seamless.geometry import Region
+from napari_seamless.models import ClassInfo, Model
 
 PATIENCE = 60_000
 SIDE = (96, 130)
@@ -25,7 +32,7 @@ GREY = np.random.default_rng(3).integers(0, 255, (2, 3, *SIDE), np.uint8)
 
 
 class Networks:
-    """The real pipeline, which knows some networks by name: for planes of one and two channels, and for volumes."""
+    """The real pipeline, which knows some networks by name: for planes and for volumes, of one and two channels."""
 
     def __init__(self) -> None:
         torch.manual_seed(1)
@@ -33,6 +40,7 @@ class Networks:
             "planes": torch.nn.Conv2d(1, 1, 5, padding=2),
             "pairs": torch.nn.Conv2d(2, 1, 3, padding=1),
             "volumes": torch.nn.Conv3d(1, 1, 3, padding=1),
+            "stacks of pairs": torch.nn.Conv3d(2, 1, 3, padding=1),
         }
 
     def load_model(self, what: Any, **options: Any) -> Any:
@@ -180,3 +188,193 @@ def test_the_plane_follows_the_slider_and_a_run_of_the_view_follows_the_plane(ma
     np.testing.assert_allclose(on_screen(layer), expected("planes", GREY[0, 2])[0], atol=1e-5)
     assert [x.name for x in viewer.layers] == ["stack", "stack: planes, z 1", "stack: planes, z 2"]
     dock.press_cancel()
+
+
+MIXED = np.random.default_rng(8).integers(0, 255, (2, 2, 3, *SIDE), np.uint8)
+"""(t, c, z, y, x)."""
+ORDERS = ["zcyx", "czyx", "zyxc", "tzcyx", "tczyx", "tzyxc", "ctzyx", "zycx"]
+
+
+def arranged(labels: str, t: int = 0) -> Any:
+    """`MIXED` with these axes; without t its first time point."""
+    kept = MIXED if "t" in labels else MIXED[t]
+    have = "tczyx" if "t" in labels else "czyx"
+    return np.ascontiguousarray(kept.transpose([have.index(letter) for letter in labels]))
+
+
+def at(viewer: Any, labels: str, **step: int) -> None:
+    """Moves the sliders, and shows rows and columns wherever they are."""
+    front = [axis for axis, letter in enumerate(labels) if letter not in "yx"]
+    viewer.dims.order = (*front, labels.index("y"), labels.index("x"))
+    for letter, number in step.items():
+        if letter in labels:
+            viewer.dims.set_current_step(labels.index(letter), number)
+
+
+@pytest.mark.parametrize("labels", ORDERS)
+@pytest.mark.parametrize("network", ["stacks of pairs", "pairs"])
+def test_a_stack_with_channels_anywhere_has_its_result_over_it(
+    make_napari_viewer, qtbot: QtBot, labels: str, network: str
+) -> None:
+    viewer, data = make_napari_viewer(), arranged(labels)
+    step = tuple({"z": 4.0, "y": 0.5, "x": 0.25}.get(letter, 1.0) for letter in labels)
+    start = tuple({"z": 7.0, "y": 3.0, "x": 5.0}.get(letter, 0.0) for letter in labels)
+    dock = opened(viewer, qtbot, network, data, tuple(labels), scale=step, translate=start)
+    time = 1 if "t" in labels else 0
+    at(viewer, labels, t=time, z=1)
+    layer, image = run(dock, qtbot), viewer.layers["stack"]
+    is_flat = network == "pairs"
+    alone = expected(network, MIXED[time][:, 1] if is_flat else MIXED[time], axes="cyx" if is_flat else "czyx")[0]
+    corner = {"z": 1 if is_flat else 0, "t": time}
+    first = [corner.get(letter, 0) for letter in labels]
+    here = np.asarray(layer.data_to_world((0,) * layer.ndim))
+    np.testing.assert_allclose(here, image.data_to_world(first)[-layer.ndim :])
+    far = [n - 1 for n in layer.level_shapes[0]]
+    there = np.asarray(layer.data_to_world(far))
+    ends = [
+        corner[x] if x in corner and (is_flat or x == "t") else n - 1 for x, n in zip(labels, data.shape, strict=True)
+    ]
+    np.testing.assert_allclose(there, image.data_to_world(ends)[-layer.ndim :])
+    for z in range(3):
+        for channel in range(2):
+            at(viewer, labels, z=z, c=channel)
+            np.testing.assert_array_equal(on_screen(image), MIXED[time, channel, z], "the source itself")
+            if is_flat and z != 1:
+                assert on_screen(layer) is None, f"the result of plane 1 is shown on plane {z}"
+            else:
+                np.testing.assert_allclose(on_screen(layer), alone if is_flat else alone[z], atol=1e-5)
+    at(viewer, labels, t=1 - time, z=1)
+    if "t" in labels:
+        assert on_screen(layer) is None, "the result of a time point is shown on another"
+
+
+def test_whoever_has_a_stack_without_labels_says_which_axis_are_channels(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer = make_napari_viewer()
+    image = viewer.add_image(arranged("zcyx"), name="stack", scale=(4, 1, 0.5, 0.5))
+    dock = docked(viewer, NETWORKS)
+    dock.choose_model("stacks of pairs")
+    options = dock.panel.image_section.options
+    qtbot.waitUntil(lambda: dock.poll().problem is not None and len(options.questions().axes) > 1, timeout=PATIENCE)
+    assert dict(options.questions().axes)["zcyx"] == "planes of channels (z c y x)"
+    options._pick_axes("zcyx")
+    qtbot.waitUntil(lambda: dock.poll().choice is not None, timeout=PATIENCE)
+    assert "130 × 96 px × 3 planes · 2 channels · " in dock.panel.image_section.about.text().replace("\u00a0", " ")
+    layer = run(dock, qtbot)
+    alone = expected("stacks of pairs", MIXED[0], axes="czyx")[0]
+    look_at(viewer, 2, 1)
+    np.testing.assert_allclose(on_screen(layer), alone[2], atol=1e-5)
+    np.testing.assert_allclose(layer.data_to_world((2, 1, 5, 6)), image.data_to_world((2, 1, 5, 6)))
+    said = dock._ordering.settings(False, 3)
+    assert "axes='zcyx'" in as_python(said)
+    np.testing.assert_array_equal(expected("stacks of pairs", image, axes="zcyx")[0], alone)
+
+
+def test_axes_that_are_labelled_in_another_order_can_be_seen_in_the_list(make_napari_viewer, qtbot: QtBot) -> None:
+    viewer = make_napari_viewer()
+    dock = opened(viewer, qtbot, "stacks of pairs", arranged("zycx"), tuple("zycx"))
+    assert ("zycx", "as it is labelled (z y c x)") in dock.panel.image_section.options.questions().axes
+
+
+@pytest.mark.parametrize("network", ["stacks of pairs", "pairs"])
+def test_of_channels_last_what_is_on_screen_goes_first_and_fills_in(
+    make_napari_viewer, qtbot: QtBot, network: str
+) -> None:
+    viewer = make_napari_viewer()
+    data = np.random.default_rng(1).integers(0, 255, (2, 1100, 1150, 2), np.uint8)
+    dock = opened(viewer, qtbot, network, data, tuple("zyxc"), scale=(4, 0.5, 0.5, 1))
+    at(viewer, "zyxc", z=1, c=1)
+    viewer.scene.camera.zoom, viewer.scene.camera.center = 8, (0, 100, 150)
+    half = np.asarray(viewer.canvas.size) / (2 * 8 * 0.5)
+    view = dock._ordering.view(dock.snapshot.prepared)
+    middle = [(i.lo + i.hi) / 2 for i in view.intervals[-2:]]
+    np.testing.assert_allclose(middle, (200, 300), atol=1)
+    np.testing.assert_allclose(view.shape[-2:], 2 * half, atol=2)
+    layer = run(dock, qtbot)
+    assert layer.multiscale
+    assert dock._session.stage.view == view
+    is_flat = network == "pairs"
+    alone = expected(network, data[1] if is_flat else data, axes="yxc" if is_flat else "zyxc")[0]
+    plane = alone if is_flat else alone[1]
+    (top, left), (bottom, right) = layer.corner_pixels[:, [1, 2]]
+    np.testing.assert_allclose(on_screen(layer), plane[top : bottom + 1, left : right + 1], atol=1e-5)
+    line = segments(layer, [view], displayed_axes(viewer))
+    world = (np.array([[i.lo, i.hi] for i in view.intervals[-2:]]) - 0.5) * 0.5
+    np.testing.assert_allclose([line.min(0), line.max(0)], world.T[:, ::-1])
+    dock._overview.go_to(40, 60)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (20, 30))
+
+
+def test_all_rows_of_a_plane_of_one_level_are_on_screen(make_napari_viewer) -> None:
+    layer = make_napari_viewer().add_image(np.zeros((1, *SIDE), np.uint8))
+    assert region_on_screen(layer) == Region.from_shape(SIDE)
+
+
+class Bright(torch.nn.Module):
+    """1 where the two channels add up to more than 256, else 0; of planes and volumes."""
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        self.sum = convolution(2, 1, 1, bias=False)
+        torch.nn.init.ones_(self.sum.weight)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        total = self.sum(image)
+        return torch.cat([torch.full_like(total, 256.5), total], 1).argmax(1).to(torch.uint8)
+
+
+def bright(ndim: int) -> Model:
+    convolution = torch.nn.Conv2d if ndim == 2 else torch.nn.Conv3d
+    classes = (ClassInfo(0, "dark", "#000000"), ClassInfo(1, "bright", "#ffcc00"))
+    return Model("bright", Bright(convolution), "Bright", channels=2, ndim=ndim, kind="labels", classes=classes)
+
+
+def means_of(channels: Any) -> list[Any]:
+    """By scipy on the whole array (c, [z,] y, x): the mean of each channel under each object."""
+    numbers, count = ndimage.label(channels.sum(0, dtype=int) > 256)
+    return [ndimage.mean(channel, numbers, range(1, count + 1)) for channel in channels]
+
+
+BLOBS = np.clip(
+    ndimage.gaussian_filter(np.random.default_rng(2).normal(120, 600, MIXED.shape), (0, 0, 1, 3, 3)), 0, 255
+)
+
+
+@pytest.mark.parametrize("labels", ["zcyx", "tczyx", "tzyxc"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_objects_of_a_plane_have_the_intensities_of_that_plane(
+    make_napari_viewer, qtbot: QtBot, labels: str, ndim: int
+) -> None:
+    viewer, shades = make_napari_viewer(), BLOBS.astype(np.uint8)
+    have, time = ("tczyx", 1) if "t" in labels else ("czyx", 0)
+    data = (shades if "t" in labels else shades[0]).transpose([have.index(letter) for letter in labels])
+    NETWORKS.modules["bright"] = bright(ndim)
+    dock = opened(viewer, qtbot, "bright", data, tuple(labels))
+    at(viewer, labels, t=time, z=2)
+    layer = run(dock, qtbot)
+    measuring = MeasureDock(viewer, library)
+    viewer.window.add_dock_widget(measuring, name="measure")
+    panel = measuring.panel
+    panel.labels.setCurrentIndex(panel.labels.findText(layer.name))
+    panel.image.setCurrentIndex(panel.image.findText("stack"))
+    at(viewer, labels, t=0, z=0, c=1)  # what is on screen meanwhile does not matter
+    measuring.measure()
+    qtbot.waitUntil(lambda: not measuring.poll().is_measuring, timeout=PATIENCE)
+    found = measuring.snapshot.found
+    assert found is not None, measuring.snapshot.problem
+    means = means_of(shades[time, :, 2] if ndim == 2 else shades[time])
+    assert len(means[0]) > 5
+    for channel, mean in enumerate(means):
+        np.testing.assert_allclose(found.objects[f"mean_channel_{channel}"], mean)
+    measuring._look_at(0)
+    objects = found.objects
+    place = {letter: (objects[f"{letter}_min"][0] + objects[f"{letter}_max"][0] - 1) / 2 for letter in "zyx"[-ndim:]}
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (place["y"], place["x"]))
+    assert viewer.dims.point[labels.index("z")] == pytest.approx(place.get("z", 2), abs=0.5)
+    assert viewer.dims.current_step[labels.index("c")] == 1, "the channel that is looked at stays"
+    if "t" in labels:
+        assert viewer.dims.current_step[0] == time
+    measuring._show_centroids()
+    points = viewer.layers[-1]
+    centre = dict(zip(labels, points.data_to_world(points.data[0]), strict=True))
+    for letter in "zyx"[-ndim:]:
+        assert centre[letter] == pytest.approx(objects[letter][0])

@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_seamless._napari.axes import Axis
 from napari_seamless._napari.layers import placed_over
 from napari_seamless._napari.view import output_region, visible_region
 from napari_seamless.geometry import Region
@@ -89,6 +90,22 @@ def test_a_result_lies_where_its_source_lies(settings: dict[str, Any]) -> None:
     for point in ((0, 0), (10, 20), (499, 999)):
         under = np.asarray(point) * 2 + 0.5
         np.testing.assert_allclose(result.data_to_world(point), source.data_to_world(under))
+
+
+DEEP = [
+    pytest.param({"scale": (4, 1, 0.5, 0.25), "translate": (1, 2, 7, 9)}, id="scaled and moved"),
+    pytest.param({"affine": [[1, 2, 5], [-2, 1, 6], [0, 0, 1]], "scale": (4, 1, 3, 3)}, id="affine in the plane"),
+]
+
+
+@pytest.mark.parametrize("settings", DEEP)
+def test_a_result_lies_where_its_source_lies_with_channels_between_its_axes(settings: dict[str, Any]) -> None:
+    source = Image(np.zeros((5, 3, 100, 200), np.uint8), **settings)
+    axes = (Axis(0), Axis(length=3), Axis(1), Axis(2))
+    result = Image(np.zeros((5, 3, 50, 100), np.uint8), **placed_over(source, (1, 2, 2), (0, 0.5, 0.5), axes))
+    for z, c, y, x in ((0, 0, 0, 0), (2, 1, 10, 20), (4, 2, 49, 99)):
+        under = (z, c, y * 2 + 0.5, x * 2 + 0.5)
+        np.testing.assert_allclose(result.data_to_world((z, c, y, x)), source.data_to_world(under), atol=1e-9)
 
 
 def test_a_flat_result_lies_over_an_image_with_channels() -> None:

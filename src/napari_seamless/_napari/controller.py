@@ -67,6 +67,7 @@ class Controller:
         self._exporting: Task[Path] | None = None
         self._failed: tuple[Region, ...] = ()
         self._peak: int | None = None
+        self._growth: int | None = None
         self._path: Path | None = None
         self._place = self._run_place = Place()
         self._asked = Questions(pipeline, self._background)
@@ -191,6 +192,7 @@ class Controller:
             tile=self._shown_tile,
             failed=self._failed if self._shows_run else (),
             peak=self._peak if self._shows_run else None,
+            growth=self._growth if self._shows_run else None,
             found=self._asked.found,
             cost=self._asked.cost,
             memory=self._asked.memory,
@@ -219,7 +221,7 @@ class Controller:
         if rests and not self._is_judged and self._run is not None:
             report = self._run.result().report
             self._verdict, self._failed = verdict_of(report, self._run.store), tuple(report.failed)
-            self._peak = report.peak
+            self._peak, self._growth = report.peak, report.growth
         self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
@@ -340,7 +342,7 @@ class Controller:
             self._run, self._shows_run, self._run_place = started.run, True, started.place
             if started.folder is not None:
                 self._folders[started.key] = started.folder
-            self._verdict, self._is_judged, self._failed, self._peak = None, False, (), None
+            self._verdict, self._is_judged, self._failed, self._peak, self._growth = None, False, (), None, None
             self._asked.look_at(None, None)
             self._on_started(started)
         self._fail(started)

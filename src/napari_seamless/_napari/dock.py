@@ -33,6 +33,7 @@ from napari_seamless._napari.opener import Opener
 from napari_seamless._napari.ordering import Ordering
 from napari_seamless._napari.overview import Overview
 from napari_seamless._napari.panel import Panel
+from napari_seamless._napari.planes import letters_of
 from napari_seamless._napari.port import Found, Pipeline, Prepared, TileChoice
 from napari_seamless._napari.readings import forget_origin
 from napari_seamless._napari.session import Session
@@ -243,7 +244,8 @@ class SeamlessDock(QWidget):
     def _describe(self) -> None:
         """The line under the image."""
         layer, plane = self._chosen(), self._place.words
-        said = [] if layer is None else [about(layer), self._desk.remark(), f"runs on {plane}" if plane else ""]
+        told = "" if layer is None else about(layer, letters_of(layer))
+        said = [told, self._desk.remark(), f"runs on {plane}" if plane else ""] if told else []
         self.panel.describe_image(" · ".join(text for text in said if text))
 
     def _exchanged(self, layer: Image) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.layers import placed_over
+from napari_seamless._napari.planes import spatial_axes_of
 
 if TYPE_CHECKING:
     import napari
@@ -23,27 +24,27 @@ def polygons_over(shapes: Shapes, image: Image) -> list[Corners]:
 
     An ellipse becomes a polygon around it, a path the area that it encloses, and a line something as thin as a pixel.
     """
-    turn, start = _between(shapes, image)
+    (turn, start), axes = _between(shapes, image), list(spatial_axes_of(image, 2))
     found = []
     for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
         points = np.asarray(corners, float)
         if kind == "ellipse":
             points = _around(points)
-        plane = (points @ turn.T + start)[:, -2:] + 0.5  # napari counts from the middle of a pixel
+        plane = (points @ turn.T + start)[:, axes] + 0.5  # napari counts from the middle of a pixel
         found.append(_thickened(plane) if len(plane) < 3 else plane)
     return found
 
 
 def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
     """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread."""
-    ndim = len(image.level_shapes[0][: image.ndim])
+    ndim = 2 if spatial_axes_of(image, 2) == (-2, -1) else image.ndim
     layer: Shapes = viewer.add_shapes(
-        ndim=min(ndim, 2),
+        ndim=ndim,
         name=NAME,
         edge_color="#ffc233",
         face_color="#ffc23322",
         edge_width=_screen_pixels(viewer, image, 2),
-        **placed_over(image, (1.0, 1.0), (0.0, 0.0)),
+        **placed_over(image, (1.0,) * ndim, (0.0,) * ndim),
     )
     layer.mode = "add_rectangle"
     return layer

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.axes import Axes, own_axes, starts_along, steps_along
 from napari_seamless._napari.growing import growing_levels
 from napari_seamless._napari.patcher import LivePatcher, Refresher
 from napari_seamless._napari.pixels import (
@@ -21,7 +22,7 @@ from napari_seamless._napari.pixels import (
     ColourLevel,
     LiveLevel,
     SourceLevel,
-    in_front,
+    laid,
     overview,
     rgba,
     written,
@@ -38,6 +39,8 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
 PLACE = "napari-seamless place"
 """Where on disk the result of a layer is."""
+AXES = "napari-seamless axes"
+"""Which axes of a layer are those of the image that it shows, counted from its last one."""
 FACTS = "napari_seamless"
 """Under this name the metadata of a layer say what its pixels are: {"preview": bool, "exact": bool, ...}."""
 PREVIEW = " (preview)"
@@ -95,6 +98,12 @@ def is_colour(image: LiveImage) -> bool:
     return image.kind == "image" and info.channels == 3 and (info.rgb or named)
 
 
+def axes_of(layer: Layer, ndim: int) -> tuple[int, ...]:
+    """Which axes of a layer are the last `ndim` ones of the image that it shows, counted from the layer's last one."""
+    found: tuple[int, ...] = layer.metadata.get(AXES, ())
+    return found[-ndim:] if len(found) >= ndim else tuple(range(-ndim, 0))
+
+
 def key_of(layer: Layer) -> str:
     """A key that no other layer has, and that stays when the layer is renamed."""
     return str(layer.unique_id)
@@ -108,10 +117,15 @@ def spatial_shape(layer: Image) -> tuple[int, ...]:
     return tuple(int(n) for n in layer.level_shapes[0][: layer.ndim])
 
 
-def about(layer: Image) -> str:
-    """One line on an image: its size, colours, type of number, size of a pixel and levels."""
-    parts = [size(spatial_shape(layer))]
-    source = source_of(layer)
+def about(layer: Image, letters: str = "") -> str:
+    """One line on an image: its size, colours, type of number, size of a pixel and levels.
+
+    `letters` (t, c, z, y, x) say what the axes of a plain array are; "" where nobody knows.
+    """
+    source, shape = source_of(layer), spatial_shape(layer)
+    lengths = dict(zip(letters, shape, strict=True)) if source is None and len(letters) == len(shape) else {}
+    parts = [size(tuple(lengths[letter] for letter in "zyx" if letter in lengths) or shape)]
+    parts += [f"{lengths[letter]} {name}" for letter, name in (("c", "channels"), ("t", "times")) if letter in lengths]
     if layer.rgb:
         parts.append("RGB")
     elif source is not None:
@@ -125,15 +139,13 @@ def about(layer: Image) -> str:
     return " · ".join(parts)
 
 
-def placed_over(
-    source: Image, scale: Sequence[float], offset: Sequence[float], corner: Sequence[int] = ()
-) -> dict[str, Any]:
+def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float], axes: Axes = ()) -> dict[str, Any]:
     """Settings that put a result over its source, whatever transform the source has.
 
     Result pixel o lies at source pixel `o * scale + offset` (spatial axes; the source may have others before them).
-    Axes that the result has before those begin at the source's `corner`.
+    `axes` are those that the result's layer gets: the source's last ones.
     """
-    steps, first = np.array([*(1.0 for _ in corner), *scale]), np.array([*corner, *offset], float)
+    steps, first = steps_along(axes, scale), starts_along(axes, offset)
     ndim = len(steps)
     if source.ndim == ndim:
         start = np.asarray(source.affine.inverse(source.data_to_world(tuple(first))))
@@ -173,8 +185,7 @@ class ResultLayers:
     A tick stops after `PATIENCE` seconds, so that a flood of pieces cannot hold up the window; the rest waits.
     `keeps` (the folder of the pixels) stays alive as long as a layer does. `facts` go to the layers' metadata. The
     layers lie on top, or directly `below` another one. Layers of an earlier run on the same result (`onto`) are used
-    again, with all that the user has set in them. `front` are lengths of axes before the image's own: the image is the
-    same at each of their steps.
+    again, with all that the user has set in them. `axes` are those of the layers, where the image's are others.
     """
 
     PATIENCE = 0.004
@@ -190,16 +201,17 @@ class ResultLayers:
         facts: Mapping[str, Any] = MappingProxyType({}),
         below: Layer | None = None,
         onto: Sequence[Layer] = (),
-        front: Sequence[int] = (),
+        axes: Axes = (),
     ) -> None:
         self._image, self._below, self._onto = image, below, list(onto)
-        self.front = tuple(front)
+        self.axes = axes
         self._pieces = image.watch()
         shown = name + APPROXIMATE if image.info.name.endswith(APPROXIMATE) else name
+        shows = {RESULT: image, KEEPS: keeps, PLACE: str(place), AXES: own_axes(axes, image.info.ndim)}
         said = {"preview": False, "exact": shown == name, **facts}
         self._settings = {
             "name": shown,
-            "metadata": {**OWN_LOADER, RESULT: image, KEEPS: keeps, PLACE: str(place), FACTS: said},
+            "metadata": {**OWN_LOADER, **shows, FACTS: said},
             **placed,
         }
         self.name = shown
@@ -310,7 +322,7 @@ class ResultLayers:
         return self._plane(viewer, layer, lambda pixels: pixels[channel])
 
     def _data(self, levels: Sequence[object]) -> Any:
-        shown = [in_front(level, self.front) for level in levels] if self.front else list(levels)
+        shown = [laid(level, self.axes) for level in levels] if self.axes else list(levels)
         return shown if len(shown) > 1 else shown[0]
 
     def _plane(
@@ -321,7 +333,8 @@ class ResultLayers:
         coarsest: NDArray[Any] | None = None,
     ) -> Plane:
         layer = self._placed(viewer, layer)
-        return Plane(layer, pick, LivePatcher(viewer, layer), Refresher(layer), coarsest)
+        patcher = LivePatcher(viewer, layer, axes_of(layer, self._image.info.ndim)[-2:])
+        return Plane(layer, pick, patcher, Refresher(layer), coarsest)
 
     def _placed(self, viewer: napari.Viewer, layer: Image | Labels) -> Image | Labels:
         """The layer in the viewer that shows this result: an old one with new data, or this one."""

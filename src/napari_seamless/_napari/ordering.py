@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 
+from napari_seamless._napari.axes import own_region
 from napari_seamless._napari.copying import Settings
 from napari_seamless._napari.desk import Desk
 from napari_seamless._napari.drawing import drawing_layer, polygons_over
@@ -16,7 +17,7 @@ from napari_seamless._napari.editors import Extent
 from napari_seamless._napari.estimate import area
 from napari_seamless._napari.layers import is_result, key_of, source_of, spatial_shape
 from napari_seamless._napari.panel import Panel
-from napari_seamless._napari.planes import place_of
+from napari_seamless._napari.planes import place_of, spatial_axes_of
 from napari_seamless._napari.port import Prepared
 from napari_seamless._napari.readings import origin_of, setting_of
 from napari_seamless._napari.state import Order, Place, Snapshot
@@ -64,10 +65,11 @@ class Ordering:
     def view(self, prepared: Prepared) -> Region | None:
         """What is on screen, in output pixels of a run that has no layer yet."""
         layer = self.image()
-        view = None if layer is None else visible_region(self._viewer, layer)
-        if view is None:
+        if layer is None or (view := visible_region(self._viewer, layer)) is None:
             return None
-        return output_region(view, prepared.scale, prepared.offset, prepared.output_shape)
+        ndim = len(prepared.output_shape)
+        own = own_region(view, spatial_axes_of(layer, ndim))
+        return output_region(own, prepared.scale, prepared.offset, prepared.output_shape)
 
     def draw(self) -> None:
         """Makes a layer for shapes that say where to run, or takes up the chosen one; a rectangle can be drawn next."""
@@ -96,6 +98,7 @@ class Ordering:
         )
         path, tile = origin_of(image), self._panel.tile.value()
         view = None if order.whole else visible_region(self._viewer, image)
+        ndim = spatial or len(spatial_shape(image))
         by_hand = bool(tile.tile) and not tile.follows_budget
         return Settings(
             model=request.what,
@@ -109,7 +112,7 @@ class Ordering:
             arguments=request.arguments,
             pixel_size=said.pixel_size,
             plane=dict(self.place(spatial).plane),
-            region=None if view is None else Region(view.intervals[-(spatial or len(spatial_shape(image))) :]),
+            region=None if view is None else own_region(view, spatial_axes_of(image, ndim)),
             where=order.where,
             budget=self._panel.budget.value().bytes if self.has_budget and not by_hand else None,
             tile=tile.tile if by_hand else None,

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 
+from napari_seamless._napari.layers import axes_of
 from napari_seamless._napari.patcher import SURPRISES
+from napari_seamless._napari.view import displayed_axes, on_canvas
 from napari_seamless.geometry import Region
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class TileOutlines:
             return
         self._shown = wanted
         try:
-            self._draw(segments(layer, wanted) if wanted else None)
+            self._draw(segments(layer, wanted, displayed_axes(self._viewer)) if wanted else None)
         except SURPRISES:
             self._line = None
 
@@ -70,14 +72,17 @@ class TileOutlines:
             self._line.set_data(pos=points, color=COLOUR, connect="segments")
 
 
-def segments(layer: Image | Labels, regions: Sequence[Region]) -> NDArray[np.float32]:
-    """The sides of level-0 regions as pairs of points (x, y) in the world, of shape (8 * regions, 2)."""
-    front = (0.0,) * (layer.ndim - 2)
+def segments(
+    layer: Image | Labels, regions: Sequence[Region], displayed: Sequence[int] = (-2, -1)
+) -> NDArray[np.float32]:
+    """The sides of level-0 regions as pairs of points (x, y) in the world, of shape (8 * regions, 2).
+
+    `displayed` are the axes of the world that go down and to the right, counted from its last one.
+    """
     points = []
     for region in regions:
-        rows, columns = region.intervals[-2:]
+        plane, (rows, columns) = axes_of(layer, region.ndim)[-2:], region.intervals[-2:]
         for down, right in CORNERS:
             y, x = (rows.lo, rows.hi)[down] - 0.5, (columns.lo, columns.hi)[right] - 0.5
-            world = np.asarray(layer.data_to_world((*front, y, x)))[-2:]
-            points.append(world[::-1])
+            points.append(on_canvas(layer, plane, y, x, displayed)[::-1])
     return np.asarray(points, np.float32)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_seamless._napari.coverage import coverage_of
-from napari_seamless._napari.layers import ResultLayers
+from napari_seamless._napari.layers import ResultLayers, axes_of
 from napari_seamless._napari.outlines import TileOutlines
 from napari_seamless._napari.panel import Panel
 from napari_seamless._napari.state import Snapshot
-from napari_seamless._napari.view import result_on_screen
+from napari_seamless._napari.view import displayed_axes, on_canvas, result_on_screen
 
 if TYPE_CHECKING:
     import napari
@@ -38,8 +38,8 @@ class Overview:
         """Moves the view to a place of the result."""
         if self._shown is not None and self._viewer.dims.ndisplay == 2:
             layer, camera = self._shown.layers[0], self._viewer.scene.camera
-            front = (0.0,) * (layer.ndim - 2)
-            camera.center = (*camera.center[:-2], *layer.data_to_world((*front, y, x))[-2:])
+            plane = axes_of(layer, self._shown.image.info.ndim)[-2:]
+            camera.center = (*camera.center[:-2], *on_canvas(layer, plane, y, x, displayed_axes(self._viewer)))
 
     def close(self) -> None:
         """Takes the outlines off the canvas. May be called twice."""

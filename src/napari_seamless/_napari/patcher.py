@@ -8,6 +8,7 @@ and a refresh, throttled by its own cost, does the same. Everything here runs in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,13 @@ SURPRISES = (AttributeError, KeyError, IndexError, TypeError, ValueError, Runtim
 
 
 class LivePatcher:
-    """Writes pieces of the level that is on screen into a layer's slice and texture."""
+    """Writes pieces of the level that is on screen into a layer's slice and texture.
 
-    def __init__(self, viewer: napari.Viewer, layer: Image | Labels) -> None:
-        self._viewer, self._layer = viewer, layer
+    `plane` are the layer's axes of rows and columns, counted from its last one.
+    """
+
+    def __init__(self, viewer: napari.Viewer, layer: Image | Labels, plane: Sequence[int] = (-2, -1)) -> None:
+        self._viewer, self._layer, self._plane = viewer, layer, tuple(plane)
 
     def patch(self, level: int, region: Region, pixels: Pixels) -> bool:
         """Shows `pixels` ((y, x) or (y, x, 4), at `region` of `level`). False when only a refresh can.
@@ -39,14 +43,19 @@ class LivePatcher:
         layer = self._layer
         if level != layer.data_level:
             return True
-        shown = region_on_screen(layer)
-        part = shown.intersect(region)
-        if part.is_empty:
-            return True
         try:
-            return self._write(part, shown, pixels[part.slices(region.start)])
+            if not self._shows_plane():
+                return False
+            shown = region_on_screen(layer, self._plane)
+            part = shown.intersect(region)
+            return part.is_empty or self._write(part, shown, pixels[part.slices(region.start)])
         except SURPRISES:
             return False
+
+    def _shows_plane(self) -> bool:
+        """Whether rows go down the screen, and columns to the right."""
+        layer: Any = self._layer
+        return tuple(axis - layer.ndim for axis in layer._slice_input.displayed) == self._plane
 
     def _write(self, part: Region, shown: Region, pixels: Pixels) -> bool:
         layer: Any = self._layer
@@ -77,11 +86,15 @@ class LivePatcher:
         return mapped
 
 
-def region_on_screen(layer: Image | Labels) -> Region:
-    """The pixels of the shown level that napari has loaded (a little more than the canvas; all of a single level)."""
+def region_on_screen(layer: Image | Labels, plane: Sequence[int] = (-2, -1)) -> Region:
+    """The pixels of the shown level that napari has loaded (a little more than the canvas; all of a single level).
+
+    Rows and columns are the axes `plane` of the layer, counted from its last one.
+    """
     if not layer.multiscale:
-        return Region.from_shape([int(n) for n in layer.level_shapes[0][:2]])
-    (top, left), (bottom, right) = np.asarray(layer.corner_pixels)[:, -2:]
+        shape = layer.level_shapes[0][: layer.ndim]
+        return Region.from_shape([int(shape[axis]) for axis in plane])
+    (top, left), (bottom, right) = np.asarray(layer.corner_pixels)[:, list(plane)]
     return Region.of((int(top), int(bottom) + 1), (int(left), int(right) + 1))
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.axes import Axes, laid_along
 from napari_seamless.geometry import Region
 from napari_seamless.seams import LiveImage, Pixels, Source
 
@@ -155,28 +156,36 @@ class ColourLevel(LazyLevel):
         return rgba(np.asarray(self._level[(slice(0, 3), *key[:-1])]), opaque)[..., key[-1]]
 
 
-class FrontLevel(LazyLevel):
-    """A level with more axes before its own, at every step of which it is the same."""
+class LaidLevel(LazyLevel):
+    """A level along the axes of a layer."""
 
-    def __init__(self, level: LazyLevel, front: Sequence[int]) -> None:
-        self._level, self._front = level, len(front)
+    def __init__(self, level: LazyLevel, axes: Axes) -> None:
+        self._level, self._axes = level, axes
         self.colours_last, self.dtype = level.colours_last, level.dtype
-        self.shape = (*front, *level.shape)
+        self._ndim = level.ndim - level.colours_last
+        self.shape = (*_lengths(level.shape, axes), *level.shape[self._ndim :])
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        own = self._level.chunks
+        return (*(1 if axis.own is None else own[axis.own] for axis in self._axes), *own[self._ndim :])
 
     def _read(self, key: Key) -> Pixels:
-        lengths = tuple(s.stop - s.start for s in key[: self._front])
-        pixels = self._level[key[self._front :]]
-        return np.broadcast_to(pixels, (*lengths, *pixels.shape))
+        own = {axis.own: part for axis, part in zip(self._axes, key, strict=False)}
+        pixels = self._level[(*(own[axis] for axis in range(self._ndim)), *key[len(self._axes) :])]
+        return laid_along(pixels, self._axes, [part.stop - part.start for part in key[: len(self._axes)]])
 
 
-def in_front(level: Any, front: Sequence[int]) -> Any:
-    """A level, lazy or an array, with these axes before its own. An array is not copied: what changes in it shows."""
+def laid(level: Any, axes: Axes) -> Any:
+    """A level, lazy or an array, along the axes of a layer. An array is not copied: what changes in it shows."""
     if isinstance(level, LazyLevel):
-        return FrontLevel(level, front)
+        return LaidLevel(level, axes)
     array = np.asarray(level)
-    if all(length == 1 for length in front):
-        return array.reshape(*front, *array.shape)
-    return np.broadcast_to(array, (*front, *array.shape))
+    return laid_along(array, axes, _lengths(array.shape, axes))
+
+
+def _lengths(shape: Sequence[int], axes: Axes) -> tuple[int, ...]:
+    return tuple(axis.length if axis.own is None else shape[axis.own] for axis in axes)
 
 
 def rgba(pixels: Pixels, opaque: NDArray[np.bool_] | bool = True) -> Pixels:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_seamless._napari.axes import Axis
 from napari_seamless._napari.layers import source_of
 from napari_seamless._napari.readings import setting_of
 from napari_seamless._napari.state import Place
@@ -22,18 +23,32 @@ def place_of(viewer: napari.Viewer, layer: Image, spatial: int | None) -> Place:
     """What a run for a network of so many `spatial` axes (None: any number) is of, while this plane is looked at."""
     letters = letters_of(layer)
     flat = "tz" if spatial == 2 else "t"
-    axes = [axis for axis, letter in enumerate(letters) if letter in flat]
-    if not axes:
+    own = [letter for letter in "zyx" if letter in letters and letter not in flat]
+    first = min((axis for axis, letter in enumerate(letters) if letter in own or letter in flat), default=0)
+    if list(letters[first:]) == own:
         return Place()
     shape = layer.level_shapes[0]
     point = np.rint(layer.world_to_data(viewer.dims.point))
     step = [min(max(int(at), 0), int(size) - 1) for at, size in zip(point, shape, strict=False)]
-    front = [axis for axis in range(axes[0], len(letters)) if axis in axes or letters[axis] == "c"]
+
+    def along(axis: int) -> Axis:
+        letter = letters[axis]
+        if letter in own:
+            return Axis(own.index(letter))
+        return Axis(start=step[axis]) if letter in flat else Axis(length=int(shape[axis]))
+
     return Place(
-        plane=tuple((letters[axis], step[axis]) for axis in axes),
-        front=tuple(1 if axis in axes else int(shape[axis]) for axis in front),
-        corner=tuple(step[axis] if axis in axes else 0 for axis in front),
+        plane=tuple((letter, step[axis]) for axis, letter in enumerate(letters) if letter in flat),
+        axes=tuple(along(axis) for axis in range(first, len(letters))),
     )
+
+
+def spatial_axes_of(layer: Image, ndim: int) -> tuple[int, ...]:
+    """Which axes of a layer are the last `ndim` of z, y and x, counted from its last one, without colours."""
+    letters, own = letters_of(layer), "zyx"[-ndim:]
+    if not set(own) <= set(letters):
+        return tuple(range(-ndim, 0))
+    return tuple(letters.index(letter) - len(letters) for letter in own)
 
 
 def letters_of(layer: Image) -> str:

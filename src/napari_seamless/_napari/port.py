@@ -119,6 +119,10 @@ class Report(Protocol):
         """The most bytes that were held on the device; None where nobody counts (a CPU)."""
 
     @property
+    def growth(self) -> int | None:
+        """By how many bytes, at most, the process grew, on a CPU; None elsewhere."""
+
+    @property
     def failed(self) -> Sequence[Region]:
         """The output pixels that were left out, since the image could not be read there."""
 

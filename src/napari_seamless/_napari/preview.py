@@ -94,8 +94,8 @@ class Preview:
             image = self._uncovered = Uncovered(first, self._run.store)
         chosen = set(self._viewer.layers.selection)
         facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
-        name, placed, front = self._name, self._placed, self._result.front
-        self._shown = ResultLayers(self._viewer, image, name, placed, facts=facts, below=below, front=front)
+        name, placed, axes = self._name, self._placed, self._result.axes
+        self._shown = ResultLayers(self._viewer, image, name, placed, facts=facts, below=below, axes=axes)
         self._viewer.layers.selection = chosen
         self._badge = Badge(self._viewer, SIGN)
 

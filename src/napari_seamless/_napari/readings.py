@@ -18,20 +18,37 @@ ORIGIN = "napari-seamless origin"
 
 LETTERS = {"channel": "c", "channels": "c", "time": "t", "depth": "z", "plane": "z", "row": "y", "column": "x"}
 READINGS: dict[int, tuple[tuple[str, str], ...]] = {
-    3: (("zyx", "a volume (z y x)"), ("cyx", "channels (c y x)"), ("tyx", "time points (t y x)")),
+    3: (
+        ("zyx", "a volume (z y x)"),
+        ("cyx", "channels (c y x)"),
+        ("yxc", "channels last (y x c)"),
+        ("tyx", "time points (t y x)"),
+    ),
     4: (
         ("czyx", "channels of volumes (c z y x)"),
         ("zcyx", "planes of channels (z c y x)"),
+        ("zyxc", "volume, channels last (z y x c)"),
         ("tcyx", "time points of channels (t c y x)"),
+        ("ctyx", "channels of time points (c t y x)"),
+        ("tyxc", "time points, channels last (t y x c)"),
         ("tzyx", "time points of volumes (t z y x)"),
     ),
-    5: (("tczyx", "channels of volumes in time (t c z y x)"), ("tzcyx", "planes of channels in time (t z c y x)")),
+    5: (
+        ("tczyx", "channels of volumes in time (t c z y x)"),
+        ("tzcyx", "planes of channels in time (t z c y x)"),
+        ("ctzyx", "channels of volumes in time (c t z y x)"),
+        ("tzyxc", "volumes in time, channels last (t z y x c)"),
+    ),
 }
 
 
 def readings_of(layer: Image) -> tuple[tuple[str, str], ...]:
     """(letters, words) for each way to read a plain array of several axes; empty where there is only one."""
-    return () if source_of(layer) is not None or layer.rgb else READINGS.get(layer.ndim, ())
+    known = () if source_of(layer) is not None or layer.rgb else READINGS.get(layer.ndim, ())
+    said = labelled_axes(layer.axis_labels) if known else None
+    if said is None or said in dict(known):
+        return known
+    return (*known, (said, f"as it is labelled ({' '.join(said)})"))
 
 
 def labelled_axes(labels: Sequence[str]) -> str | None:

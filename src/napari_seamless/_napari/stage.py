@@ -49,7 +49,7 @@ class Stage:
     def begin(self, started: Started, source: Image, name: str) -> None:
         """Puts the empty result over its source."""
         prepared, place = started.prepared, started.place
-        placed = placed_over(source, prepared.scale, prepared.offset, place.corner)
+        placed = placed_over(source, prepared.scale, prepared.offset, place.axes)
         self.end_preview()
         self._shown = ResultLayers(
             self._viewer,
@@ -59,7 +59,7 @@ class Stage:
             started.folder,
             started.output,
             onto=layers_of(self._viewer, started.output),
-            front=place.front,
+            axes=place.axes,
         )
         self._preview = Preview(self._viewer, started.run, self._shown, self._shown.name, placed)
         self.end_activity()
@@ -68,8 +68,8 @@ class Stage:
     def show_found(self, found: Found, prepared: Prepared, source: Image, name: str, place: Place) -> None:
         """Puts the result of an earlier run over its source, unless it is there."""
         if found.continues and not layers_of(self._viewer, found.path):
-            placed = placed_over(source, prepared.scale, prepared.offset, place.corner)
-            ResultLayers(self._viewer, found.store, name, placed, place=found.path, front=place.front)
+            placed = placed_over(source, prepared.scale, prepared.offset, place.axes)
+            ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=place.axes)
 
     def tick(self) -> None:
         """Shows pixels that have arrived."""

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.axes import Axes
 from napari_seamless._napari.folder import TemporaryFolder
 from napari_seamless._napari.port import DeviceMemory, Found, Prepared, Run, TileChoice, TileCost
 from napari_seamless._napari.problems import Problem
@@ -31,14 +32,13 @@ Plane = tuple[tuple[str, int], ...]
 class Place:
     """A plane of a layer; all of it where `plane` is empty.
 
-    `plane` pairs the letter of an axis (t, z) with a number. `front` are the lengths of the axes that a result gets
-    before its own, and `corner` is where they begin in the layer: one step of each axis in `plane`, every step of an
-    axis of channels, which the result lies over whatever channel is shown.
+    `plane` pairs the letter of an axis (t, z) with a number. `axes` are those that a layer of the result has: beside
+    its own, one step of each axis in `plane`, and every step of an axis of channels, which the result lies over
+    whatever channel is shown.
     """
 
     plane: Plane = ()
-    front: tuple[int, ...] = ()
-    corner: tuple[int, ...] = ()
+    axes: Axes = ()
 
     @property
     def words(self) -> str:
@@ -106,6 +106,7 @@ class Snapshot:
     in_work: tuple[Region, ...] = ()
     failed: tuple[Region, ...] = ()
     peak: int | None = None
+    growth: int | None = None
     found: Found | None = None
     progress: Progress | None = None
     follows: bool = False

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
+from napari_seamless._napari.axes import own_region
+from napari_seamless._napari.layers import axes_of
 from napari_seamless.geometry import Interval, Region
 
 if TYPE_CHECKING:
@@ -57,8 +59,28 @@ def visible_region(viewer: napari.Viewer, layer: Image | Labels) -> Region | Non
 
 def result_on_screen(viewer: napari.Viewer, shown: ResultLayers) -> Region | None:
     """The pixels of a result that are on screen; None where none are, or another plane of the stack is."""
-    region = visible_region(viewer, shown.layers[0])
-    return None if region is None else Region(region.intervals[-shown.image.info.ndim :])
+    layer = shown.layers[0]
+    region = visible_region(viewer, layer)
+    return None if region is None else own_region(region, axes_of(layer, shown.image.info.ndim))
+
+
+def displayed_axes(viewer: napari.Viewer) -> tuple[int, int]:
+    """The axes of the world that go down and to the right on the canvas, counted from its last one."""
+    down, right = list(viewer.dims.displayed)[-2:]
+    return down - viewer.dims.ndim, right - viewer.dims.ndim
+
+
+def on_canvas(
+    layer: Image | Labels, plane: Sequence[int], y: float, x: float, displayed: Sequence[int] = (-2, -1)
+) -> NDArray[np.float64]:
+    """Where a pixel is on the canvas, (down, right) in the world.
+
+    Rows and columns are the axes `plane` of the layer, `displayed` those of the world; both counted from the last one.
+    """
+    point = np.zeros(layer.ndim)
+    point[list(plane)] = y, x
+    world: NDArray[np.float64] = np.asarray(layer.data_to_world(tuple(point)))[list(displayed)]
+    return world
 
 
 def output_region(view: Region, scale: Sequence[float], offset: Sequence[float], shape: Sequence[int]) -> Region | None:

@@ -118,6 +118,7 @@ def follow(handle: pipeline.Run, output: Path) -> None:
     passes = "" if now.passes == 1 else f" in {now.passes} passes"
     rate = report.pixels / max(now.seconds, 1e-9) / 1e6
     say(f"{report.pixels / 1e6:.2f} MP in {now.seconds:.1f} s ({rate:.3g} MP/s), {now.tiles} tiles{passes}{_busy(now)}")
+    say(f"memory: {report.memory}")
     if report.skipped:
         say(f"{100 * report.skipped:.0f} % of it left out, being no tissue")
     if report.left_out:

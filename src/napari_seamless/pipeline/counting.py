@@ -23,10 +23,9 @@ from napari_seamless.measurement import (
     read_annotations,
     stream,
 )
-from napari_seamless.pipeline.measurable import Target, light_over, target_of
+from napari_seamless.pipeline.measurable import Target, image_under, light_over, target_of
 from napari_seamless.pipeline.measurements import ClassArea, Column, Measurements
 from napari_seamless.seams import LabelClass
-from napari_seamless.sources import open_image
 
 Name = str | int
 AUTO = "auto"
@@ -63,7 +62,7 @@ def measure(
     between pixel centres) within `reach` pixels; "auto" takes a class that is called boundary. Objects smaller than
     `min_area`, a number of pixels or a text such as "20um2", are left out; `Measurements.objects` has the rest, with
     the mean of the channels of `image` under each, where one is given: an image of the labels' shape, or the slide
-    that the result was made of.
+    that the result was made of; of a stack or a series, the plane and time point that it was made of are taken.
 
     `pixel_size` in micrometres goes before the image's own; `names` are classes of a label image that names none.
     `on_progress` gets (pixels done, in all); `cancelled` is asked between pieces. Both are called in this thread.
@@ -76,7 +75,7 @@ def measure(
     rim = _rim(target, boundary, classes)
     sought = _sought(target, classes, rim, reach, connectivity)
     least = _least(min_area, target)
-    light = None if image is None or sought is None else light_over(open_image(image), target)
+    light = None if image is None or sought is None else light_over(image_under(image, target), target)
     found = stream(
         lambda at: target.source.read(at)[0],
         target.shape,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from napari_seamless.export.geojson import PLACE
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.seams import LabelClass, Pixels, Source
 from napari_seamless.sources import open_image
+from napari_seamless.sources.planes import PLANE
 from napari_seamless.store import Store, open_store
 
 MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
@@ -23,7 +24,8 @@ MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centime
 @dataclass(frozen=True)
 class Target:
     """A label image, and what is known of it: its classes, where pixel o lies on its slide (o * scale + offset), which
-    chunks of it are finished (None: all of it is), and micrometres a pixel and of pixel 0."""
+    chunks of it are finished (None: all of it is), micrometres a pixel and of pixel 0, and which plane ("z") and time
+    point ("t") of a stack or series it was made of."""
 
     source: Source
     name: str
@@ -34,6 +36,7 @@ class Target:
     origin: tuple[float, ...]
     chunk: tuple[int, ...] | None = None
     finished: NDArray[np.bool_] | None = None
+    plane: Mapping[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -77,6 +80,7 @@ def target_of(
         pixel_size=size,
         origin=(0.0,) * ndim if start is None else tuple(s * factor for s in start),
         chunk=what.grid.cell if isinstance(what, Store) else None,
+        plane=dict(what.provenance.get(PLANE, {})) if isinstance(what, Store) else {},
         finished=what.finished.copy() if isinstance(what, Store) and not what.finished.all() else None,
     )
     if note:
@@ -149,6 +153,21 @@ class Light:
         if box.shape == region.shape:
             return pixels
         return pixels[np.ix_(range(len(pixels)), *(a - a[0] for a in at))]
+
+
+def image_under(what: Any, target: Target) -> Source:
+    """The image (whatever `open_image` takes) that labels were made of: of a stack, or a series, their plane of it.
+
+    Raises what opening raises, and BadRequest where it has no such plane.
+    """
+    source = open_image(what)
+    info = source.info
+    plane = {letter: number for letter, number in target.plane.items() if letter not in dict(info.plane)}
+    if info.times == 1:
+        plane.pop("t", None)
+    if info.ndim == len(target.shape):
+        plane.pop("z", None)
+    return open_image(what, plane=plane) if plane else source
 
 
 def light_over(source: Source, target: Target) -> Light:

@@ -13,6 +13,7 @@ from napari_seamless.export.geojson import PLACE
 from napari_seamless.models import Model
 from napari_seamless.pipeline.moments import MOMENTS
 from napari_seamless.pipeline.preparing import Prepared
+from napari_seamless.sources.planes import PLANE
 from napari_seamless.store import Store
 from napari_seamless.store.journal import FOLDER
 
@@ -26,6 +27,7 @@ def origins(prepared: Prepared) -> dict[str, Any]:
         "image": prepared.source.info.name,
         "source": prepared.source_identity,
         "level": prepared.level,
+        **({PLANE: dict(plane)} if (plane := prepared.source.info.plane) else {}),
         PLACE: to_slide(prepared),
         "napari-seamless": __version__,
         "torch": torch.__version__,

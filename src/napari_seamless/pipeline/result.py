@@ -17,6 +17,7 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline.moments import MOMENTS, Moments
 from napari_seamless.pipeline.saving import export
+from napari_seamless.planning import readable
 from napari_seamless.seams import Reads
 from napari_seamless.store import Store
 from napari_seamless.store.arrays import disk_errors
@@ -76,7 +77,8 @@ class Report:
     flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
     and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what else was
     done for want of something that the device does not have. `peak` is the most bytes that torch held on a CUDA device
-    meanwhile, in this process; None elsewhere, where nobody counts.
+    meanwhile, in this process; None elsewhere, where nobody counts. `growth` is by how many bytes, at most, the memory
+    of this process grew meanwhile on a CPU, whatever for (see `Growth`); None elsewhere.
     """
 
     state: str
@@ -103,6 +105,17 @@ class Report:
     precision: str = "float32"
     notices: tuple[str, ...] = ()
     peak: int | None = None
+    growth: int | None = None
+
+    @property
+    def memory(self) -> str:
+        """The predicted peak and what was found, such as "310 MB predicted at most; this process grew by 280 MB"."""
+        found = ""
+        if self.peak is not None:
+            found = f"; {readable(self.peak)} measured"
+        elif self.growth is not None:
+            found = f"; this process grew by {readable(self.growth)}"
+        return f"{readable(self.bytes)} predicted at most{found}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""

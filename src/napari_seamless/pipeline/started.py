@@ -19,6 +19,7 @@ from napari_seamless.pipeline.blending import Blending
 from napari_seamless.pipeline.checking import self_check
 from napari_seamless.pipeline.comparing import ToWhole
 from napari_seamless.pipeline.costing import begin_measuring, measured_peak
+from napari_seamless.pipeline.growth import Growth, growth_on
 from napari_seamless.pipeline.measuring import Measuring
 from napari_seamless.pipeline.moments import Moments
 from napari_seamless.pipeline.preparing import Prepared
@@ -74,6 +75,7 @@ class Run:
         self._scheduled: ScheduledRun | None = None
         self._checked: SelfCheck | None = None
         self._mismatch: Mismatch | None = None
+        self._growth: Growth | None = None
 
     def begin(
         self,
@@ -86,6 +88,7 @@ class Run:
         """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
         self._view = view
         begin_measuring(self._measuring.device)
+        self._growth = growth_on(self._measuring.device)
         if self._scope.only is not None:
             self._skipped = skip_outside(self.store, self._scope.only, self.region)
         wanted, only = self._asked_for()
@@ -121,6 +124,7 @@ class Run:
             scheduler,
             before=stages,
             follow=follow,
+            on_landed=lambda _region: self._look_at_memory(),
             on_start=look,
             on_rest=self._check,
             on_end=end,
@@ -168,7 +172,12 @@ class Run:
         return self._scheduled
 
     def progress(self) -> Progress:
+        self._look_at_memory()
         return self._handle.progress()
+
+    def _look_at_memory(self) -> None:
+        if self._growth is not None:
+            self._growth.look()
 
     def retarget(self, view: Region | None) -> None:
         self._view = view
@@ -225,6 +234,8 @@ class Run:
             if self.preview is not None:
                 self.preview.cancel()
                 self.preview.wait()
+            if self._growth is not None:
+                self._growth.end()
             self.store.report({"run": self._report().as_dict(), **moments_told(self.store)})
         finally:
             self._measuring.close()
@@ -285,6 +296,7 @@ class Run:
             exact=self.prepared.approximation is None and not self._scope.is_rounded,
             failed=self._agenda.failed,
             peak=measured_peak(self._measuring.device),
+            growth=None if self._growth is None else self._growth.bytes,
             largest_piece=self._engine.largest if self._engine is not None else None,
             busy=now.busy,
             precision=self._scope.precision,

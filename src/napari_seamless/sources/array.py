@@ -43,7 +43,7 @@ class ArraySource:
             )
         layouts = tuple(replace(layout, time=time) for layout in self.layouts)
         identity = f"{self.info.identity} t {time}" if time else self.info.identity
-        return replace(self, info=replace(self.info, identity=identity), layouts=layouts)
+        return replace(self, info=replace(self.info, identity=identity, plane=(("t", time),)), layouts=layouts)
 
     def close(self) -> None:
         """Nothing to give back: the arrays belong to the caller."""
@@ -91,6 +91,7 @@ def open_arrays(
         unit=unit,
         format=format,
         notices=notices,
+        times=first.times,
     )
     return ArraySource(info, tuple(arrays), layouts)
 

@@ -24,8 +24,9 @@ def open_layer(layer: Any, axes: str | None) -> ArraySource:
     arrays = tuple(layer.data) if layer.multiscale else (layer.data,)
     rgb = getattr(layer, "rgb", None)
     source = open_arrays(arrays, axes=axes, rgb=rgb, name=str(layer.name), format="napari layer")
-    unit = _unit(layer)
-    sizes = dict(zip(_displayed(source, rgb), (float(s) for s in layer.scale), strict=False))
+    letters = _displayed(source, rgb)
+    unit = _unit(layer, letters.index("x") - len(letters))
+    sizes = dict(zip(letters, (float(s) for s in layer.scale), strict=False))
     spatial = source.layouts[0].spatial
     if unit == "pixel" or any(letter not in sizes for letter in spatial):
         return source
@@ -39,10 +40,11 @@ def _displayed(source: ArraySource, rgb: bool | None) -> str:
     return letters[:-1] if rgb else letters
 
 
-def _unit(layer: Any) -> str:
-    units = getattr(layer, "units", None) or ("pixel",)
-    last = str(units[-1])
-    return UNITS.get(last, last)
+def _unit(layer: Any, axis: int) -> str:
+    """The unit of an axis, counted from the last one."""
+    units = getattr(layer, "units", None) or ()
+    name = str(units[axis]) if len(units) >= -axis else "pixel"
+    return UNITS.get(name, name)
 
 
 def is_bioimage(what: Any) -> bool:
@@ -82,7 +84,7 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
     sizes = image.physical_pixel_sizes
     by_letter = {"z": sizes.Z, "y": sizes.Y, "x": sizes.X}
     spatial = [by_letter[letter.lower()] for letter in letters if letter in "ZYX"]
-    return open_arrays(
+    source = open_arrays(
         arrays,
         axes=letters.lower() if axes is None else axes,
         name=name,
@@ -92,6 +94,7 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
         identity=identity,
         notices=_notices(name, *(int(arrays[0].shape[letters.index(letter)]) for letter in "YX")),
     )
+    return replace(source, info=replace(source.info, times=int(image.dims.T) if "T" in order else 1))
 
 
 def _notices(name: str, height: int, width: int) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ from napari_seamless.sources.axes import require_inside
 Plane = Mapping[str, int]
 """The number (from 0) of a time point, of a plane, or of both: {"t": 3, "z": 10}."""
 
+PLANE = "plane"
+"""The key of a result's provenance that says which plane or time point it was made of, as `Plane`."""
+
 
 @runtime_checkable
 class Timed(Protocol):
@@ -43,6 +46,7 @@ class PlaneOf:
             levels=Levels(tuple(shape[1:] for shape in info.levels.shapes)),
             pixel_size=None if info.pixel_size is None else info.pixel_size[1:],
             identity=f"{info.identity} z {self.z}",
+            plane=(*info.plane, ("z", self.z)),
         )
 
     def read(self, region: Region, level: int = 0) -> Pixels:

@@ -119,4 +119,5 @@ def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...], number
         pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
         format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(tiff.series[0].kind, "TIFF"),
         notices=notices_of(path.name, base),
+        times=base.times,
     )

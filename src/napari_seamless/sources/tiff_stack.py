@@ -36,6 +36,7 @@ class Stack:
     dtype: np.dtype
     volume: bool
     rgb: bool
+    times: int = 1
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -148,7 +149,8 @@ def _stack(
     colours = page[0] * page[4]
     rgb = key.photometric in (RGB, YCBCR) and len(planes) == 1 and np.dtype(series.dtype).itemsize <= 2
     rgb = rgb and (colours == 3 or (colours == 4 and bool(key.extrasamples) and key.extrasamples[0] in ALPHA))
-    return Stack(planes, page, native(np.dtype(series.dtype)), volume, rgb)  # type: ignore[arg-type]
+    times = dict(leading).get("t", 1)
+    return Stack(planes, page, native(np.dtype(series.dtype)), volume, rgb, times)  # type: ignore[arg-type]
 
 
 def _require_readable(series: tifffile.TiffPageSeries, files: dict[Path, ByteFile]) -> None:

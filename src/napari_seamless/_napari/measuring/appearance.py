@@ -42,9 +42,9 @@ def readable(layer: Image | Labels) -> Any:
 
 def about_labels(layer: Labels) -> str:
     """One line on labels: their size, type, size of a pixel, and how much of a result is finished."""
-    shape = tuple(int(n) for n in layer.level_shapes[0][: layer.ndim])
-    parts = [size(shape), str(layer.dtype)]
     result = result_of(layer)
+    shape = layer.level_shapes[0][: layer.ndim] if result is None else result.info.levels.shape(0)
+    parts = [size(tuple(int(n) for n in shape)), str(layer.dtype)]
     if str(layer.units[-1]) != "pixel":
         unit = {"micrometer": "µm"}.get(str(layer.units[-1]), str(layer.units[-1]))
         parts.append(f"{float(layer.scale[-1]):.3g}\u00a0{unit}/px")

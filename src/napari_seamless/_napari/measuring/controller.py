@@ -22,6 +22,8 @@ class Measuring(Protocol):
 
     def measure(self, what: Any, image: Any = None, **options: Any) -> Any: ...
 
+    def open_image(self, what: Any, *, axes: str | None = None) -> Any: ...
+
     def label_outlines(self, rings: Any) -> Any: ...
 
     def open_result(self, path: str | Path) -> Any: ...
@@ -130,7 +132,7 @@ class MeasureController:
 
         return self._pipeline.measure(
             order.what,
-            order.image,
+            order.image if order.axes is None else self._pipeline.open_image(order.image, axes=order.axes),
             region=order.region,
             within=None if order.within is None else self._pipeline.label_outlines(order.within),
             classes=order.classes,

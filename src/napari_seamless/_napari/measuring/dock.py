@@ -14,17 +14,18 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_seamless._napari.layers import ResultLayers, is_result, key_of, source_of
+from napari_seamless._napari.axes import own_region
+from napari_seamless._napari.layers import ResultLayers, axes_of, is_result, key_of, source_of
 from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.measuring import appearance, areas, places
 from napari_seamless._napari.measuring.controller import MeasureController, Measuring
 from napari_seamless._napari.measuring.panel import PLACES, MeasurePanel
 from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot
+from napari_seamless._napari.readings import setting_of
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.style import sheet
 from napari_seamless._napari.view import visible_region
 from napari_seamless.errors import BadRequest
-from napari_seamless.geometry import Region
 
 if TYPE_CHECKING:
     import napari
@@ -260,7 +261,7 @@ class MeasureDock(QWidget):
                 raise BadRequest("what is on screen must show the labels, in 2-D; it does not; move the view over them")
             result = appearance.result_of(layer)
             if result is not None:
-                region = Region(region.intervals[-result.info.ndim :])
+                region = own_region(region, axes_of(layer, result.info.ndim))
         elif where != WHOLE:
             shapes = self._layers(Shapes)[where]
             within = places.outlines(shapes, layer)
@@ -273,6 +274,7 @@ class MeasureDock(QWidget):
         return MeasureOrder(
             what=appearance.readable(layer),
             image=None if image is None else source_of(image) or appearance.readable(image),
+            axes=None if image is None or source_of(image) is not None else setting_of(image, None).axes,
             region=region,
             within=within,
             classes=tuple(row.value for row in rows if row.is_counted) if rows else None,
@@ -318,7 +320,7 @@ class MeasureDock(QWidget):
             return
         by_value = {row.value: row.colour for row in self.panel.classes.value()}
         colours = [by_value.get(int(value), "#ffffff") for value in found.objects["label"]]
-        size = max(float(found.objects["pixels"].mean()) ** (1 / layer.ndim) / 2, 3.0)
+        size = max(float(found.objects["pixels"].mean()) ** (1 / found.ndim) / 2, 3.0)
         self._viewer.add_layer(places.centroids(layer, found.objects, colours, size))
 
     def _copy(self) -> None:

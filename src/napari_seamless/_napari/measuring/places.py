@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.layers import axes_of
+
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels, Points, Shapes
@@ -37,7 +39,8 @@ def outlines(shapes: Shapes, labels: Labels) -> list[NDArray[np.float64]]:
 def _in_pixels(shapes: Shapes, labels: Labels, corner: NDArray[Any]) -> NDArray[np.float64]:
     world = np.asarray(shapes.data_to_world(corner))
     front = np.zeros(max(labels.ndim - len(world), 0))
-    return np.asarray(labels.world_to_data(np.concatenate([front, world])[-labels.ndim :]))[-2:]
+    pixel = np.asarray(labels.world_to_data(np.concatenate([front, world])[-labels.ndim :]))
+    return pixel[list(axes_of(labels, 2))]
 
 
 def _ellipse(corners: NDArray[Any]) -> NDArray[np.float64]:
@@ -47,20 +50,23 @@ def _ellipse(corners: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def look_at(viewer: napari.Viewer, labels: Labels, row: Mapping[str, float]) -> None:
-    """Move the camera to an object, given by its row of the table."""
-    axes = [a for a in "zyx" if f"{a}_min" in row]
-    front = (0.0,) * (labels.ndim - len(axes))  # the result of one plane has the stack's axes before its own
-    low = np.array([*front, *(row[f"{a}_min"] - 0.5 for a in axes)])
-    high = np.array([*front, *(row[f"{a}_max"] - 0.5 for a in axes)])
+    """Move the camera, and the sliders, to an object, given by its row of the table."""
+    letters = [a for a in "zyx" if f"{a}_min" in row]
+    axes = list(axes_of(labels, len(letters)))
+    low, high = np.zeros(labels.ndim), np.zeros(labels.ndim)
+    low[axes] = [row[f"{a}_min"] - 0.5 for a in letters]
+    high[axes] = [row[f"{a}_max"] - 0.5 for a in letters]
     corners = np.array([labels.data_to_world(corner) for corner in product(*zip(low, high, strict=True))])
     centre = np.asarray(labels.data_to_world((low + high) / 2))
-    least = LEAST_VIEW * float(np.min(np.abs(np.asarray(labels.scale)[-2:])))
-    across = max(float(np.ptp(corners[:, -2:], axis=0).max()) * CONTEXT, least)
-    if len(centre) > 2 and viewer.dims.ndisplay == 2:
-        for axis, place in enumerate(centre[:-2]):
-            viewer.dims.set_point(axis, float(place))
+    displayed = [axis for n in viewer.dims.displayed if (axis := n - viewer.dims.ndim) >= -labels.ndim]
+    least = LEAST_VIEW * float(np.min(np.abs(np.asarray(labels.scale)[displayed[-2:]])))
+    across = max(float(np.ptp(corners[:, displayed[-2:]], axis=0).max()) * CONTEXT, least)
+    for axis in range(-labels.ndim, 0):
+        # every step of an axis that is not the labels' own shows the same: the slider stays where it is
+        if axis not in displayed and (axis in axes or labels.level_shapes[0][axis] == 1):
+            viewer.dims.set_point(viewer.dims.ndim + axis, float(centre[axis]))
     camera = viewer.scene.camera
-    camera.center = tuple(float(c) for c in centre[-len(camera.center) :])
+    camera.center = (*camera.center[: -len(displayed)], *(float(centre[axis]) for axis in displayed))
     camera.zoom = min(viewer.canvas.size) / across
 
 
@@ -68,11 +74,12 @@ def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequ
     """A point for each object, at its centroid, in the colour of its class, with its row as features."""
     from napari.layers import Points
 
-    axes = [objects[a] for a in "zyx" if a in objects]
-    front = [np.zeros_like(axes[0])] * (labels.ndim - len(axes))
+    own = [objects[a] for a in "zyx" if a in objects]
+    places = np.zeros((len(own[0]), labels.ndim))
+    places[:, list(axes_of(labels, len(own)))] = np.stack(own, 1)
     placed = {name: getattr(labels, name) for name in TRANSFORM}
     return Points(
-        np.stack([*front, *axes], 1),
+        places,
         name=f"{labels.name}: centroids",
         features={name: column for name, column in objects.items() if name != "object"},
         face_color=list(colours) or "white",

@@ -41,10 +41,14 @@ class Where:
 
 @dataclass(frozen=True)
 class MeasureOrder:
-    """What `pipeline.measure` is asked. `what` and `image` are safe to read from another thread."""
+    """What `pipeline.measure` is asked. `what` and `image` are safe to read from another thread.
+
+    `axes` has a letter for each axis of the image, None where it says so itself, or nobody does.
+    """
 
     what: Any
     image: Any = None
+    axes: str | None = None
     region: Region | None = None
     within: Sequence[NDArray[np.float64]] | None = None
     classes: tuple[int, ...] | None = None

@@ -22,7 +22,9 @@ class BudgetSection(Section):
         self.there, self.follows = hint(), hint()
         self.follows.setToolTip(
             "The tile, the predicted peak of memory, the pixels that a tile reads beyond its own, its arithmetic\n"
-            "as a multiple of the whole image's, and how often the run goes over the image."
+            "as a multiple of the whole image's, and how often the run goes over the image.\n"
+            "After a run on a CPU: by how much this process grew meanwhile, at most, with all else that it did;\n"
+            "memory that it kept from before is used again, and is no growth."
         )
         self.add(self.budget, self.follows, self.there, self.notice)
         self._needed = 0
@@ -54,10 +56,16 @@ def consequences(now: Snapshot) -> str:
     needed = None if choice is None else dict(choice.choices).get(tile)
     if needed is None:
         return ""
-    measured = "" if now.peak is None else f" ({memory(now.peak)} measured)"
-    parts = [f"tiles of {tile} px", f"peak {memory(needed)}{measured}"]
+    parts = [f"tiles of {tile} px", f"peak {memory(needed)}{_found(now)}"]
     cost = now.cost
     if cost is not None and cost.tile == tile:
         parts += [f"halo {cost.halo} px", f"{cost.redundancy:.2f} × arithmetic"]
         parts += [f"{cost.passes} passes"] if cost.passes > 1 else []
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+
+
+def _found(now: Snapshot) -> str:
+    """What the last run took, in words: as counted on the device, or else by how much the process grew."""
+    if now.peak is not None:
+        return f" ({memory(now.peak)} measured)"
+    return "" if now.growth is None else f" (process grew by {memory(now.growth)})"
