@@ -36,7 +36,8 @@ class ImageInfo:
     `rgb` says that the (three) channels are red, green and blue. `identity` changes when the pixels do (path, size
     and modification time of a file; a digest or object identity for arrays); a journal is valid for one identity only.
     `scenes` are the names of all images of the file (empty where there is only one), and `scene` is this one's;
-    `notices` are sentences for the user about the way this file is stored.
+    `times` is the number of time points, of which this is one; `notices` are sentences for the user about the way this
+    file is stored.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ImageInfo:
     format: str = "array"
     scenes: tuple[str, ...] = ()
     scene: str = ""
+    times: int = 1
     notices: tuple[str, ...] = ()
 
     @property
