@@ -125,6 +125,11 @@ def test_labels_of_whole_images_are_learned_from_a_table(tmp_path: Path, capsys:
     assert float(first.split()[0]) + float(second.split()[0]) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_model_of_labels_is_no_classifier(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "no image is looked at", "--model", "nuclei"]) == 5
+    assert "a classifier gives one number for each class; 'nuclei' gives an image; run it" in capsys.readouterr().err
+
+
 def test_volumes_are_learned_from_as_images_are(tmp_path: Path) -> None:
     for k in range(3):
         ball = np.indices((12, 24, 24)).astype(float) - np.array([6, 9 + k, 12]).reshape(3, 1, 1, 1)
