@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import napari_seamless as ns
+from napari_seamless.cli import main
 from napari_seamless.errors import ModelError
 from napari_seamless.models.installed import Parameter, architecture_names, parameters_of
 from napari_seamless.models.unet import UNet
@@ -58,6 +61,20 @@ def test_weights_are_kept_with_their_architecture_and_compute_the_same(tmp_path:
     with torch.inference_mode():
         torch.testing.assert_close(again.module(image), network(image))
     assert (again.channels, again.ndim) == (2, 2)
+
+
+def test_weights_are_kept_by_a_command_and_run_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 2, 5, padding=2)
+    said = ["--architecture", "torch.nn:Conv2d", "--arguments"]
+    arguments = '{"in_channels": 3, "out_channels": 2, "kernel_size": 5, "padding": 2}'
+    assert main(["models", "add", str(saved(tmp_path, network)), *said, "[1]"]) == 2
+    assert main(["models", "add", str(saved(tmp_path, network)), "--name", "five", *said, arguments]) == 0
+    assert capsys.readouterr().out.strip() == "five"
+    image = torch.rand(3, 40, 50)
+    with torch.inference_mode():
+        expected = network(image)
+    np.testing.assert_allclose(np.asarray(ns.run("five", image.numpy(), scheduler="serial")), expected, atol=1e-6)
 
 
 def test_an_architecture_by_import_path_is_the_callers_own_word_and_not_asked_about_again(tmp_path: Path) -> None:

@@ -140,12 +140,16 @@ def test_another_plane_can_be_measured_by_saying_so(bright: Path) -> None:
     np.testing.assert_array_equal(other, means(bright, STACK[1, 3]))
 
 
-def test_a_series_of_which_only_the_first_point_is_read_is_not_measured_at_another(
+def test_a_file_with_time_points_is_measured_at_the_one_that_the_result_was_made_of(
     bright: Path, tmp_path: Path
 ) -> None:
-    tifffile.imwrite(tmp_path / "series.ome.tif", STACK, metadata={"axes": "TZYX"})
-    assert open_image(tmp_path / "series.ome.tif").info.times == 3
-    with pytest.raises(BadRequest, match="a time point can be chosen of arrays"):
-        ns.measure(bright, tmp_path / "series.ome.tif")
+    file = tmp_path / "series.ome.tif"
+    tifffile.imwrite(file, STACK, metadata={"axes": "TZYX"})
+    assert open_image(file).info.times == 3
+    np.testing.assert_array_equal(means(bright, file), means(bright, STACK[1, 2]))
+    np.testing.assert_array_equal(means(bright, open_image(file, plane={"t": 0})), means(bright, STACK[0, 2]))
+
+
+def test_an_image_without_the_plane_that_a_result_was_made_of_is_not_measured(bright: Path) -> None:
     with pytest.raises(BadRequest, match="got z=2; 'array' has 0 to 1"):
         ns.measure(bright, open_image(STACK[0, :2], axes="zyx"))

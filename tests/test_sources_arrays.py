@@ -220,7 +220,7 @@ def test_a_flat_bioimage_in_colour_is_a_plane(depth: float | None) -> None:
     [
         (np.zeros((50, 60, 70)), None, BadRequest, r"more than one way.*axes=\"zyx\""),
         (np.zeros((2, 3, 60, 70)), None, BadRequest, r"more than one way.*axes=\"czyx\""),
-        (np.zeros(7), None, BadRequest, "more than one way"),
+        (np.zeros(7), None, BadRequest, r"an axis y and an axis x.*got the shape \(7,\)"),
         (np.zeros((5, 6)), "zyx", BadRequest, "one letter for each axis.*give 2 letters"),
         (np.zeros((5, 6)), "yy", BadRequest, "each once; got 'yy'"),
         (np.zeros((5, 6)), "", BadRequest, "must name y and x"),

@@ -93,6 +93,7 @@ def test_images_of_a_bioformats2raw_folder_are_scenes(zarr_format: int, tmp_path
     path = raw_folder(tmp_path / "raw.zarr", zarr_format, listed=False)
     first, second = open_image(path), open_image(path, scene=1)
     assert first.info.scenes == ("cells 0", "cells 1")
+    assert (first.info.name, second.info.name) == ("raw.zarr", "raw.zarr")
     assert_reads_equal(first, texture(1, 30, 40), count=2)
     assert_reads_equal(second, texture(1, 20, 10), count=2)
     assert first.info.identity != second.info.identity
@@ -116,7 +117,7 @@ class Scenes:
 
     @property
     def dims(self) -> SimpleNamespace:
-        return SimpleNamespace(order="TCZYX", Z=1)
+        return SimpleNamespace(order="TCZYX", T=1, Z=1)
 
     def get_image_dask_data(self, letters: str) -> da.Array:
         assert letters == "CYX"

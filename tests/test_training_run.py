@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import napari_seamless as ns
@@ -122,6 +123,11 @@ def test_labels_of_whole_images_are_learned_from_a_table(tmp_path: Path, capsys:
     first, second = capsys.readouterr().out.splitlines()
     assert (first.split()[1], second.split()[1]) == ("light", "dark")
     assert float(first.split()[0]) + float(second.split()[0]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_model_of_labels_is_no_classifier(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "no image is looked at", "--model", "nuclei"]) == 5
+    assert "a classifier gives one number for each class; 'nuclei' gives an image; run it" in capsys.readouterr().err
 
 
 def test_volumes_are_learned_from_as_images_are(tmp_path: Path) -> None:
@@ -319,6 +325,28 @@ def no_mask(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def capitals(folder: Path) -> dict[str, Any]:
+    (folder / "masks" / "3.tif").unlink()
+    (folder / "images" / "3.png").rename(folder / "images" / "cell.png")
+    tifffile.imwrite(folder / "masks" / "Cell.tif", np.zeros((48, 48), np.uint8))
+    return {}
+
+
+def lossy_mask(folder: Path) -> dict[str, Any]:
+    fields = unknown_value(folder)
+    (folder / "masks" / "3.tif").unlink()
+    imageio.v3.imwrite(folder / "masks" / "3.jpg", np.full((48, 48), 7, np.uint8))
+    return fields
+
+
+def palette(folder: Path) -> dict[str, Any]:
+    (folder / "masks" / "3.tif").unlink()
+    mask = Image.fromarray(np.eye(48, dtype=np.uint8), "P")
+    mask.putpalette([0, 0, 0, 255, 0, 0])
+    mask.save(folder / "masks" / "3.png")
+    return {}
+
+
 def another_type(folder: Path) -> dict[str, Any]:
     tifffile.imwrite(folder / "images" / "9.tif", np.zeros((48, 48, 3), np.uint16), photometric="rgb")
     tifffile.imwrite(folder / "masks" / "9.tif", np.zeros((48, 48), np.uint8))
@@ -366,6 +394,9 @@ CASES = [
     Case(unknown_value, 4, r"3\.tif holds 5 \(at y 7, x 9\)"),
     Case(one_class, 4, r"two at least; in the 4 images that are learned from all are ground"),
     Case(no_mask, 4, r"every image needs a mask of its name; 3\.png"),
+    Case(capitals, 4, r"cell\.png of \S* has none in \S* \(Cell\.tif differs in capitals\); add it"),
+    Case(lossy_mask, 4, r"3\.jpg holds 7 .* \(JPEG changes values: use PNG or TIFF\)"),
+    Case(palette, 4, r"3\.png has 3 that differ; name colours .* \(as which a palette is read, too\)"),
     Case(another_type, 4, r"same type of pixel values; 9\.tif has uint16, 0\.png has uint8"),
     Case(damaged_image, 3, r"3\.png"),
     Case(no_folder, 3, r"there is none at .*maks"),

@@ -210,7 +210,7 @@ def sample(
 
 def _facts(info: seams.ImageInfo) -> Iterator[str]:
     """Lines about an image."""
-    axes = " x ".join("zyx"[-info.ndim :])
+    axes = ", ".join("zyx"[-info.ndim :])
     yield f"name        {info.name}"
     yield f"format      {info.format}"
     yield f"channels    {info.channels}{' (RGB)' if info.rgb else ''} of {info.dtype}"
@@ -220,6 +220,8 @@ def _facts(info: seams.ImageInfo) -> Iterator[str]:
     yield f"pixel size  {size}{'' if info.pixel_size is None else f' {info.unit}'}"
     if info.scenes:
         yield f"scenes      {', '.join(info.scenes)}; this one is {info.scene or info.scenes[0]}"
+    if info.times > 1:
+        yield f"times       {info.times}; the first is taken; choose another by --plane t=1"
     yield from (f"notice      {notice}" for notice in info.notices)
     for index, shape in enumerate(info.levels.shapes):
         yield f"level {index}     {' x '.join(map(str, shape))}  ({axes})"

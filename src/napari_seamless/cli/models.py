@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_seamless.cli.options import Architecture, Arguments, Trust, loaded
+from napari_seamless.cli.options import Architecture, Arguments, Trust, loaded, parse_arguments
 
 models = typer.Typer(help="List, show, add and remove models.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="A name from 'models'.", show_default=False)]
@@ -46,14 +46,20 @@ def show(
 
 @models.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="A recipe folder, a package, a .pt2 or TorchScript file.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A recipe folder, a package, a .pt2 or TorchScript file, or weights with --architecture."),
+    ],
     name: Annotated[str | None, typer.Option("--name", help="What to call it.", show_default="its own name")] = None,
+    architecture: Architecture = None,
+    arguments: Arguments = None,
     trust: Trust = False,
 ) -> None:
     """Copy a model to your own, under a name, after trying that it loads."""
     from napari_seamless import pipeline
 
-    typer.echo(pipeline.add_model(path, name, trust=trust))
+    added = pipeline.add_model(path, name, architecture=architecture, arguments=parse_arguments(arguments), trust=trust)
+    typer.echo(added)
 
 
 @models.command()

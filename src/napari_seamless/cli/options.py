@@ -180,10 +180,11 @@ def loaded(model: str, architecture: str | None, arguments: str | None, trust: b
     """The model that a command line means. Raises BadRequest where the arguments are no JSON object."""
     from napari_seamless import pipeline
 
-    return pipeline.load_model(model, architecture=architecture, arguments=_parsed(arguments), trust=trust)
+    return pipeline.load_model(model, architecture=architecture, arguments=parse_arguments(arguments), trust=trust)
 
 
-def _parsed(text: str | None) -> dict[str, Any] | None:
+def parse_arguments(text: str | None) -> dict[str, Any] | None:
+    """Keyword arguments from JSON; None for None. Raises BadRequest where it is no JSON object."""
     if text is None:
         return None
     try:

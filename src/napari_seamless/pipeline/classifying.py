@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from napari_seamless.errors import ModelError
+from napari_seamless.models import Model
 from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model
 from napari_seamless.pipeline.training import SourceImage
 from napari_seamless.sources import open_image
@@ -21,15 +22,22 @@ def classify(
     The image is gone over in tiles within the `budget` in bytes. Raises ModelError where the model gives an image, and
     what `load_model`, `open_image` and StreamedGradient raise.
     """
-    loaded, source = load_model(model), open_image(image)
+    loaded = load_model(model)
+    if loaded.kind == "labels":
+        raise _gives_an_image(loaded)
+    source = open_image(image)
     check_fit(loaded, source.info)
     stream = StreamedGradient(loaded.module.eval(), budget=budget, device=device)
     with torch.no_grad():
         found = stream(SourceImage(source, level))
     if found.dim() != 2:
-        raise ModelError(
-            f"a classifier gives one number for each class; '{loaded.name}' gives an image; run it with 'run' instead"
-        )
+        raise _gives_an_image(loaded)
     numbers = found[0].tolist()
     names = loaded.channel_names or tuple(f"class {k}" for k in range(len(numbers)))
     return dict(sorted(zip(names, numbers, strict=True), key=lambda pair: -pair[1]))
+
+
+def _gives_an_image(model: Model) -> ModelError:
+    return ModelError(
+        f"a classifier gives one number for each class; '{model.name}' gives an image; run it with 'run' instead"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -31,10 +31,11 @@ class Pair:
 def pairs_in(images: Path, masks: Path, ending: str = "") -> list[Pair]:
     """Images with the masks of their names, in alphabetical order. Raises InputNotFound, InputMismatch."""
     found, aims = _by_stem(images), _by_stem(masks)
-    lonely = [path.name for stem, path in found.items() if stem + ending not in aims]
-    if lonely:
+    wanted = {stem + ending: path.name for stem, path in found.items() if stem + ending not in aims}
+    if wanted:
+        lonely = list(wanted.values())
         has, it = ("has", "it") if len(lonely) == 1 else ("have", "them")
-        behind = f" ending in {ending!r}" if ending else ""
+        behind = (f" ending in {ending!r}" if ending else "") + _nearly(wanted, aims)
         raise InputMismatch(
             f"every image needs a mask of its name; {_few(lonely)} of {images} {has} none in {masks}{behind}; add "
             f"{it}, or move the images away"
@@ -66,6 +67,13 @@ def pairs_of(table: Path) -> list[Pair]:
             )
         found.append(Pair(full.name, str(full), label=label.strip()))
     return found
+
+
+def _nearly(wanted: Iterable[str], aims: Mapping[str, Path]) -> str:
+    """A remark on the first mask that has a wanted name but for capitals."""
+    names = {stem.lower(): path.name for stem, path in aims.items()}
+    near = next((names[stem.lower()] for stem in wanted if stem.lower() in names), None)
+    return f" ({near} differs in capitals)" if near else ""
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -15,6 +15,7 @@ from napari_seamless.pipeline.training_files import Shelf
 from napari_seamless.training.pieces import IGNORED
 
 Indices = NDArray[np.int64]
+JPEG = (".jpg", ".jpeg")
 
 
 class MaskValues:
@@ -57,6 +58,7 @@ class MaskValues:
         raise InputMismatch(
             f"a mask holds values of the classes, {', '.join(self._shown(int(v)) for v in self._values)} here; {name} "
             f"holds {self._shown(value)} (at {where}); name it in a class' mask or in ignore, or correct the mask"
+            f"{' (JPEG changes values: use PNG or TIFF)' if name.lower().endswith(JPEG) else ''}"
         )
 
     def _shown(self, number: int) -> str:
@@ -78,7 +80,7 @@ class MaskValues:
         if len(values) > 1 and not (values == values[:1]).all():
             raise InputMismatch(
                 f"classes are named by numbers, so that masks have one channel; {name} has {len(values)} that differ; "
-                "name colours as '#rrggbb' instead"
+                "name colours as '#rrggbb' instead (as which a palette is read, too)"
             )
         numbers: Indices = values[0].astype(np.int64)
         return numbers

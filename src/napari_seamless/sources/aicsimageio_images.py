@@ -1,4 +1,4 @@
-"""Formats that only aicsimageio reads, where it is installed: one scene, first time point.
+"""Formats that only aicsimageio reads, where it is installed: one scene, one time point.
 
 aicsimageio is no longer developed, and pins zarr below 3 and an old tifffile, so that it cannot be declared beside
 this package. Installed without its dependencies (`pip install --no-deps aicsimageio resource-backed-dask-array`) it

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_seamless.errors import BadRequest, InputUnreadable
+from napari_seamless.errors import InputUnreadable
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.seams import ImageInfo, Pixels
-from napari_seamless.sources.axes import Layout, layout_of, native, require_inside
+from napari_seamless.sources.axes import Layout, layout_of, named_axes, native, require_inside, require_time
 
 SAMPLES_IN_DIGEST = 4096
 
@@ -35,12 +35,7 @@ class ArraySource:
 
     def at_time(self, time: int) -> ArraySource:
         """The same arrays at another time point, by its number from 0. Raises BadRequest where there is none."""
-        times = self.layouts[0].times if "t" in self.layouts[0].axes else 0
-        if not 0 <= time < times:
-            there = f"0 to {times - 1}" if times else "no axis t"
-            raise BadRequest(
-                f"a time point must be in the image; got t={time}; '{self.info.name}' has {there}; choose another"
-            )
+        require_time(time, self.layouts[0].times if "t" in self.layouts[0].axes else 0, self.info.name)
         layouts = tuple(replace(layout, time=time) for layout in self.layouts)
         identity = f"{self.info.identity} t {time}" if time else self.info.identity
         return replace(self, info=replace(self.info, identity=identity, plane=(("t", time),)), layouts=layouts)
@@ -70,13 +65,15 @@ def open_arrays(
 ) -> ArraySource:
     """A Source over arrays of one image, finest first.
 
-    `axes` has one letter an array axis (see `axes.py`); without it the axes are inferred. `pixel_size` belongs to
-    the spatial axes in (z,) y, x order. `rgb_planes` says that three separate channels are red, green and blue.
-    Raises BadRequest for axes that cannot be, InputUnreadable for arrays that are not one image.
+    `axes` has one letter an array axis (see `axes.py`); without it those are taken that the array names (`dims` of
+    xarray), else they are inferred. `pixel_size` belongs to the spatial axes in (z,) y, x order. `rgb_planes` says
+    that three separate channels are red, green and blue. Raises BadRequest for axes that cannot be, InputUnreadable for
+    arrays that are not one image.
     """
     if not arrays:
         raise InputUnreadable("an image needs at least one array; got an empty list")
-    first = layout_of(arrays[0].shape, dtype_of(arrays[0]), axes, rgb=rgb)
+    letters = named_axes(getattr(arrays[0], "dims", None), len(arrays[0].shape)) if axes is None else axes
+    first = layout_of(arrays[0].shape, dtype_of(arrays[0]), letters, rgb=rgb)
     layouts = tuple(Layout(first.axes, tuple(int(n) for n in a.shape), first.rgb) for a in arrays)
     _require_one_image(arrays, layouts)
     info = ImageInfo(
@@ -113,12 +110,13 @@ def identity_of(array: Any) -> str:
 
     For numpy: shape, type, the object's id and a digest of some thousand evenly spaced values. Hashing all of a large
     image would take as long as reading it, and a journal of a run over an array in memory cannot outlive this
-    process anyway, so that the id alone tells two arrays apart. Lazy arrays give dask's own name, or the id.
+    process anyway, so that the id alone tells two arrays apart. Arrays of dask give its own name, which is another for
+    other pixels; all others the id (the name of an xarray is its user's, or none).
     """
     kind = f"{type(array).__module__}.{type(array).__qualname__}"
     facts = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
     if not isinstance(array, np.ndarray):
-        return facts if hasattr(array, "__dask_graph__") else f"{facts}:{id(array)}"
+        return facts if kind.startswith("dask.") else f"{facts}:{id(array)}"
     strides = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
     sample = np.ascontiguousarray(array[strides]).ravel()[:SAMPLES_IN_DIGEST]
     return f"{facts}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"

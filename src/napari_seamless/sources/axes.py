@@ -17,6 +17,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.seams import Pixels
 
 MOST_CHANNELS_GUESSED = 4
+EXAMPLES = ("zyx", "czyx", "tczyx")
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,23 @@ def inferred(shape: tuple[int, ...], dtype: np.dtype, rgb: bool | None = None) -
         return "yxc" if len(shape) == 3 else "zyxc"
     if len(shape) == 3 and shape[0] <= MOST_CHANNELS_GUESSED:
         return "cyx"
+    if not 2 <= len(shape) <= len(EXAMPLES) + 2:
+        raise BadRequest(
+            f"an image has an axis y and an axis x, and at most t, c and z; got the shape {shape}; give 2 to 5 axes"
+        )
     raise BadRequest(
         f"an image of shape {shape} can be read in more than one way; say which axis is which, for example "
-        f'axes="{"zyx" if len(shape) == 3 else "czyx"}" (c channel, z y x space, t time)'
+        f'axes="{EXAMPLES[len(shape) - 3]}" (c channel, z y x space, t time)'
     )
+
+
+def named_axes(names: object, ndim: int) -> str | None:
+    """The letters of an array whose axes have names ("t", "c", "z", "y", "x"); None for any other names."""
+    if not isinstance(names, tuple | list):
+        return None
+    letters = "".join(str(name).lower() for name in names)
+    known = len(names) == len(letters) == len(set(letters)) == ndim and {"y", "x"} <= set(letters) <= set("tczyx")
+    return letters if known else None
 
 
 def checked(axes: str, shape: Sequence[int]) -> str:
@@ -136,6 +150,13 @@ def checked(axes: str, shape: Sequence[int]) -> str:
             f"give {len(shape)} letters"
         )
     return letters
+
+
+def require_time(time: int, times: int, name: str) -> None:
+    """Raises BadRequest unless an image of so many time points (0: it has no such axis) has one of that number."""
+    if not 0 <= time < times:
+        there = f"0 to {times - 1}" if times else "no axis t"
+        raise BadRequest(f"a time point must be in the image; got t={time}; '{name}' has {there}; choose another")
 
 
 def require_inside(shape: Sequence[int], region: Region) -> None:

@@ -1,4 +1,4 @@
-"""Every other format, by bioio and whatever reader plug-ins are installed: one scene, first time point.
+"""Every other format, by bioio and whatever reader plug-ins are installed: one scene, one time point.
 
 bioio's dask arrays have one chunk a plane, so that each region read computes its whole plane: right for ordinary
 microscopy images, far too slow for slides (which the other openers read).

@@ -15,8 +15,11 @@ UNITS = {"µm": "micrometer", "μm": "micrometer", "um": "micrometer", "micron":
 
 
 def is_layer(what: Any) -> bool:
-    """Whether `what` behaves as a napari image or labels layer."""
-    return all(hasattr(what, name) for name in ("data", "multiscale", "scale", "name"))
+    """Whether `what` behaves as a napari image or labels layer.
+
+    `data` is not asked first: some arrays raise there (those of numpy with dates).
+    """
+    return all(hasattr(what, name) for name in ("multiscale", "data", "scale", "name"))
 
 
 def open_layer(layer: Any, axes: str | None) -> ArraySource:
@@ -55,7 +58,7 @@ def is_bioimage(what: Any) -> bool:
 def open_bioimage(
     image: Any, axes: str | None, *, scene: Scene = None, name: str = "", identity: str | None = None
 ) -> ArraySource:
-    """A scene (None: the current one) of an AICSImage or BioImage, first time point.
+    """A scene (None: the current one) of an AICSImage or BioImage, at its first time point (`at_time` for others).
 
     Its dask arrays have one chunk a plane: every region read of a plane computes the whole plane, which is slow for
     planes that are large. `axes` is not needed: the object names its axes (given all the same, it must fit them).
@@ -77,14 +80,17 @@ def open_bioimage(
 
 def _open_current(image: Any, axes: str | None, name: str, identity: str | None) -> ArraySource:
     order = str(image.dims.order)
-    letters = "".join(letter for letter in "CZYXS" if letter in order)
-    if "Z" in letters and int(image.dims.Z) == 1:
-        letters = letters.replace("Z", "")
+    letters = "".join(letter for letter in "TCZYXS" if letter in order)
+    for letter in "TZ":
+        if letter in letters and int(getattr(image.dims, letter)) == 1:
+            letters = letters.replace(letter, "")
+    if axes is not None and "t" not in axes.lower():
+        letters = letters.replace("T", "")
     arrays = tuple(_level(image, level, letters) for level in getattr(image, "resolution_levels", None) or (0,))
     sizes = image.physical_pixel_sizes
     by_letter = {"z": sizes.Z, "y": sizes.Y, "x": sizes.X}
     spatial = [by_letter[letter.lower()] for letter in letters if letter in "ZYX"]
-    source = open_arrays(
+    return open_arrays(
         arrays,
         axes=letters.lower() if axes is None else axes,
         name=name,
@@ -94,7 +100,6 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
         identity=identity,
         notices=_notices(name, *(int(arrays[0].shape[letters.index(letter)]) for letter in "YX")),
     )
-    return replace(source, info=replace(source.info, times=int(image.dims.T) if "T" in order else 1))
 
 
 def _notices(name: str, height: int, width: int) -> tuple[str, ...]:

@@ -22,11 +22,12 @@ class LibrarySource(ABC):
 
     library: ClassVar[str]
 
-    def __init__(self, path: Path, axes: str | None = None, scene: Scene = None) -> None:
-        self._path, self._axes, self._scene = path, axes, scene
+    def __init__(self, path: Path, axes: str | None = None, scene: Scene = None, time: int | None = None) -> None:
+        self._path, self._axes, self._scene, self._time = path, axes, scene, time
         try:
             image = self._opened(path)
-            self._inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
+            inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
+            self._inner = inner if time is None else inner.at_time(time)
         except (BadRequest, InputUnreadable):
             raise
         except DAMAGE as problem:
@@ -51,8 +52,13 @@ class LibrarySource(ABC):
                 f"{self.library} could not read {self._path.name}, {region!r}: {problem}; copy or export the file again"
             ) from problem
 
+    def at_time(self, time: int) -> LibrarySource:
+        """The file at another time point, by its number from 0. Raises BadRequest where there is none."""
+        self._inner.at_time(time)
+        return type(self)(self._path, self._axes, self._scene, time)
+
     def close(self) -> None:  # noqa: B027  # nothing to give back is right for all of them
         """Does nothing: these libraries open the file for each plane."""
 
-    def __reduce__(self) -> tuple[type[LibrarySource], tuple[Path, str | None, Scene]]:
-        return type(self), (self._path, self._axes, self._scene)
+    def __reduce__(self) -> tuple[type[LibrarySource], tuple[Path, str | None, Scene, int | None]]:
+        return type(self), (self._path, self._axes, self._scene, self._time)

@@ -37,11 +37,12 @@ def open_image(what: object, *, axes: str | None = None, scene: Scene = None, pl
     `what`: a path; the address (http, https, s3, gs) of a zarr image; a numpy, dask or zarr array; a list of arrays
     (one image's levels, finest first); a napari layer; an AICSImage or BioImage; a Source (given back as it is).
     `axes` has one letter for each axis, in the order of the array (c channel, z y x space, t time), for example "yxc";
-    without it they are inferred. Colours that come last lose their alpha channel. Of several images in one file,
-    `scene` says which, by its number or name (`info.scenes`); the first is taken otherwise. Of a stack or a series
-    `plane` takes one plane or time point, by numbers from 0: {"z": 10}, {"t": 3} or both; without it all planes are
-    taken, of the first time point. Raises InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or
-    BadRequest for axes that cannot be, and scenes and planes that are not there. A large plane without small levels
+    without it those are taken that the array names (xarray's `dims`), else they are inferred. Colours that come last
+    lose their alpha channel. Of several images in one file, `scene` says which, by its number or name (`info.scenes`);
+    the first is taken otherwise. Of a stack or a series `plane` takes one plane or time point, by numbers from 0:
+    {"z": 10}, {"t": 3} or both; without it all planes are taken, of the first time point (of `info.times`). Raises
+    InputNotFound, InputUnreadable (naming what was tried), InputDamaged, or BadRequest for axes that cannot be, and
+    scenes and planes that are not there. A large plane without small levels
     gets them (`coarse.py`).
 
     >>> import numpy as np

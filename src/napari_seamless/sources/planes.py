@@ -73,8 +73,8 @@ def on_plane(source: Source, plane: Plane | None) -> Source:
     if "t" in plane:
         if not isinstance(source, Timed):
             raise BadRequest(
-                f"a time point can be chosen of arrays, napari layers and zarr; '{name}' ({source.info.format}) gives "
-                "its first; open it as an array with the axis t"
+                f"a time point can be chosen of what has an axis t; got t={plane['t']}; '{name}' "
+                f"({source.info.format}) is a single picture; leave t out"
             )
         source = source.at_time(plane["t"])
     if "z" in plane:

@@ -3,14 +3,16 @@
 tifffile parses the file once; after that every read takes tiles or strips straight from the file and decodes them in
 the calling thread, so that threads do not wait for each other. Decoded pieces are cached, since reads overlap.
 Levels come from subdirectories or from pages of decreasing size; thumbnail, label and macro images are left out.
-Of a time axis the first point is taken; of several images in one file the first (the baseline of a slide), unless an
-OME-TIFF is asked for another scene. A declared alpha channel of an RGB image is left out. A truncated file raises
-InputDamaged; a piece that the file declares to be unwritten (length 0) holds the file's no-data value.
+Of a time axis the first point is taken, unless another is asked for; of several images in one file the first (the
+baseline of a slide), unless an OME-TIFF is asked for another scene. A declared alpha channel of an RGB image is left
+out. A truncated file raises InputDamaged; a piece that the file declares to be unwritten (length 0) holds the file's
+no-data value.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import tifffile
@@ -18,7 +20,7 @@ import tifffile
 from napari_seamless.errors import InputDamaged, SeamlessError
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.seams import ImageInfo, Pixels, Reads
-from napari_seamless.sources.axes import require_inside
+from napari_seamless.sources.axes import require_inside, require_time
 from napari_seamless.sources.files import ByteFile, identity_of_path
 from napari_seamless.sources.piece_cache import PieceCache
 from napari_seamless.sources.scenes import Scene, chosen, unique, with_scenes
@@ -41,15 +43,21 @@ class TiffSource:
     """
 
     def __init__(
-        self, path: Path, axes: str | None = None, scene: Scene = None, cache_bytes: int = CACHE_BYTES
+        self,
+        path: Path,
+        axes: str | None = None,
+        scene: Scene = None,
+        cache_bytes: int = CACHE_BYTES,
+        time: int | None = None,
     ) -> None:
         self._path = path
         self._axes = axes
         self._scene = scene
         self._cache_bytes = cache_bytes
+        self._time = time
         self._files = {path.resolve(): ByteFile(path)}
         try:
-            self._info, self._stacks = _parsed(path, self._files, axes, scene)
+            self._info, self._stacks = _parsed(path, self._files, axes, scene, time)
         except SeamlessError:
             self._close_files()
             raise
@@ -66,6 +74,11 @@ class TiffSource:
         except InputDamaged as problem:
             raise InputDamaged(f"{problem} (while level {level}, {region!r} was read)") from problem
 
+    def at_time(self, time: int) -> TiffSource:
+        """The file at another time point, by its number from 0, opened again. Raises BadRequest where there is none."""
+        require_time(time, self._stacks[0].times, self._info.name)
+        return TiffSource(self._path, self._axes, self._scene, self._cache_bytes, time)
+
     @property
     def reads(self) -> Reads:
         """What was decoded since the file was opened. Any thread."""
@@ -80,12 +93,12 @@ class TiffSource:
         for file in self._files.values():
             file.close()
 
-    def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, Scene, int]]:
-        return TiffSource, (self._path, self._axes, self._scene, self._cache_bytes)
+    def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, Scene, int, int | None]]:
+        return TiffSource, (self._path, self._axes, self._scene, self._cache_bytes, self._time)
 
 
 def _parsed(
-    path: Path, files: dict[Path, ByteFile], axes: str | None, scene: Scene
+    path: Path, files: dict[Path, ByteFile], axes: str | None, scene: Scene, time: int | None
 ) -> tuple[ImageInfo, tuple[Stack, ...]]:
     check_directories(files[path.resolve()])
     try:
@@ -93,8 +106,12 @@ def _parsed(
             is_ome = tiff.series[0].kind == "ome"
             names = unique([str(series.name) for series in tiff.series]) if is_ome else (path.name,)
             number = chosen(scene, names, path.name)
-            stacks = stacks_of(tiff, files, axes, number)
-            return with_scenes(_info(path, tiff, stacks, number), names, number, told=scene is not None), stacks
+            stacks = stacks_of(tiff, files, axes, number, time or 0)
+            info = _info(path, tiff, stacks, number)
+            if time is not None:
+                identity = f"{info.identity} t {time}" if time else info.identity
+                info = replace(info, identity=identity, plane=(("t", time),))
+            return with_scenes(info, names, number, told=scene is not None), stacks
     except SeamlessError:
         raise
     except DAMAGE as problem:
@@ -119,5 +136,5 @@ def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...], number
         pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
         format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(tiff.series[0].kind, "TIFF"),
         notices=notices_of(path.name, base),
-        times=base.times,
+        times=max(1, base.times),
     )

@@ -29,14 +29,17 @@ ALPHA = (1, 2)
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """One level: planes[channel][z] (None: never written), each of `page` (sample, depth, y, x, colour)."""
+    """One level: planes[channel][z] (None: never written), each of `page` (sample, depth, y, x, colour).
+
+    They are those of one of `times` time points; 0 where the file has no such axis.
+    """
 
     planes: tuple[tuple[Plane | RawPlane | None, ...], ...]
     page: tuple[int, int, int, int, int]
     dtype: np.dtype
     volume: bool
     rgb: bool
-    times: int = 1
+    times: int
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -77,17 +80,17 @@ class Stack:
 
 
 def stacks_of(
-    tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | None, number: int = 0
+    tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | None, number: int = 0, time: int = 0
 ) -> tuple[Stack, ...]:
     """The levels of one image, finest first; what does not match the finest (a thumbnail) is left out."""
     series = tiff.series[number]
     numbers = iter(range(1 << 31))
-    base = _stack(series, files, axes, numbers)
+    base = _stack(series, files, axes, numbers, time)
     stacks = [base]
     for level in sorted((*series.levels[1:], *_loose_levels(tiff)), key=lambda level: -prod(level.shape)):
         if not _stored_alike(level, series):
             continue
-        stack = _stack(level, files, axes, numbers)
+        stack = _stack(level, files, axes, numbers, time)
         if _is_level(stack, base) and prod(stack.spatial_shape) < prod(stacks[-1].spatial_shape):
             stacks.append(stack)
     return tuple(stacks)
@@ -134,7 +137,11 @@ def _is_level(stack: Stack, base: Stack) -> bool:
 
 
 def _stack(
-    series: tifffile.TiffPageSeries, files: dict[Path, ByteFile], axes: str | None, numbers: Iterator[int]
+    series: tifffile.TiffPageSeries,
+    files: dict[Path, ByteFile],
+    axes: str | None,
+    numbers: Iterator[int],
+    time: int,
 ) -> Stack:
     key = series.keyframe
     _require_readable(series, files)
@@ -142,15 +149,14 @@ def _stack(
     page = tuple(int(n) for n in key.shaped)
     count = prod(shape) // prod(page)
     leading = _leading(letters, shape, page, axes)
-    order = _page_order(leading, count)
+    order = _page_order(leading, count, time)
     pages = _Pages(series, files, numbers, count)
     planes = tuple(tuple(pages.plane(index) for index in row) for row in order)
     volume = "z" in dict(leading) or page[1] > 1
     colours = page[0] * page[4]
     rgb = key.photometric in (RGB, YCBCR) and len(planes) == 1 and np.dtype(series.dtype).itemsize <= 2
     rgb = rgb and (colours == 3 or (colours == 4 and bool(key.extrasamples) and key.extrasamples[0] in ALPHA))
-    times = dict(leading).get("t", 1)
-    return Stack(planes, page, native(np.dtype(series.dtype)), volume, rgb, times)  # type: ignore[arg-type]
+    return Stack(planes, page, native(np.dtype(series.dtype)), volume, rgb, dict(leading).get("t", 0))  # type: ignore[arg-type]
 
 
 def _require_readable(series: tifffile.TiffPageSeries, files: dict[Path, ByteFile]) -> None:
@@ -190,13 +196,13 @@ def _leading(
     return tuple((a if a in "zt" else "c", n) for a, n in outer)
 
 
-def _page_order(leading: tuple[tuple[str, int], ...], count: int) -> list[list[int]]:
-    """Page numbers [channel][z], of the first time point."""
+def _page_order(leading: tuple[tuple[str, int], ...], count: int, time: int) -> list[list[int]]:
+    """Page numbers [channel][z], of a time point."""
     lengths = [n for _, n in leading]
     if prod(lengths) != count:
         raise InputDamaged(f"a TIFF file must have a page for every plane; got {count} pages for {dict(leading)}")
     pages = np.arange(count).reshape(lengths)
-    index = tuple(0 if a == "t" else slice(None) for a, _ in leading)
+    index = tuple(time if a == "t" else slice(None) for a, _ in leading)
     rest = [a for a, _ in leading if a != "t"]
     ordered = pages[index].transpose(sorted(range(len(rest)), key=lambda k: rest[k]))
     depth = dict(leading).get("z", 1)

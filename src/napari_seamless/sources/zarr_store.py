@@ -22,6 +22,7 @@ from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.array import ArraySource, open_arrays
+from napari_seamless.sources.axes import named_axes
 from napari_seamless.sources.files import RETRIES, identity_of_path
 from napari_seamless.sources.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.sources.sniffing import zarr_metadata
@@ -117,13 +118,18 @@ def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Excep
     except FileNotFoundError:
         raise InputUnreadable(f"no zarr metadata is at {place.path}; check the address") from None
     except damage as problem:
+        if place.is_remote and isinstance(problem, (OSError, *network_errors(place.path))):
+            raise InputUnreadable(
+                f"an address must answer; {place.path}: {type(problem).__name__} {problem}; check it, and the network"
+            ) from problem
         raise InputDamaged(
             f"zarr metadata must be valid; {place.path}: {type(problem).__name__} {problem}; copy the folder again"
         ) from problem
     try:
         if isinstance(node, zarr.Array):
             only(scene, place.name)
-            letters = axes or _named(node)
+            names = getattr(node.metadata, "dimension_names", None)
+            letters = named_axes(names, node.ndim) if axes is None else axes
             return open_arrays([node], axes=letters, name=place.name, format="zarr", identity=place.identity(node))
         return _open_group(place, node, axes, scene, damage)
     except (BadRequest, InputUnreadable):
@@ -163,7 +169,8 @@ def _open_series(
     names = unique([_series_name(group, key) for key in keys])
     number = chosen(scene, names, place.name)
     source = _open(place / keys[number], axes, None, damage)
-    return replace(source, info=_told(source.info, names, number, scene))
+    info = replace(source.info, name=place.name)  # as of other files with scenes; the images are often called 0 and 1
+    return replace(source, info=_told(info, names, number, scene))
 
 
 def _counted(group: zarr.Group) -> list[str]:
@@ -236,11 +243,3 @@ def _pixel_size(image: Any, described: list[Any], letters: str) -> tuple[tuple[f
     for scale in scales:
         size = [a * float(b) for a, b in zip(size, scale, strict=True)]
     return tuple(size[k] for k in spatial), str(unit)
-
-
-def _named(array: zarr.Array[Any]) -> str | None:
-    """Axes from zarr 3's dimension names, when they are letters that we know."""
-    names = getattr(array.metadata, "dimension_names", None) or ()
-    letters = "".join(str(n).lower() for n in names)
-    known = len(letters) == array.ndim and {"y", "x"} <= set(letters) <= set("tczyx")
-    return letters if known else None

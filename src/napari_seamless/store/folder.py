@@ -72,7 +72,7 @@ def check_replaceable(path: Path, *, overwrite: bool) -> None:
 def check_idle(path: Path) -> None:
     """Raise OutputExists where a run is writing the result at `path` now."""
     spec = spec_of(attributes_at(path))
-    if spec is not None and Journal(path / f"{spec.folder}0").is_busy:
+    if spec is not None and Journal(path / f"{spec.folder}0", path).is_busy:
         raise OutputExists(
             f"a result is written by one run at a time; another one is writing {path}; "
             "wait until it ends, cancel it, or choose another path"

@@ -25,9 +25,13 @@ FOLDER = ".seamless"
 
 
 class Journal:
-    """The journal of the result whose level-0 array lies in `base`. Driving thread only. Methods raise OSError."""
+    """The journal of the result whose level-0 array lies in `base`. Driving thread only. Methods raise OSError.
 
-    def __init__(self, base: Path) -> None:
+    `result` is the path by which errors call it: its user knows of no folders inside.
+    """
+
+    def __init__(self, base: Path, result: Path) -> None:
+        self._result = result
         self._folder = base / FOLDER
         self._lines = self._folder / "journal"
         self._marker = self._folder / "clean"
@@ -82,7 +86,7 @@ class Journal:
         try:
             if not lock(file, shared=False):
                 raise OutputUnwritable(
-                    f"a result is written by one run at a time; another one is writing {self._folder}; "
+                    f"a result is written by one run at a time; another one is writing {self._result}; "
                     "wait until it ends, or cancel it"
                 )
             yield
@@ -102,13 +106,13 @@ class Journal:
         if not lock(file, shared=False):
             os.close(file)
             raise OutputUnwritable(
-                f"a result is written by one run at a time; another one is writing {self._folder}; "
+                f"a result is written by one run at a time; another one is writing {self._result}; "
                 "wait until it ends, cancel it, or choose another path"
             )
         if os.fstat(file).st_size != self._seen:
             os.close(file)
             raise OutputUnwritable(
-                f"only what a result holds by now can be continued; another run wrote {self._folder} since it was "
+                f"only what a result holds by now can be continued; another run wrote {self._result} since it was "
                 "opened here; open it again"
             )
         self._marker.unlink(missing_ok=True)

@@ -107,7 +107,7 @@ def resume_or_create(
 
 def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True) -> Store:
     with disk_errors(path):
-        journal = Journal(path / f"{spec.folder}0")
+        journal = Journal(path / f"{spec.folder}0", path)
         try:
             arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
         except (KeyError, ValueError) as error:
