@@ -79,7 +79,7 @@ class ModelPicker(QWidget):
         self._lay_out()
         for option in options:
             self._add(option)
-        self._combo.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
+        self._combo.currentIndexChanged.connect(self._tell)  # and so would a lambda here
         self._stop.clicked.connect(self.cancelPressed)
         self.showBusy("")
 
@@ -151,6 +151,9 @@ class ModelPicker(QWidget):
     def _add(self, option: ModelOption) -> None:
         self._combo.addItem(_shown(option), option.name)
         self._combo.setItemData(self._combo.count() - 1, option.description, Qt.ItemDataRole.ToolTipRole)
+
+    def _tell(self, _index: int) -> None:
+        self.valueChanged.emit(self.value())
 
     def _ask(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Load a model", "", KINDS)

@@ -44,7 +44,7 @@ class SourcePicker(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._combo, 1)
         row.addWidget(self._open)
-        self._combo.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
+        self._combo.currentIndexChanged.connect(self._tell)  # a lambda would keep this widget alive under PySide6
         self._open.clicked.connect(self._ask)
 
     def value(self) -> SourceChoice:
@@ -66,6 +66,9 @@ class SourcePicker(QWidget):
         self._combo.blockSignals(False)
         if self.value() != before:
             self.valueChanged.emit(self.value())
+
+    def _tell(self, _index: int) -> None:
+        self.valueChanged.emit(self.value())
 
     def _ask(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open an image", "", "All files (*)")
