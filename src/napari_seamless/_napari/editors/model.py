@@ -9,16 +9,16 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_seamless._napari.editors.combo import NameList
 
 KINDS = "Networks and weights (*.safetensors *.pt *.pth *.ckpt *.pt2 *.zip *.toml *.yaml *.yml);;All files (*)"
 DESCRIPTIONS = (".toml", ".yaml", ".yml")
@@ -54,12 +54,8 @@ class ModelPicker(QWidget):
 
     def __init__(self, options: Sequence[ModelOption] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._combo = QComboBox()
-        self._combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._combo.setMinimumContentsLength(8)
-        self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._combo = NameList("Model")
         self._combo.setPlaceholderText("loading…")
-        self._combo.setAccessibleName("Model")
         self._load = QPushButton("Load…")
         self._load.setToolTip(
             "Bring a network of your own: .pt2, TorchScript, weights (.safetensors, .pt, .pth),\n"

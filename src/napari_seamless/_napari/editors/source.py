@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_seamless._napari.editors.combo import NameList
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,8 @@ class SourcePicker(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._combo = QComboBox()
-        self._combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._combo.setMinimumContentsLength(8)
-        self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._combo = NameList("Image")
         self._combo.setPlaceholderText("no image yet")
-        self._combo.setAccessibleName("Image")
         self._open = QPushButton("Open…")
         self._open.setToolTip("Open a slide, TIFF, OME-Zarr or any other image file")
         row = QHBoxLayout(self)
