@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 from napari_seamless._napari.editors.combo import NameList
 
 STATISTICS = {
-    "whole": "of the whole image (exact)",
-    "tissue": "of its tissue",
-    "local": "of each tile (approximate)",
+    "whole": "whole image (exact)",
+    "tissue": "tissue only",
+    "local": "each tile (approximate)",
 }
 KEEP = {
     "auto": "what is quickest",
