@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-NAME, WIDGET = "napari-seamless", "Teach a network by painting"
+NAME, WIDGET = "napari-seamless", "Teach by painting"
 SIZE, ZOOM, CENTRE = (1600, 1000), 2.2, (980, 560)
 PATIENCE = 1200
 

@@ -151,6 +151,7 @@ def test_a_network_is_kept_among_the_users_own(qtbot: QtBot, dock, pipeline, tmp
     assert [option.name for option in dock.panel.model.options()] == ["nuclei", "stain", "mine"]
 
 
+@pytest.mark.filterwarnings("ignore:Function. 'QDragEnterEvent:DeprecationWarning")  # PySide6's way to make one
 def test_files_dropped_on_the_dock_go_where_they_belong(qtbot: QtBot, dock, pipeline, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("schema = 1")

@@ -138,7 +138,9 @@ def test_an_image_says_what_it_is() -> None:
     from napari.layers import Layer
 
     source = FakeSource(np.zeros((3, 400, 600), np.uint8), levels=2, pixel_size=(0.499, 0.499))
-    assert about(Layer.create(*source_layer(source))) == "600 × 400 px · RGB · uint8 · 0.499\u00a0µm/px · 2 levels"
+    assert about(Layer.create(*source_layer(source))) == (
+        "600 × 400 px · RGB · uint8 · 0.499\u00a0µm/\N{WORD JOINER}px · 2 levels"
+    )
 
 
 def test_an_image_without_a_pyramid_gets_an_overview(monkeypatch: pytest.MonkeyPatch) -> None:

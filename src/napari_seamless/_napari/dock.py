@@ -246,7 +246,7 @@ class SeamlessDock(QWidget):
         layer, plane = self._chosen(), self._place.words
         told = "" if layer is None else about(layer, letters_of(layer))
         said = [told, self._desk.remark(), f"runs on {plane}" if plane else ""] if told else []
-        self.panel.describe_image(" · ".join(text for text in said if text))
+        self.panel.describe_image("\N{NO-BREAK SPACE}· ".join(text for text in said if text))
 
     def _exchanged(self, layer: Image) -> None:
         """The pixels of the chosen image are others now: nothing that is known of it holds."""

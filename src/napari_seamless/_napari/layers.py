@@ -133,7 +133,7 @@ def about(layer: Image, letters: str = "") -> str:
     parts.append(str(layer.dtype))
     if source is not None and source.info.pixel_size is not None:
         unit = {"micrometer": "µm"}.get(source.info.unit, source.info.unit)
-        parts.append(f"{source.info.pixel_size[-1]:.3g}\u00a0{unit}/px")
+        parts.append(f"{source.info.pixel_size[-1]:.3g}\u00a0{unit}/\N{WORD JOINER}px")
     if len(layer.level_shapes) > 1:
         parts.append(f"{len(layer.level_shapes)} levels")
     return " · ".join(parts)

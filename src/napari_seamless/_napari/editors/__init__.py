@@ -2,6 +2,7 @@
 
 from napari_seamless._napari.editors.budget import Budget, BudgetEditor
 from napari_seamless._napari.editors.card import CardFacts, ModelCard, Swatch
+from napari_seamless._napari.editors.combo import NameList
 from napari_seamless._napari.editors.extent import Extent, ExtentEditor
 from napari_seamless._napari.editors.fold import Fold
 from napari_seamless._napari.editors.image_options import ImageOptions, ImageQuestions, ImageSetting
@@ -27,6 +28,7 @@ __all__ = [
     "ModelChoice",
     "ModelOption",
     "ModelPicker",
+    "NameList",
     "Notice",
     "NoticeLabel",
     "OutputChoice",

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_seamless._napari.editors.combo import NameList
 from napari_seamless._napari.editors.source import SourceOption
 
 Kind = Literal["whole", "view", "tissue", "shapes"]
@@ -68,12 +68,8 @@ class ExtentEditor(QWidget):
         self._meaning = QLabel()
         self._meaning.setObjectName("hint")
         self._meaning.setWordWrap(True)
-        self._layers = QComboBox()
-        self._layers.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._layers.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._layers.setMinimumContentsLength(8)
+        self._layers = NameList("Layer of shapes")
         self._layers.setPlaceholderText("no shapes yet")
-        self._layers.setAccessibleName("Layer of shapes")
         self._layers.setToolTip("The layer whose shapes say where to run")
         self._draw = QPushButton("Draw…")
         self._draw.setToolTip("Draw where to run (Alt+D): a rectangle at first; other tools are in the layer controls")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_seamless._napari.channels import Mapping
+from napari_seamless._napari.editors.combo import NameList
 
 NOT_CHOSEN = "choose…"
 
@@ -152,11 +153,7 @@ def _hint(text: str) -> QLabel:
 
 
 def _combo(what: str, names: Sequence[str], values: Sequence[str], chosen: str, picked: object) -> QComboBox:
-    combo = QComboBox()
-    combo.setAccessibleName(what)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    combo = NameList(what)
     for name, value in zip(names, values, strict=True):
         combo.addItem(name, value)
     combo.setCurrentIndex(max(combo.findData(chosen), 0))

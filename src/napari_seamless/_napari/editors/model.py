@@ -9,16 +9,16 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_seamless._napari.editors.combo import NameList
 
 KINDS = "Networks and weights (*.safetensors *.pt *.pth *.ckpt *.pt2 *.zip *.toml *.yaml *.yml);;All files (*)"
 DESCRIPTIONS = (".toml", ".yaml", ".yml")
@@ -54,12 +54,8 @@ class ModelPicker(QWidget):
 
     def __init__(self, options: Sequence[ModelOption] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._combo = QComboBox()
-        self._combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._combo.setMinimumContentsLength(8)
-        self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._combo = NameList("Model")
         self._combo.setPlaceholderText("loading…")
-        self._combo.setAccessibleName("Model")
         self._load = QPushButton("Load…")
         self._load.setToolTip(
             "Bring a network of your own: .pt2, TorchScript, weights (.safetensors, .pt, .pth),\n"
@@ -79,7 +75,7 @@ class ModelPicker(QWidget):
         self._lay_out()
         for option in options:
             self._add(option)
-        self._combo.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
+        self._combo.currentIndexChanged.connect(self._tell)  # and so would a lambda here
         self._stop.clicked.connect(self.cancelPressed)
         self.showBusy("")
 
@@ -151,6 +147,9 @@ class ModelPicker(QWidget):
     def _add(self, option: ModelOption) -> None:
         self._combo.addItem(_shown(option), option.name)
         self._combo.setItemData(self._combo.count() - 1, option.description, Qt.ItemDataRole.ToolTipRole)
+
+    def _tell(self, _index: int) -> None:
+        self.valueChanged.emit(self.value())
 
     def _ask(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Load a model", "", KINDS)

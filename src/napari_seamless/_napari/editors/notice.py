@@ -52,7 +52,7 @@ class NoticeLabel(QWidget):
         row.addStretch(0)
         column.addLayout(row)
         self._more.clicked.connect(self._open_details)
-        self._action.clicked.connect(lambda: self.actionPressed.emit(self._action.text()))
+        self._action.clicked.connect(self._act)  # a lambda would keep this widget alive under PySide6
         self._show()
 
     def value(self) -> Notice | None:
@@ -64,6 +64,9 @@ class NoticeLabel(QWidget):
         self._value = value
         self._show()
         self.valueChanged.emit(value)
+
+    def _act(self) -> None:
+        self.actionPressed.emit(self._action.text())
 
     def _open_details(self) -> None:
         if self._value is not None:

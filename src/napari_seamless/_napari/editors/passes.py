@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
+from napari_seamless._napari.editors.combo import NameList
+
 STATISTICS = {
-    "whole": "of the whole image (exact)",
-    "tissue": "of its tissue",
-    "local": "of each tile (approximate)",
+    "whole": "whole image (exact)",
+    "tissue": "tissue only",
+    "local": "each tile (approximate)",
 }
 KEEP = {
     "auto": "what is quickest",
@@ -76,10 +78,7 @@ class PassesEditor(QWidget):
 
 
 def _choice(options: dict[str, str], name: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setAccessibleName(name)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
+    combo = NameList(name)
     for key, text in options.items():
         combo.addItem(text, key)
     return combo

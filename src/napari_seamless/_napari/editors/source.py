@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_seamless._napari.editors.combo import NameList
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,15 @@ class SourcePicker(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._combo = QComboBox()
-        self._combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._combo.setMinimumContentsLength(8)
-        self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._combo = NameList("Image")
         self._combo.setPlaceholderText("no image yet")
-        self._combo.setAccessibleName("Image")
         self._open = QPushButton("Open…")
         self._open.setToolTip("Open a slide, TIFF, OME-Zarr or any other image file")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._combo, 1)
         row.addWidget(self._open)
-        self._combo.currentIndexChanged.connect(lambda _: self.valueChanged.emit(self.value()))
+        self._combo.currentIndexChanged.connect(self._tell)  # a lambda would keep this widget alive under PySide6
         self._open.clicked.connect(self._ask)
 
     def value(self) -> SourceChoice:
@@ -66,6 +64,9 @@ class SourcePicker(QWidget):
         self._combo.blockSignals(False)
         if self.value() != before:
             self.valueChanged.emit(self.value())
+
+    def _tell(self, _index: int) -> None:
+        self.valueChanged.emit(self.value())
 
     def _ask(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open an image", "", "All files (*)")

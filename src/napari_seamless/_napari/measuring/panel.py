@@ -16,14 +16,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QSlider,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_seamless._napari.editors import NoticeLabel
+from napari_seamless._napari.editors import NameList, NoticeLabel
 from napari_seamless._napari.measuring.areas import AreaTable
 from napari_seamless._napari.measuring.classes import ClassTable
 from napari_seamless._napari.measuring.histogram import BINS, SHARE, Bars, Histogram
@@ -50,7 +49,7 @@ class MeasurePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.labels, self.where, self.boundary, self.image = (_combo() for _ in range(4))
+        self.labels, self.where, self.boundary, self.image = (NameList() for _ in range(4))
         self.classes = ClassTable()
         self.areas, self.objects, self.histogram = AreaTable(), ObjectTable(), Histogram()
         self.notice = NoticeLabel()
@@ -61,7 +60,7 @@ class MeasurePanel(QWidget):
         self._main, self._cancel = QPushButton("Measure"), QPushButton("Cancel")
         self._bar = QProgressBar()
         self._about, self._unnamed, self._status, self._notes = (_hint() for _ in range(4))
-        self._which = _combo()
+        self._which = NameList()
         self._save, self._copy, self._points = QPushButton("Save CSV…"), QPushButton("Copy"), QPushButton("Centroids")
         self._found: Measurements | None = None
         self._set_up()
@@ -156,6 +155,7 @@ class MeasurePanel(QWidget):
         self.histogram.setValue(Bars(counts, edges, unit, colour, found.median(name) or 0.0, beyond))
 
     def _set_up(self) -> None:
+        self.labels.setPlaceholderText("no labels yet")
         self.smallest.setRange(0, 1_000_000)
         self.smallest.setSuffix(" px")
         self.smallest.setToolTip("Objects of fewer pixels are left out")
@@ -234,6 +234,8 @@ class MeasurePanel(QWidget):
         grid.setVerticalSpacing(5)
         grid.setColumnStretch(1, 1)
         chosen, look = QHBoxLayout(), QHBoxLayout()
+        for row in (chosen, look):
+            row.setSpacing(6)  # else there is none, as the grid has two
         chosen.addWidget(self.labels, 1)
         chosen.addWidget(self._open)
         look.addWidget(self.opacity, 1)
@@ -266,14 +268,6 @@ def _status(now: MeasureSnapshot, is_there: bool) -> str:
     if now.said:
         return now.said
     return "" if is_there else "Open a result, or add a labels layer, to begin."
-
-
-def _combo() -> QComboBox:
-    combo = QComboBox()
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
 
 
 def _hint() -> QLabel:

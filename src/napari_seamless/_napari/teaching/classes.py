@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QColorDialog, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_seamless._napari.measuring.sizes import fit_rows
@@ -47,6 +47,10 @@ class ClassList(QTableWidget):
             self._value = tuple(value)
             self._show()
             self.valueChanged.emit(self._value)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        super().showEvent(event)
+        fit_rows(self, MOST_ROWS)  # only now are its letters as large as napari's
 
     def choose(self, value: int) -> None:
         """Marks the class that is painted, without telling anybody."""

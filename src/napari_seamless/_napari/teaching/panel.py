@@ -12,12 +12,11 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_seamless._napari.editors import NoticeLabel
+from napari_seamless._napari.editors import NameList, NoticeLabel
 from napari_seamless._napari.teaching.classes import ClassList
 from napari_seamless._napari.teaching.curve import Curve
 from napari_seamless._napari.teaching.state import TeachSnapshot
@@ -38,7 +37,7 @@ class TeachPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image, self.network = _combo("Image"), _combo("Network to begin with")
+        self.image, self.network = NameList("Image"), NameList("Network to begin with")
         self.classes, self.curve, self.notice = ClassList(), Curve(), NoticeLabel()
         self._paint, self._more = QPushButton("Paint"), QPushButton("Add a class")
         self._main, self._keep = QPushButton("Teach"), QPushButton("Keep…")
@@ -72,6 +71,7 @@ class TeachPanel(QWidget):
 
     def _set_up(self) -> None:
         self._main.setObjectName("main")
+        self.image.setPlaceholderText("no image yet")
         self._paint.setToolTip("Select the layer of strokes, with its brush (made when there is none yet)")
         self._more.setToolTip("One more class to tell apart; a lesson begins anew with it")
         self._keep.setToolTip("Save what was learned as a model, with a card")
@@ -140,15 +140,6 @@ def _offer(combo: QComboBox, options: Options) -> None:
     combo.blockSignals(False)
     if combo.currentData() != before:
         combo.currentIndexChanged.emit(combo.currentIndex())
-
-
-def _combo(name: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setAccessibleName(name)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
 
 
 def _words() -> QLabel:
