@@ -13,6 +13,7 @@ import pytest
 from napari.layers import Labels
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
 
 from napari_seamless._napari.teaching import canvas, dock
 from napari_seamless._napari.teaching.controller import TeachController
@@ -104,11 +105,26 @@ def test_paint_makes_a_layer_of_strokes_over_the_image_with_a_brush(viewer: napa
     assert teacher.paint() is layer
 
 
-def test_a_class_that_is_clicked_is_the_one_that_is_painted(teacher: TeachDock) -> None:
-    teacher.panel.classes.selectRow(1)
+@pytest.mark.parametrize("column", [0, 1], ids=["colour", "name"])
+def test_a_class_that_is_clicked_is_the_one_that_is_painted_and_keeps_its_colour_in_sight(
+    viewer: napari.Viewer, teacher: TeachDock, qtbot: QtBot, column: int
+) -> None:
+    viewer.show()
+    table = teacher.panel.classes
+    qtbot.waitUntil(lambda: table.rowHeight(1) > 0 and table.isVisible())
+
+    def click() -> bool:
+        """The rows still move while the window is laid out."""
+        cell = table.visualItemRect(table.item(1, column)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+        return table.item(1, 1).isSelected()
+
+    qtbot.waitUntil(click)
     layer = teacher.paint()
     assert layer is not None
     assert layer.selected_label == 2
+    swatch = table.visualItemRect(table.item(1, 0)).center()
+    assert table.viewport().grab().toImage().pixelColor(swatch).name() == table.value()[1].colour
 
 
 def test_what_is_learned_appears_below_the_strokes_while_it_learns(

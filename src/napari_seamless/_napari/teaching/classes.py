@@ -36,6 +36,7 @@ class ClassList(QTableWidget):
         if side is not None:
             side.hide()
         self.itemChanged.connect(self._renamed)
+        self.cellClicked.connect(self._clicked)
         self.cellDoubleClicked.connect(self._ask_colour)
         self.itemSelectionChanged.connect(self._choose)
 
@@ -55,7 +56,7 @@ class ClassList(QTableWidget):
     def choose(self, value: int) -> None:
         """Marks the class that is painted, without telling anybody."""
         self.blockSignals(True)
-        self.selectRow(next((k for k, one in enumerate(self._value) if one.value == value), -1))
+        self.setCurrentCell(next((k for k, one in enumerate(self._value) if one.value == value), -1), NAME)
         self.blockSignals(False)
 
     def _show(self) -> None:
@@ -65,16 +66,19 @@ class ClassList(QTableWidget):
         for number, one in enumerate(self._value):
             swatch = QTableWidgetItem()
             swatch.setBackground(QColor(one.colour))
-            swatch.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+            swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)  # not selected with its row, which would hide the colour
             swatch.setToolTip(f"{one.colour}: double click for another colour")
             name = QTableWidgetItem(one.name)
             name.setToolTip(f"Label {one.value}: click to paint it, double click to rename it")
             self.setItem(number, COLOUR, swatch)
             self.setItem(number, NAME, name)
         if 0 <= row < len(self._value):
-            self.selectRow(row)
+            self.setCurrentCell(row, NAME)
         self.blockSignals(False)
         fit_rows(self, MOST_ROWS)
+
+    def _clicked(self, number: int, _column: int) -> None:
+        self.setCurrentCell(number, NAME)
 
     def _choose(self) -> None:
         if 0 <= self.currentRow() < len(self._value):
