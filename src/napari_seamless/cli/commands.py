@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -63,9 +62,7 @@ def run(
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    chosen = given.parse_plane(plane)
-    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene), plane=chosen)) as opened:
-        image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
+    with given.opened(slide, axes, scene, plane, channels) as image:
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
@@ -128,37 +125,41 @@ def view(
     typer.echo("\n".join(str(path) for path in (output, screenshot) if path and screenshot))
 
 
-def info(slide: given.Slide, scene: given.Scene = None) -> None:
+def info(slide: given.Slide, scene: given.Scene = None, axes: given.Axes = None, plane: given.Plane = None) -> None:
     """Say what is in an image file."""
-    from napari_seamless import pipeline
-
-    with closing(pipeline.open_image(slide, scene=given.scene_of(scene))) as image:
+    with given.opened(slide, axes, scene, plane) as image:
         typer.echo("\n".join(_facts(image.info)))
 
 
 def explain(
     model: Annotated[str, typer.Argument(help="A name from 'models', or a path.", metavar="MODEL", show_default=False)],
     slide: given.Slide,
+    region: given.RegionOption = None,
     level: given.Level = 0,
     budget: given.Budget = None,
     device: given.Device = "auto",
     tile: given.TileOption = None,
+    scene: given.Scene = None,
+    axes: given.Axes = None,
+    plane: given.Plane = None,
+    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
-    plane: given.Plane = None,
     pixel_size: given.PixelSize = None,
     precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
+    where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, plane=given.parse_plane(plane))) as image:
+    with given.opened(slide, axes, scene, plane, channels) as image:
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(
             network,
             image,
+            region=where,
             level=level,
             budget=size,
             tile=tile,
