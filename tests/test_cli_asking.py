@@ -15,6 +15,7 @@ from torch import nn
 import napari_seamless as ns
 from napari_seamless.cli import commands, main
 from napari_seamless.geometry import Region
+from napari_seamless.store import create_store, open_store
 
 READING = {"scene", "axes", "plane"}
 """How an image is read."""
@@ -38,6 +39,10 @@ def scenes(tmp_path: Path) -> str:
         for shape in ((2, 60, 80), (2, 90, 70)):
             writer.write(np.zeros(shape, np.uint8), photometric="minisblack", metadata={"axes": "CYX"})
     return str(path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
@@ -103,3 +108,37 @@ def test_explain_names_the_region_and_refuses_one_outside(
     assert re.search(r"^tile .*; 6 tiles$", told, re.MULTILINE)
     assert main(["explain", network, stack, *chosen, "--region", "60:170,10:130"]) == 2
     assert "a region must lie inside the image" in capsys.readouterr().err
+
+
+def test_info_says_of_a_result_which_model_made_it_and_how_much_of_it_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slide, output = tmp_path / "slide.tif", tmp_path / "out.ome.zarr"
+    tifffile.imwrite(slide, np.zeros((1024, 1536, 3), np.uint8), photometric="rgb", tile=(256, 256))
+    run = ("run", str(slide), "-m", "stain", "-o", str(output), "--device", "cpu", "--scheduler", "serial")
+    said(capsys, *run, "--tile", "512", "--region", "0:512,0:1024")
+    told = said(capsys, "info", str(output))
+    assert re.search(r"^made by +stain, of slide\.tif; exact$", told, re.MULTILINE)
+    assert re.search(
+        r"^finished +33\.33 % of it; the rest is empty: not asked for, or not reached$", told, re.MULTILINE
+    )
+    copy = tmp_path / "copy.ome.zarr"
+    said(capsys, "export", str(output), str(copy))
+    assert re.search(r"^finished +33\.33 % of it", said(capsys, "info", str(copy)), re.MULTILINE)
+    said(capsys, *run)
+    assert re.search(r"^finished +all of it$", said(capsys, "info", str(output)), re.MULTILINE)
+    assert "made by" not in said(capsys, "info", str(slide))
+
+
+def test_info_changes_nothing_in_a_result_whose_writer_died(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = ns.run("stain", np.zeros((600, 700, 3), np.uint8), device="cpu", scheduler="serial")
+    path, first = tmp_path / "out.ome.zarr", Region.of((0, 512), (0, 512))
+    store = create_store(path, result.store.spec)
+    store.write(first, np.full((2, 512, 512), 200, store.spec.dtype))
+    store.landed(first)
+    del store  # without the coarse levels
+    before = contents(path)
+    assert re.search(r"^finished +\d+ % of it", said(capsys, "info", str(path)), re.MULTILINE)
+    assert contents(path) == before
+    open_store(path)
+    assert contents(path) != before

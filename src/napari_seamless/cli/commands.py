@@ -17,7 +17,7 @@ from napari_seamless.cli.following import busy, display, follow, save_moments, s
 from napari_seamless.errors import OutputExists, OutputUnwritable
 
 if TYPE_CHECKING:
-    from napari_seamless import seams
+    from napari_seamless import pipeline, seams
 
 SAMPLE = "CMU-1-Small-Region.svs"
 
@@ -126,9 +126,11 @@ def view(
 
 
 def info(slide: given.Slide, scene: given.Scene = None, axes: given.Axes = None, plane: given.Plane = None) -> None:
-    """Say what is in an image file."""
+    """Say what is in an image file; of a result also which model made it, and how much of it is done."""
+    from napari_seamless import pipeline
+
     with given.opened(slide, axes, scene, plane) as image:
-        typer.echo("\n".join(_facts(image.info)))
+        typer.echo("\n".join((*_facts(image.info), *_origin(pipeline.origin_of(slide)))))
 
 
 def explain(
@@ -226,6 +228,18 @@ def _facts(info: seams.ImageInfo) -> Iterator[str]:
     yield from (f"notice      {notice}" for notice in info.notices)
     for index, shape in enumerate(info.levels.shapes):
         yield f"level {index}     {' x '.join(map(str, shape))}  ({axes})"
+
+
+def _origin(origin: pipeline.Origin | None) -> Iterator[str]:
+    """Lines about a result of ours; none about any other image."""
+    if origin is None:
+        return
+    yield f"made by     {origin.model}, of {origin.image}; {origin.scope}"
+    if origin.fraction == 1:
+        yield "finished    all of it"
+    else:  # never rounded to nothing or to all
+        share = min(max(100 * origin.fraction, 0.01), 99.99) if origin.fraction else 0
+        yield f"finished    {share:.4g} % of it; the rest is empty: not asked for, or not reached"
 
 
 def _has_display() -> bool:
