@@ -57,7 +57,10 @@ def test_areas_only(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_labels_without_a_pixel_size_are_told_in_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store_of(cells(), tmp_path / "a.ome.zarr", pixel_size=None)
     out = said(capsys, tmp_path / "a.ome.zarr")
-    assert "The size of a pixel is not known, so areas are in pixels" in " ".join(out.split())
+    assert (
+        "The size of a pixel is not known, so areas are in pixels; say it with pixel_size=0.25 (--pixel-size 0.25)"
+        in " ".join(out.split())
+    )
     assert "mm²" not in out
     assert "mm²" in said(capsys, tmp_path / "a.ome.zarr", "--pixel-size", "0.5")
 

@@ -132,6 +132,36 @@ def test_another_array_has_another_identity() -> None:
     assert open_image(first).info.identity != before
 
 
+class Lazy:
+    """An array-like that is neither numpy's nor dask's, and notes what is read of it."""
+
+    def __init__(self, values: np.ndarray, chunks: tuple[int, ...] | None) -> None:
+        self.values, self.shape, self.dtype, self.chunks = values, values.shape, values.dtype, chunks
+        self.read: list[np.ndarray] = []
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        places = np.stack(np.indices(self.shape), -1)[index]
+        self.read.append(places.reshape(-1, len(self.shape)))
+        return self.values[index]
+
+
+def test_other_pixels_under_the_same_id_have_another_identity() -> None:
+    array = Lazy(texture(3, 50, 60), None)
+    before = open_image(array).info.identity
+    assert open_image(array).info.identity == before
+    array.values = texture(3, 50, 60) + np.uint8(1)
+    assert open_image(array).info.identity != before
+
+
+@pytest.mark.parametrize("chunks", [(1, 32, 20), (3, 64, 7), (3, 50, 100), (3, 50, 60)])
+def test_an_identity_takes_reading_one_chunk(chunks: tuple[int, ...]) -> None:
+    array = Lazy(texture(3, 50, 60), chunks)
+    open_image(array)
+    (places,) = array.read
+    assert len(np.unique(places // np.array(chunks), axis=0)) == 1
+    assert len(places) >= 50
+
+
 def test_a_source_passes_through() -> None:
     source = open_image(texture(5, 5))
     assert isinstance(source, Source)

@@ -37,7 +37,7 @@ def test_an_ome_tiff_gives_its_first_image_and_tells_of_the_others(tmp_path: Pat
     assert source.info.scenes == ("left 0", "right", "left 2")
     assert source.info.scene == "left 0"
     assert source.info.notices == (
-        "several.ome.tif holds 3 images; this is 'left 0'; choose another by scene=1, or its name",
+        "several.ome.tif holds 3 images; this is 'left 0'; choose another by scene=1 (--scene 1), or its name",
     )
     assert_reads_equal(source, IMAGES[0][None], count=3)
     source.close()

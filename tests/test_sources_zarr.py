@@ -110,6 +110,26 @@ def test_a_group_that_is_no_image_names_what_is_in_it(tmp_path: Path) -> None:
         open_image(tmp_path / "group.zarr")
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_of_a_plate_and_its_parts_images_are_named(version: str, tmp_path: Path) -> None:
+    wells, path = ("B/2", "A/1"), tmp_path / "plate.zarr"
+    described: dict[str, dict[str, Any]] = {
+        "": {"plate": {"wells": [{"path": well} for well in wells]}},
+        "A": {},
+        "B": {},
+    }
+    described |= {well: {"well": {"images": [{"path": "0"}, {"path": "1"}]}} for well in wells}
+    for part, attributes in described.items():
+        group = zarr.open_group(str(path / part), mode="a", zarr_format=3 if version == "0.5" else 2)
+        group.attrs.update({"ome": attributes} if version == "0.5" else attributes)
+    for image in (f"{well}/{k}" for well in wells for k in range(2)):
+        ome_zarr(path / image, [texture(20, 20)], "yx", version)
+    for part, named in (("", "B/2/0, B/2/1, A/1/0, A/1/1"), ("A", "1/0, 1/1"), ("A/1", "0, 1")):
+        with pytest.raises(InputUnreadable, match=rf"give the path of an image or array in it \({named}\)"):
+            open_image(path / part)
+        assert open_image(path / part / named.split(",")[0]).info.levels.shapes == ((20, 20),)
+
+
 def test_a_chunk_that_is_cut_off_is_reported(tmp_path: Path) -> None:
     ome_zarr(tmp_path / "a.zarr", [texture(64, 64)], "yx", "0.5")
     chunk = tmp_path / "a.zarr" / "s0" / "c" / "1" / "1"

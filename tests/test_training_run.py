@@ -25,12 +25,13 @@ from safetensors.torch import load_file
 
 import napari_seamless as ns
 from napari_seamless.cli import main
-from napari_seamless.errors import InputMismatch, LossNotFinite, NotTrusted, OutputExists, RunCancelled
+from napari_seamless.errors import BadRequest, InputMismatch, LossNotFinite, NotTrusted, OutputExists, RunCancelled
 from napari_seamless.models.training_file import ClassEntry, checked_training, example_training
 from napari_seamless.pipeline.training_data import Seen, divided
 from napari_seamless.pipeline.training_events import Began, Stepped
 from napari_seamless.pipeline.training_files import Pair, pairs_in
 from napari_seamless.pipeline.training_masks import MaskValues
+from napari_seamless.store.lock import locked
 from training_images import fields, spots, write_folders, write_training, write_zarr
 
 
@@ -368,6 +369,10 @@ def cannot_be_streamed(folder: Path) -> dict[str, Any]:
     return {"network": network, "training": {"crop": "whole"}}
 
 
+def crop_too_large(folder: Path) -> dict[str, Any]:
+    return {"training": {"crop": 64}, "validation": {"share": 0}}
+
+
 def budget_too_small(folder: Path) -> dict[str, Any]:
     return {"training": {"crop": "whole", "budget": "1kB"}}
 
@@ -401,6 +406,11 @@ CASES = [
     Case(damaged_image, 3, r"3\.png"),
     Case(no_folder, 3, r"there is none at .*maks"),
     Case(cannot_be_streamed, 5, r"got aten\.matmul\.default: [^;]*\(attention\)[^;]*; use a network without it"),
+    Case(
+        crop_too_large,
+        2,
+        r"the largest of the 6 .*, \d\.png, has 48 x 48, and the crop is 64 a side; set training.crop to 48 or",
+    ),
     Case(budget_too_small, 2, r"budget"),
     Case(unknown_field, 2, r"training\.learning_rate: Extra inputs are not permitted"),
     Case(channels_that_differ, 4, r"2 here; this one gives 3"),
@@ -411,10 +421,40 @@ CASES = [
 def test_bad_input_is_one_clear_sentence(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = case.change(write_folders(tmp_path))
     assert main(["train", str(write_training(tmp_path, **changes)), "--trust"]) == case.code
+    assert not (tmp_path / "spots-model").exists()
     said = capsys.readouterr().err.splitlines()
     sentence = next(line for line in said if line.startswith("napari-seamless: "))
     assert said[-1] == sentence
     assert re.search(case.match, sentence)
+
+
+def test_a_refused_training_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    refused = write_training(write_folders(tmp_path), training={"crop": 64})
+    (tmp_path / "models").mkdir()
+    with pytest.raises(BadRequest, match="a crop must not be larger"):
+        ns.train(refused, output=tmp_path / "models" / "new" / "spots")
+    assert list((tmp_path / "models").iterdir()) == []
+    ns.train(write_training(tmp_path), steps=2)
+    before = sorted((tmp_path / "spots-model").rglob("*"))
+    with pytest.raises(BadRequest, match="a crop must not be larger"):
+        ns.train(write_training(tmp_path, training={"crop": 64}))
+    assert sorted((tmp_path / "spots-model").rglob("*")) == before
+
+
+def test_a_lock_that_was_removed_meanwhile_is_not_held(tmp_path: Path) -> None:
+    opened = os.open
+
+    def opened_late(path: Path, *how: int) -> int:
+        file = opened(path, *how)
+        path.unlink()  # as whoever had it locked may do, between our opening and locking it
+        return file
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "open", opened_late)
+        with locked(tmp_path / "lock") as is_alone:
+            assert not is_alone
+    with locked(tmp_path / "lock") as is_alone:
+        assert is_alone
 
 
 def test_the_example_is_a_training_and_shows_every_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

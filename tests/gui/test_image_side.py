@@ -103,7 +103,7 @@ def test_another_scene_of_the_file_is_a_layer_of_its_own(qtbot: QtBot, make_napa
 
 
 def test_how_an_image_is_stored_is_a_remark_beside_it(qtbot: QtBot, make_napari_viewer, pipeline) -> None:
-    notices = ("slide is stored in strips", "slide holds 2 images; choose another by scene=1, or its name")
+    notices = ("slide is stored in strips", "slide holds 2 images; choose another by scene=1 (--scene 1), or its name")
     viewer = make_napari_viewer()
     with_source(viewer, replace(NAMED, notices=notices))
     dock = docked(viewer, pipeline)

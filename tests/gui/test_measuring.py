@@ -128,6 +128,7 @@ def test_any_labels_layer_is_measured(qtbot: QtBot, viewer: napari.Viewer, label
     assert {a.value: a.pixels for a in found.areas} == dict(enumerate(np.bincount(labels.ravel()).tolist()))
     assert [row.value for row in dock.panel.classes.value()] == [1, 2]
     assert "the size of a pixel is not known" in " ".join(found.notes)
+    assert "so areas are in pixels." in dock.panel._notes.text()  # without what to do in Python and in a shell
     pyramid = viewer.add_labels([labels, labels[::2, ::2]], multiscale=True, name="pyramid", scale=(2, 2), units="um")
     dock.panel.labels.setCurrentIndex(dock.panel.labels.findText("pyramid"))
     assert measured(qtbot, dock).areas[1].area == pytest.approx(4 * (labels == 1).sum())

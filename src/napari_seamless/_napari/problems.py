@@ -80,12 +80,16 @@ def problem_of(error: BaseException) -> Problem:
 def sentence_of(error: BaseException) -> str:
     """An error in full, as a sentence for the dock."""
     if isinstance(error, SeamlessError):
-        text = _sentence(str(error))
-        for hint in (HOW_TO_APPROXIMATE, *HOW_TO_SAY):
-            text = text.replace(hint, "")
-        return text
+        return _sentence(without_hints(str(error)))
     told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"Something went wrong that should not have: {told}"
+
+
+def without_hints(text: str) -> str:
+    """A text without what to do in Python and in a shell."""
+    for hint in (HOW_TO_APPROXIMATE, *HOW_TO_SAY):
+        text = text.replace(hint, "")
+    return text
 
 
 def _action(error: BaseException) -> str:

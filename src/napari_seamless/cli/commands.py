@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -18,7 +17,7 @@ from napari_seamless.cli.following import busy, display, follow, save_moments, s
 from napari_seamless.errors import OutputExists, OutputUnwritable
 
 if TYPE_CHECKING:
-    from napari_seamless import seams
+    from napari_seamless import pipeline, seams
 
 SAMPLE = "CMU-1-Small-Region.svs"
 
@@ -63,9 +62,7 @@ def run(
     where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    chosen = given.parse_plane(plane)
-    with closing(pipeline.open_image(slide, axes=axes, scene=given.scene_of(scene), plane=chosen)) as opened:
-        image = opened if channels is None else pipeline.select(opened, channels=given.parse_channels(channels))
+    with given.opened(slide, axes, scene, plane, channels) as image:
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
             prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
@@ -128,37 +125,43 @@ def view(
     typer.echo("\n".join(str(path) for path in (output, screenshot) if path and screenshot))
 
 
-def info(slide: given.Slide, scene: given.Scene = None) -> None:
-    """Say what is in an image file."""
+def info(slide: given.Slide, scene: given.Scene = None, axes: given.Axes = None, plane: given.Plane = None) -> None:
+    """Say what is in an image file; of a result also which model made it, and how much of it is done."""
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, scene=given.scene_of(scene))) as image:
-        typer.echo("\n".join(_facts(image.info)))
+    with given.opened(slide, axes, scene, plane) as image:
+        typer.echo("\n".join((*_facts(image.info), *_origin(pipeline.origin_of(slide)))))
 
 
 def explain(
     model: Annotated[str, typer.Argument(help="A name from 'models', or a path.", metavar="MODEL", show_default=False)],
     slide: given.Slide,
+    region: given.RegionOption = None,
     level: given.Level = 0,
     budget: given.Budget = None,
     device: given.Device = "auto",
     tile: given.TileOption = None,
+    scene: given.Scene = None,
+    axes: given.Axes = None,
+    plane: given.Plane = None,
+    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
-    plane: given.Plane = None,
     pixel_size: given.PixelSize = None,
     precision: given.Precision = "float32",
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
+    where = None if region is None else given.parse_region(region)
     from napari_seamless import pipeline
 
-    with closing(pipeline.open_image(slide, plane=given.parse_plane(plane))) as image:
+    with given.opened(slide, axes, scene, plane, channels) as image:
         size = None if budget is None else pipeline.parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
         text = pipeline.explain(
             network,
             image,
+            region=where,
             level=level,
             budget=size,
             tile=tile,
@@ -225,6 +228,18 @@ def _facts(info: seams.ImageInfo) -> Iterator[str]:
     yield from (f"notice      {notice}" for notice in info.notices)
     for index, shape in enumerate(info.levels.shapes):
         yield f"level {index}     {' x '.join(map(str, shape))}  ({axes})"
+
+
+def _origin(origin: pipeline.Origin | None) -> Iterator[str]:
+    """Lines about a result of ours; none about any other image."""
+    if origin is None:
+        return
+    yield f"made by     {origin.model}, of {origin.image}; {origin.scope}"
+    if origin.fraction == 1:
+        yield "finished    all of it"
+    else:  # never rounded to nothing or to all
+        share = min(max(100 * origin.fraction, 0.01), 99.99) if origin.fraction else 0
+        yield f"finished    {share:.4g} % of it; the rest is empty: not asked for, or not reached"
 
 
 def _has_display() -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,6 +126,18 @@ TissueThreshold = Annotated[
 Scene = Annotated[
     str | None, typer.Option("--scene", help="The scene of a file of several, by name or number.", show_default="first")
 ]
+
+
+@contextmanager
+def opened(
+    slide: str, axes: str | None = None, scene: str | None = None, plane: str | None = None, channels: str | None = None
+) -> Iterator[Source]:
+    """The image that a command line means, open for as long as this lasts. Raises what opening raises, BadRequest."""
+    from napari_seamless import pipeline
+
+    chosen = parse_plane(plane)
+    with closing(pipeline.open_image(slide, axes=axes, scene=scene_of(scene), plane=chosen)) as image:
+        yield image if channels is None else pipeline.select(image, channels=parse_channels(channels))
 
 
 def tissue_of(source: Source, threshold: float | None, is_used: bool) -> Any:

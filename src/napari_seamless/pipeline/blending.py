@@ -15,7 +15,7 @@ from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.passes import barriers_of
 from napari_seamless.seams import Stage
 
-LOCAL = "norms and pools over the plane are taken over each input tile (statistics='local')"
+LOCAL = "norms and pools over the plane are taken over each input tile (statistics='local', --statistics local)"
 
 
 @dataclass

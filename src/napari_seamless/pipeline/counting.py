@@ -285,6 +285,6 @@ def _least(min_area: float | str, target: Target) -> int:
     if target.pixel_size is None:
         raise BadRequest(
             f"a smallest area in {unit} needs the size of a pixel, which is not known; got {min_area!r}; "
-            "give it in pixels, or give pixel_size"
+            "give it in pixels, or say that with pixel_size=0.25 (--pixel-size 0.25), in um per pixel"
         )
     return int(np.ceil(number / prod(target.pixel_size) - 1e-9))

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_seamless.engine import TorchEngine
 from napari_seamless.errors import ModelError, TraceFailed
-from napari_seamless.geometry import Grid
+from napari_seamless.geometry import Grid, Region
 from napari_seamless.models import Model
 from napari_seamless.pipeline.approximating import approximation
 from napari_seamless.pipeline.channels import by_name
@@ -19,6 +19,7 @@ from napari_seamless.pipeline.measuring import plan_kept
 from napari_seamless.pipeline.precision import in_precision, place_for
 from napari_seamless.pipeline.preparing import AnyModel, check_fit, load_model, on_cpu, prepared_from
 from napari_seamless.pipeline.resolving import PixelSize, at_resolution
+from napari_seamless.pipeline.where import output_region
 from napari_seamless.planning import TileChoice, readable
 from napari_seamless.program.facts import halo, operators, redundancy, stride
 from napari_seamless.program.graph import Program
@@ -37,9 +38,10 @@ class Explanation:
     """How a model would be run on an image; `str()` is a text for a terminal.
 
     `halo` is (before, after) in input pixels and `stride` in output pixels, one an axis. `redundancy` is the
-    multiply-adds of a tile per output pixel, as a multiple of the whole image's (`macs_per_pixel`). A model with
-    `refusals` is not run exactly; `instead` says what would be run if one asks for an approximate result, and the
-    rest is None or empty then.
+    multiply-adds of a tile per output pixel, as a multiple of the whole image's (`macs_per_pixel`). `tiles` are those
+    that touch the `region`, in output pixels, that was asked about (None: everything). A model with `refusals` is not
+    run exactly; `instead` says what would be run if one asks for an approximate result, and the rest is None or empty
+    then.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Explanation:
     refusals: tuple[str, ...]
     instead: tuple[str, ...] = ()
     output_shape: tuple[int, ...] = ()
+    region: Region | None = None
     output_dtype: str = ""
     divisor: int = 1
     halo: tuple[tuple[int, int], ...] = ()
@@ -88,6 +91,8 @@ class Explanation:
             )
             return
         yield f"output       {_times(self.output_shape)} {self.output_dtype}"
+        if self.region is not None:
+            yield f"region       {_times(self.region.shape)} of it, {self.region!r}"
         if self.precision != "float32":
             yield f"precision    {self.precision}: rounded, not exact; a run says how far it is from float32"
         yield from (f"notice       {notice}" for notice in self.notices)
@@ -123,6 +128,7 @@ def explain(
     model: AnyModel,
     image: Any,
     *,
+    region: Region | None = None,
     level: int = 0,
     budget: int | str | None = None,
     tile: int | None = None,
@@ -132,7 +138,10 @@ def explain(
     pixel_size: PixelSize | None = None,
     precision: str = "float32",
 ) -> Explanation:
-    """Trace a model at the size of an image and say how it would be run, or what stands against it."""
+    """Trace a model at the size of an image and say how it would be run, or what stands against it.
+
+    `region` is in level-0 pixels of the image (default: all). Raises BadRequest, and what opening and tracing raise.
+    """
     loaded = load_model(model)
     source = by_name(open_image(image, axes=axes, plane=plane), loaded.input_names)
     check_fit(loaded, source.info)
@@ -150,6 +159,7 @@ def explain(
         instead = _instead(loaded, source, level, reasons)
         return Explanation(loaded.name, source.info.name, shape, operators(program), reasons, instead)
     prepared = prepared_from(loaded, source, level, program)
+    wanted = output_region(prepared, region)
     place, told = place_for(prepared, device)
     prepared, settled = in_precision(prepared, precision, place)
     engine = TorchEngine(prepared.last_pass, str(place))
@@ -167,12 +177,13 @@ def explain(
         operators=operators(program),
         refusals=(),
         output_shape=prepared.output_shape,
+        region=None if region is None else wanted,
         output_dtype=str(prepared.output_dtype),
         divisor=program.divisor,
         halo=tuple(halo(last, a, edges[a]) for a in range(program.ndim)),
         stride=tuple(stride(last, a) for a in range(program.ndim)),
         choice=choice,
-        tiles=Grid(prepared.output_shape, edges).size,
+        tiles=Grid(prepared.output_shape, edges).covering(wanted).size,
         passes=count_passes(program),
         barriers=_barriers(program),
         kept=_kept(keeping),

@@ -19,6 +19,7 @@ from napari_seamless.sources.planes import PLANE
 from napari_seamless.store import Store, open_store
 
 MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
+HOW_TO_SAY = "; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _micrometres(source: Source, given: float | Sequence[float] | None) -> tuple
             )
         return sizes, ""
     if info.pixel_size is None or info.unit not in MICROMETRES:
-        return None, "the size of a pixel is not known, so areas are in pixels; give pixel_size in micrometres"
+        return None, f"the size of a pixel is not known, so areas are in pixels{HOW_TO_SAY}"
     return tuple(s * MICROMETRES[info.unit] for s in info.pixel_size), ""
 
 

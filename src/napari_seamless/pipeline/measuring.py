@@ -73,7 +73,8 @@ def plan_kept(
         raise BadRequest(f"keep is one of {', '.join(get_args(Keep))}; got {keep!r}")
     if is_far and keep in ("device", "host"):
         raise BadRequest(
-            f"workers in other processes cannot reach values kept in memory; got keep={keep!r}; use disk or recompute"
+            f"workers in other processes cannot reach values kept in memory; got keep={keep!r} "
+            f"(--keep {keep}); use disk or recompute"
         )
     speed = SPEEDS[device.type]
     if device.type == "cpu":
@@ -109,7 +110,7 @@ def _check_room(keeping: Keeping, tier: Tier, room: int, folder: Path) -> None:
         where = {"device": "in the budget", "host": "in the host's memory", "disk": f"on the disk of {folder}"}[tier]
         raise BadRequest(
             f"kept values must fit {where}; they need {readable(needed)}, and there is room for {readable(room)}; keep "
-            "them elsewhere, or use keep='auto' or 'recompute'"
+            "them elsewhere, or use keep='auto' (--keep auto) or 'recompute'"
         )
 
 

@@ -28,7 +28,7 @@ from napari_seamless.pipeline.result import Result
 from napari_seamless.pipeline.scope import LOCAL, PREVIEW, Scope, Statistics, scope_of
 from napari_seamless.pipeline.started import Run
 from napari_seamless.pipeline.storing import measured_before, save_measured, store_for
-from napari_seamless.pipeline.where import Area, Where, area_of
+from napari_seamless.pipeline.where import Area, Where, area_of, output_region
 from napari_seamless.scheduling.dask_cluster import DaskScheduler
 from napari_seamless.scheduling.serial import Serial
 from napari_seamless.seams import Progress, Scheduler, StopFlag
@@ -111,7 +111,7 @@ def start(
     scope, device = replace(scope, precision=settled.precision), str(place)
     notices = tuple(notice for notice in (told, settled.notice) if notice)
     area = None if where is None else area_of(where)
-    wanted, worker = _wanted(prepared, region), _scheduler(scheduler, place)
+    wanted, worker = output_region(prepared, region), _scheduler(scheduler, place)
     made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
         if scope.moments is not None:
@@ -270,24 +270,6 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
             stacklevel=2,
         )
     return handle.result()
-
-
-def _wanted(prepared: Prepared, region: Region | None) -> Region:
-    """A level-0 region as output pixels."""
-    levels = prepared.source.info.levels
-    if region is None:
-        return Region.from_shape(prepared.output_shape)
-    if region.ndim != levels.ndim:
-        raise BadRequest(f"a region needs one interval for each of the image's {levels.ndim} axes; got {region!r}")
-    whole = Region.from_shape(levels.shape(0))
-    if region.is_empty or not whole.contains(region):
-        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
-    wanted = prepared.to_output(levels.to_level(region, prepared.level))
-    if wanted.is_empty:
-        raise BadRequest(
-            f"a region must hold at least one pixel of the output; {region!r} holds none; use a larger one"
-        )
-    return wanted
 
 
 def _scheduler(scheduler: Any, device: torch.device) -> Scheduler:

@@ -40,7 +40,9 @@ def store_for(
     if output is not None:
         return resume_or_create(output, spec, overwrite, tile=tile, same_image=same_image)
     if scheduler not in ("dask", "serial"):
-        raise BadRequest("a cluster needs a result that every worker can write to; got no output; give output=PATH")
+        raise BadRequest(
+            "a cluster needs a result that every worker can write to; got no output; give output=PATH (--output)"
+        )
     size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
     if size > spare and scope.name != PREVIEW:  # of a preview only what is looked at is made
         raise BadRequest(

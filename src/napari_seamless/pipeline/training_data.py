@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -90,6 +91,7 @@ def gathered(
         learned, held_out = seen[: len(pairs)], seen[len(pairs) :]
     else:
         learned, held_out = divided(seen, said.validation.share, said.training.seed)
+    _require_held(said.training.crop, learned)
     counts = tuple(sum(column) for column in zip(*(one.counts for one in learned), strict=True)) if classes else ()
     notices = _require_classes(classes, counts, learned)
     info = looking.info
@@ -235,6 +237,17 @@ def divided(seen: Sequence[Seen], share: float, seed: int) -> tuple[list[Seen], 
     count = min(max(round(share * len(seen)), 1), len(seen) - 1)
     out = {i for _, _, i in spread[:count]}
     return [one for k, one in enumerate(seen) if k not in out], [one for k, one in enumerate(seen) if k in out]
+
+
+def _require_held(crop: int | Literal["whole"], learned: Sequence[Seen]) -> None:
+    """Raise BadRequest where a crop is larger than every image: it would be made of reflections mostly, and be slow."""
+    largest = max(learned, key=lambda one: (max(one.shape), prod(one.shape)))
+    if crop != "whole" and crop > max(largest.shape):
+        raise BadRequest(
+            f"a crop must not be larger than every image; the largest of the {len(learned)} that are learned from, "
+            f"{largest.pair.name}, has {' x '.join(map(str, largest.shape))}, and the crop is {crop} a side; set "
+            f'training.crop to {min(largest.shape[-2:])} or less, or to "whole"'
+        )
 
 
 def _require_classes(classes: Sequence[ClassEntry], counts: Sequence[int], learned: Sequence[Seen]) -> tuple[str, ...]:

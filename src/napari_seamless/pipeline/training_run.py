@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def _trained(
     settings = trainer.settings
     was_before = trainer.step >= settings.steps and (folder / FILE).is_file()
     if not was_before:
+        trainer.require_trainable()  # a refusal comes before anything is said or written
         on_event(Began(trainer.step, settings.steps, len(data.learned), len(data.held_out), data.notices))
         with closing(TrainingLog(folder / FOLDER, [one.name for one in data.classes], trainer.step)) as log:
             try:
@@ -140,11 +141,19 @@ def _read(config: str | Path | Mapping[str, Any], steps: int | None) -> tuple[Tr
 
 @contextmanager
 def _claimed(folder: Path, *, resume: bool, restart: bool) -> Iterator[None]:
-    """The output folder is ours alone for as long as this lasts. Raises OutputExists, OutputUnwritable."""
+    """The output folder is ours alone for as long as this lasts. A training that writes nothing leaves nothing.
+
+    Raises OutputExists, OutputUnwritable.
+    """
+    inner = folder / FOLDER
     with ExitStack() as held:
         try:
+            missing = [path for path in (inner, folder, *folder.parents) if not path.exists()]
+            held.callback(_remove_empty, missing)
             _make(folder, resume=resume or restart)
-            is_alone = held.enter_context(locked(folder / FOLDER / LOCK))
+            is_alone = held.enter_context(locked(inner / LOCK))
+            if is_alone and missing:
+                held.callback(_remove_lock, inner)
             if is_alone and restart:
                 _forget(folder)
         except OutputExists:
@@ -173,6 +182,20 @@ def _make(folder: Path, *, resume: bool) -> None:
             f"a training writes to a folder of its own; {folder} holds something else; name another output"
         )
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+
+
+def _remove_lock(inner: Path) -> None:
+    """Remove the lock where there is nothing else; it is held meanwhile, so that nobody else counts on it."""
+    with suppress(OSError):
+        if [path.name for path in inner.iterdir()] == [LOCK]:
+            (inner / LOCK).unlink()
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, innermost first, as far as they are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _forget(folder: Path) -> None:

@@ -90,6 +90,24 @@ def _span(mask: NDArray[np.bool_], axis: int, size: int) -> Interval:
     return Interval(int(hit[0]) * size // mask.shape[axis], -(-(int(hit[-1]) + 1) * size // mask.shape[axis]))
 
 
+def output_region(prepared: Prepared, region: Region | None) -> Region:
+    """A region of level-0 pixels (None: all of the image) as output pixels. Raises BadRequest where it holds none."""
+    levels = prepared.source.info.levels
+    if region is None:
+        return Region.from_shape(prepared.output_shape)
+    if region.ndim != levels.ndim:
+        raise BadRequest(f"a region needs one interval for each of the image's {levels.ndim} axes; got {region!r}")
+    whole = Region.from_shape(levels.shape(0))
+    if region.is_empty or not whole.contains(region):
+        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
+    wanted = prepared.to_output(levels.to_level(region, prepared.level))
+    if wanted.is_empty:
+        raise BadRequest(
+            f"a region must hold at least one pixel of the output; {region!r} holds none; use a larger one"
+        )
+    return wanted
+
+
 def area_of(where: Where) -> Area:
     """What is meant by a file, polygons or a mask. Raises BadRequest, InputNotFound, InputUnreadable."""
     if isinstance(where, Area):

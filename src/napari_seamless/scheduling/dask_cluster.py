@@ -286,7 +286,8 @@ def _carried(job: Job) -> Carried:
     except (PicklingError, TypeError, AttributeError) as error:
         raise BadRequest(
             f"a run on a cluster sends image, network and output to its workers, so all three must be picklable; "
-            f"got: {error}; give the image and the output as paths, or run with scheduler='dask' in this process"
+            f"got: {error}; give the image and the output as paths, or run with scheduler='dask' "
+            "(--scheduler dask) in this process"
         ) from error
 
 

@@ -15,6 +15,7 @@ from napari_seamless.seams import ImageInfo, Pixels
 from napari_seamless.sources.axes import Layout, layout_of, named_axes, native, require_inside, require_time
 
 SAMPLES_IN_DIGEST = 4096
+EDGE_IN_DIGEST = 8
 
 
 @dataclass(frozen=True)
@@ -109,17 +110,34 @@ def identity_of(array: Any) -> str:
     """A string that changes when another array is given, and nearly always when the pixels do.
 
     For numpy: shape, type, the object's id and a digest of some thousand evenly spaced values. Hashing all of a large
-    image would take as long as reading it, and a journal of a run over an array in memory cannot outlive this
-    process anyway, so that the id alone tells two arrays apart. Arrays of dask give its own name, which is another for
-    other pixels; all others the id (the name of an xarray is its user's, or none).
+    image would take as long as reading it. Arrays of dask give their own name, which is another for other pixels; all
+    others (the name of an xarray is its user's, or none) the id and a digest of a few values in the middle, which takes
+    reading one chunk. The id alone would not do: that of an array that is gone may come again, in this process or the
+    next, while a journal on disk still waits for its pixels.
     """
     kind = f"{type(array).__module__}.{type(array).__qualname__}"
     facts = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
-    if not isinstance(array, np.ndarray):
-        return facts if kind.startswith("dask.") else f"{facts}:{id(array)}"
-    strides = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
-    sample = np.ascontiguousarray(array[strides]).ravel()[:SAMPLES_IN_DIGEST]
+    if isinstance(array, np.ndarray):
+        spaced = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
+        sample = np.ascontiguousarray(array[spaced]).ravel()[:SAMPLES_IN_DIGEST]
+    elif kind.startswith("dask."):
+        return facts
+    else:
+        sample = np.ascontiguousarray(array[_in_the_middle(array)])
     return f"{facts}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"
+
+
+def _in_the_middle(array: Any) -> tuple[slice, ...]:
+    """Some values of a lazy array: the first ones of the chunk in the middle, where it says what its chunks are."""
+    said = getattr(array, "chunks", None) or array.shape
+    spans = []
+    for n, chunk in zip(array.shape, said, strict=True):
+        lo, hi = n // 2, n
+        if isinstance(chunk, int) and chunk < n:
+            lo = lo // chunk * chunk
+            hi = min(lo + chunk, n)
+        spans.append(slice(lo, min(lo + EDGE_IN_DIGEST, hi)))
+    return tuple(spans)
 
 
 def _require_one_image(arrays: Sequence[Any], layouts: Sequence[Layout]) -> None:

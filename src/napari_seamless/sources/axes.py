@@ -120,9 +120,10 @@ def inferred(shape: tuple[int, ...], dtype: np.dtype, rgb: bool | None = None) -
         raise BadRequest(
             f"an image has an axis y and an axis x, and at most t, c and z; got the shape {shape}; give 2 to 5 axes"
         )
+    example = EXAMPLES[len(shape) - 3]
     raise BadRequest(
         f"an image of shape {shape} can be read in more than one way; say which axis is which, for example "
-        f'axes="{EXAMPLES[len(shape) - 3]}" (c channel, z y x space, t time)'
+        f'axes="{example}" (--axes {example}; c channel, z y x space, t time)'
     )
 
 

@@ -44,6 +44,8 @@ def with_scenes(info: ImageInfo, names: Sequence[str], number: int, *, told: boo
     if len(names) < 2:
         return info
     this = names[number]
-    notice = f"{info.name} holds {len(names)} images; this is '{this}'; choose another by scene=1, or its name"
+    notice = (
+        f"{info.name} holds {len(names)} images; this is '{this}'; choose another by scene=1 (--scene 1), or its name"
+    )
     notices = info.notices if told else (*info.notices, notice)
     return replace(info, scenes=tuple(names), scene=this, notices=notices)

@@ -191,7 +191,7 @@ def _leading(
     if len(unnamed) > 1 or (unnamed and (guess == "?" or any(a == "c" for a, _ in outer))):
         raise BadRequest(
             f"the pages of a TIFF file must say what they are; got axes {letters} of {tuple(shape)}; "
-            'say it, for example axes="zyx" (c channel, z y x space, t time)'
+            'say it, for example axes="zyx" (--axes zyx; c channel, z y x space, t time)'
         )
     return tuple((a if a in "zt" else "c", n) for a, n in outer)
 

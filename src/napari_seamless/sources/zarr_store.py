@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -27,7 +28,9 @@ from napari_seamless.sources.files import RETRIES, identity_of_path
 from napari_seamless.sources.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.sources.sniffing import zarr_metadata
 from napari_seamless.sources.urls import network_errors
+from napari_seamless.sources.zarr_inside import images_in, ome_of
 
+MOST_NAMED = 8
 PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
 # what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
 DAMAGE = (
@@ -144,15 +147,15 @@ def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Excep
 def _open_group(
     place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
-    attributes = _ome(group)
+    attributes = ome_of(group)
     if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
         return _open_series(place, group, axes, scene, damage)
     images = attributes.get("multiscales")
     if not images:
-        children = [] if place.is_remote else sorted(group.keys())[:8]
+        inside = ", ".join(islice(images_in(group, is_listed=not place.is_remote), MOST_NAMED))
         raise InputUnreadable(
             f"a zarr group must be an OME-Zarr image or label; {place.path} has no multiscales metadata; give the path "
-            f"of an image or array in it ({', '.join(children) or 'none is known'})"
+            f"of an image or array in it ({inside or 'none is known'})"
         )
     names = unique([str(image.get("name") or place.name) for image in images])
     number = chosen(scene, names, place.name)
@@ -164,7 +167,7 @@ def _open_series(
     place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
     """The images of a folder of bioformats2raw: as its OME group lists them, else 0, 1, 2 and so on."""
-    listed: Any = _ome(group["OME"]).get("series") if "OME" in group else None
+    listed: Any = ome_of(group["OME"]).get("series") if "OME" in group else None
     keys = [str(key) for key in listed or _counted(group)] or ["0"]
     names = unique([_series_name(group, key) for key in keys])
     number = chosen(scene, names, place.name)
@@ -181,7 +184,7 @@ def _counted(group: zarr.Group) -> list[str]:
 
 
 def _series_name(group: zarr.Group, key: str) -> str:
-    image = _ome(group[key]).get("multiscales") or [{}] if key in group else [{}]
+    image = ome_of(group[key]).get("multiscales") or [{}] if key in group else [{}]
     return str(image[0].get("name") or key)
 
 
@@ -210,13 +213,6 @@ def _open_image(
         identity=place.identity(group),
         rgb_planes=colours == PRIMARY_COLOURS,
     )
-
-
-def _ome(group: Any) -> Mapping[str, Any]:
-    """OME attributes: 0.5 keeps them under `ome`, 0.4 at the top."""
-    attributes = dict(group.attrs)
-    nested = attributes.get("ome")
-    return nested if isinstance(nested, Mapping) else attributes
 
 
 def _axes_of_old(ndim: int) -> list[str]:

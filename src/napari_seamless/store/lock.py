@@ -30,9 +30,20 @@ def lock(file: int, *, shared: bool) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Whether a file, made where it is missing, could be locked for as long as this lasts. Raises OSError."""
+    """Whether a file, made where it is missing, could be locked for as long as this lasts. Raises OSError.
+
+    Whoever has it locked may remove it. A file that was removed since it was opened here counts as locked by another.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        yield lock(file, shared=False)
+        yield lock(file, shared=False) and _is_at(path, file)
     finally:
         os.close(file)
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Whether an open file still is the one at a path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False

@@ -43,8 +43,9 @@ def create_store(
     return _open(path, spec, cache_bytes)
 
 
-def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
-    """An existing result, to read or to continue. Coarse levels are rebuilt first where its last writer died.
+def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES, repairs: bool = True) -> Store:
+    """An existing result, to read or to continue. Coarse levels are rebuilt first where its last writer died; not so
+    without `repairs`, for those who want to know what it is, and change nothing.
 
     A result that a run is writing now is shown as it is on disk at this moment, coarse levels lagging behind level 0;
     so is one whose disk is full, or may only be read, until it is continued.
@@ -61,7 +62,7 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> Store:
     if spec is None:
         raise InputUnreadable(f"only results of this package are opened as such; {path} is none; open it as an image")
     try:
-        return _open(path, spec, cache_bytes)
+        return _open(path, spec, cache_bytes, repairs=repairs)
     except OutputUnwritable:
         return _open(path, spec, cache_bytes, repairs=False)
 

@@ -28,6 +28,7 @@ from napari_seamless._napari.measuring.classes import ClassTable
 from napari_seamless._napari.measuring.histogram import BINS, SHARE, Bars, Histogram
 from napari_seamless._napari.measuring.objects import ObjectTable
 from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, Measurements, MeasureSnapshot
+from napari_seamless._napari.problems import without_hints
 
 STEPS = 1000
 WIDTH, CONTOUR_WIDTH = 350, 150
@@ -132,7 +133,8 @@ class MeasurePanel(QWidget):
         names = [] if found is None else list(found.counted)
         self.set_options(self._which, [("", "all objects"), *((n, n) for n in names)] if len(names) != 1 else [])
         self._which.setVisible(len(names) > 1)
-        self._notes.setText("" if found is None else " ".join(f"{n[:1].upper()}{n[1:]}." for n in found.notes))
+        notes = [] if found is None else [without_hints(note) for note in found.notes]
+        self._notes.setText(" ".join(f"{note[:1].upper()}{note[1:]}." for note in notes))
         self._notes.setVisible(bool(self._notes.text()))
         for button in (self._save, self._copy, self._points):
             button.setVisible(found is not None)

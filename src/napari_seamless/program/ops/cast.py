@@ -54,6 +54,6 @@ def within_reach(x: Tensor) -> Tensor:
     if x.dtype == torch.float16 and not bool(x.isfinite().all()):
         raise BadRequest(
             f"values in float16 must be at most {torch.finfo(torch.float16).max:.0f}; this network goes beyond that on "
-            "this image; use precision='bfloat16', which reaches as far as float32, or 'float32'"
+            "this image; use precision='bfloat16' (--precision bfloat16), which reaches as far as float32, or 'float32'"
         )
     return x
