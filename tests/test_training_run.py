@@ -25,7 +25,15 @@ from safetensors.torch import load_file
 
 import napari_seamless as ns
 from napari_seamless.cli import main
-from napari_seamless.errors import BadRequest, InputMismatch, LossNotFinite, NotTrusted, OutputExists, RunCancelled
+from napari_seamless.errors import (
+    BadRequest,
+    InputMismatch,
+    LossNotFinite,
+    NotTrusted,
+    OutputExists,
+    RunCancelled,
+    SeamlessError,
+)
 from napari_seamless.models.training_file import ClassEntry, checked_training, example_training
 from napari_seamless.pipeline.training_data import Seen, divided
 from napari_seamless.pipeline.training_events import Began, Stepped
@@ -250,6 +258,18 @@ def test_another_training_or_a_folder_of_something_else_is_not_written_over(tmp_
     assert (tmp_path / "spots-model" / "thesis.txt").read_text() == "mine"
 
 
+def test_a_restart_that_is_refused_loses_nothing(tmp_path: Path) -> None:
+    config = write_training(write_folders(tmp_path), training={"steps": 1})
+    folder = ns.train(config)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for wrong in ({"data": {"images": "imagse"}}, {"network": {"arguments": {"wdths": [4]}}}):
+        with pytest.raises(SeamlessError):
+            ns.train(write_training(tmp_path, **wrong), restart=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    ns.train(write_training(tmp_path, training={"steps": 2}), restart=True)
+    assert [row["step"] for row in log_of(folder)][-1] == "2"
+
+
 def test_a_folder_in_which_a_training_goes_on_is_left_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_training(write_folders(tmp_path), training={"steps": 4})
     said: list[str] = []
@@ -370,7 +390,7 @@ def cannot_be_streamed(folder: Path) -> dict[str, Any]:
 
 
 def crop_too_large(folder: Path) -> dict[str, Any]:
-    return {"training": {"crop": 64}, "validation": {"share": 0}}
+    return {"training": {"crop": 97}, "validation": {"share": 0}}
 
 
 def budget_too_small(folder: Path) -> dict[str, Any]:
@@ -409,7 +429,7 @@ CASES = [
     Case(
         crop_too_large,
         2,
-        r"the largest of the 6 .*, \d\.png, has 48 x 48, and the crop is 64 a side; set training.crop to 48 or",
+        r"the largest of the 6 .*, \d\.png, has 48 x 48, and the crop is 97 a side; set training.crop to 48 or",
     ),
     Case(budget_too_small, 2, r"budget"),
     Case(unknown_field, 2, r"training\.learning_rate: Extra inputs are not permitted"),
@@ -429,15 +449,15 @@ def test_bad_input_is_one_clear_sentence(case: Case, tmp_path: Path, capsys: pyt
 
 
 def test_a_refused_training_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
-    refused = write_training(write_folders(tmp_path), training={"crop": 64})
+    refused = write_training(write_folders(tmp_path), training={"crop": 97})
     (tmp_path / "models").mkdir()
-    with pytest.raises(BadRequest, match="a crop must not be larger"):
+    with pytest.raises(BadRequest, match="a crop must not be more than twice as large"):
         ns.train(refused, output=tmp_path / "models" / "new" / "spots")
     assert list((tmp_path / "models").iterdir()) == []
     ns.train(write_training(tmp_path), steps=2)
     before = sorted((tmp_path / "spots-model").rglob("*"))
-    with pytest.raises(BadRequest, match="a crop must not be larger"):
-        ns.train(write_training(tmp_path, training={"crop": 64}))
+    with pytest.raises(BadRequest, match="a crop must not be more than twice as large"):
+        ns.train(write_training(tmp_path, training={"crop": 97}))
     assert sorted((tmp_path / "spots-model").rglob("*")) == before
 
 

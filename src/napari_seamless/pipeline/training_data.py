@@ -240,13 +240,13 @@ def divided(seen: Sequence[Seen], share: float, seed: int) -> tuple[list[Seen], 
 
 
 def _require_held(crop: int | Literal["whole"], learned: Sequence[Seen]) -> None:
-    """Raise BadRequest where a crop is larger than every image: it would be made of reflections mostly, and be slow."""
+    """Raise BadRequest where crops would be made of reflections mostly, and be slow."""
     largest = max(learned, key=lambda one: (max(one.shape), prod(one.shape)))
-    if crop != "whole" and crop > max(largest.shape):
+    if crop != "whole" and crop > 2 * max(largest.shape):
         raise BadRequest(
-            f"a crop must not be larger than every image; the largest of the {len(learned)} that are learned from, "
-            f"{largest.pair.name}, has {' x '.join(map(str, largest.shape))}, and the crop is {crop} a side; set "
-            f'training.crop to {min(largest.shape[-2:])} or less, or to "whole"'
+            f"a crop must not be more than twice as large as every image; the largest of the {len(learned)} that are "
+            f"learned from, {largest.pair.name}, has {' x '.join(map(str, largest.shape))}, and the crop is {crop} a "
+            f'side; set training.crop to {min(largest.shape[-2:])} or less, or to "whole"'
         )
 
 

@@ -49,8 +49,9 @@ def train(
 
     Paths in a file are relative to it, those in fields to the working directory. `output` and `steps` go before what is
     said there. A training that was stopped or killed goes on where its last checkpoint was, to the same weights; with
-    `restart` its files are deleted first, and without `resume` such a folder is refused. `on_event` is called in this
-    thread after every step (`pipeline.training_events`); `stop` is asked between tiles.
+    `restart` its files are deleted once nothing stands against the new one, and without `resume` such a folder is
+    refused. `on_event` is called in this thread after every step (`pipeline.training_events`); `stop` is asked between
+    tiles.
     A network's own code (an import path) needs `trust`, as with models.
 
     Raises RunCancelled where it was stopped, LossNotFinite (the last good weights are in the folder, as a model),
@@ -59,7 +60,7 @@ def train(
     """
     said, base, asks = _read(config, steps)
     folder = Path(output) if output is not None else base / (said.output.folder or f"{said.name}-model")
-    with _claimed(folder, resume=resume, restart=restart), closing(Shelf()) as shelf:
+    with _claimed(folder, resume=resume or restart), closing(Shelf()) as shelf:
         data = gathered(said, base, shelf, lambda done, total: on_event(Looked(done, total)), stop)
         start = network_for(
             said.network,
@@ -73,6 +74,9 @@ def train(
             trust=trust,
         )
         trainer = _trainer(said, data, start, folder, stop)
+        if restart:  # not before: what was learned is not lost to a mistake in the file
+            trainer.require_trainable()
+            _forget(folder)
         return _trained(trainer, said, data, start, folder, on_event)
 
 
@@ -140,7 +144,7 @@ def _read(config: str | Path | Mapping[str, Any], steps: int | None) -> tuple[Tr
 
 
 @contextmanager
-def _claimed(folder: Path, *, resume: bool, restart: bool) -> Iterator[None]:
+def _claimed(folder: Path, *, resume: bool) -> Iterator[None]:
     """The output folder is ours alone for as long as this lasts. A training that writes nothing leaves nothing.
 
     Raises OutputExists, OutputUnwritable.
@@ -150,18 +154,14 @@ def _claimed(folder: Path, *, resume: bool, restart: bool) -> Iterator[None]:
         try:
             missing = [path for path in (inner, folder, *folder.parents) if not path.exists()]
             held.callback(_remove_empty, missing)
-            _make(folder, resume=resume or restart)
+            _make(folder, resume=resume)
             is_alone = held.enter_context(locked(inner / LOCK))
             if is_alone and missing:
                 held.callback(_remove_lock, inner)
-            if is_alone and restart:
-                _forget(folder)
         except OutputExists:
             raise
         except OSError as error:
-            raise OutputUnwritable(
-                f"a training writes to {folder}; it says: {error.strerror or error}; name another output"
-            ) from error
+            raise _unwritable(folder, error) from error
         if not is_alone:
             raise OutputUnwritable(
                 f"a folder is written by one training at a time; another one is writing to {folder}; wait until it "
@@ -199,13 +199,20 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Delete a training and its model, but for the lock."""
-    for path in (folder / FOLDER).iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
-    (folder / FILE).unlink(missing_ok=True)
+    """Delete a training and its model, but for the lock. Raises OutputUnwritable."""
+    try:
+        for path in (folder / FOLDER).iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+        (folder / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputUnwritable:
+    return OutputUnwritable(f"a training writes to {folder}; it says: {error.strerror or error}; name another output")
 
 
 def _trainer(said: TrainingFile, data: TrainingData, start: Start, folder: Path, stop: Callable[[], bool]) -> Trainer:
