@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_seamless.errors import BadRequest, InputMismatch, InputUnreadable
 from napari_seamless.export.geojson import PLACE
 from napari_seamless.geometry import Interval, Region
-from napari_seamless.seams import LabelClass, Pixels, Source
+from napari_seamless.seams import LabelClass, Pixels, Source, unnamed
 from napari_seamless.sources import open_image
 from napari_seamless.sources.planes import PLANE
 from napari_seamless.store import Store, open_store
@@ -45,7 +45,7 @@ class Target:
 
     def class_name(self, value: int) -> str:
         known = next((c.name for c in self.classes if c.value == value), None)
-        return known or ("background" if value == 0 else f"label {value}")
+        return known or unnamed(value)
 
 
 def target_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -270,29 +270,31 @@ class MeasureDock(QWidget):
                     f"shapes must enclose something; {shapes.name} has no polygon, rectangle or ellipse; draw one"
                 )
         image = self._layers(Image).get(panel.image.currentData() or "")
-        boundary = panel.boundary.currentData()
+        rim = int(panel.boundary.currentData() or 0) or None
         return MeasureOrder(
             what=appearance.readable(layer),
             image=None if image is None else source_of(image) or appearance.readable(image),
             axes=None if image is None or source_of(image) is not None else setting_of(image, None).axes,
             region=region,
             within=within,
-            classes=tuple(row.value for row in rows if row.is_counted) if rows else None,
-            boundary=int(boundary) if boundary else None,
+            classes=_counted(rows, rim),
+            boundary=rim,
             min_area=str(panel.smallest.value()),
             names=tuple(row.label for row in rows),
         )
 
     def _list_found(self, now: MeasureSnapshot) -> None:
-        """Labels that had no names get a row each, where they are few."""
-        layer = self._chosen()
-        if layer is None or now.found is None or self.panel.classes.value():
+        """Labels that had no names get a row each, where they are classes and not single objects."""
+        layer, known = self._chosen(), self.panel.classes.value()
+        if layer is None or now.found is None:
             return
-        values = [area.value for area in now.found.areas]
-        if len(values) <= MOST_LISTED:
-            rows = appearance.rows_for(layer, values, ())
+        rows = appearance.rows_for(layer, [area.value for area in now.found.areas], known, now.found.counted)
+        if len(known) < len(rows) <= MOST_LISTED:
             self._rows[key_of(layer)] = rows
-            self.panel.set_classes(rows, None)
+            if appearance.is_named(layer):
+                appearance.show_classes(layer, rows)
+            boundary = self.panel.boundary.currentData()
+            self.panel.set_classes(rows, int(boundary) if boundary else None)
 
     def _add(self, result: Any) -> None:
         """Puts a result that was opened on screen."""
@@ -330,7 +332,15 @@ class MeasureDock(QWidget):
             clipboard.setText("\n".join("\t".join(line) for line in areas.lines(found)))
 
 
-MOST_LISTED = 32
+MOST_LISTED = 256
+"""As many as a one-byte image has; more are single objects with a number each."""
+
+
+def _counted(rows: Sequence[ClassRow], rim: int | None) -> tuple[int, ...] | None:
+    """What is ticked; None where that is everything, so that labels that nobody has met yet are counted as well."""
+    if all(row.is_counted for row in rows if row.value not in (0, rim)):
+        return None
+    return tuple(row.value for row in rows if row.is_counted)
 
 
 def _uncounted(row: ClassRow) -> ClassRow:
