@@ -50,6 +50,9 @@ class Gated:
     def open_result(self, path: str | Path) -> Store:
         return open_store(path)
 
+    def origin_of(self, result: Store) -> Any:
+        return real.origin_of(result)
+
 
 @pytest.fixture
 def labels() -> NDArray[np.uint8]:

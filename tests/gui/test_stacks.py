@@ -378,3 +378,58 @@ def test_objects_of_a_plane_have_the_intensities_of_that_plane(
     centre = dict(zip(labels, points.data_to_world(points.data[0]), strict=True))
     for letter in "zyx"[-ndim:]:
         assert centre[letter] == pytest.approx(objects[letter][0])
+
+
+def reopened(viewer: Any, qtbot: QtBot, path: Any) -> Any:
+    """The layer of a result that is opened in the dock that measures."""
+    measuring, before = MeasureDock(viewer, library), len(viewer.layers)
+    viewer.window.add_dock_widget(measuring, name="measure")
+    measuring.open(path)
+    qtbot.waitUntil(lambda: measuring.poll().problem is not None or len(viewer.layers) > before, timeout=PATIENCE)
+    assert measuring.snapshot.problem is None
+    return viewer.layers[-1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ndim", "is_labelled"),
+    [
+        *((labels, ndim, True) for labels in ("zcyx", "zyxc", "tczyx", "tzyxc") for ndim in (2, 3)),
+        *((labels, 2, False) for labels in ("zcyx", "zyxc", "tzyxc")),
+    ],
+)
+def test_a_result_that_is_opened_again_lies_where_it_was_made(
+    make_napari_viewer, qtbot: QtBot, tmp_path: Any, labels: str, ndim: int, is_labelled: bool
+) -> None:
+    time, path, data = (1 if "t" in labels else 0), tmp_path / "bright.ome.zarr", arranged(labels)
+    plane = {"z": 2} if ndim == 2 else {}
+    plane |= {"t": time} if "t" in labels else {}
+    made = np.asarray(ns.run(bright(ndim), data, axes=labels, plane=plane, scheduler="serial", output=path))
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((3, 40, 50), np.uint8), name="another stack")
+    step = tuple({"z": 4.0, "y": 0.5, "x": 0.25}.get(letter, 1.0) for letter in labels)
+    named = {"axis_labels": tuple(labels)} if is_labelled else {}
+    image = viewer.add_image(data, name="stack", scale=step, translate=(3,) * len(labels), **named)
+    viewer.add_image(np.zeros((2, 40, 50), np.uint8), name="on top")
+    layer = reopened(viewer, qtbot, path)
+    first = [{**plane}.get(letter, 0) for letter in labels]
+    here = np.asarray(layer.data_to_world((0,) * layer.ndim))
+    np.testing.assert_allclose(here, image.data_to_world(first)[-layer.ndim :])
+    for t in range(data.shape[labels.index("t")] if "t" in labels else 1):
+        for z in range(3):
+            at(viewer, labels)
+            viewer.dims.point = image.data_to_world([{"t": t, "z": z, "c": 1}.get(letter, 0) for letter in labels])
+            if t == time and (ndim == 3 or z == 2):
+                np.testing.assert_array_equal(on_screen(layer), made if ndim == 2 else made[z])
+            else:
+                assert on_screen(layer) is None, f"it is shown at t {t}, z {z}"
+
+
+def test_a_result_of_a_plane_without_its_stack_is_shown_as_it_is(make_napari_viewer, qtbot: QtBot, tmp_path) -> None:
+    path = tmp_path / "bright.ome.zarr"
+    made = ns.run(bright(2), MIXED[0], axes="czyx", plane={"z": 2}, scheduler="serial", output=path)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((2, *SIDE), np.uint8), axis_labels=("z", "y", "x"), name="has no plane 2")
+    viewer.add_image(np.zeros((3, SIDE[0] + 9, SIDE[1]), np.uint8), axis_labels=("z", "y", "x"), name="is larger")
+    layer = reopened(viewer, qtbot, path)
+    assert layer.ndim == 2
+    np.testing.assert_array_equal(on_screen(layer), np.asarray(made))

@@ -20,7 +20,8 @@ from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.measuring import appearance, areas, places
 from napari_seamless._napari.measuring.controller import MeasureController, Measuring
 from napari_seamless._napari.measuring.panel import PLACES, MeasurePanel
-from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot
+from napari_seamless._napari.measuring.returning import seat_over
+from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot, Opened
 from napari_seamless._napari.readings import setting_of
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.style import sheet
@@ -296,18 +297,20 @@ class MeasureDock(QWidget):
             boundary = self.panel.boundary.currentData()
             self.panel.set_classes(rows, int(boundary) if boundary else None)
 
-    def _add(self, result: Any) -> None:
-        """Puts a result that was opened on screen."""
-        info = result.info
+    def _add(self, opened: Opened) -> None:
+        """Puts a result that was opened on screen: one of a plane of a stack on that plane, if the stack is there."""
+        result, info = opened.result, opened.result.info
         if result.kind != "labels":
             error = BadRequest(f"only labels are measured; {info.name} is an image; open a segmentation")
             self._session.controller.report(error)
             return
-        placed: dict[str, Any] = {}
-        if info.pixel_size is not None:
+        seat = seat_over(self._viewer, opened.origin, info.levels.shape(0))
+        placed: dict[str, Any] = {} if seat is None else seat.placed
+        if seat is None and info.pixel_size is not None:
             start = result.spec.translation or (0.0,) * info.ndim
             placed = {"scale": info.pixel_size, "translate": start, "units": (info.unit,) * info.ndim}
-        (layer,) = ResultLayers(self._viewer, result, info.name, placed).layers
+        axes = () if seat is None else seat.axes
+        (layer,) = ResultLayers(self._viewer, result, info.name, placed, axes=axes).layers
         self.panel.labels.setCurrentIndex(self.panel.labels.findData(key_of(layer)))
 
     def _look_at(self, row: int) -> None:
