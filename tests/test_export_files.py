@@ -258,7 +258,7 @@ def test_geojson_is_made_as_qupath_reads_it(tmp_path: Path) -> None:
         assert polygon.is_valid
         assert shapely.box(0, 0, 60, 40).covers(polygon)
     by_name = {f["properties"]["classification"]["name"]: f for f in found["features"]}
-    assert by_name.keys() == {"nucleus", "label 7", "label 300"}
+    assert by_name.keys() == {"nucleus", "class 7", "class 300"}
     assert by_name["nucleus"]["properties"]["classification"]["color"] == [255, 128, 0]
     colours = {tuple(f["properties"]["classification"]["color"]) for f in by_name.values()}
     assert len(colours) == 3

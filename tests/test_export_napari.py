@@ -93,7 +93,7 @@ def test_labels_of_somebody_else_are_saved_as_labels(viewer: Any, tmp_path: Path
     viewer.add_labels(labels, name="by hand")
     viewer.layers.save(str(tmp_path / "a.geojson"))
     (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
-    assert feature["properties"]["classification"]["name"] == "label 7"
+    assert feature["properties"]["classification"]["name"] == "class 7"
     viewer.layers.save(str(tmp_path / "a.ome.zarr"), plugin="napari-seamless")
     assert open_store(tmp_path / "a.ome.zarr").kind == "labels"
 

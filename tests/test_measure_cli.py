@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import napari_seamless as ns
 from label_images import cells, store_of
@@ -63,6 +64,14 @@ def test_labels_without_a_pixel_size_are_told_in_pixels(tmp_path: Path, capsys: 
     )
     assert "mm²" not in out
     assert "mm²" in said(capsys, tmp_path / "a.ome.zarr", "--pixel-size", "0.5")
+
+
+def test_classes_without_names_are_told_by_their_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store_of(cells(), tmp_path / "a.ome.zarr", classes=())
+    lines = [line.split() for line in said(capsys, tmp_path / "a.ome.zarr").splitlines()]
+    numbered = [words for words in lines if "class 2" in " ".join(words)]
+    assert len(numbered) == 2, "a row of areas, and one of objects"
+    assert f"{ndimage.label(cells() == 2)[1]:,}" in numbered[1]
 
 
 def test_bad_input_is_one_sentence(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from napari_seamless.errors import BadRequest, InputMismatch, InputNotFound, Inp
 from napari_seamless.export import save_geojson
 from napari_seamless.geometry import Region
 from napari_seamless.pipeline import label_outlines
+from napari_seamless.seams import LabelClass
 from napari_seamless.store import StoreSpec, create_store
 
 
@@ -68,6 +69,38 @@ def test_a_plain_array_is_measured_by_its_labels() -> None:
     assert "the size of a pixel is not known, so areas are in pixels" in found.summary()
     assert "area_um2" not in found.objects
     assert ns.measure(instances, pixel_size=2.0).objects["area_um2"][0] == 4 * found.objects["pixels"][0]
+
+
+def grown(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same with a square of label 7 that nobody has a name for."""
+    more = labels.copy()
+    more[150:160, 200:230] = 7
+    return more
+
+
+@pytest.mark.parametrize("classes", [(), CLASSES[:1], CLASSES[:2]])
+def test_every_value_that_occurs_is_counted_whether_it_has_a_name_or_not(
+    labels: NDArray[np.uint8], classes: tuple[LabelClass, ...]
+) -> None:
+    data = grown(labels)
+    found = ns.measure(store_of(data, classes=classes))
+    first = "nucleus" if len(classes) > 1 else "class 1"
+    assert [(a.value, a.name) for a in found.areas] == [
+        (0, "background"),
+        (1, first),
+        (2, "class 2"),
+        (7, "class 7"),
+    ]
+    assert [a.pixels for a in found.areas] == [(data == value).sum() for value in (0, 1, 2, 7)]
+    assert found.counted == (first, "class 2", "class 7")
+    for name, value in zip(found.counted, (1, 2, 7), strict=True):
+        assert found.count(name) == ndimage.label(data == value)[1]
+    assert found.count() == len(found.objects["class"])
+
+
+def test_a_class_of_which_there_is_nothing_is_counted_as_none() -> None:
+    found = ns.measure(store_of(np.zeros(SHAPE, np.uint8)))
+    assert (found.counted, found.count("nucleus"), found.count()) == (("nucleus",), 0, 0)
 
 
 def test_a_region_is_measured_as_if_it_were_all(path: Path, labels: NDArray[np.uint8]) -> None:

@@ -367,6 +367,11 @@ class LabelClass:
     colour: str
 
 
+def unnamed(value: int) -> str:
+    """What a value of a label image is called where nobody has named it."""
+    return f"class {value}" if value else "background"
+
+
 @dataclass(frozen=True)
 class Piece:
     """Freshly computed pixels of one level of a live image: (c, *region.shape), read only."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
+from scipy import ndimage
 
 from napari_seamless import pipeline as real
 from napari_seamless._napari.measuring.classes import COUNTED, NAME, SHOWN
@@ -48,6 +49,9 @@ class Gated:
 
     def open_result(self, path: str | Path) -> Store:
         return open_store(path)
+
+    def origin_of(self, result: Store) -> Any:
+        return real.origin_of(result)
 
 
 @pytest.fixture
@@ -126,13 +130,93 @@ def test_any_labels_layer_is_measured(qtbot: QtBot, viewer: napari.Viewer, label
     viewer.add_labels(labels, name="drawn")
     found = measured(qtbot, dock)
     assert {a.value: a.pixels for a in found.areas} == dict(enumerate(np.bincount(labels.ravel()).tolist()))
-    assert [row.value for row in dock.panel.classes.value()] == [1, 2]
+    assert [row.value for row in dock.panel.classes.value()] == [0, 1, 2]
     assert "the size of a pixel is not known" in " ".join(found.notes)
     assert "so areas are in pixels." in dock.panel._notes.text()  # without what to do in Python and in a shell
     pyramid = viewer.add_labels([labels, labels[::2, ::2]], multiscale=True, name="pyramid", scale=(2, 2), units="um")
     dock.panel.labels.setCurrentIndex(dock.panel.labels.findText("pyramid"))
     assert measured(qtbot, dock).areas[1].area == pytest.approx(4 * (labels == 1).sum())
     assert pyramid in viewer.layers
+
+
+def own_colour(value: int) -> str:
+    """What napari itself gives a label."""
+    colour = Labels(np.zeros((2, 2), np.uint8)).get_color(value)
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in colour[:3])
+
+
+@pytest.fixture
+def nameless(viewer: napari.Viewer, tmp_path: Path, labels: NDArray[np.uint8], qtbot: QtBot) -> MeasureDock:
+    """A dock with the result of a network that names no classes; there is something of class 7 at the right only."""
+    labels[90:99, 280:290] = 7
+    store_of(labels, tmp_path / "own.ome.zarr", classes=(), name="own")
+    dock = docked(viewer)
+    dock.open(tmp_path / "own.ome.zarr")
+    qtbot.waitUntil(lambda: dock.panel.labels.currentText() == "own", timeout=5000)
+    return dock
+
+
+def test_classes_without_names_are_seen_listed_and_counted(
+    qtbot: QtBot, nameless: MeasureDock, labels: NDArray[np.uint8], viewer: Any
+) -> None:
+    dock, layer = nameless, viewer.layers["own"]
+    assert not dock.panel.classes.value()
+    assert layer.get_color(0) is None, "the background is transparent"
+    assert layer.get_color(7)[3] == 1, "labels without a name must be seen"
+    found = measured(qtbot, dock)
+    rows = [(row.value, row.name, row.colour, row.is_counted) for row in dock.panel.classes.value()]
+    assert rows == [
+        (0, "background", "#000000", False),
+        *((value, f"class {value}", own_colour(value), True) for value in (1, 2, 7)),
+    ]
+    table = dock.panel.areas
+    assert [table.item(row, 0).text() for row in range(4)] == ["background", "class 1", "class 2", "class 7"]
+    assert [table.item(row, 3).text() for row in (1, 2, 3)] == [
+        f"{ndimage.label(labels == value)[1]:,}" for value in (1, 2, 7)
+    ]
+    swatch = table.item(3, 0).data(Qt.ItemDataRole.DecorationRole)
+    assert swatch.name() == own_colour(7)
+    again = measured(qtbot, dock)
+    assert [(area.value, area.pixels) for area in again.areas] == [(area.value, area.pixels) for area in found.areas]
+    assert again.counted == found.counted
+
+
+def test_a_label_that_is_met_later_gets_its_row_then(qtbot: QtBot, nameless: MeasureDock, path: Path) -> None:
+    dock = nameless
+    dock._viewer.scene.camera.center, dock._viewer.scene.camera.zoom = (50, 40), 12
+    dock.panel.where.setCurrentIndex(dock.panel.where.findData(VIEW))
+    measured(qtbot, dock)
+    assert [row.value for row in dock.panel.classes.value()] == [0, 1, 2]
+    dock.panel.where.setCurrentIndex(0)
+    assert "class 7" in measured(qtbot, dock).counted
+    assert [row.value for row in dock.panel.classes.value()] == [0, 1, 2, 7]
+    cell(dock, 3, COUNTED).setCheckState(Qt.CheckState.Unchecked)
+    assert measured(qtbot, dock).counted == ("class 1", "class 2")
+
+
+def test_classes_without_names_are_named(qtbot: QtBot, nameless: MeasureDock, viewer: Any, tmp_path: Path) -> None:
+    layer = viewer.layers["own"]
+    measured(qtbot, nameless)
+    cell(nameless, 3, NAME).setText("mitosis")
+    np.testing.assert_allclose(layer.get_color(7)[:3], [int(own_colour(7)[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+    np.testing.assert_allclose(layer.get_color(9)[:3], [0x80 / 255] * 3, err_msg="what has no row is not hidden")
+    qtbot.waitUntil(lambda: nameless.poll().said.startswith("Names and colours are saved"), timeout=5000)
+    assert {c.value: c.name for c in open_store(tmp_path / "own.ome.zarr").classes}[7] == "mitosis"
+
+
+def test_a_value_beyond_the_named_classes_is_counted_and_shown(qtbot: QtBot, dock: MeasureDock, path: Path) -> None:
+    layer = dock._viewer.layers["nuclei"]
+    store = open_store(path)
+    store.write(Region.of((0, 64), (0, 64)), np.full((1, 64, 64), 5, np.uint8))
+    dock.open(path)
+    qtbot.waitUntil(lambda: len(dock._viewer.layers) == 2, timeout=5000)
+    layer = dock._viewer.layers[-1]
+    assert layer.get_color(5)[3] == 0
+    found = measured(qtbot, dock)
+    assert (found.count("class 5"), found.counted) == (1, ("nucleus", "class 5"))
+    assert [row.name for row in dock.panel.classes.value()] == ["background", "nucleus", "boundary", "class 5"]
+    assert layer.get_color(5)[3] == 1
+    assert dock.panel.boundary.currentText() == "boundary"
 
 
 def test_what_is_on_screen_is_measured(qtbot: QtBot, dock: MeasureDock, viewer: napari.Viewer, path: Path) -> None:

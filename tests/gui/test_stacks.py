@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import docked
+from napari.utils._test_utils import read_only_mouse_event
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from pytestqt.qtbot import QtBot
 from scipy import ndimage
 
@@ -378,3 +380,150 @@ def test_objects_of_a_plane_have_the_intensities_of_that_plane(
     centre = dict(zip(labels, points.data_to_world(points.data[0]), strict=True))
     for letter in "zyx"[-ndim:]:
         assert centre[letter] == pytest.approx(objects[letter][0])
+
+
+def reopened(viewer: Any, qtbot: QtBot, path: Any) -> Any:
+    """The layer of a result that is opened in the dock that measures."""
+    measuring, before = MeasureDock(viewer, library), len(viewer.layers)
+    viewer.window.add_dock_widget(measuring, name="measure")
+    measuring.open(path)
+    qtbot.waitUntil(lambda: measuring.poll().problem is not None or len(viewer.layers) > before, timeout=PATIENCE)
+    assert measuring.snapshot.problem is None
+    return viewer.layers[-1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ndim", "is_labelled"),
+    [
+        *((labels, ndim, True) for labels in ("zcyx", "zyxc", "tczyx", "tzyxc") for ndim in (2, 3)),
+        *((labels, 2, False) for labels in ("zcyx", "zyxc", "tzyxc")),
+    ],
+)
+def test_a_result_that_is_opened_again_lies_where_it_was_made(
+    make_napari_viewer, qtbot: QtBot, tmp_path: Any, labels: str, ndim: int, is_labelled: bool
+) -> None:
+    time, path, data = (1 if "t" in labels else 0), tmp_path / "bright.ome.zarr", arranged(labels)
+    plane = {"z": 2} if ndim == 2 else {}
+    plane |= {"t": time} if "t" in labels else {}
+    made = np.asarray(ns.run(bright(ndim), data, axes=labels, plane=plane, scheduler="serial", output=path))
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((3, 40, 50), np.uint8), name="another stack")
+    step = tuple({"z": 4.0, "y": 0.5, "x": 0.25}.get(letter, 1.0) for letter in labels)
+    named = {"axis_labels": tuple(labels)} if is_labelled else {}
+    image = viewer.add_image(data, name="stack", scale=step, translate=(3,) * len(labels), **named)
+    viewer.add_image(np.zeros((2, 40, 50), np.uint8), name="on top")
+    layer = reopened(viewer, qtbot, path)
+    first = [{**plane}.get(letter, 0) for letter in labels]
+    here = np.asarray(layer.data_to_world((0,) * layer.ndim))
+    np.testing.assert_allclose(here, image.data_to_world(first)[-layer.ndim :])
+    for t in range(data.shape[labels.index("t")] if "t" in labels else 1):
+        for z in range(3):
+            at(viewer, labels)
+            viewer.dims.point = image.data_to_world([{"t": t, "z": z, "c": 1}.get(letter, 0) for letter in labels])
+            if t == time and (ndim == 3 or z == 2):
+                np.testing.assert_array_equal(on_screen(layer), made if ndim == 2 else made[z])
+            else:
+                assert on_screen(layer) is None, f"it is shown at t {t}, z {z}"
+
+
+def test_a_result_of_a_plane_without_its_stack_is_shown_as_it_is(make_napari_viewer, qtbot: QtBot, tmp_path) -> None:
+    path = tmp_path / "bright.ome.zarr"
+    made = ns.run(bright(2), MIXED[0], axes="czyx", plane={"z": 2}, scheduler="serial", output=path)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((2, *SIDE), np.uint8), axis_labels=("z", "y", "x"), name="has no plane 2")
+    viewer.add_image(np.zeros((3, SIDE[0] + 9, SIDE[1]), np.uint8), axis_labels=("z", "y", "x"), name="is larger")
+    layer = reopened(viewer, qtbot, path)
+    assert layer.ndim == 2
+    np.testing.assert_array_equal(on_screen(layer), np.asarray(made))
+
+
+def drag(viewer: Any, shapes: Any, start: Any, end: Any) -> None:
+    """Draws with the mouse, from one place in the world to another."""
+    common = {"view_direction": None, "up_direction": None, "dims_displayed": list(viewer.dims.displayed)}
+    for kind, place, callbacks in (
+        ("mouse_press", start, mouse_press_callbacks),
+        ("mouse_move", end, mouse_move_callbacks),
+        ("mouse_release", end, mouse_release_callbacks),
+    ):
+        event = read_only_mouse_event(
+            type=kind, is_dragging=kind == "mouse_move", modifiers=[], pos=np.zeros(2), position=place, **common
+        )
+        callbacks(shapes, event)
+
+
+LARGE = (600, 1100)
+"""Rows and columns in two by three chunks."""
+
+
+@pytest.mark.parametrize("labels", ["zcyx", "zyxc", "tzyx", "tzyxc"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_what_is_drawn_on_a_stack_is_run_there_and_is_seen_on_every_plane(
+    make_napari_viewer, qtbot: QtBot, labels: str, ndim: int
+) -> None:
+    viewer = make_napari_viewer()
+    lengths = {"t": 2, "z": 3, "c": 2, "y": LARGE[0], "x": LARGE[1]}
+    data = np.zeros([lengths[letter] for letter in labels], np.uint8)
+    has_channels = "c" in labels
+    network = {(2, True): "pairs", (2, False): "planes", (3, True): "stacks of pairs", (3, False): "volumes"}
+    step = tuple({"z": 4.0, "y": 0.5, "x": 0.25}.get(letter, 1.0) for letter in labels)
+    dock = opened(
+        viewer, qtbot, network[ndim, has_channels], data, tuple(labels), scale=step, translate=(5,) * len(labels)
+    )
+    image = viewer.layers["stack"]
+    at(viewer, labels, t=1, z=2, c=1)
+    dock.panel.extent.setValue(Extent("shapes"))
+    dock.draw()
+    shapes = viewer.layers["where to run"]
+    assert shapes.mode == "add_rectangle"
+    here = {"t": 1, "z": 2, "c": 1}
+    corners = [
+        image.data_to_world([{**here, "y": y, "x": x}[letter] for letter in labels]) for y, x in ((20, 930), (60, 1010))
+    ]
+    drag(viewer, shapes, *corners)
+    (where,) = dock._ordering.order().where
+    np.testing.assert_allclose(where.min(0), (20.5, 930.5), atol=0.01)
+    np.testing.assert_allclose(where.max(0), (60.5, 1010.5), atol=0.01)
+    assert dock._ordering.drawn_area() == pytest.approx(40 * 80, rel=0.01)
+    layer = run(dock, qtbot)
+    finished = dock._session.stage.shown.image.finished
+    assert np.argwhere(finished.reshape(-1, *finished.shape[-2:]).any(0)).tolist() == [[0, 1]]
+    assert layer in viewer.layers
+    for t in range(2):
+        for z in range(3):
+            for channel in range(2):
+                place = {"t": t, "z": z, "c": channel, "y": 0, "x": 0}
+                viewer.dims.point = image.data_to_world([place[letter] for letter in labels])
+                assert shapes._data_view._displayed.tolist() == [True], f"the shape is not seen at {place}"
+
+
+@pytest.mark.parametrize("labels", ["zcyx", "czyx", "zyxc", "tzyxc"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_centroids_are_seen_at_every_channel_and_on_their_plane_only(
+    make_napari_viewer, qtbot: QtBot, labels: str, ndim: int
+) -> None:
+    viewer, data = make_napari_viewer(), arranged(labels)
+    NETWORKS.modules["bright"] = bright(ndim)
+    step = tuple({"z": 4.0, "y": 0.5, "x": 0.25}.get(letter, 1.0) for letter in labels)
+    dock = opened(viewer, qtbot, "bright", data, tuple(labels), scale=step, translate=(5,) * len(labels))
+    image = viewer.layers["stack"]
+    at(viewer, labels, t=1, z=2)
+    layer = run(dock, qtbot)
+    objects = {
+        letter: np.array([place]) for letter, place in zip("zyx"[-ndim:], (1.0, 20.0, 30.0)[-ndim:], strict=True)
+    }
+    points = centroids(layer, objects, [], 3.0)
+    viewer.add_layer(points)
+    for t in range(2):
+        for z in range(3):
+            for channel in range(2):
+                place = {"t": t, "z": z, "c": channel, "y": 0, "x": 0}
+                viewer.dims.point = image.data_to_world([place[letter] for letter in labels])
+                is_there = z == (2 if ndim == 2 else 1) and ("t" not in labels or t == 1)
+                assert len(points._view_data) == is_there, f"at {place}"
+    world = dict(zip(labels[-points.ndim :], points.data_to_world(points.data[0]), strict=True))
+    assert (world["y"], world["x"]) == pytest.approx((20 * 0.5 + 5, 30 * 0.25 + 5))
+    if points.ndim == image.ndim:
+        here = {"t": 1, "z": 2 if ndim == 2 else 1}
+        viewer.dims.point = image.data_to_world([here.get(letter, 0) for letter in labels])
+        drawn = viewer.window._qt_viewer.canvas.layer_to_visual[points].node.points_markers._data["a_size"]
+        assert drawn == pytest.approx(3 * 0.25), "as large as three columns, wherever the channels are"

@@ -51,6 +51,19 @@ def starts_along(axes: Axes, offset: Sequence[float]) -> NDArray[np.float64]:
     return np.array([axis.start if axis.own is None else offset[axis.own] for axis in axes] if axes else offset, float)
 
 
+def one_step(lengths: Sequence[int], own: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(scale, offset) of shapes or points that are seen at every step of a layer's axes but their `own`.
+
+    napari shows them within half a step of their own: 0 on such an axis is its middle, and one step all of its length.
+
+    >>> one_step((3, 20, 10), (-2, -1))
+    (array([3., 1., 1.]), array([1., 0., 0.]))
+    """
+    scale = np.array(lengths, float)
+    scale[list(own)] = 1
+    return scale, (scale - 1) / 2
+
+
 def laid_along(pixels: Pixels, axes: Axes, lengths: Sequence[int]) -> Pixels:
     """Pixels of an image (and their colours, last) along the axes of a layer, of these lengths. Nothing is copied.
 

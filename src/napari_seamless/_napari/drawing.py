@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.axes import one_step
 from napari_seamless._napari.layers import placed_over
 from napari_seamless._napari.planes import spatial_axes_of
 
@@ -36,24 +37,28 @@ def polygons_over(shapes: Shapes, image: Image) -> list[Corners]:
 
 
 def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
-    """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread."""
-    ndim = 2 if spatial_axes_of(image, 2) == (-2, -1) else image.ndim
+    """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread.
+
+    Shapes say which rows and columns are run, and are seen on every plane, time point and channel.
+    """
+    rows_and_columns = spatial_axes_of(image, 2)
+    ndim = 2 if rows_and_columns == (-2, -1) else image.ndim
+    scale, offset = one_step(image.level_shapes[0][: image.ndim][-ndim:], rows_and_columns)
     layer: Shapes = viewer.add_shapes(
         ndim=ndim,
         name=NAME,
         edge_color="#ffc233",
         face_color="#ffc23322",
-        edge_width=_screen_pixels(viewer, image, 2),
-        **placed_over(image, (1.0,) * ndim, (0.0,) * ndim),
+        edge_width=_screen_pixels(viewer, float(np.asarray(image.scale)[rows_and_columns[-1]]), 2),
+        **placed_over(image, scale.tolist(), offset.tolist()),
     )
     layer.mode = "add_rectangle"
     return layer
 
 
-def _screen_pixels(viewer: napari.Viewer, image: Image, count: float) -> float:
-    """As many pixels of the image as `count` pixels of the screen are now."""
-    step = float(np.asarray(image.scale)[-1]) or 1.0
-    return count / max(float(viewer.scene.camera.zoom) * step, 1e-9)
+def _screen_pixels(viewer: napari.Viewer, step: float, count: float) -> float:
+    """As many pixels of an image, `step` wide in the world, as `count` pixels of the screen are now."""
+    return count / max(float(viewer.scene.camera.zoom) * (step or 1.0), 1e-9)
 
 
 def _between(shapes: Layer, image: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -271,12 +271,12 @@ class ResultLayers:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
-        colours: dict[Any, Any] = {None: TRANSPARENT, 0: TRANSPARENT}
-        colours |= {c.value: c.colour for c in self._image.classes if c.value}
+        colours: dict[Any, Any] = {c.value: c.colour for c in self._image.classes if c.value}
+        named = DirectLabelColormap(color_dict={None: TRANSPARENT, 0: TRANSPARENT, **colours}) if colours else None
         layer = Labels(
             self._data(_live(self._image.levels)),
             multiscale=len(self._image.levels) > 1,
-            colormap=DirectLabelColormap(color_dict=colours),
+            colormap=named,  # napari's own colours where nothing is named
             features=_class_names(self._image.classes),
             opacity=0.6,
             **self._settings,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_seamless._napari.axes import Axis
+from napari_seamless._napari.axes import Axes, Axis
 from napari_seamless._napari.layers import source_of
 from napari_seamless._napari.readings import setting_of
 from napari_seamless._napari.state import Place
@@ -24,23 +25,29 @@ def place_of(viewer: napari.Viewer, layer: Image, spatial: int | None) -> Place:
     letters = letters_of(layer)
     flat = "tz" if spatial == 2 else "t"
     own = [letter for letter in "zyx" if letter in letters and letter not in flat]
-    first = min((axis for axis, letter in enumerate(letters) if letter in own or letter in flat), default=0)
-    if list(letters[first:]) == own:
-        return Place()
-    shape = layer.level_shapes[0]
     point = np.rint(layer.world_to_data(viewer.dims.point))
-    step = [min(max(int(at), 0), int(size) - 1) for at, size in zip(point, shape, strict=False)]
+    step = [min(max(int(at), 0), int(size) - 1) for at, size in zip(point, layer.level_shapes[0], strict=False)]
+    plane = {letter: step[axis] for axis, letter in enumerate(letters) if letter in flat}
+    axes = axes_on(layer, letters, own, plane)
+    return Place(tuple(plane.items()), axes) if axes else Place()
+
+
+def axes_on(layer: Image, letters: str, own: Sequence[str], plane: Mapping[str, int]) -> Axes:
+    """The axes of a layer for what has the axes `own` of an image layer with these letters, on this plane of it.
+
+    They are the image layer's last ones; none where what is there has them all by itself.
+    """
+    first = min((axis for axis, letter in enumerate(letters) if letter in own or letter in plane), default=0)
+    if list(letters[first:]) == list(own):
+        return ()
 
     def along(axis: int) -> Axis:
         letter = letters[axis]
         if letter in own:
             return Axis(own.index(letter))
-        return Axis(start=step[axis]) if letter in flat else Axis(length=int(shape[axis]))
+        return Axis(start=plane[letter]) if letter in plane else Axis(length=int(layer.level_shapes[0][axis]))
 
-    return Place(
-        plane=tuple((letter, step[axis]) for axis, letter in enumerate(letters) if letter in flat),
-        axes=tuple(along(axis) for axis in range(first, len(letters))),
-    )
+    return tuple(along(axis) for axis in range(first, len(letters)))
 
 
 def spatial_axes_of(layer: Image, ndim: int) -> tuple[int, ...]:

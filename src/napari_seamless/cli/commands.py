@@ -130,7 +130,7 @@ def info(slide: given.Slide, scene: given.Scene = None, axes: given.Axes = None,
     from napari_seamless import pipeline
 
     with given.opened(slide, axes, scene, plane) as image:
-        typer.echo("\n".join((*_facts(image.info), *_origin(pipeline.origin_of(slide)))))
+        typer.echo("\n".join((*_facts(image.info), *_origin(pipeline.origin_at(slide)))))
 
 
 def explain(
@@ -224,7 +224,9 @@ def _facts(info: seams.ImageInfo) -> Iterator[str]:
     if info.scenes:
         yield f"scenes      {', '.join(info.scenes)}; this one is {info.scene or info.scenes[0]}"
     if info.times > 1:
-        yield f"times       {info.times}; the first is taken; choose another by --plane t=1"
+        taken = dict(info.plane).get("t")
+        this = "the first is taken" if taken is None else f"this is t={taken}"
+        yield f"times       {info.times}; {this}; choose another by --plane t=1"
     yield from (f"notice      {notice}" for notice in info.notices)
     for index, shape in enumerate(info.levels.shapes):
         yield f"level {index}     {' x '.join(map(str, shape))}  ({axes})"

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.export.exportable import Exportable, OnProgress, put_in_place, told
+from napari_seamless.seams import unnamed
 
 if TYPE_CHECKING:
     from napari_seamless.export.outlines import Outline
@@ -98,7 +99,7 @@ def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) ->
     """
     value, polygon = outline
     known = next((c for c in result.classes if c.value == value), None)
-    name, colour = (f"label {value}", _made_up(value)) if known is None else (known.name, _rgb(known.colour))
+    name, colour = (unnamed(value), _made_up(value)) if known is None else (known.name, _rgb(known.colour))
     rings = [np.asarray(ring.coords) for ring in (polygon.exterior, *polygon.interiors)]
     first = min((y, x) for x, y in rings[0].tolist())
     return {

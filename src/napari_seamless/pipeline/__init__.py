@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_seamless.pipeline.finding import found_at
     from napari_seamless.pipeline.measurements import Measurements, check_table_path
     from napari_seamless.pipeline.moments import Moments
-    from napari_seamless.pipeline.origin import Origin, origin_of
+    from napari_seamless.pipeline.origin import Origin, origin_at, origin_of
     from napari_seamless.pipeline.owning import add_model, remove_model
     from napari_seamless.pipeline.planes import spatial_axes, with_image
     from napari_seamless.pipeline.preparing import Prepared, load_model, prepare
@@ -84,6 +84,7 @@ __all__ = [
     "open_image",
     "open_result",
     "open_sample",
+    "origin_at",
     "origin_of",
     "parameters_of",
     "parse_budget",
@@ -114,7 +115,7 @@ _ROOMS = {
     "explaining": ("Explanation", "explain"),
     "measurements": ("Measurements", "check_table_path"),
     "moments": ("Moments",),
-    "origin": ("Origin", "origin_of"),
+    "origin": ("Origin", "origin_at", "origin_of"),
     "owning": ("add_model", "remove_model"),
     "planes": ("spatial_axes", "with_image"),
     "preparing": ("Prepared", "load_model", "prepare"),

@@ -56,8 +56,9 @@ def measure(
     slide, along the edges of pixels, where pixel i covers [i, i + 1); or what `label_outlines` made. A pixel lies
     within an outline if its centre does.
 
-    `classes`, names or numbers, are those whose objects are counted; None: all but the background and the boundary;
-    an empty list: none. Objects are connected pixels of one class, by faces (`connectivity` 1) or also by corners.
+    `classes`, names or numbers, are those whose objects are counted; None: every value that occurs, whether it has a
+    name or not ("class 3" then), but the background and the boundary; an empty list: none. Objects are connected
+    pixels of one class, by faces (`connectivity` 1) or also by corners.
     `boundary` is a class that separates objects and belongs to them: its pixels go to the nearest object (Euclidean,
     between pixel centres) within `reach` pixels; "auto" takes a class that is called boundary. Objects smaller than
     `min_area`, a number of pixels or a text such as "20um2", are left out; `Measurements.objects` has the rest, with
@@ -142,12 +143,13 @@ def _areas(target: Target, counts: Mapping[int, int], pixels: int) -> tuple[Clas
 def _counted(target: Target, sought: Sought | None, objects: Parts) -> tuple[str, ...]:
     if sought is None:
         return ()
-    values = sorted(sought.values) if sought.values is not None else np.unique(objects.value).tolist()
-    return tuple(target.class_name(value) for value in values) if len(values) <= MANY else ()
+    occur = {*np.unique(objects.value).tolist(), *(c.value for c in target.classes)} - {0, sought.rim}
+    values = occur if sought.values is None else sought.values
+    return tuple(target.class_name(value) for value in sorted(values)) if len(values) <= MANY else ()
 
 
-MANY = 64
-"""Label images of single objects have a number for each: nobody wants to read a line for each of these."""
+MANY = 256
+"""More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
 
 
 def _columns(target: Target, objects: Parts, channels: Sequence[str]) -> dict[str, Column]:
@@ -262,12 +264,8 @@ def _sought(
 ) -> Sought | None:
     if classes is not None and not _listed(classes):
         return None
-    values = frozenset(_value(target, name) for name in _listed(classes))
-    if classes is None and target.classes:
-        values = frozenset(c.value for c in target.classes) - {0, rim}
-        if not values:
-            return None
-    return Sought(values if values else None, connectivity, rim, reach)
+    values = None if classes is None else frozenset(_value(target, name) for name in _listed(classes))
+    return Sought(values, connectivity, rim, reach)
 
 
 def _least(min_area: float | str, target: Target) -> int:

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, InputMismatch, InputUnreadable
-from napari_seamless.export.geojson import PLACE
 from napari_seamless.geometry import Interval, Region
-from napari_seamless.seams import LabelClass, Pixels, Source
+from napari_seamless.pipeline.origin import Origin, origin_of
+from napari_seamless.seams import LabelClass, Pixels, Source, unnamed
 from napari_seamless.sources import open_image
-from napari_seamless.sources.planes import PLANE
 from napari_seamless.store import Store, open_store
 
 MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
@@ -46,7 +45,7 @@ class Target:
 
     def class_name(self, value: int) -> str:
         known = next((c.name for c in self.classes if c.value == value), None)
-        return known or ("background" if value == 0 else f"label {value}")
+        return known or unnamed(value)
 
 
 def target_of(
@@ -69,19 +68,19 @@ def target_of(
             f"{'channel' if info.channels == 1 else 'channels'} of {info.dtype}; choose a segmentation"
         )
     size, note = _micrometres(source, pixel_size)
-    place = what.provenance.get(PLACE) if isinstance(what, Store) else None
+    origin = origin_of(what) if isinstance(what, Store) else Origin("", {}, (1.0,) * ndim, (0.0,) * ndim)
     start = what.spec.translation if isinstance(what, Store) else None
     factor = MICROMETRES.get(info.unit, 1.0)
     target = Target(
         source=source,
         name=info.name,
         classes=names or (tuple(what.classes) if isinstance(what, Store) else ()),
-        scale=tuple(place["scale"]) if place else (1.0,) * ndim,
-        offset=tuple(place["offset"]) if place else (0.0,) * ndim,
+        scale=origin.scale,
+        offset=origin.offset,
         pixel_size=size,
         origin=(0.0,) * ndim if start is None else tuple(s * factor for s in start),
         chunk=what.grid.cell if isinstance(what, Store) else None,
-        plane=dict(what.provenance.get(PLANE, {})) if isinstance(what, Store) else {},
+        plane=origin.plane,
         finished=what.finished.copy() if isinstance(what, Store) and not what.finished.all() else None,
     )
     if note:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +77,7 @@ class Measurements:
 
     def count(self, name: str | None = None) -> int:
         """How many objects, of one class or in all."""
-        return int(np.count_nonzero(self._rows(name)))
+        return sum(self._counts.values()) if name is None else self._counts[name]
 
     def density(self, name: str | None = None) -> float | None:
         """Objects per square (cubic) millimetre of what was measured; None where the size of a pixel is not known."""
@@ -152,6 +154,10 @@ class Measurements:
             median = "" if middle is None else f", median {self._unit(middle)}"
             lines.append(f"{self.count(name):,} objects of {name}{per}{median}")
         return "\n".join([*lines, *self.notes])
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(self.objects["class"].tolist() if self.objects else ())
 
     @property
     def _real(self) -> str:

@@ -11,12 +11,13 @@ from napari_seamless._napari.layers import FACTS, RESULT, TRANSPARENT
 from napari_seamless._napari.measuring.state import ClassRow
 from napari_seamless._napari.wording import size
 from napari_seamless._napari.writing import SavedLayer, layer_classes
-from napari_seamless.seams import LabelClass
+from napari_seamless.seams import LabelClass, unnamed
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 RIM_NAME = "boundary"
+BACKGROUND, WITHOUT_ROW = "#000000", "#808080"
 
 
 def is_preview(layer: Layer) -> bool:
@@ -55,19 +56,30 @@ def about_labels(layer: Labels) -> str:
 
 def rows_of(layer: Labels) -> tuple[ClassRow, ...]:
     """The classes of a layer: those of its result, or those that its colours name. All but the background and the
-    boundary are counted."""
+    boundary are counted. Empty where nothing but the background has a name: nobody has looked which labels occur."""
     result = result_of(layer)
     classes = tuple(result.classes) if result is not None else ()
-    if not classes:
+    if not any(c.value for c in classes):
         classes = layer_classes({"colormap": layer.colormap, "features": layer.features}, "labels")
-    return tuple(row_for(c) for c in classes)
+    return tuple(row_for(c) for c in classes) if any(c.value for c in classes) else ()
 
 
-def rows_for(layer: Labels, values: Sequence[int], known: Sequence[ClassRow]) -> tuple[ClassRow, ...]:
-    """The rows that are known, and one in the layer's own colour for each further label."""
-    missing = sorted(set(values) - {row.value for row in known} - {0})
-    fresh = [row_for(LabelClass(v, f"label {v}", _hex(layer.get_color(v)))) for v in missing]
-    return tuple(sorted((*known, *fresh), key=lambda row: row.value))
+def rows_for(
+    layer: Labels, values: Sequence[int], known: Sequence[ClassRow], counted: Sequence[str]
+) -> tuple[ClassRow, ...]:
+    """The rows that are known, and one in napari's own colour for each further label that occurs."""
+    from napari.utils.colormaps import CyclicLabelColormap, label_colormap
+
+    colormap = layer.colormap if isinstance(layer.colormap, CyclicLabelColormap) else label_colormap()
+    missing = sorted(set(values) - {row.value for row in known})
+    fresh = [LabelClass(v, unnamed(v), _hex(colormap.map(v)) if v else BACKGROUND) for v in missing]
+    rows = (ClassRow(c.value, c.name, c.colour, is_counted=c.name in counted) for c in fresh)
+    return tuple(sorted((*known, *rows), key=lambda row: row.value))
+
+
+def is_named(layer: Labels) -> bool:
+    """Whether each label has a colour that somebody chose, and not one of napari's own."""
+    return hasattr(layer.colormap, "color_dict")
 
 
 def row_for(label: LabelClass) -> ClassRow:
@@ -76,10 +88,14 @@ def row_for(label: LabelClass) -> ClassRow:
 
 
 def show_classes(layer: Labels, rows: Sequence[ClassRow]) -> None:
-    """Put colours and names on a layer; a class that is not shown, and the background, are transparent."""
+    """Put colours and names on a layer; a class that is not shown, and the background, are transparent.
+
+    Labels without a row stay as they are, but for those of napari's own colours, which become grey.
+    """
     from napari.utils.colormaps import DirectLabelColormap
 
-    colours: dict[Any, Any] = {None: TRANSPARENT, 0: TRANSPARENT}
+    others = getattr(layer.colormap, "color_dict", {None: WITHOUT_ROW})[None]
+    colours: dict[Any, Any] = {None: others, 0: TRANSPARENT}
     colours |= {row.value: row.colour if row.is_shown else TRANSPARENT for row in rows if row.value}
     layer.colormap = DirectLabelColormap(color_dict=colours)
     layer.features = {"index": [row.value for row in rows], "class": [row.name for row in rows]}

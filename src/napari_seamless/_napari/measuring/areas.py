@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
@@ -41,7 +44,8 @@ class AreaTable(QTableWidget):
         if side is not None:
             side.hide()
 
-    def setValue(self, found: Measurements | None) -> None:
+    def setValue(self, found: Measurements | None, colours: Mapping[int, str] = MappingProxyType({})) -> None:
+        """`colours` are those of labels to which the measurements give none."""
         table = [] if found is None else lines(found)
         self.setVisible(bool(table))
         if found is None:
@@ -54,8 +58,8 @@ class AreaTable(QTableWidget):
                 item = QTableWidgetItem(text)
                 if column:
                     item.setTextAlignment(RIGHT)
-                elif area.colour is not None and area.value:
-                    item.setData(Qt.ItemDataRole.DecorationRole, QColor(area.colour))
+                elif area.value and (colour := area.colour or colours.get(area.value)):
+                    item.setData(Qt.ItemDataRole.DecorationRole, QColor(colour))
                 self.setItem(number, column, item)
         header = self.horizontalHeader()
         if header is not None:

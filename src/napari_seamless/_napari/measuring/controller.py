@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_seamless._napari.measuring.state import Measurements, MeasureOrder, MeasureSnapshot
+from napari_seamless._napari.measuring.state import Measurements, MeasureOrder, MeasureSnapshot, Opened
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.tasks import Background, StopFlag, Task
 from napari_seamless.errors import RunCancelled
@@ -28,6 +28,8 @@ class Measuring(Protocol):
 
     def open_result(self, path: str | Path) -> Any: ...
 
+    def origin_of(self, result: Any) -> Any: ...
+
 
 class HasClasses(Protocol):
     """A result whose classes can be named anew. Any thread; slow."""
@@ -42,7 +44,7 @@ class MeasureController:
         self._pipeline = pipeline
         self._background, self._writing = Background(2), Background(1)
         self._measuring: Task[Measurements] | None = None
-        self._opening: Task[Any] | None = None
+        self._opening: Task[Opened] | None = None
         self._saving: Task[Path] | None = None
         self._naming: list[Task[str]] = []
         self._fraction = 0.0
@@ -69,14 +71,14 @@ class MeasureController:
         """Opens a result; `take_opened` gives it."""
         if self._opening is None:
             self._problem, self._said = None, f"Opening {path.name}…"
-            self._opening = self._background.begin(lambda _stop: self._pipeline.open_result(path))
+            self._opening = self._background.begin(lambda _stop: self._open(path))
 
-    def take_opened(self) -> Any | None:
+    def take_opened(self) -> Opened | None:
         """The result that was opened, once."""
         self._opening, opened = _finished(self._opening)
-        if opened is not None:
+        if opened is not None and not self._is_failure(opened):
             self._said = ""
-        return None if self._is_failure(opened) else opened
+        return opened if isinstance(opened, Opened) else None
 
     def save_csv(self, path: Path) -> None:
         """Saves the table. The user was asked already whether what is there may be replaced."""
@@ -125,6 +127,10 @@ class MeasureController:
         """Stops everything but the writing of classes, which are the user's own words. May be called twice."""
         self._background.close()
         self._writing.finish()
+
+    def _open(self, path: Path) -> Opened:
+        result = self._pipeline.open_result(path)
+        return Opened(result, self._pipeline.origin_of(result))
 
     def _measure(self, order: MeasureOrder, stop: StopFlag) -> Any:
         def show(done: int, total: int) -> None:

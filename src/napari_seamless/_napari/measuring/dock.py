@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from napari_seamless._napari.lazy import lazy_pipeline
 from napari_seamless._napari.measuring import appearance, areas, places
 from napari_seamless._napari.measuring.controller import MeasureController, Measuring
 from napari_seamless._napari.measuring.panel import PLACES, MeasurePanel
-from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot
+from napari_seamless._napari.measuring.returning import seat_over
+from napari_seamless._napari.measuring.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot, Opened
 from napari_seamless._napari.readings import setting_of
 from napari_seamless._napari.scroll import Column
 from napari_seamless._napari.style import sheet
@@ -270,42 +271,46 @@ class MeasureDock(QWidget):
                     f"shapes must enclose something; {shapes.name} has no polygon, rectangle or ellipse; draw one"
                 )
         image = self._layers(Image).get(panel.image.currentData() or "")
-        boundary = panel.boundary.currentData()
+        rim = int(panel.boundary.currentData() or 0) or None
         return MeasureOrder(
             what=appearance.readable(layer),
             image=None if image is None else source_of(image) or appearance.readable(image),
             axes=None if image is None or source_of(image) is not None else setting_of(image, None).axes,
             region=region,
             within=within,
-            classes=tuple(row.value for row in rows if row.is_counted) if rows else None,
-            boundary=int(boundary) if boundary else None,
+            classes=_counted(rows, rim),
+            boundary=rim,
             min_area=str(panel.smallest.value()),
             names=tuple(row.label for row in rows),
         )
 
     def _list_found(self, now: MeasureSnapshot) -> None:
-        """Labels that had no names get a row each, where they are few."""
-        layer = self._chosen()
-        if layer is None or now.found is None or self.panel.classes.value():
+        """Labels that had no names get a row each, where they are classes and not single objects."""
+        layer, known = self._chosen(), self.panel.classes.value()
+        if layer is None or now.found is None:
             return
-        values = [area.value for area in now.found.areas]
-        if len(values) <= MOST_LISTED:
-            rows = appearance.rows_for(layer, values, ())
+        rows = appearance.rows_for(layer, [area.value for area in now.found.areas], known, now.found.counted)
+        if len(known) < len(rows) <= MOST_LISTED:
             self._rows[key_of(layer)] = rows
-            self.panel.set_classes(rows, None)
+            if appearance.is_named(layer):
+                appearance.show_classes(layer, rows)
+            boundary = self.panel.boundary.currentData()
+            self.panel.set_classes(rows, int(boundary) if boundary else None)
 
-    def _add(self, result: Any) -> None:
-        """Puts a result that was opened on screen."""
-        info = result.info
+    def _add(self, opened: Opened) -> None:
+        """Puts a result that was opened on screen: one of a plane of a stack on that plane, if the stack is there."""
+        result, info = opened.result, opened.result.info
         if result.kind != "labels":
             error = BadRequest(f"only labels are measured; {info.name} is an image; open a segmentation")
             self._session.controller.report(error)
             return
-        placed: dict[str, Any] = {}
-        if info.pixel_size is not None:
+        seat = seat_over(self._viewer, opened.origin, info.levels.shape(0))
+        placed: dict[str, Any] = {} if seat is None else seat.placed
+        if seat is None and info.pixel_size is not None:
             start = result.spec.translation or (0.0,) * info.ndim
             placed = {"scale": info.pixel_size, "translate": start, "units": (info.unit,) * info.ndim}
-        (layer,) = ResultLayers(self._viewer, result, info.name, placed).layers
+        axes = () if seat is None else seat.axes
+        (layer,) = ResultLayers(self._viewer, result, info.name, placed, axes=axes).layers
         self.panel.labels.setCurrentIndex(self.panel.labels.findData(key_of(layer)))
 
     def _look_at(self, row: int) -> None:
@@ -330,7 +335,15 @@ class MeasureDock(QWidget):
             clipboard.setText("\n".join("\t".join(line) for line in areas.lines(found)))
 
 
-MOST_LISTED = 32
+MOST_LISTED = 256
+"""As many as a one-byte image has; more are single objects with a number each."""
+
+
+def _counted(rows: Sequence[ClassRow], rim: int | None) -> tuple[int, ...] | None:
+    """What is ticked; None where that is everything, so that labels that nobody has met yet are counted as well."""
+    if all(row.is_counted for row in rows if row.value not in (0, rim)):
+        return None
+    return tuple(row.value for row in rows if row.is_counted)
 
 
 def _uncounted(row: ClassRow) -> ClassRow:

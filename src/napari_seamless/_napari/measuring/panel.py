@@ -128,7 +128,7 @@ class MeasurePanel(QWidget):
 
     def _show_found(self) -> None:
         found = self._found
-        self.areas.setValue(found)
+        self.areas.setValue(found, self._colours)
         self.objects.setValue(None if found is None else found.objects)
         names = [] if found is None else list(found.counted)
         self.set_options(self._which, [("", "all objects"), *((n, n) for n in names)] if len(names) != 1 else [])
@@ -141,6 +141,10 @@ class MeasurePanel(QWidget):
         self._points.setEnabled(found is not None and found.count() > 0)
         self._show_histogram()
 
+    @property
+    def _colours(self) -> dict[int, str]:
+        return {row.value: row.colour for row in self.classes.value()}
+
     def _show_histogram(self) -> None:
         found = self._found
         name = self._which.currentData() or None
@@ -152,7 +156,9 @@ class MeasurePanel(QWidget):
         counts, edges = found.histogram(name, BINS, until)
         unit = {"pixels": "px", "area_um2": "µm²", "volume_um3": "µm³"}[found.area_column]
         named = found.counted[0] if len(found.counted) == 1 else name
-        colour = next((a.colour for a in found.areas if a.name == named and a.colour), "#8aa0b8")
+        colour = next(
+            (c for a in found.areas if a.name == named and (c := a.colour or self._colours.get(a.value))), "#8aa0b8"
+        )
         beyond = int((sizes > until).sum())
         self.histogram.setValue(Bars(counts, edges, unit, colour, found.median(name) or 0.0, beyond))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.axes import one_step
 from napari_seamless._napari.layers import axes_of
 
 if TYPE_CHECKING:
@@ -71,13 +72,19 @@ def look_at(viewer: napari.Viewer, labels: Labels, row: Mapping[str, float]) -> 
 
 
 def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequence[str], size: float) -> Points:
-    """A point for each object, at its centroid, in the colour of its class, with its row as features."""
+    """A point for each object, `size` columns wide, at its centroid, in the colour of its class, its row as features.
+
+    It is seen wherever its object is: on its own plane, and at every channel.
+    """
     from napari.layers import Points
 
     own = [objects[a] for a in "zyx" if a in objects]
-    places = np.zeros((len(own[0]), labels.ndim))
-    places[:, list(axes_of(labels, len(own)))] = np.stack(own, 1)
-    placed = {name: getattr(labels, name) for name in TRANSFORM}
+    axes = axes_of(labels, len(own))
+    scale, offset = one_step(labels.level_shapes[0], axes)
+    places = np.tile(offset / scale, (len(own[0]), 1))
+    places[:, list(axes)] = np.stack(own, 1)
+    steps = np.asarray(labels.scale) * scale
+    placed = {name: getattr(labels, name) for name in TRANSFORM} | {"scale": steps}
     return Points(
         places,
         name=f"{labels.name}: centroids",
@@ -85,6 +92,6 @@ def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequ
         face_color=list(colours) or "white",
         border_color="black",
         border_width=0.1,
-        size=size,
+        size=size * abs(steps[axes[-1]] / steps[-1]),  # napari takes it along the last axis, whatever that is
         **placed,
     )

@@ -57,6 +57,30 @@ class MeasureOrder:
     names: tuple[LabelClass, ...] = ()
 
 
+class Origin(Protocol):
+    """As `pipeline.origin.Origin`."""
+
+    @property
+    def image(self) -> str: ...
+
+    @property
+    def plane(self) -> Mapping[str, int]: ...
+
+    @property
+    def scale(self) -> tuple[float, ...]: ...
+
+    @property
+    def offset(self) -> tuple[float, ...]: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A result that was opened, and what it was made of."""
+
+    result: Any
+    origin: Origin
+
+
 class ClassArea(Protocol):
     """As `pipeline.measurements.ClassArea`."""
 
