@@ -37,11 +37,20 @@ most = int(status[status.index("VmHWM:") + 1]) * 1024
 small = run(2, 64)
 print(json.dumps([large.growth, large.bytes, most - before, small.growth, large.memory]))
 """
+# started by one that is larger than it will ever be
+LARGE_PARENT = """
+import subprocess
+import sys
+
+held = b"1" * (800 << 20)
+subprocess.run([sys.executable, "-c", sys.argv[1]], check=True, close_fds=False)
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own count is read from /proc")
 def test_a_run_tells_by_how_much_the_process_grew() -> None:
-    told = subprocess.run([sys.executable, "-c", TWO_RUNS], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-c", LARGE_PARENT, TWO_RUNS]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     growth, predicted, counted, after, words = json.loads(told)
     assert growth > 64 * 1020**2 * 4, "the activations of the one tile were in memory"
     assert growth == pytest.approx(counted, abs=48 * MEGABYTE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 
@@ -10,6 +11,9 @@ from napari_seamless.engine.allocator import resident
 
 if sys.platform != "win32":
     import resource
+
+STATUS = Path("/proc/self/status")
+"""Of Linux."""
 
 
 class Growth:
@@ -49,7 +53,13 @@ def growth_on(device: torch.device) -> Growth | None:
 
 
 def most_resident() -> int:
-    """The most bytes of this process that ever were in memory, as the system has counted; 0 on Windows."""
+    """The most bytes of this process that ever were in memory, as the system has counted; 0 on Windows.
+
+    On Linux not by getrusage, which takes over what the process had that started this one.
+    """
+    if STATUS.is_file():
+        words = STATUS.read_text(encoding="utf-8").split()
+        return int(words[words.index("VmHWM:") + 1]) * 1024
     if sys.platform == "win32":
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
