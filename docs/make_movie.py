@@ -2,8 +2,8 @@
 
 xvfb-run -a -s "-screen 0 1366x768x24" python docs/make_movie.py [FILE]
 
-The window is looked at while the nuclei network runs: a run, a zoom and a pan while it goes on, and the end. What takes
-longer than a picture is told in a picture's time, so the film is quicker than the run.
+The window is looked at while the nuclei network runs: a run, a zoom and a pan while it goes on, and the end. Each
+picture is shown for as long as the next one took to come, so that the film takes as long as the run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
@@ -20,8 +21,8 @@ from PIL import Image
 
 SIZE = (1280, 740)
 WIDTH = 960
-SHOWN_MS, LAST_MS = 320, 2500
-EVERY = 0.6
+LAST_MS = 2500
+EVERY = 0.3
 ZOOM, PAN = 2.6, (420, 140)
 
 
@@ -31,12 +32,12 @@ class Film:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.pictures: list[Image.Image] = []
-        self._next = 0.0
+        self._taken: list[float] = []
 
     def take(self) -> None:
-        if monotonic() < self._next:
+        if self._taken and monotonic() < self._taken[-1] + EVERY:
             return
-        self._next = monotonic() + EVERY
+        self._taken.append(monotonic())
         pixels = self.session.viewer.screenshot(canvas_only=False, flash=False)
         picture = Image.fromarray(pixels[..., :3])
         self.pictures.append(picture.resize((WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS))
@@ -63,7 +64,7 @@ class Film:
 
     def save(self, file: Path) -> None:
         first, *rest = self.pictures
-        times = [SHOWN_MS] * len(rest) + [LAST_MS]
+        times = [*(round(1000 * (b - a)) for a, b in pairwise(self._taken)), LAST_MS]
         first.save(file, save_all=True, append_images=rest, duration=times, loop=0, quality=45, method=2)
 
 
