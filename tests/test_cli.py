@@ -140,7 +140,9 @@ def test_a_log_file_gets_few_lines_and_no_control_characters(slide: str, tmp_pat
     assert "\r" not in done.stderr
     assert len(done.stderr.splitlines()) <= 4
     assert "MP in" in done.stderr
-    assert re.search(r"memory: [\d.]+ [kMG]B predicted at most; this process grew by [\d.]+ [kMGb]", done.stderr)
+    assert re.search(
+        r"memory: [\d.]+ [kMG]B predicted for tiles at most; the whole process grew by [\d.]+ [kMGb]", done.stderr
+    )
 
 
 def in_a_terminal(command: list[str]) -> str:

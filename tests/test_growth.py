@@ -56,7 +56,7 @@ def test_a_run_tells_by_how_much_the_process_grew() -> None:
     assert growth == pytest.approx(counted, abs=48 * MEGABYTE)
     assert predicted / 2 < growth < 2 * predicted
     assert after < growth / 4, "the next run, a small one, does not get the record of the one before"
-    assert "predicted at most; this process grew by " in words
+    assert "predicted for tiles at most; the whole process grew by " in words
     assert "measured" not in words
 
 

@@ -109,13 +109,13 @@ class Report:
 
     @property
     def memory(self) -> str:
-        """The predicted peak and what was found, such as "310 MB predicted at most; this process grew by 280 MB"."""
+        """The predicted peak and what was found, such as "3 GB predicted for tiles at most; 2.8 GB measured"."""
         found = ""
         if self.peak is not None:
             found = f"; {readable(self.peak)} measured"
         elif self.growth is not None:
-            found = f"; this process grew by {readable(self.growth)}"
-        return f"{readable(self.bytes)} predicted at most{found}"
+            found = f"; the whole process grew by {readable(self.growth)}"
+        return f"{readable(self.bytes)} predicted for tiles at most{found}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; regions as (lo, hi) an axis."""
