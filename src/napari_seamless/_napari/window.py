@@ -35,6 +35,8 @@ def show(slide: str | Path, model: str, output: Path | None = None, screenshot: 
         napari.run()
         return
     _pump(dock, lambda now: now.queued or now.is_active)
+    for _ in range(2):  # what the end of the run says may need more room: of its section, and then of the column
+        get_qapp().processEvents()
     viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
     viewer.close()
 
