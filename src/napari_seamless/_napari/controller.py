@@ -24,7 +24,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from napari_seamless._napari.folder import TemporaryFolder, begun_in
-from napari_seamless._napari.port import Pipeline, Prepared, Result, Run, Workers
+from napari_seamless._napari.port import Pipeline, Prepared, Report, Result, Run, Workers
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.questions import Questions
 from napari_seamless._napari.state import ENDED, ImageRef, Order, Phase, Place, Ready, Snapshot, Started
@@ -65,9 +65,7 @@ class Controller:
         self._workers: Task[Workers] | None = None
         self._starting: Task[Started] | None = None
         self._exporting: Task[Path] | None = None
-        self._failed: tuple[Region, ...] = ()
-        self._peak: int | None = None
-        self._growth: int | None = None
+        self._report: Report | None = None
         self._path: Path | None = None
         self._place = self._run_place = Place()
         self._asked = Questions(pipeline, self._background)
@@ -183,6 +181,7 @@ class Controller:
         if self._shows_run and progress is not None and progress.state == "failed" and self._problem is None:
             self._problem = problem_of(progress.error or RuntimeError("the run failed without saying why"))
         self._judge(progress)
+        report = self._report if self._shows_run else None
         return Snapshot(
             phase=self._phase(progress),
             queued=self._order is not None,
@@ -190,9 +189,9 @@ class Controller:
             prepared=self._ready.prepared if self._ready else None,
             choice=self._asked.choice,
             tile=self._shown_tile,
-            failed=self._failed if self._shows_run else (),
-            peak=self._peak if self._shows_run else None,
-            growth=self._growth if self._shows_run else None,
+            failed=() if report is None else tuple(report.failed),
+            peak=None if report is None else report.peak,
+            growth=None if report is None else report.growth,
             found=self._asked.found,
             cost=self._asked.cost,
             memory=self._asked.memory,
@@ -219,9 +218,8 @@ class Controller:
         """Asks the run what it found out, each time that all that is asked for is done."""
         rests = progress is not None and progress.state in ENDED
         if rests and not self._is_judged and self._run is not None:
-            report = self._run.result().report
-            self._verdict, self._failed = verdict_of(report, self._run.store), tuple(report.failed)
-            self._peak, self._growth = report.peak, report.growth
+            self._report = self._run.result().report
+            self._verdict = verdict_of(self._report, self._run.store)
         self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
@@ -342,7 +340,7 @@ class Controller:
             self._run, self._shows_run, self._run_place = started.run, True, started.place
             if started.folder is not None:
                 self._folders[started.key] = started.folder
-            self._verdict, self._is_judged, self._failed, self._peak, self._growth = None, False, (), None, None
+            self._verdict, self._is_judged, self._report = None, False, None
             self._asked.look_at(None, None)
             self._on_started(started)
         self._fail(started)

@@ -12,7 +12,7 @@ import numpy as np
 from napari_seamless.errors import InputUnreadable
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.seams import ImageInfo, Pixels
-from napari_seamless.sources.axes import Layout, layout_of, named_axes, native, require_inside, require_time
+from napari_seamless.sources.axes import Layout, info_at, layout_of, named_axes, native, require_inside, require_time
 
 SAMPLES_IN_DIGEST = 4096
 EDGE_IN_DIGEST = 8
@@ -38,8 +38,7 @@ class ArraySource:
         """The same arrays at another time point, by its number from 0. Raises BadRequest where there is none."""
         require_time(time, self.layouts[0].times if "t" in self.layouts[0].axes else 0, self.info.name)
         layouts = tuple(replace(layout, time=time) for layout in self.layouts)
-        identity = f"{self.info.identity} t {time}" if time else self.info.identity
-        return replace(self, info=replace(self.info, identity=identity, plane=(("t", time),)), layouts=layouts)
+        return replace(self, info=info_at(self.info, time), layouts=layouts)
 
     def close(self) -> None:
         """Nothing to give back: the arrays belong to the caller."""

@@ -7,14 +7,14 @@ Letters, one an axis, in the order of the array: `c` channel, `z` `y` `x` space,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.geometry import Region
-from napari_seamless.seams import Pixels
+from napari_seamless.seams import ImageInfo, Pixels
 
 MOST_CHANNELS_GUESSED = 4
 EXAMPLES = ("zyx", "czyx", "tczyx")
@@ -158,6 +158,12 @@ def require_time(time: int, times: int, name: str) -> None:
     if not 0 <= time < times:
         there = f"0 to {times - 1}" if times else "no axis t"
         raise BadRequest(f"a time point must be in the image; got t={time}; '{name}' has {there}; choose another")
+
+
+def info_at(info: ImageInfo, time: int) -> ImageInfo:
+    """What an image says of itself at a time point; at the first one it has the pixels that it has without a choice."""
+    identity = f"{info.identity} t {time}" if time else info.identity
+    return replace(info, identity=identity, plane=(("t", time),))
 
 
 def require_inside(shape: Sequence[int], region: Region) -> None:

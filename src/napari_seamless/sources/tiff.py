@@ -12,7 +12,6 @@ no-data value.
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import tifffile
@@ -20,7 +19,7 @@ import tifffile
 from napari_seamless.errors import InputDamaged, SeamlessError
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.seams import ImageInfo, Pixels, Reads
-from napari_seamless.sources.axes import require_inside, require_time
+from napari_seamless.sources.axes import info_at, require_inside, require_time
 from napari_seamless.sources.files import ByteFile, identity_of_path
 from napari_seamless.sources.piece_cache import PieceCache
 from napari_seamless.sources.scenes import Scene, chosen, unique, with_scenes
@@ -109,8 +108,7 @@ def _parsed(
             stacks = stacks_of(tiff, files, axes, number, time or 0)
             info = _info(path, tiff, stacks, number)
             if time is not None:
-                identity = f"{info.identity} t {time}" if time else info.identity
-                info = replace(info, identity=identity, plane=(("t", time),))
+                info = info_at(info, time)
             return with_scenes(info, names, number, told=scene is not None), stacks
     except SeamlessError:
         raise
