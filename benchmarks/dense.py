@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_seamless.models.dense import dense
-from napari_seamless.models.tschopp import sw_crop, sw_net
+from napari_seamless.models.networks.dense_classifier import dense
+from napari_seamless.models.networks.tschopp import sw_crop, sw_net
 
 
 def classifier(crop: int) -> nn.Sequential:

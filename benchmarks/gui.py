@@ -34,10 +34,10 @@ os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.mkdtemp()) / "settings.
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.patcher import LivePatcher, region_on_screen
+from napari_seamless._napari.layers.texture_patcher import LivePatcher, region_on_screen
+from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless.geometry import Levels, Region
-from napari_seamless.seams import ImageInfo, LabelClass, Pixels, Progress
+from napari_seamless.interfaces import ImageInfo, LabelClass, Pixels, Progress
 from napari_seamless.store import Store, StoreSpec, create_store
 
 EDGE, TILE, RATE, SECONDS = 32_768, 512, 20, 8.0
@@ -244,7 +244,7 @@ class FedPipeline:
         return Cost(tile)
 
     def memory_of(self) -> Any:
-        from napari_seamless.pipeline import memory_of
+        from napari_seamless.runs.tile_cost import memory_of
 
         return memory_of("cpu")
 
@@ -414,13 +414,13 @@ def look(viewer: Any, centre: tuple[float, float]) -> None:
 
 def one_tile(slide: Path, tile: int) -> float:
     """Seconds that one tile takes with nothing else going on; the best of three, since the first one warms up."""
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    prepared = pipeline.prepare("nuclei", pipeline.open_image(slide))
+    prepared = ns.prepare("nuclei", ns.open_image(slide))
     region = Region.of((1024, 1024 + tile), (1024, 1024 + tile))
     seconds = []
     for _ in range(3):
-        run = pipeline.start(prepared, region=region, tile=tile, scheduler="serial")
+        run = ns.start(prepared, region=region, tile=tile, scheduler="serial")
         run.wait()
         seconds.append(run.progress().seconds)
     return min(seconds)

@@ -23,10 +23,10 @@ import numpy as np
 import tifffile
 
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.planning.order import view_first
-from napari_seamless.sources import open_image, sample_slide
-from napari_seamless.sources.piece_cache import PieceCache
-from napari_seamless.sources.tiff import TiffSource
+from napari_seamless.io.readers import open_image, sample_slide
+from napari_seamless.io.readers.decoded_cache import PieceCache
+from napari_seamless.io.readers.tiff import TiffSource
+from napari_seamless.runtime.planning.order import view_first
 
 CACHES = (32, 64, 128, 256, 512)
 EDGE = 240

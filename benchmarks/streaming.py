@@ -74,8 +74,8 @@ class Dark:
 def step(way: str, size: int, budget: str, widths: Sequence[int], output: str | None) -> dict[str, Any]:
     """One step, in this process."""
     import napari_seamless as ns
-    from napari_seamless.pipeline.training import SourceImage
-    from napari_seamless.sources.samples import MirrorTiled, sample_slide
+    from napari_seamless.io.readers.samples import MirrorTiled, sample_slide
+    from napari_seamless.training.image_training import SourceImage
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

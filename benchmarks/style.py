@@ -54,7 +54,7 @@ class Painted(nn.Module):
 
 def painted(style: str | None) -> nn.Module:
     """A style by name or file of weights, or seeded random weights."""
-    from napari_seamless.models.style import StyleNetwork
+    from napari_seamless.models.networks.style_transfer import StyleNetwork
 
     torch.manual_seed(0)
     if style is None:
@@ -138,7 +138,7 @@ def timed(go: Any, options: argparse.Namespace) -> Pixels:
 
 
 def parsed(budget: str) -> int:
-    from napari_seamless.pipeline import parse_budget
+    from napari_seamless.runs.tiling import parse_budget
 
     return parse_budget(budget)
 
@@ -215,7 +215,7 @@ def end_to_end(options: argparse.Namespace) -> None:
 def written(options: argparse.Namespace, image: Path, output: Path, precision: str) -> Pixels:
     """One run with its split: reading, each pass, writing. Gives the pixels of a part of the result."""
     import napari_seamless as ns
-    from napari_seamless.seams import Progress
+    from napari_seamless.interfaces import Progress
 
     split = Split()
     watched(split)
@@ -271,8 +271,8 @@ def written(options: argparse.Namespace, image: Path, output: Path, precision: s
 
 def watched(split: Split) -> None:
     """Note what reading, writing and kept values take, in the threads that do it."""
-    from napari_seamless.engine.shelf import Shelf
-    from napari_seamless.seams import Job
+    from napari_seamless.interfaces import Job
+    from napari_seamless.runtime.engine.activation_store import Shelf
     from napari_seamless.store.store import Store
 
     for owner, name, part in (

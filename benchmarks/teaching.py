@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import napari_seamless as ns
-from napari_seamless.pipeline import Lesson
-from napari_seamless.seams import LabelClass
-from napari_seamless.sources import sample_slide
-from napari_seamless.training.events import Stepped
+from napari_seamless.interfaces import LabelClass
+from napari_seamless.io.readers import sample_slide
+from napari_seamless.training.loop.events import Stepped
+from napari_seamless.training.teach.lesson import Lesson
 
 CLASSES = (
     LabelClass(1, "background", "#4363d8"),

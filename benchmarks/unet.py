@@ -126,7 +126,7 @@ class Bench:
 
     def haloed(self, tile: int) -> Callable[[], Pixels]:
         """The whole network on each tile and its halo, the smallest one that is exact, and the middle of the result."""
-        from napari_seamless.program.facts import halo
+        from napari_seamless.program.analysis import halo
 
         program = self.program()
         reach = max(halo(program, 0, tile))
@@ -153,8 +153,8 @@ class Bench:
 
     def engine(self, tile: int) -> Callable[[], Pixels]:
         """Our region programs, one after the other, without scheduler and store."""
-        from napari_seamless.engine import TorchEngine
         from napari_seamless.geometry import Region
+        from napari_seamless.runtime.engine import TorchEngine
 
         engine = TorchEngine(self.program(), self.device)
         size = self.size
@@ -205,7 +205,7 @@ def corners(size: int, tile: int) -> Iterator[tuple[int, int]]:
 def serve(bench: Bench, without_mallopt: bool) -> None:
     """In a process of its own: read the name of a way from a line, answer with its seconds, or "error NAME"."""
     if without_mallopt:
-        from napari_seamless.engine import torch_engine
+        from napari_seamless.runtime.engine import torch_engine
 
         torch_engine.keep_large_buffers = lambda: False
     expected: Pixels | None = None

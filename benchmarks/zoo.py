@@ -29,14 +29,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_seamless.engine import TorchEngine
-from napari_seamless.engine.moments import MomentsSink
 from napari_seamless.errors import SeamlessError
 from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.passes import plan_passes, settle
 from napari_seamless.program.trace import Padded, trace
+from napari_seamless.runtime.engine import TorchEngine
+from napari_seamless.runtime.engine.moments import MomentsSink
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 PRECISIONS = (torch.float64, torch.float32)

@@ -83,7 +83,7 @@ def main(folder: Path, size: tuple[int, int], theme: str, result: Path) -> None:
 if __name__ == "__main__":
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     import napari_seamless as ns
-    from napari_seamless.sources import sample_slide
+    from napari_seamless.io.readers import sample_slide
 
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     width, height = (sys.argv[2] if len(sys.argv) > 2 else "1600x1000").split("x")

@@ -121,7 +121,7 @@ def main(folder: Path, size: tuple[int, int], theme: str, slide: Path) -> None:
 
 def where(session: Session) -> None:
     """Only in shapes, and only what is on screen, until it is stopped."""
-    from napari_seamless._napari.editors import Extent
+    from napari_seamless._napari.widgets import Extent
 
     viewer, panel = session.viewer, session.dock.panel
     viewer.layers.remove(session.dock.result_layers[0])
@@ -179,8 +179,8 @@ def bring(folder: Path, slide: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from napari_seamless.models.unet import UNet
-    from napari_seamless.pipeline import save_recipe
+    from napari_seamless.models.loaders.recipe_folder import save_recipe
+    from napari_seamless.models.networks.unet import UNet
 
     session = Session(folder, STYLE_SIZE)
     dock, model = session.dock, session.dock.panel.model_section

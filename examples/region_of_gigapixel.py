@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 
 import napari_seamless as ns
-from napari_seamless.sources import MirrorTiled, sample_slide
+from napari_seamless.io.readers import MirrorTiled, sample_slide
 
 
 def main() -> None:

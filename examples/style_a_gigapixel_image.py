@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import napari_seamless as ns
-from napari_seamless.sources import MirrorTiled, sample_slide
+from napari_seamless.io.readers import MirrorTiled, sample_slide
 
 REGION = (50_176, 51_200, 49_664, 50_688)
 """First and last row, first and last column: whole chunks of 512, near the middle."""

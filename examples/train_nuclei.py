@@ -32,7 +32,7 @@ from skimage.segmentation import expand_labels
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_seamless.models.nuclei import CLASSES, NucleiNetwork
+from napari_seamless.models.networks.nuclei import CLASSES, NucleiNetwork
 
 CROP = 176
 """Side of a training crop, in pixels after scaling."""

@@ -30,10 +30,10 @@ from skimage.metrics import adapted_rand_error
 from torch import Tensor
 from torch.nn import functional
 
-from napari_seamless.models.tschopp import SKNet, UNet, USKNet, ValidNetwork
-from napari_seamless.training.affinity import affinities_of_probability, segments_of
-from napari_seamless.training.equalise import EqualisedCrops
-from napari_seamless.training.malis import MalisLoss
+from napari_seamless.models.networks.tschopp import SKNet, UNet, USKNet, ValidNetwork
+from napari_seamless.training.losses.affinity import affinities_of_probability, segments_of
+from napari_seamless.training.losses.equalise import EqualisedCrops
+from napari_seamless.training.losses.malis import MalisLoss
 
 HELD_OUT = 0.15
 """Share of the images that training never sees."""

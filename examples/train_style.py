@@ -41,8 +41,8 @@ from torch import nn
 from torch.nn import functional
 
 import napari_seamless as ns
-from napari_seamless.models.style import StyleNetwork
-from napari_seamless.sources import sample_slide
+from napari_seamless.io.readers import sample_slide
+from napari_seamless.models.networks.style_transfer import StyleNetwork
 
 PHOTOGRAPHS = (
     *("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel"),

@@ -15,59 +15,113 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_seamless.errors import SeamlessError
     from napari_seamless.geometry import Region
-    from napari_seamless.pipeline import (
-        Explanation,
-        Measurements,
-        Moments,
-        Result,
-        StreamedGradient,
-        describe_model,
-        explain,
-        load_model,
-        measure,
-        model_names,
-        open_image,
-        prepare,
-        run,
-        start,
-        tile_for,
-        tissue_mask,
-        train,
-    )
+    from napari_seamless.io.readers import open_image, open_sample
+    from napari_seamless.io.readers.selection import select
+    from napari_seamless.measurement.measure import measure
+    from napari_seamless.measurement.measurements import Measurements
+    from napari_seamless.models import Model
+    from napari_seamless.models import describe as describe_model
+    from napari_seamless.models import names as model_names
+    from napari_seamless.models.add_model import add_model, remove_model
+    from napari_seamless.models.load import load_model
+    from napari_seamless.models.loaders.recipe_folder import save_recipe
+    from napari_seamless.models.trust import trust
+    from napari_seamless.runs.explain import Explanation, explain
+    from napari_seamless.runs.export import export
+    from napari_seamless.runs.moments import Moments
+    from napari_seamless.runs.prepare import Prepared, prepare
+    from napari_seamless.runs.result import Report, Result
+    from napari_seamless.runs.start import run, start
+    from napari_seamless.runs.tiling import tile_for
+    from napari_seamless.runs.tissue import tissue_mask
+    from napari_seamless.store import open_store as open_result
+    from napari_seamless.training.classify import classify
+    from napari_seamless.training.command.train import train
+    from napari_seamless.training.image_training import StreamedGradient
+    from napari_seamless.training.teach.lesson import Lesson
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "Explanation": "runs.explain",
+    "Lesson": "training.teach.lesson",
+    "Measurements": "measurement.measurements",
+    "Model": "models.model",
+    "Moments": "runs.moments",
+    "Prepared": "runs.prepare",
+    "Region": "geometry",
+    "Report": "runs.result",
+    "Result": "runs.result",
+    "SeamlessError": "errors",
+    "StreamedGradient": "training.image_training",
+    "add_model": "models.add_model",
+    "classify": "training.classify",
+    "describe_model": "models:describe",
+    "explain": "runs.explain",
+    "export": "runs.export",
+    "load_model": "models.load",
+    "measure": "measurement.measure",
+    "model_names": "models:names",
+    "open_image": "io.readers",
+    "open_result": "store:open_store",
+    "open_sample": "io.readers",
+    "prepare": "runs.prepare",
+    "remove_model": "models.add_model",
+    "run": "runs.start",
+    "save_recipe": "models.loaders.recipe_folder",
+    "select": "io.readers.selection",
+    "start": "runs.start",
+    "tile_for": "runs.tiling",
+    "tissue_mask": "runs.tissue",
+    "train": "training.command.train",
+    "trust": "models.trust",
+}
+"""The module of each public name, and its name there where that is another one."""
+
 __all__ = [
     "Explanation",
+    "Lesson",
     "Measurements",
+    "Model",
     "Moments",
+    "Prepared",
     "Region",
+    "Report",
     "Result",
     "SeamlessError",
     "StreamedGradient",
     "__version__",
+    "add_model",
+    "classify",
     "describe_model",
     "explain",
+    "export",
     "load_model",
     "measure",
     "model_names",
     "open_image",
+    "open_result",
+    "open_sample",
     "prepare",
+    "remove_model",
     "run",
+    "save_recipe",
+    "select",
     "start",
     "tile_for",
     "tissue_mask",
     "train",
+    "trust",
 ]
 
 
 if not TYPE_CHECKING:  # a type checker would take it to know every name
 
     def __getattr__(name: str) -> object:
-        if name not in __all__:
+        if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        room = {"Region": "geometry", "SeamlessError": "errors"}.get(name, "pipeline")
-        return getattr(import_module(f"{__name__}.{room}"), name)
+        module, _, attribute = _HOMES[name].partition(":")
+        return getattr(import_module(f"{__name__}.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:

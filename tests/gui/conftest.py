@@ -25,9 +25,9 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-config-")
 
 if TYPE_CHECKING:
     import napari
-    from gui_fakes import FakePipeline
 
-    from napari_seamless._napari.dock import SeamlessDock
+    from gui_fakes import FakePipeline
+    from napari_seamless._napari.run.dock import SeamlessDock
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a display: run under xvfb-run"))
 
 
-LARGE = ("napari.qt", "napari_seamless.pipeline.running", "torch._dynamo", "torch.export._trace", "monai.networks.nets")
+LARGE = ("napari.qt", "napari_seamless.runs.start", "torch._dynamo", "torch.export._trace", "monai.networks.nets")
 """What tests here import sooner or later: a million objects, which every search for leaks would look at again."""
 
 
@@ -114,7 +114,7 @@ def dock(viewer: napari.Viewer, pipeline: FakePipeline) -> SeamlessDock:
 
 
 def docked(viewer: napari.Viewer, pipeline: Any) -> SeamlessDock:
-    from napari_seamless._napari.dock import SeamlessDock
+    from napari_seamless._napari.run.dock import SeamlessDock
 
     dock = SeamlessDock(viewer, pipeline)
     viewer.window.add_dock_widget(dock, name="napari-seamless")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import docked
-from gui_fakes import CLASSES, FakeNetwork, FakePipeline, FakeResolution, FakeTiming
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -16,11 +15,12 @@ from qtpy.QtWidgets import QApplication
 from safetensors.torch import save_file
 
 import napari_seamless as ns
-from napari_seamless._napari.dialogs import ArchitectureDialog, PixelSizeDialog, TrustDialog
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import Extent, SourceChoice
+from gui_fakes import CLASSES, FakeNetwork, FakePipeline, FakeResolution, FakeTiming
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.widgets import Extent, SourceChoice
+from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, PixelSizeDialog, TrustDialog
 from napari_seamless.errors import ModelError, NotTrusted, WeightsMismatch
-from napari_seamless.models.unet import UNet
+from napari_seamless.models.networks.unet import UNet
 
 PATIENCE = 60_000
 NET = "/data/net.pt"
@@ -291,7 +291,7 @@ def test_a_pickled_module_is_asked_about_and_then_prepared(qtbot: QtBot, real, t
 
 
 def test_a_pipeline_is_asked_for_a_network_once_however_many_ask(pipeline: FakePipeline) -> None:
-    from napari_seamless._napari.shelf import LoadRequest, Shelf
+    from napari_seamless._napari.run.loaded_networks import LoadRequest, Shelf
 
     shelf = Shelf(pipeline)
     assert shelf.load("nuclei") is shelf.load("nuclei")

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QSlider, QWidget
 
 from napari_seamless._napari import commands
-from napari_seamless._napari.shortcuts import CANCEL, DRAW, RUN
+from napari_seamless._napari.run.shortcuts import CANCEL, DRAW, RUN
 
 
 def press(viewer: Any, key: str) -> None:

@@ -84,7 +84,7 @@ def test_a_slide_tells_how_it_is_stored(tmp_path: Path) -> None:
 
 def large_slide(path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """A file of one level of 1200 x 1300 that is taken for a large one."""
-    from napari_seamless.sources import coarse
+    from napari_seamless.io.readers import coarse
 
     monkeypatch.setattr(coarse, "NEEDED", 1_000_000)
     pixels = np.add.outer(np.arange(1200), np.arange(1300)).astype(np.uint8)
@@ -112,10 +112,10 @@ def test_a_large_slide_without_a_pyramid_fills_in_while_it_is_shown(
 
 
 def test_napari_opens_the_dock_on_its_restricted_viewer(make_napari_viewer, qtbot: QtBot) -> None:
-    from gui_fakes import FakePipeline
     from napari.utils._proxies import PublicOnlyProxy
 
-    from napari_seamless._napari.dock import SeamlessDock
+    from gui_fakes import FakePipeline
+    from napari_seamless._napari.run.dock import SeamlessDock
 
     viewer = make_napari_viewer()
     viewer.add_image(np.full((600, 800, 3), 40, np.uint8))

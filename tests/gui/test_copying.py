@@ -15,8 +15,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
 
 import napari_seamless as ns
-from napari_seamless._napari.copying import Settings, as_command, as_python
-from napari_seamless._napari.editors import Budget, Extent, OutputChoice, Passes, TileSetting
+from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
+from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, Passes, TileSetting
 from napari_seamless.cli import main
 from napari_seamless.geometry import Region
 

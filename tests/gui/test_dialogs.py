@@ -9,12 +9,11 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.bringing import free_name
 from napari_seamless._napari.causes import details_of
-from napari_seamless._napari.channels import Mapping
-from napari_seamless._napari.dialogs import ArchitectureDialog, ArchitectureWish, PixelSizeDialog, TrustDialog
-from napari_seamless._napari.dialogs.arguments import ArgumentsForm
-from napari_seamless._napari.editors import (
+from napari_seamless._napari.layers.readings import labelled_axes
+from napari_seamless._napari.run.add_network import free_name
+from napari_seamless._napari.run.channels import Mapping
+from napari_seamless._napari.widgets import (
     CardFacts,
     ImageOptions,
     ImageQuestions,
@@ -24,7 +23,8 @@ from napari_seamless._napari.editors import (
     ModelPicker,
     Swatch,
 )
-from napari_seamless._napari.readings import labelled_axes
+from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, ArchitectureWish, PixelSizeDialog, TrustDialog
+from napari_seamless._napari.widgets.dialogs.arguments import ArgumentsForm
 
 
 @pytest.fixture

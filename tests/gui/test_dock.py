@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import docked
-from gui_fakes import FakePipeline, FakeRun
 from pytestqt.qtbot import QtBot
 
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import Budget, Extent, OutputChoice, TileSetting
-from napari_seamless._napari.folder import TemporaryFolder
+from gui_fakes import FakePipeline, FakeRun
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.run.temporary_folder import TemporaryFolder
+from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, TileSetting
 from napari_seamless.errors import BudgetTooSmall, InputNotFound, NotTileable, OutputExists, SeamlessError
 from napari_seamless.geometry import Region
 

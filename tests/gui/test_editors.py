@@ -8,8 +8,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
 
-from napari_seamless._napari.dialogs import DetailsDialog
-from napari_seamless._napari.editors import (
+from napari_seamless._napari.widgets import (
     Budget,
     BudgetEditor,
     Extent,
@@ -29,6 +28,7 @@ from napari_seamless._napari.editors import (
     TileEditor,
     TileSetting,
 )
+from napari_seamless._napari.widgets.dialogs import DetailsDialog
 
 MODELS = (ModelOption("nuclei", "Cell nuclei"), ModelOption("stain", "Stains apart"))
 TILES = ((256, 100_000_000), (512, 400_000_000), (1024, 1_600_000_000))

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui_fakes import FakeLive, FakeSource
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDockWidget
 
-from napari_seamless._napari.layers import ResultLayers, about, source_layer
-from napari_seamless._napari.patcher import LivePatcher
-from napari_seamless._napari.pixels import SourceLevel, overview
+from gui_fakes import FakeLive, FakeSource
+from napari_seamless._napari.layers.live_layers import ResultLayers, about, source_layer
+from napari_seamless._napari.layers.pixels import SourceLevel, overview
+from napari_seamless._napari.layers.texture_patcher import LivePatcher
 from napari_seamless.geometry import Region
 
 SHAPE = (600, 800)
@@ -145,7 +145,7 @@ def test_an_image_says_what_it_is() -> None:
 
 def test_an_image_without_a_pyramid_gets_an_overview(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 3000, 2500), np.uint8)
-    monkeypatch.setattr("napari_seamless._napari.pixels.STRIP", 500_000)
+    monkeypatch.setattr("napari_seamless._napari.layers.pixels.STRIP", 500_000)
     seen = overview(SourceLevel(FakeSource(pixels), 0))
     np.testing.assert_array_equal(seen, np.moveaxis(pixels[:, ::3, ::3], 0, -1))
     grey = overview(SourceLevel(FakeSource(pixels, rgb=False), 0))

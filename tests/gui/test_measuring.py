@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -18,16 +17,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from scipy import ndimage
 
-from napari_seamless import pipeline as real
-from napari_seamless._napari.measuring.classes import COUNTED, NAME, SHOWN
-from napari_seamless._napari.measuring.commands import open_measuring
-from napari_seamless._napari.measuring.dock import MeasureDock
-from napari_seamless._napari.measuring.state import VIEW, ClassRow
-from napari_seamless.geometry import Region
-from napari_seamless.store import Store, open_store
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+import napari_seamless as ns
 from label_images import SHAPE, cells, store_of
+from napari_seamless._napari.measure.classes import COUNTED, NAME, SHOWN
+from napari_seamless._napari.measure.commands import open_measuring
+from napari_seamless._napari.measure.dock import MeasureDock
+from napari_seamless._napari.measure.state import VIEW, ClassRow
+from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless.geometry import Region
+from napari_seamless.measurement.measure import label_outlines
+from napari_seamless.runs.origin import origin_of
+from napari_seamless.store import Store, open_store
 
 
 class Gated:
@@ -42,16 +42,16 @@ class Gated:
             self.begun.set()
             self.gate.wait(5)
 
-        return real.measure(*arguments, on_progress=show, **options)
+        return ns.measure(*arguments, on_progress=show, **options)
 
     def label_outlines(self, rings: Any) -> Any:
-        return real.label_outlines(rings)
+        return label_outlines(rings)
 
     def open_result(self, path: str | Path) -> Store:
         return open_store(path)
 
     def origin_of(self, result: Store) -> Any:
-        return real.origin_of(result)
+        return origin_of(result)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
 
 
 def docked(viewer: napari.Viewer, pipeline: Any = None) -> MeasureDock:
-    dock = MeasureDock(viewer, pipeline or real)
+    dock = MeasureDock(viewer, pipeline or lazy_pipeline())
     viewer.window.add_dock_widget(dock, name="measure")
     return dock
 
@@ -99,7 +99,7 @@ def cell(dock: MeasureDock, row: int, column: int) -> Any:
 
 
 def test_a_result_is_measured_and_shown(qtbot: QtBot, dock: MeasureDock, path: Path) -> None:
-    found, expected = measured(qtbot, dock), real.measure(path)
+    found, expected = measured(qtbot, dock), ns.measure(path)
     assert found.areas == expected.areas
     assert found.objects["pixels"].tolist() == expected.objects["pixels"].tolist()
     table = dock.panel.areas
@@ -220,19 +220,19 @@ def test_a_value_beyond_the_named_classes_is_counted_and_shown(qtbot: QtBot, doc
 
 
 def test_what_is_on_screen_is_measured(qtbot: QtBot, dock: MeasureDock, viewer: napari.Viewer, path: Path) -> None:
-    from napari_seamless._napari.view import visible_region
+    from napari_seamless._napari.layers.view import visible_region
 
     viewer.scene.camera.center, viewer.scene.camera.zoom = (50, 60), 12
     view = visible_region(viewer, viewer.layers["nuclei"])
     assert view is not None
     assert view.size < SHAPE[0] * SHAPE[1] / 2
     dock.panel.where.setCurrentIndex(dock.panel.where.findData(VIEW))
-    assert measured(qtbot, dock).areas == real.measure(path, region=view).areas
+    assert measured(qtbot, dock).areas == ns.measure(path, region=view).areas
 
 
 def assert_ellipse(viewer: Any) -> None:
     """An ellipse encloses what an ellipse does, and a line nothing."""
-    from napari_seamless._napari.measuring.places import outlines
+    from napari_seamless._napari.measure.places import outlines
 
     box = np.array([(10, 20), (10, 60), (40, 60), (40, 20)]) * 0.5
     shapes = viewer.add_shapes([box], shape_type="ellipse")
@@ -247,7 +247,7 @@ def test_shapes_are_measured_wherever_the_layers_lie(
     corners = np.array([(29.5, 49.5), (29.5, 269.5), (169.5, 269.5), (169.5, 49.5)])
     shapes = viewer.add_shapes([corners * 0.5 + 10], shape_type="rectangle", translate=(-10, -10), name="tumour")
     dock.panel.where.setCurrentIndex(dock.panel.where.findText("Inside tumour"))
-    expected = real.measure(path, region=Region.of((30, 170), (50, 270)))
+    expected = ns.measure(path, region=Region.of((30, 170), (50, 270)))
     assert measured(qtbot, dock).areas == expected.areas
     assert_ellipse(viewer)
     shapes.data = []
@@ -308,7 +308,7 @@ def test_the_boundary_is_no_object_and_classes_are_counted_as_wanted(qtbot: QtBo
 
 
 def test_a_row_of_the_table_moves_the_camera_to_its_object(qtbot: QtBot, dock: MeasureDock, viewer: Any) -> None:
-    from napari_seamless._napari.view import visible_region
+    from napari_seamless._napari.layers.view import visible_region
 
     found = measured(qtbot, dock)
     dock.panel.objects.sortByColumn(1, Qt.SortOrder.DescendingOrder)

@@ -15,8 +15,8 @@ import pytest
 from conftest import docked, ours
 from pytestqt.qtbot import QtBot
 
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import TileSetting
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.widgets import TileSetting
 
 PATIENCE = 20
 """Seconds that workers of a dock that is closed may take to end, on a machine with other things to do."""

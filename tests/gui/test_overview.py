@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import docked
-from gui_fakes import FakeLive, FakePipeline, FakeReport, FakeRun
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 
-from napari_seamless._napari.coverage import CoverageMap, coverage_of
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import Budget
-from napari_seamless._napari.outlines import segments
-from napari_seamless._napari.plot import RunPlot, Sample
+from gui_fakes import FakeLive, FakePipeline, FakeReport, FakeRun
+from napari_seamless._napari.layers.tile_outlines import segments
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.widgets import Budget
+from napari_seamless._napari.widgets.coverage import CoverageMap, coverage_of
+from napari_seamless._napari.widgets.plot import RunPlot, Sample
 from napari_seamless.errors import BudgetTooSmall
 from napari_seamless.geometry import Grid, Region
 

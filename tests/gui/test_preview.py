@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import docked
-from gui_fakes import FakeCheck, FakeLive, FakePipeline, FakeReport, FakeRun
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDockWidget
 
-from napari_seamless._napari.badge import KEY
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import Extent
-from napari_seamless._napari.layers import FACTS, ResultLayers
-from napari_seamless._napari.preview import SIGN, uncovered
-from napari_seamless._napari.uncovered import Uncovered
+from gui_fakes import FakeCheck, FakeLive, FakePipeline, FakeReport, FakeRun
+from napari_seamless._napari.layers.live_layers import FACTS, ResultLayers
+from napari_seamless._napari.layers.preview_layers import SIGN, uncovered
+from napari_seamless._napari.layers.uncovered_preview import Uncovered
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.widgets import Extent
+from napari_seamless._napari.widgets.badge import KEY
 from napari_seamless.errors import NotTileable
 from napari_seamless.geometry import Region
 
@@ -411,7 +411,7 @@ class WithModules:
     """The real pipeline, in which the model's name stands for a module of this file."""
 
     def __init__(self, module: torch.nn.Module) -> None:
-        from napari_seamless._napari.lazy import lazy_pipeline
+        from napari_seamless._napari.run.lazy_backend import lazy_pipeline
 
         self._real, self._module = lazy_pipeline(), module
         self.runs: list[Any] = []

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gui_fakes import FakeFound, FakeLive, FakePipeline, FakeReport
 from pytestqt.qtbot import QtBot
 
 import napari_seamless as ns
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import OutputChoice
+from gui_fakes import FakeFound, FakeLive, FakePipeline, FakeReport
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.widgets import OutputChoice
 from napari_seamless.geometry import Region
-from napari_seamless.pipeline import found_at
+from napari_seamless.runs.existing_output import found_at
 
 HERE = Path("/data/out.ome.zarr")
 

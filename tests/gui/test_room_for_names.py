@@ -12,7 +12,7 @@ from npe2 import PluginManifest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QStyleOptionComboBox, QTableWidget
 
-from napari_seamless._napari.editors import NameList
+from napari_seamless._napari.widgets import NameList
 
 MANIFEST = PluginManifest.from_file(Path(str(files("napari_seamless") / "napari.yaml")))
 WIDGETS = {widget.display_name: widget for widget in MANIFEST.contributions.widgets or ()}

@@ -12,7 +12,7 @@ from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
 
 import napari_seamless as ns
-from napari_seamless._napari.patcher import region_on_screen
+from napari_seamless._napari.layers.texture_patcher import region_on_screen
 
 PATIENCE = 240_000
 

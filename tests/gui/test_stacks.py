@@ -14,16 +14,16 @@ from pytestqt.qtbot import QtBot
 from scipy import ndimage
 
 import napari_seamless as ns
-from napari_seamless import pipeline as library
-from napari_seamless._napari.copying import as_command, as_python
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors import Extent
-from napari_seamless._napari.measuring.dock import MeasureDock
-from napari_seamless._napari.measuring.places import centroids
-from napari_seamless._napari.measuring.places import look_at as look_at_object
-from napari_seamless._napari.outlines import segments
-from napari_seamless._napari.patcher import region_on_screen
-from napari_seamless._napari.view import displayed_axes
+from napari_seamless._napari.layers.texture_patcher import region_on_screen
+from napari_seamless._napari.layers.tile_outlines import segments
+from napari_seamless._napari.layers.view import displayed_axes
+from napari_seamless._napari.measure.dock import MeasureDock
+from napari_seamless._napari.measure.places import centroids
+from napari_seamless._napari.measure.places import look_at as look_at_object
+from napari_seamless._napari.run.copy_as import as_command, as_python
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.widgets import Extent
 from napari_seamless.geometry import Region
 from napari_seamless.models import ClassInfo, Model
 
@@ -46,10 +46,10 @@ class Networks:
         }
 
     def load_model(self, what: Any, **options: Any) -> Any:
-        return library.load_model(self.modules.get(what, what), **options)
+        return ns.load_model(self.modules.get(what, what), **options)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(library, name)
+        return getattr(lazy_pipeline(), name)
 
 
 NETWORKS = Networks()
@@ -353,7 +353,7 @@ def test_objects_of_a_plane_have_the_intensities_of_that_plane(
     dock = opened(viewer, qtbot, "bright", data, tuple(labels))
     at(viewer, labels, t=time, z=2)
     layer = run(dock, qtbot)
-    measuring = MeasureDock(viewer, library)
+    measuring = MeasureDock(viewer, lazy_pipeline())
     viewer.window.add_dock_widget(measuring, name="measure")
     panel = measuring.panel
     panel.labels.setCurrentIndex(panel.labels.findText(layer.name))
@@ -384,7 +384,7 @@ def test_objects_of_a_plane_have_the_intensities_of_that_plane(
 
 def reopened(viewer: Any, qtbot: QtBot, path: Any) -> Any:
     """The layer of a result that is opened in the dock that measures."""
-    measuring, before = MeasureDock(viewer, library), len(viewer.layers)
+    measuring, before = MeasureDock(viewer, lazy_pipeline()), len(viewer.layers)
     viewer.window.add_dock_widget(measuring, name="measure")
     measuring.open(path)
     qtbot.waitUntil(lambda: measuring.poll().problem is not None or len(viewer.layers) > before, timeout=PATIENCE)

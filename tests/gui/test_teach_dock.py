@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_seamless._napari.teaching import canvas, dock
-from napari_seamless._napari.teaching.controller import TeachController
-from napari_seamless._napari.teaching.dock import TeachDock
-from napari_seamless._napari.teaching.state import Looked, TeachSnapshot
+from napari_seamless._napari.teach import canvas, dock
+from napari_seamless._napari.teach.controller import TeachController
+from napari_seamless._napari.teach.dock import TeachDock
+from napari_seamless._napari.teach.state import Looked, TeachSnapshot
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
-from napari_seamless.seams import LabelClass
-from napari_seamless.training.events import Stepped, Validated
-from napari_seamless.training.scores import Figures
+from napari_seamless.interfaces import LabelClass
+from napari_seamless.training.loop.events import Stepped, Validated
+from napari_seamless.training.loop.scores import Figures
 
 
 class FakeLesson:

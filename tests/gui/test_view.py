@@ -9,9 +9,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_seamless._napari.axes import Axis
-from napari_seamless._napari.layers import placed_over
-from napari_seamless._napari.view import output_region, visible_region
+from napari_seamless._napari.layers.axes import Axis
+from napari_seamless._napari.layers.live_layers import placed_over
+from napari_seamless._napari.layers.view import output_region, visible_region
 from napari_seamless.geometry import Region
 
 

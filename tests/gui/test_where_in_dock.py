@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gui_fakes import FakePipeline, FakeRun
 from pytestqt.qtbot import QtBot
 
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.drawing import polygons_over
-from napari_seamless._napari.editors import Extent
+from gui_fakes import FakePipeline, FakeRun
+from napari_seamless._napari.layers.drawn_shapes import polygons_over
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.widgets import Extent
 from napari_seamless.geometry import Region
 
 RECTANGLE = np.array([[100.0, 200.0], [100.0, 300.0], [150.0, 300.0], [150.0, 200.0]])

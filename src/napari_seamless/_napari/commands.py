@@ -6,8 +6,8 @@ from typing import Any
 
 import napari
 
-from napari_seamless._napari.copying import as_command, as_python
-from napari_seamless._napari.dock import SeamlessDock
+from napari_seamless._napari.run.copy_as import as_command, as_python
+from napari_seamless._napari.run.dock import SeamlessDock
 
 PLUGIN = "napari-seamless"
 

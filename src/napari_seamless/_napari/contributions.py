@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from napari_seamless._napari.layers import LayerTuple, source_layer
-from napari_seamless.seams import ImageInfo
+from napari_seamless._napari.layers.live_layers import LayerTuple, source_layer
+from napari_seamless.interfaces import ImageInfo
 
 Reader = Callable[[str], list[LayerTuple]]
 
@@ -16,10 +16,10 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def read_slide(path: str) -> list[LayerTuple]:
-    """A slide as one multiscale layer that reads what is on screen. Raises what `pipeline.open_image` raises."""
-    from napari_seamless import pipeline
+    """A slide as one multiscale layer that reads what is on screen. Raises what `ns.open_image` raises."""
+    import napari_seamless as ns
 
-    source = pipeline.open_image(path)
+    source = ns.open_image(path)
     tell(source.info)
     return [source_layer(source)]
 
@@ -48,6 +48,6 @@ def sample_gigapixel() -> list[LayerTuple]:
 
 
 def _sample(name: str) -> list[LayerTuple]:
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    return [source_layer(pipeline.open_sample(name))]
+    return [source_layer(ns.open_sample(name))]

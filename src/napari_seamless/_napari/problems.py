@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_seamless._napari.causes import details_of
-from napari_seamless._napari.editors.notice import Notice
-from napari_seamless._napari.wording import memory
+from napari_seamless._napari.widgets.notice import Notice
+from napari_seamless._napari.widgets.wording import memory
 from napari_seamless.errors import (
     BudgetTooSmall,
     DeviceUnavailable,

@@ -9,9 +9,9 @@ from time import sleep
 import napari
 from napari.qt import get_qapp
 
-from napari_seamless._napari.dock import SeamlessDock
-from napari_seamless._napari.editors.output import OutputChoice
-from napari_seamless._napari.state import Snapshot
+from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.run.state import Snapshot
+from napari_seamless._napari.widgets.output import OutputChoice
 from napari_seamless.errors import SeamlessError
 
 NAME = "napari-seamless"

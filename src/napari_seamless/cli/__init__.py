@@ -24,11 +24,11 @@ import typer
 
 from napari_seamless import __version__
 from napari_seamless.cli import commands
-from napari_seamless.cli.following import say
-from napari_seamless.cli.measuring import measure
+from napari_seamless.cli.measure import measure
 from napari_seamless.cli.models import models
 from napari_seamless.cli.options import parse_region
-from napari_seamless.cli.training import classify, train
+from napari_seamless.cli.progress import say
+from napari_seamless.cli.train import classify, train
 from napari_seamless.errors import SeamlessError
 
 __all__ = ["app", "main", "parse_region"]

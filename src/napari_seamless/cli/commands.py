@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from napari_seamless.cli import options as given
-from napari_seamless.cli.following import busy, display, follow, save_moments, say
+from napari_seamless.cli.progress import busy, display, follow, save_moments, say
 from napari_seamless.errors import OutputExists, OutputUnwritable
 
 if TYPE_CHECKING:
-    from napari_seamless import pipeline, seams
+    from napari_seamless import interfaces
+    from napari_seamless.runs.origin import Origin
 
 SAMPLE = "CMU-1-Small-Region.svs"
 
@@ -60,20 +61,21 @@ def run(
 ) -> None:
     """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
     where = None if region is None else given.parse_region(region)
-    from napari_seamless import pipeline
+    import napari_seamless as ns
+    from napari_seamless.runs.tiling import parse_budget
 
     with given.opened(slide, axes, scene, plane, channels) as image:
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
-            prepared = pipeline.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
+            prepared = ns.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
         if prepared.approximation is not None:
             say("\n".join(("approximate, since it cannot be exact:", *prepared.approximation.lines())))
         tissue = given.tissue_of(prepared.source, tissue_threshold, tissue_only or statistics == "tissue")
-        handle = pipeline.start(
+        handle = ns.start(
             prepared,
             region=where,
             where=within,
-            budget=None if budget is None else pipeline.parse_budget(budget),
+            budget=None if budget is None else parse_budget(budget),
             tile=tile,
             device=device,
             scheduler=scheduler,
@@ -116,21 +118,21 @@ def view(
         say(f"there is no display here; running without a window, into {target}")
         run(slide, target, model)
         return
-    from napari_seamless import pipeline
+    import napari_seamless as ns
     from napari_seamless._napari.window import show
 
-    pipeline.open_image(slide).close()  # what cannot work is said here, before a window opens
-    pipeline.load_model(model)
+    ns.open_image(slide).close()  # what cannot work is said here, before a window opens
+    ns.load_model(model)
     show(slide, model, output, screenshot)
     typer.echo("\n".join(str(path) for path in (output, screenshot) if path and screenshot))
 
 
 def info(slide: given.Slide, scene: given.Scene = None, axes: given.Axes = None, plane: given.Plane = None) -> None:
     """Say what is in an image file; of a result also which model made it, and how much of it is done."""
-    from napari_seamless import pipeline
+    from napari_seamless.runs.origin import origin_at
 
     with given.opened(slide, axes, scene, plane) as image:
-        typer.echo("\n".join((*_facts(image.info), *_origin(pipeline.origin_at(slide)))))
+        typer.echo("\n".join((*_facts(image.info), *_origin(origin_at(slide)))))
 
 
 def explain(
@@ -153,12 +155,13 @@ def explain(
 ) -> None:
     """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
     where = None if region is None else given.parse_region(region)
-    from napari_seamless import pipeline
+    import napari_seamless as ns
+    from napari_seamless.runs.tiling import parse_budget
 
     with given.opened(slide, axes, scene, plane, channels) as image:
-        size = None if budget is None else pipeline.parse_budget(budget)
+        size = None if budget is None else parse_budget(budget)
         network = given.loaded(model, architecture, arguments, trust)
-        text = pipeline.explain(
+        text = ns.explain(
             network,
             image,
             region=where,
@@ -186,10 +189,10 @@ def export(
 ) -> None:
     """Save a result as a file for other programs; also while it is being made, as far as it is."""
     where = None if region is None else given.parse_region(region)
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
     with display() as shown:
-        pipeline.export(result, path, region=where, level=level, overwrite=overwrite, on_progress=shown.step)
+        ns.export(result, path, region=where, level=level, overwrite=overwrite, on_progress=shown.step)
     typer.echo(path)
 
 
@@ -197,7 +200,7 @@ def sample(
     path: Annotated[Path | None, typer.Argument(help="A file or folder to copy it to.", show_default=False)] = None,
 ) -> None:
     """Print where the sample slide is (stained tissue, 2220 x 2967), or copy it to PATH."""
-    with as_file(files("napari_seamless") / "sources" / "data" / SAMPLE) as packaged:
+    with as_file(files("napari_seamless.io.readers") / "data" / SAMPLE) as packaged:
         if path is None:
             typer.echo(packaged)
             return
@@ -211,7 +214,7 @@ def sample(
     typer.echo(target)
 
 
-def _facts(info: seams.ImageInfo) -> Iterator[str]:
+def _facts(info: interfaces.ImageInfo) -> Iterator[str]:
     """Lines about an image."""
     axes = ", ".join("zyx"[-info.ndim :])
     yield f"name        {info.name}"
@@ -232,7 +235,7 @@ def _facts(info: seams.ImageInfo) -> Iterator[str]:
         yield f"level {index}     {' x '.join(map(str, shape))}  ({axes})"
 
 
-def _origin(origin: pipeline.Origin | None) -> Iterator[str]:
+def _origin(origin: Origin | None) -> Iterator[str]:
     """Lines about a result of ours; none about any other image."""
     if origin is None:
         return

@@ -23,12 +23,12 @@ def every(context: typer.Context) -> None:
 @models.command("list")
 def list_models() -> None:
     """List the models that ship and those that were added."""
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    names = pipeline.model_names()
+    names = ns.model_names()
     width = max(map(len, names))
     for name in names:
-        typer.echo(f"{name:<{width}}  {pipeline.describe_model(name)}")
+        typer.echo(f"{name:<{width}}  {ns.describe_model(name)}")
 
 
 @models.command()
@@ -39,9 +39,9 @@ def show(
     trust: Trust = False,
 ) -> None:
     """Print a model's card: data, licence, measured figures, what it is bad at."""
-    from napari_seamless import pipeline
+    from napari_seamless.models.card import card_of
 
-    typer.echo(str(pipeline.card_of(loaded(model, architecture, arguments, trust))))
+    typer.echo(str(card_of(loaded(model, architecture, arguments, trust))))
 
 
 @models.command()
@@ -56,26 +56,26 @@ def add(
     trust: Trust = False,
 ) -> None:
     """Copy a model to your own, under a name, after trying that it loads."""
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    added = pipeline.add_model(path, name, architecture=architecture, arguments=parse_arguments(arguments), trust=trust)
+    added = ns.add_model(path, name, architecture=architecture, arguments=parse_arguments(arguments), trust=trust)
     typer.echo(added)
 
 
 @models.command()
 def remove(name: Name) -> None:
     """Delete a model that was added."""
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    pipeline.remove_model(name)
+    ns.remove_model(name)
 
 
 @models.command()
 def trusted() -> None:
     """List the files that may run code, each with the first digits of its sha256."""
-    from napari_seamless import pipeline
+    from napari_seamless.models.trust import trusted
 
-    for digest, said in pipeline.trusted().items():
+    for digest, said in trusted().items():
         typer.echo(f"{digest[:12]}  {said['file']}: {said['runs']}, since {said['when']}")
 
 
@@ -84,6 +84,6 @@ def distrust(
     digest: Annotated[str, typer.Argument(help="The first digits of a sha256 from 'models trusted'.")],
 ) -> None:
     """Take a yes back: the file is asked about again."""
-    from napari_seamless import pipeline
+    from napari_seamless.models.trust import distrust
 
-    pipeline.distrust(digest)
+    distrust(digest)

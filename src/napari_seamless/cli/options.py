@@ -14,8 +14,8 @@ from napari_seamless.errors import BadRequest
 
 if TYPE_CHECKING:
     from napari_seamless.geometry import Region
-    from napari_seamless.pipeline import Model
-    from napari_seamless.seams import Source
+    from napari_seamless.interfaces import Source
+    from napari_seamless.models import Model
 
 Slide = Annotated[
     str, typer.Argument(help="An image file, or an OME-Zarr folder.", metavar="SLIDE", show_default=False)
@@ -133,11 +133,11 @@ def opened(
     slide: str, axes: str | None = None, scene: str | None = None, plane: str | None = None, channels: str | None = None
 ) -> Iterator[Source]:
     """The image that a command line means, open for as long as this lasts. Raises what opening raises, BadRequest."""
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
     chosen = parse_plane(plane)
-    with closing(pipeline.open_image(slide, axes=axes, scene=scene_of(scene), plane=chosen)) as image:
-        yield image if channels is None else pipeline.select(image, channels=parse_channels(channels))
+    with closing(ns.open_image(slide, axes=axes, scene=scene_of(scene), plane=chosen)) as image:
+        yield image if channels is None else ns.select(image, channels=parse_channels(channels))
 
 
 def tissue_of(source: Source, threshold: float | None, is_used: bool) -> Any:
@@ -148,9 +148,9 @@ def tissue_of(source: Source, threshold: float | None, is_used: bool) -> Any:
         raise BadRequest(
             "--tissue-threshold says what --tissue-only and --statistics tissue take for tissue; got neither; add one"
         )
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    mask = pipeline.tissue_mask(source, threshold=threshold)
+    mask = ns.tissue_mask(source, threshold=threshold)
     if not mask.any():
         raise BadRequest(f"a threshold must leave some tissue; nothing is above {threshold}; use a lower one")
     return mask
@@ -192,9 +192,9 @@ def parse_channels(text: str) -> tuple[int | str, ...]:
 
 def loaded(model: str, architecture: str | None, arguments: str | None, trust: bool) -> Model:
     """The model that a command line means. Raises BadRequest where the arguments are no JSON object."""
-    from napari_seamless import pipeline
+    import napari_seamless as ns
 
-    return pipeline.load_model(model, architecture=architecture, arguments=parse_arguments(arguments), trust=trust)
+    return ns.load_model(model, architecture=architecture, arguments=parse_arguments(arguments), trust=trust)
 
 
 def parse_arguments(text: str | None) -> dict[str, Any] | None:

@@ -7,8 +7,8 @@
 """
 
 from napari_seamless.measurement.annotations import outlines_of, read_annotations
-from napari_seamless.measurement.parts import Parts
 from napari_seamless.measurement.polygons import Polygons
-from napari_seamless.measurement.streaming import Found, Sought, pieces_over, stream
+from napari_seamless.postprocess.components.parts import Parts
+from napari_seamless.postprocess.components.streaming import Found, Sought, pieces_over, stream
 
 __all__ = ["Found", "Parts", "Polygons", "Sought", "outlines_of", "pieces_over", "read_annotations", "stream"]

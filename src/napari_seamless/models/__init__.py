@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from napari_seamless.models.listing import describe, names
 
 if TYPE_CHECKING:
-    from napari_seamless.models.loading import load_model
-    from napari_seamless.models.recipe import ClassInfo, Model
+    from napari_seamless.models.load import load_model
+    from napari_seamless.models.model import ClassInfo, Model
 
 __all__ = ["ClassInfo", "Model", "describe", "load_model", "names"]
 
-_HOMES = {"ClassInfo": "recipe", "Model": "recipe", "load_model": "loading"}
+_HOMES = {"ClassInfo": "model", "Model": "model", "load_model": "load"}
 
 
 def __getattr__(name: str) -> object:

@@ -17,13 +17,13 @@ from typing import Any
 from torch import nn
 
 from napari_seamless.errors import ModelError, UnknownModel
-from napari_seamless.models.classifier import Classifier
-from napari_seamless.models.filtered import FilteredUNet
-from napari_seamless.models.nuclei import NucleiNetwork
-from napari_seamless.models.style import StyleNetwork
-from napari_seamless.models.tschopp import SKNet, USKNet, sw_net
-from napari_seamless.models.tschopp import UNet as ValidUNet
-from napari_seamless.models.unet import UNet
+from napari_seamless.models.networks.classifier import Classifier
+from napari_seamless.models.networks.filtered_unet import FilteredUNet
+from napari_seamless.models.networks.nuclei import NucleiNetwork
+from napari_seamless.models.networks.style_transfer import StyleNetwork
+from napari_seamless.models.networks.tschopp import SKNet, USKNet, sw_net
+from napari_seamless.models.networks.tschopp import UNet as ValidUNet
+from napari_seamless.models.networks.unet import UNet
 
 OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {

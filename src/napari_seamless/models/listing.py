@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 from napari_seamless.models import bundled
-from napari_seamless.models.library import added, added_names
+from napari_seamless.models.user_library import added, added_names
 
 
 def names() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from napari_seamless.errors import BadRequest, NotTrusted
-from napari_seamless.models.places import user_folder
+from napari_seamless.models.folders import user_folder
 
 DIGITS = 8
 

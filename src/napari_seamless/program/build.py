@@ -19,8 +19,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Node as Traced
 
 from napari_seamless.errors import TraceFailed
+from napari_seamless.program.derived_constants import Learning, Recipe, Running, is_random
 from napari_seamless.program.graph import Node, Program, Refusal, Value
-from napari_seamless.program.learning import Learning, Recipe, Running, is_random
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.dropout import DRAWS
 from napari_seamless.program.ops.local import ConstantImage, Weight

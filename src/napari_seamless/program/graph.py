@@ -16,7 +16,7 @@ import torch
 from napari_seamless.program.spans import Dims, Span
 
 if TYPE_CHECKING:
-    from napari_seamless.program.learning import Learning
+    from napari_seamless.program.derived_constants import Learning
     from napari_seamless.program.ops.operation import Operation
 
 

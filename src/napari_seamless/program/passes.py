@@ -23,8 +23,8 @@ from torch import Tensor
 from napari_seamless.program.graph import Node, Program, Value
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.ops.gather import Gather
-from napari_seamless.program.ops.kept import Kept
 from napari_seamless.program.ops.local import ConstantImage
+from napari_seamless.program.ops.saved import Kept
 from napari_seamless.program.simplify import drop_constants, drop_unused
 
 MASK = "mask of the statistics"

@@ -17,9 +17,9 @@ from napari_seamless.program.demand import AxisDemand, axis_demand, boxes
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.conv import Conv
 from napari_seamless.program.ops.in_place import in_place_twin
-from napari_seamless.program.ops.kept import Kept
 from napari_seamless.program.ops.local import ConstantImage, Local
 from napari_seamless.program.ops.normalise import Normalise
+from napari_seamless.program.ops.saved import Kept
 from napari_seamless.program.spans import Box, Span, local_shape
 
 KEPT_AXES = 4096

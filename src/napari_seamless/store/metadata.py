@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from yaozarrs import v05
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.seams import LabelClass
+from napari_seamless.interfaces import LabelClass
 from napari_seamless.store.spec import StoreSpec
 
 KEY = "napari-seamless"

@@ -30,7 +30,8 @@ LOCK = "lock"
 
 
 class DiskScratch:
-    """Implements `seams.Scratch` in a new folder inside `parent`. Any thread; picklable, for processes on this machine.
+    """Implements `interfaces.Scratch` in a new folder inside `parent`. Any thread; picklable, for processes on this
+    machine.
 
     Raises OutputUnwritable.
     """

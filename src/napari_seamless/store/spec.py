@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, halved
-from napari_seamless.seams import LabelClass
+from napari_seamless.interfaces import LabelClass
 
 LAST_LEVEL_EDGE = 1024
 LAST_LEVEL_BYTES = 64 * 2**20

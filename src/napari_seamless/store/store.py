@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
-from napari_seamless.seams import ImageInfo, LabelClass, Piece
+from napari_seamless.interfaces import ImageInfo, LabelClass, Piece
 from napari_seamless.store.arrays import ZarrArrays, disk_errors
 from napari_seamless.store.cache import ArrayCache
-from napari_seamless.store.copying import copy_pixels
+from napari_seamless.store.clean_copy import copy_pixels
 from napari_seamless.store.journal import FOLDER, Journal
 from napari_seamless.store.levels import LevelArray
 from napari_seamless.store.metadata import KEY, checked_classes, is_rgb, packed, with_classes

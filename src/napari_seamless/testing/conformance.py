@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.seams import Job, Scheduler, Source
+from napari_seamless.interfaces import Job, Scheduler, Source
 from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, ListAgenda, RecordingSink, StepEngine
 
 LARGEST_PIXELS = 4_000_000

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from napari_seamless.errors import BadRequest, InputDamaged, RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Levels, Region, Tile
-from napari_seamless.seams import Engine, ImageInfo, Pixels, Source, StopFlag
+from napari_seamless.interfaces import Engine, ImageInfo, Pixels, Source, StopFlag
 
 
 class GradientSource:

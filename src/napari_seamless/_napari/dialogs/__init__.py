@@ -1,8 +1,0 @@
-"""Questions to the user: each a window of its own that never blocks, and knows neither the viewer nor the pipeline."""
-
-from napari_seamless._napari.dialogs.architecture import ArchitectureDialog, ArchitectureWish
-from napari_seamless._napari.dialogs.details import DetailsDialog
-from napari_seamless._napari.dialogs.pixel_size import PixelSizeDialog
-from napari_seamless._napari.dialogs.trust import TrustDialog
-
-__all__ = ["ArchitectureDialog", "ArchitectureWish", "DetailsDialog", "PixelSizeDialog", "TrustDialog"]

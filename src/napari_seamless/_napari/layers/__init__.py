@@ -1,0 +1,1 @@
+"""Images and live results as napari layers, and where they lie."""

@@ -1,0 +1,128 @@
+"""The first look at a result whose norms and pools over the plane are still being measured, and when it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless._napari.layers.live_layers import PREVIEW, ResultLayers, is_colour
+from napari_seamless._napari.layers.uncovered_preview import Uncovered
+from napari_seamless._napari.layers.view import result_on_screen
+from napari_seamless._napari.run.backend import Run
+from napari_seamless._napari.widgets.badge import Badge
+from napari_seamless.interfaces import LiveImage
+
+if TYPE_CHECKING:
+    import napari
+
+SIGN = "PREVIEW: statistics estimated from a sample;\nexact pixels replace it as they arrive"
+ENDED = frozenset(("finished", "cancelled", "failed"))
+GIVEN_UP = frozenset(("cancelled", "failed"))
+
+
+class Preview:
+    """Layers directly below those of the result, from the first estimated pixels on, until exact ones cover them all.
+
+    `look` is called now and then, `tick` with every tick of the GUI timer. GUI thread.
+    """
+
+    def __init__(
+        self, viewer: napari.Viewer, run: Run, result: ResultLayers, name: str, placed: dict[str, Any]
+    ) -> None:
+        self._viewer, self._run, self._result = viewer, run, result
+        self._name, self._placed = f"{name}{PREVIEW}", placed
+        self._shown: ResultLayers | None = None
+        self._uncovered: Uncovered | None = None
+        self._badge: Badge | None = None
+        self._is_over = False
+
+    @property
+    def layers(self) -> list[Any]:
+        return [] if self._shown is None else self._shown.layers
+
+    @property
+    def is_on_screen(self) -> bool:
+        """Whether something that is on screen is not exact yet."""
+        return self._badge is not None and self._badge.is_shown
+
+    def tick(self) -> None:
+        """Shows pixels that have arrived."""
+        if self._shown is None:
+            return
+        if self._uncovered is not None and not self._uncovered.pump():
+            self._shown.finish()
+        self._shown.tick()
+
+    def look(self) -> None:
+        """Comes, goes, and puts the sign up or takes it down. Cheap."""
+        first = None if self._is_over else self._run.preview
+        if first is None:
+            return
+        if self._run.progress().state in ENDED:
+            self.close()
+        elif self._shown is not None:
+            self._watch(first)
+        elif first.store.finished.any() and first.progress().state not in GIVEN_UP:
+            self._appear(first.store)
+            self._watch(first)
+
+    def give_up(self) -> None:
+        """The user does not want it."""
+        first = self._run.preview
+        if first is not None:
+            first.cancel()
+        self.close()
+
+    def close(self) -> None:
+        """Takes layers and sign away. May be called twice."""
+        layers, self._shown, self._uncovered, self._is_over = self.layers, None, None, True
+        if self._badge is not None:
+            self._badge.close()
+            self._badge = None
+        for layer in layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _appear(self, first: LiveImage) -> None:
+        below = self._result.layers[0]
+        if below not in self._viewer.layers:
+            return
+        image = first
+        if not is_colour(first):
+            image = self._uncovered = Uncovered(first, self._run.store)
+        chosen = set(self._viewer.layers.selection)
+        facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
+        name, placed, axes = self._name, self._placed, self._result.axes
+        self._shown = ResultLayers(self._viewer, image, name, placed, facts=facts, below=below, axes=axes)
+        self._viewer.layers.selection = chosen
+        self._badge = Badge(self._viewer, SIGN)
+
+    def _watch(self, first: Run) -> None:
+        if self._shown is None or self._badge is None:
+            return
+        still = uncovered(first.store, self._run.store)
+        if first.progress().state in GIVEN_UP and self._result.is_up_to_date and not still.any():
+            self.close()
+            return
+        view = result_on_screen(self._viewer, self._shown)
+        if view is not None:
+            still = still[first.store.grid.covering(view).slices()]
+        elif self._viewer.dims.ndisplay == 2:
+            still = still[:0]
+        self._badge.show(any(layer.visible for layer in self._shown.layers) and bool(still.any()))
+
+
+def uncovered(preview: LiveImage, exact: LiveImage) -> NDArray[np.bool_]:
+    """Which chunks of a preview are written, and not wholly under finished chunks of the exact result."""
+    covered = np.asarray(exact.finished)
+    if not covered.any():
+        return np.asarray(preview.finished)
+    cells = zip(preview.grid.shape, preview.grid.counts, preview.grid.cell, exact.grid.cell, strict=True)
+    for axis, (size, count, cell, other) in enumerate(cells):
+        start = np.arange(count) * cell
+        first, last = start // other, (np.minimum(start + cell, size) - 1) // other
+        above = range(int((last - first).max()) + 1)
+        covered = np.logical_and.reduce([covered.take(np.minimum(first + k, last), axis) for k in above])
+    return np.asarray(preview.finished) & ~covered

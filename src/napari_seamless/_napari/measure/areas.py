@@ -1,0 +1,68 @@
+"""Areas and counts of classes in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from napari_seamless._napari.measure.state import Measurements
+from napari_seamless._napari.measure.table_height import fit_rows
+
+MOST_ROWS = 8
+RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+def lines(found: Measurements) -> list[tuple[str, ...]]:
+    """A header, and a line for each class: its area, its share, and its objects."""
+    power = "²" if found.ndim == 2 else "³"
+    is_known = found.area_column != "pixels"
+    header = ("Class", f"mm{power}" if is_known else "Pixels", "Share", "Objects", *((f"per mm{power}",) * is_known))
+    table = [header]
+    for area in found.areas:
+        size = f"{area.pixels:,}" if area.mm is None else f"{area.mm:,.4g}"
+        count, density = "", ""
+        if area.name in found.counted:
+            each = found.density(area.name)
+            count, density = f"{found.count(area.name):,}", "" if each is None else f"{each:,.4g}"
+        table.append((area.name, size, f"{area.fraction:.2%}", count, *((density,) * is_known)))
+    return table
+
+
+class AreaTable(QTableWidget):
+    """Shows measurements; nothing can be edited."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Areas of classes")
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        side = self.verticalHeader()
+        if side is not None:
+            side.hide()
+
+    def setValue(self, found: Measurements | None, colours: Mapping[int, str] = MappingProxyType({})) -> None:
+        """`colours` are those of labels to which the measurements give none."""
+        table = [] if found is None else lines(found)
+        self.setVisible(bool(table))
+        if found is None:
+            return
+        self.setColumnCount(len(table[0]))
+        self.setRowCount(len(table) - 1)
+        self.setHorizontalHeaderLabels(list(table[0]))
+        for number, (line, area) in enumerate(zip(table[1:], found.areas, strict=True)):
+            for column, text in enumerate(line):
+                item = QTableWidgetItem(text)
+                if column:
+                    item.setTextAlignment(RIGHT)
+                elif area.value and (colour := area.colour or colours.get(area.value)):
+                    item.setData(Qt.ItemDataRole.DecorationRole, QColor(colour))
+                self.setItem(number, column, item)
+        header = self.horizontalHeader()
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        fit_rows(self, MOST_ROWS)

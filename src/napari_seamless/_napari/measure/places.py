@@ -1,0 +1,97 @@
+"""From shapes to outlines, and from an object to the camera. GUI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless._napari.layers.axes import one_step
+from napari_seamless._napari.layers.live_layers import axes_of
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels, Points, Shapes
+
+CORNERS_OF_ELLIPSE = 360
+CONTEXT = 6.0
+"""How many times as wide as an object the view of it is."""
+LEAST_VIEW = 160
+"""Pixels of the labels that such a view shows at least."""
+TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
+
+
+def outlines(shapes: Shapes, labels: Labels) -> list[NDArray[np.float64]]:
+    """Corners (n, 2), y and x in pixels of the labels, of all shapes that enclose something.
+
+    Lines and paths do not; of an ellipse, 360 corners on it are taken.
+    """
+    found = []
+    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in ("polygon", "rectangle", "ellipse"):
+            ring = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
+            found.append(np.array([_in_pixels(shapes, labels, corner) for corner in ring]))
+    return found
+
+
+def _in_pixels(shapes: Shapes, labels: Labels, corner: NDArray[Any]) -> NDArray[np.float64]:
+    world = np.asarray(shapes.data_to_world(corner))
+    front = np.zeros(max(labels.ndim - len(world), 0))
+    pixel = np.asarray(labels.world_to_data(np.concatenate([front, world])[-labels.ndim :]))
+    return pixel[list(axes_of(labels, 2))]
+
+
+def _ellipse(corners: NDArray[Any]) -> NDArray[np.float64]:
+    box = np.asarray(corners, float)
+    centre, turn = box.mean(0), np.linspace(0, 2 * np.pi, CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(turn) * (box[1] - box[0]) / 2 + np.sin(turn) * (box[2] - box[1]) / 2)
+
+
+def look_at(viewer: napari.Viewer, labels: Labels, row: Mapping[str, float]) -> None:
+    """Move the camera, and the sliders, to an object, given by its row of the table."""
+    letters = [a for a in "zyx" if f"{a}_min" in row]
+    axes = list(axes_of(labels, len(letters)))
+    low, high = np.zeros(labels.ndim), np.zeros(labels.ndim)
+    low[axes] = [row[f"{a}_min"] - 0.5 for a in letters]
+    high[axes] = [row[f"{a}_max"] - 0.5 for a in letters]
+    corners = np.array([labels.data_to_world(corner) for corner in product(*zip(low, high, strict=True))])
+    centre = np.asarray(labels.data_to_world((low + high) / 2))
+    displayed = [axis for n in viewer.dims.displayed if (axis := n - viewer.dims.ndim) >= -labels.ndim]
+    least = LEAST_VIEW * float(np.min(np.abs(np.asarray(labels.scale)[displayed[-2:]])))
+    across = max(float(np.ptp(corners[:, displayed[-2:]], axis=0).max()) * CONTEXT, least)
+    for axis in range(-labels.ndim, 0):
+        # every step of an axis that is not the labels' own shows the same: the slider stays where it is
+        if axis not in displayed and (axis in axes or labels.level_shapes[0][axis] == 1):
+            viewer.dims.set_point(viewer.dims.ndim + axis, float(centre[axis]))
+    camera = viewer.scene.camera
+    camera.center = (*camera.center[: -len(displayed)], *(float(centre[axis]) for axis in displayed))
+    camera.zoom = min(viewer.canvas.size) / across
+
+
+def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequence[str], size: float) -> Points:
+    """A point for each object, `size` columns wide, at its centroid, in the colour of its class, its row as features.
+
+    It is seen wherever its object is: on its own plane, and at every channel.
+    """
+    from napari.layers import Points
+
+    own = [objects[a] for a in "zyx" if a in objects]
+    axes = axes_of(labels, len(own))
+    scale, offset = one_step(labels.level_shapes[0], axes)
+    places = np.tile(offset / scale, (len(own[0]), 1))
+    places[:, list(axes)] = np.stack(own, 1)
+    steps = np.asarray(labels.scale) * scale
+    placed = {name: getattr(labels, name) for name in TRANSFORM} | {"scale": steps}
+    return Points(
+        places,
+        name=f"{labels.name}: centroids",
+        features={name: column for name, column in objects.items() if name != "object"},
+        face_color=list(colours) or "white",
+        border_color="black",
+        border_width=0.1,
+        size=size * abs(steps[axes[-1]] / steps[-1]),  # napari takes it along the last axis, whatever that is
+        **placed,
+    )

@@ -1,0 +1,1 @@
+"""The dock that runs a network on an image."""

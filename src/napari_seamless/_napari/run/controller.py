@@ -1,0 +1,384 @@
+"""The life of a run, without Qt and without napari.
+
+::
+
+    empty -> preparing -> ready -> starting -> running <-> paused
+                 ^          ^                   |   ^
+                 |          |                   |   +--> following (all in view is done; a pan goes on)
+                 |          +--- finished, cancelled, failed
+                 +-- another image or model
+
+Every method is called from the GUI thread and returns at once. Slow work (tracing, choosing a tile, starting,
+exporting) goes on in the background; `poll` collects what has come of it and gives a snapshot of everything that the
+dock shows. The workers of all runs are started with the first network that is ready, and closed with the controller.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from weakref import WeakValueDictionary
+
+from napari_seamless._napari.background import Background, StopFlag, Task
+from napari_seamless._napari.problems import Problem, problem_of
+from napari_seamless._napari.run.backend import Pipeline, Prepared, Report, Result, Run, Workers
+from napari_seamless._napari.run.questions import Questions
+from napari_seamless._napari.run.state import ENDED, ImageRef, Order, Phase, Place, Ready, Snapshot, Started
+from napari_seamless._napari.run.temporary_folder import TemporaryFolder, begun_in
+from napari_seamless._napari.run.verdict import Verdict, verdict_of
+from napari_seamless.errors import RunCancelled
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import Progress
+
+KEPT = 4
+LAST_TILE_SECONDS = 10
+
+
+class Controller:
+    """Owns the background work and the run. `on_started` is called (from `poll`) with every run that has started."""
+
+    def __init__(self, pipeline: Pipeline, on_started: Callable[[Started], None]) -> None:
+        self._pipeline = pipeline
+        self._on_started = on_started
+        self._background = Background()
+        self._cache: OrderedDict[tuple[Hashable, str], Ready] = OrderedDict()
+        self._pair: tuple[Hashable, str] | None = None
+        self._image: ImageRef | None = None
+        self._ready: Ready | None = None
+        self._budget: int | None = None
+        self._tile: int | None = None
+        self._shown_tile = 0
+        self._follows = False
+        self._order: Order | None = None
+        self._folders: WeakValueDictionary[Hashable, TemporaryFolder] = WeakValueDictionary()
+        self._run: Run | None = None
+        self._shows_run = False
+        self._verdict: Verdict | None = None
+        self._is_judged = False
+        self._problem: Problem | None = None
+        self._exported: Path | None = None
+        self._preparing: Task[Ready] | None = None
+        self._workers: Task[Workers] | None = None
+        self._starting: Task[Started] | None = None
+        self._exporting: Task[Path] | None = None
+        self._report: Report | None = None
+        self._path: Path | None = None
+        self._place = self._run_place = Place()
+        self._asked = Questions(pipeline, self._background)
+
+    def choose(self, image: ImageRef | None, model: str | None) -> None:
+        """Takes another image or model and begins to trace, unless this pair was traced before."""
+        pair = None if image is None or model is None else (image.key, model)
+        if pair == self._pair:
+            return
+        self._forget_preparation()
+        self._pair, self._problem, self._shows_run, self._order = pair, None, False, None
+        self._image = image
+        if image is None or model is None or pair is None:
+            return
+        ready = self._cache.get(pair)
+        if ready is not None:
+            self._take(ready)
+        else:
+            self._preparing = self._background.begin(lambda stop: self._prepare(image, model, stop))
+
+    def approximate(self, order: Order) -> None:
+        """Prepares what was refused for overlapping, blended tiles instead, and runs it then."""
+        image, pair = self._image, self._pair
+        if image is None or pair is None or self._preparing is not None:
+            return
+        self._problem, self._exported, self._order = None, None, order
+        self._preparing = self._background.begin(lambda stop: self._prepare(image, pair[1], stop, approximate=True))
+
+    def forget(self, is_gone: Callable[[Hashable, str], bool]) -> None:
+        """Drops what is kept for images and models that are gone, by the key of the one and the name of the other."""
+        for pair in [pair for pair in self._cache if is_gone(*pair)]:
+            del self._cache[pair]
+
+    def set_budget(self, count: int) -> None:
+        """Bytes that runs may use; the choice of tile sizes follows in the background."""
+        if count != self._budget:
+            self._budget = count
+            self._choose_tile()
+
+    def set_tile(self, tile: int, by_hand: bool = True) -> None:
+        """Edge of the tiles, in output pixels, of this run (from its next tile on) and the following ones.
+
+        One that was not chosen by hand is left to the budget when the next run starts.
+        """
+        self._tile, self._shown_tile = (tile if by_hand else None), tile
+        if self._ready is not None:
+            self._asked.weigh(self._ready.prepared, tile)
+        run = self._active_run()
+        if run is not None:
+            run.set_tile(tile)
+
+    def look_at(self, path: Path | None, place: Place) -> None:
+        """Sees what is at an output path already, as soon as the network is ready."""
+        self._path, self._place = path, place
+        ready, image = self._ready, self._image
+        self._asked.look_at(path, None if ready is None else lambda: self._on_plane(ready, image, place))
+
+    def start(self, order: Order) -> None:
+        """Starts a run as soon as the network is ready."""
+        if self._active_run() is None and self._starting is None and self._pair is not None:
+            self._order, self._problem, self._exported = order, None, None
+
+    def pause(self) -> None:
+        run = self._active_run()
+        if run is not None:
+            run.pause()
+
+    def resume(self) -> None:
+        run = self._active_run()
+        if run is not None:
+            run.resume()
+
+    def cancel(self) -> None:
+        """Stops the run, or the wish for one. What is finished is kept."""
+        self._order = None
+        if self._starting is not None:
+            self._starting.stop.set()
+        if self._run is not None:
+            self._run.cancel()
+
+    def retarget(self, view: Region | None) -> None:
+        """Names the output region on screen."""
+        run = self._active_run()
+        if run is not None:
+            run.retarget(view)
+
+    def export(self, path: Path) -> None:
+        """Saves the result of the last run as OME-Zarr, in the background."""
+        run = self._run
+        if run is not None and self._exporting is None:
+            self._problem, self._exported = None, None
+            self._exporting = self._background.begin(lambda _stop: _save(run.result(), path))
+
+    def report(self, error: BaseException) -> None:
+        """Shows an error that came up outside of the controller."""
+        self._problem = problem_of(error)
+
+    def close(self) -> None:
+        """Stops everything. No method does anything useful after it."""
+        self.cancel()
+        self._pair = None
+        run, starting, workers = self._run, self._starting, self._workers
+        self._background.close(lambda: _release(run, starting, workers))
+
+    def poll(self) -> Snapshot:
+        """Collects what the background has finished, starts what can be started, and says how things stand."""
+        self._collect()
+        if self._ready is not None:  # torch is loaded then
+            self._asked.look_at_memory()
+        if self._order is not None and self._ready is not None and self._can_start():
+            self._begin(self._order, self._ready)
+        progress = self._run.progress() if self._run is not None else None
+        if self._shows_run and progress is not None and progress.state == "failed" and self._problem is None:
+            self._problem = problem_of(progress.error or RuntimeError("the run failed without saying why"))
+        self._judge(progress)
+        report = self._report if self._shows_run else None
+        return Snapshot(
+            phase=self._phase(progress),
+            queued=self._order is not None,
+            image=self._ready.image if self._ready else None,
+            prepared=self._ready.prepared if self._ready else None,
+            choice=self._asked.choice,
+            tile=self._shown_tile,
+            failed=() if report is None else tuple(report.failed),
+            peak=None if report is None else report.peak,
+            growth=None if report is None else report.growth,
+            found=self._asked.found,
+            cost=self._asked.cost,
+            memory=self._asked.memory,
+            in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
+            progress=progress if self._shows_run else None,
+            follows=self._follows,
+            place=self._run_place,
+            approximate=self._ready is not None and self._ready.is_approximate,
+            verdict=self._verdict if self._shows_run else None,
+            first_look=self._first_look() if self._shows_run else None,
+            problem=self._problem,
+            models=self._asked.models,
+            exporting=self._exporting is not None,
+            exported=self._exported,
+        )
+
+    def _first_look(self) -> Progress | None:
+        """How far the preview is, while the passes wait for it."""
+        first = None if self._run is None else self._run.preview
+        progress = None if first is None else first.progress()
+        return progress if progress is not None and progress.state in ("waiting", "running") else None
+
+    def _judge(self, progress: Progress | None) -> None:
+        """Asks the run what it found out, each time that all that is asked for is done."""
+        rests = progress is not None and progress.state in ENDED
+        if rests and not self._is_judged and self._run is not None:
+            self._report = self._run.result().report
+            self._verdict = verdict_of(self._report, self._run.store)
+        self._is_judged = rests
+
+    def _phase(self, progress: Progress | None) -> Phase:
+        if self._starting is not None:
+            return "starting"
+        if self._shows_run and progress is not None:
+            if progress.state == "finished" and self._follows:
+                return "following"
+            return "running" if progress.state == "waiting" else progress.state
+        if self._preparing is not None:
+            return "preparing"
+        return "ready" if self._ready is not None else "empty"
+
+    def _active_run(self) -> Run | None:
+        if self._run is None:
+            return None
+        state = self._run.progress().state
+        is_over = state in ENDED and not (state == "finished" and self._follows)
+        return None if is_over else self._run
+
+    def _can_start(self) -> bool:
+        return self._starting is None and self._active_run() is None and not self._asked.is_choosing
+
+    def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool = False) -> Ready:
+        network = self._pipeline.load_model(model)
+        source = image.open(self._pipeline.spatial_axes(network), ())
+        if stop():
+            raise RunCancelled("the network is not needed any more")
+        prepared = self._pipeline.prepare(network, source, cancelled=stop, approximate=approximate)
+        return Ready(prepared, source.info)
+
+    def _on_plane(self, ready: Ready, image: ImageRef | None, place: Place) -> Prepared:
+        """The network for that plane: what was traced for another one holds for all of them. In the background."""
+        if image is None or not place.plane:
+            return ready.prepared
+        there: Prepared = self._pipeline.with_image(ready.prepared, image.open(ready.image.ndim, place.plane))
+        return there
+
+    def _forget_preparation(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+        self._preparing = self._ready = None
+        self._asked.forget()
+
+    def _take(self, ready: Ready) -> None:
+        self._ready = ready
+        if self._pair is not None and not ready.is_approximate:  # that is asked for anew each time
+            self._cache[self._pair] = ready
+            self._cache.move_to_end(self._pair)
+        while len(self._cache) > KEPT:
+            self._cache.popitem(last=False)
+        self._choose_tile()
+        self._have_workers()
+        self.look_at(self._path, self._place)
+
+    def _have_workers(self) -> Task[Workers]:
+        """The task that starts them, or did; another one where it failed."""
+        if self._workers is None or (self._workers.is_done and isinstance(self._workers.outcome(), BaseException)):
+            self._workers = self._background.begin(lambda _stop: self._pipeline.start_workers())
+        return self._workers
+
+    def _choose_tile(self) -> None:
+        if self._ready is not None:
+            self._asked.choose_tile(self._ready.prepared, self._budget)
+
+    def _begin(self, order: Order, ready: Ready) -> None:
+        """Starts the run in the background: it may have to wait for its workers, and for the end of the run before.
+
+        Without a path it goes on with the result of an earlier run that made the same pixels, if there is one.
+        """
+        self._order = None
+        workers, before, image = self._have_workers(), self._run, self._image
+        view, tile, place = order.view(ready.prepared), self._tile, order.place(ready.image.ndim)
+        budget = self._budget if tile is None else None
+        key = (self._pair, place.plane, ready.is_approximate, *sorted(order.settings.items()))
+        known = self._folders.get(key) if order.output is None else None
+
+        def begin(output: Path) -> Any:
+            return self._pipeline.start(
+                self._on_plane(ready, image, place),
+                view=view,
+                where=order.where,
+                whole=order.whole,
+                follow=not order.whole,
+                budget=budget,
+                tile=tile,
+                scheduler=workers.future.result().client,
+                output=output,
+                preview=True,
+                **order.settings,
+            )
+
+        def work(stop: StopFlag) -> Started:
+            if before is not None:
+                with suppress(Exception):  # what it failed of has been told
+                    before.wait(LAST_TILE_SECONDS)
+            run, output, folder = begun_in(begin, order.output, known)
+            if stop():
+                run.cancel()
+            return Started(run, ready.prepared, output, folder, key, place)
+
+        self._follows = not order.whole
+        self._starting = self._background.begin(work)
+
+    def _collect(self) -> None:
+        """Takes the outcome of every task that is done."""
+        self._preparing, prepared = _finished(self._preparing)
+        if isinstance(prepared, Ready):
+            self._take(prepared)
+        self._fail(prepared)
+        before = self._asked.choice
+        for error in self._asked.collect():
+            self._fail(error)
+        if self._asked.choice is not None and self._asked.choice is not before:
+            self._clear_problem("budget")
+        self._starting, started = _finished(self._starting)
+        if isinstance(started, Started):
+            self._run, self._shows_run, self._run_place = started.run, True, started.place
+            if started.folder is not None:
+                self._folders[started.key] = started.folder
+            self._verdict, self._is_judged, self._report = None, False, None
+            self._asked.look_at(None, None)
+            self._on_started(started)
+        self._fail(started)
+        self._exporting, exported = _finished(self._exporting)
+        if isinstance(exported, Path):
+            self._exported = exported
+        self._fail(exported)
+
+    def _fail(self, outcome: object) -> None:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, RunCancelled):
+            self._order = None
+            self._problem = problem_of(outcome)
+
+    def _clear_problem(self, field: str) -> None:
+        if self._problem is not None and self._problem.field == field:
+            self._problem = None
+
+
+def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:
+    """(the task while it still runs, its outcome once it is done)."""
+    if task is None or not task.is_done:
+        return task, None
+    return None, task.outcome()
+
+
+def _save(result: Result, path: Path) -> Path:
+    result.save(path)
+    return path
+
+
+def _release(run: Run | None, starting: Task[Started] | None, workers: Task[Workers] | None) -> None:
+    """Closes the workers when the cancelled runs have let go of them."""
+    begun = starting.outcome() if starting is not None and not starting.future.cancelled() else None
+    runs = [run, begun.run if isinstance(begun, Started) else None]
+    give_up = monotonic() + LAST_TILE_SECONDS
+    while any(r is not None and r.progress().state not in ENDED for r in runs) and monotonic() < give_up:
+        sleep(0.01)
+    if workers is not None and not workers.future.cancelled():
+        ready = workers.outcome()
+        if not isinstance(ready, BaseException):
+            ready.close()

@@ -1,0 +1,95 @@
+"""How long a run may take, from the time of one small tile. GUI thread; the tile is computed in the background."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless._napari.background import Background, Task
+from napari_seamless._napari.run.backend import Pipeline, Prepared, Timing
+from napari_seamless._napari.widgets.wording import duration
+
+REST = 0.7
+"""Seconds of quiet before a tile is timed, so that whoever presses Run at once does not wait for it."""
+KEPT = 8
+
+
+class Estimator:
+    """Times each network on each image once for a tile size, whenever nothing else is going on."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._background = Background(threads=1)
+        self._known: list[tuple[Prepared, int, Timing]] = []
+        self._subject: tuple[Prepared, int] | None = None
+        self._since = 0.0
+        self._task: Task[Timing] | None = None
+        self._failed: tuple[Prepared, int] | None = None
+
+    def poll(self, prepared: Prepared | None, tile: int, is_idle: bool) -> Timing | None:
+        """The time of a tile, once it is known; begins to take it when all is quiet, and stops when it is not."""
+        subject = None if prepared is None or tile <= 0 else (prepared, tile)
+        if subject is None or not is_idle or not _same(subject, self._subject):
+            self._stop()
+            self._subject, self._since = subject, monotonic()
+        if subject is None:
+            return None
+        found = self._find(subject)
+        if found is None and self._task is not None and self._task.is_done:
+            found = self._take(subject)
+        if found is None and is_idle and self._task is None and not _same(subject, self._failed):
+            self._begin(subject)
+        return found
+
+    def close(self) -> None:
+        """Stops the clock. May be called twice."""
+        self._background.close()
+
+    def _find(self, subject: tuple[Prepared, int]) -> Timing | None:
+        return next((timing for prepared, tile, timing in self._known if _same(subject, (prepared, tile))), None)
+
+    def _begin(self, subject: tuple[Prepared, int]) -> None:
+        if monotonic() - self._since >= REST:
+            prepared, tile = subject
+            self._task = self._background.begin(lambda stop: self._pipeline.time_tile(prepared, tile, cancelled=stop))
+
+    def _take(self, subject: tuple[Prepared, int]) -> Timing | None:
+        """What cannot be computed has no time; the run will say why."""
+        outcome = self._task.outcome() if self._task is not None else None
+        self._task = None
+        if outcome is None or isinstance(outcome, BaseException):
+            self._failed = subject
+            return None
+        self._known = [*self._known, (*subject, outcome)][-KEPT:]
+        return outcome
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+
+def estimate(timing: Timing, pixels: int, what: str) -> str:
+    """A sentence on how long so many output pixels may take."""
+    seconds = timing.seconds_per_pixel * pixels
+    takes = "less than a second" if seconds < 1 else f"about {duration(seconds)}"
+    source = f"one tile of {timing.edge} px timed on {timing.device}"
+    if timing.is_least:
+        return f"{what}: at least {takes}, without its passes of measuring (from {source})."
+    return f"{what}: {takes} (from {source})."
+
+
+def area(polygon: NDArray[np.float64]) -> float:
+    """Of corners (y, x), by the shoelace formula.
+
+    >>> area(np.array([(0, 0), (0, 4), (3, 4), (3, 0)], float))
+    12.0
+    """
+    y, x = polygon[:, 0], polygon[:, 1]
+    return abs(float(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1)))) / 2
+
+
+def _same(one: tuple[Prepared, int], other: tuple[Prepared, int] | None) -> bool:
+    return other is not None and one[0] is other[0] and one[1] == other[1]

@@ -1,0 +1,85 @@
+"""The networks of a session: each is loaded once, however many images it is run on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from napari_seamless._napari.run.backend import Network, Pipeline
+
+KEPT = 8
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """A network to be loaded: a name or path, and what has to be said about it. `arguments` are JSON."""
+
+    what: str
+    architecture: str = ""
+    arguments: str = "{}"
+
+    @property
+    def key(self) -> str:
+        """What the network is called in lists."""
+        return f"{self.what} as {self.architecture} {self.arguments}" if self.architecture else self.what
+
+    @property
+    def shown(self) -> str:
+        """The same for a person."""
+        name = Path(self.what).name
+        return f"{name} ({self.architecture})" if self.architecture else name
+
+
+class Shelf:
+    """`load` and `fetch` block, and may be called from any thread; the rest returns at once."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._loading = Lock()
+        self._loaded: dict[str, Network] = {}
+        self._requests: dict[str, LoadRequest] = {}
+
+    def load(self, name: str) -> Network:
+        """The network of a name or path, or of a request that was fetched before. Raises what `load_model` raises."""
+        with self._loading:
+            found = self._loaded.get(name)
+            return self._load(self._requests.get(name, LoadRequest(name))) if found is None else found
+
+    def fetch(self, request: LoadRequest) -> Network:
+        """Loads anew, as the file is now. Later `load`s of its key give the same network."""
+        with self._loading:
+            return self._load(request)
+
+    def request(self, name: str) -> LoadRequest:
+        """What has to be said to load a network of this name."""
+        return self._requests.get(name, LoadRequest(name))
+
+    def peek(self, name: str) -> Network | None:
+        """The network, if it is there already."""
+        return self._loaded.get(name)
+
+    def _load(self, request: LoadRequest) -> Network:
+        options: dict[str, Any] = {}
+        if request.architecture:
+            options = {"architecture": request.architecture, "arguments": json.loads(request.arguments)}
+        network: Network = self._pipeline.load_model(request.what, **options)
+        self._requests[request.key] = request
+        self._loaded[request.key] = network
+        for oldest in list(self._loaded)[:-KEPT]:
+            del self._loaded[oldest]
+        return network
+
+
+class Shelved:
+    """A pipeline whose networks come from a shelf."""
+
+    def __init__(self, pipeline: Pipeline, shelf: Shelf) -> None:
+        self._pipeline = pipeline
+        self.load_model: Callable[[str], Network] = shelf.load
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)

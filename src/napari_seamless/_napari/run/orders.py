@@ -1,0 +1,153 @@
+"""From what is chosen in the window to what a run is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Shapes
+
+from napari_seamless._napari.layers.axes import own_region
+from napari_seamless._napari.layers.drawn_shapes import drawing_layer, polygons_over
+from napari_seamless._napari.layers.live_layers import is_result, key_of, source_of, spatial_shape
+from napari_seamless._napari.layers.planes import place_of, spatial_axes_of
+from napari_seamless._napari.layers.readings import origin_of, setting_of
+from napari_seamless._napari.layers.view import output_region, visible_region
+from napari_seamless._napari.run.backend import Prepared
+from napari_seamless._napari.run.copy_as import Settings
+from napari_seamless._napari.run.estimate import area
+from napari_seamless._napari.run.inputs import Desk
+from napari_seamless._napari.run.panel import Panel
+from napari_seamless._napari.run.state import Order, Place, Snapshot
+from napari_seamless._napari.widgets import Extent
+from napari_seamless.errors import BadRequest, NowhereToRun
+from napari_seamless.geometry import Region
+
+if TYPE_CHECKING:
+    import napari
+
+
+class Ordering:
+    """Knows the layers that can be chosen. `has_budget` says whether somebody has set one. GUI thread."""
+
+    def __init__(self, viewer: napari.Viewer, panel: Panel, desk: Desk) -> None:
+        self._viewer, self._panel, self._desk = viewer, panel, desk
+        self.has_budget = False
+
+    def images(self) -> dict[str, Image]:
+        """The layers that a network can run on, topmost first, by key."""
+        found = (layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image) and not is_result(layer))
+        return {key_of(layer): layer for layer in found}
+
+    def shapes(self) -> dict[str, Shapes]:
+        """The layers of shapes, topmost first, by key."""
+        return {key_of(layer): layer for layer in reversed(self._viewer.layers) if isinstance(layer, Shapes)}
+
+    def image(self) -> Image | None:
+        """The chosen layer."""
+        return self.images().get(self._panel.source.value().key or "")
+
+    def order(self) -> Order:
+        """A run of what is chosen. Raises NowhereToRun where shapes are meant and none is drawn."""
+        extent = self._panel.extent.value()
+        where = None if extent.kind != "shapes" else self._polygons()
+        tissue: dict[str, Hashable] = {"tissue_only": True} if extent.kind == "tissue" else {}
+        settings = {**self._panel.passes.value().settings, **tissue}
+        return Order(self.view, self.place, extent.whole, self._panel.output.value().path, where, settings)
+
+    def place(self, spatial: int | None) -> Place:
+        """The plane of the chosen layer that is looked at, for a run on an image of so many spatial axes."""
+        layer = self.image()
+        return Place() if layer is None else place_of(self._viewer, layer, spatial)
+
+    def view(self, prepared: Prepared) -> Region | None:
+        """What is on screen, in output pixels of a run that has no layer yet."""
+        layer = self.image()
+        if layer is None or (view := visible_region(self._viewer, layer)) is None:
+            return None
+        ndim = len(prepared.output_shape)
+        own = own_region(view, spatial_axes_of(layer, ndim))
+        return output_region(own, prepared.scale, prepared.offset, prepared.output_shape)
+
+    def draw(self) -> None:
+        """Makes a layer for shapes that say where to run, or takes up the chosen one; a rectangle can be drawn next."""
+        image, shapes = self.image(), self._drawn()
+        if image is None:
+            return
+        if shapes is None:
+            shapes = drawing_layer(self._viewer, image)
+            self._panel.extent.setValue(Extent("shapes", key_of(shapes)))
+        self._viewer.layers.selection.active = shapes
+        shapes.mode = "add_rectangle"
+
+    def settings(self, approximate: bool, spatial: int | None) -> Settings:
+        """What is chosen, as a value that can be put into words, for a run on an image of so many spatial axes.
+
+        Raises BadRequest where that is no run.
+        """
+        image, model = self.image(), self._panel.model.value().name
+        if image is None or model is None:
+            raise BadRequest("a run is of a network on an image; one of the two is missing; choose both")
+        order, request, said, source = (
+            self.order(),
+            self._desk.request(model),
+            setting_of(image, model),
+            source_of(image),
+        )
+        path, tile = origin_of(image), self._panel.tile.value()
+        view = None if order.whole else visible_region(self._viewer, image)
+        ndim = spatial or len(spatial_shape(image))
+        by_hand = bool(tile.tile) and not tile.follows_budget
+        return Settings(
+            model=request.what,
+            image=path,
+            layer=image.name,
+            output=order.output or Path(f"{Path(path or image.name).stem}-{Path(request.what).stem}.ome.zarr"),
+            scene=source.info.scene if source is not None and len(source.info.scenes) > 1 else "",
+            axes=said.axes,
+            channels=None if said.channels is None else tuple(c for c in said.channels if c is not None),
+            architecture=request.architecture,
+            arguments=request.arguments,
+            pixel_size=said.pixel_size,
+            plane=dict(self.place(spatial).plane),
+            region=None if view is None else own_region(view, spatial_axes_of(image, ndim)),
+            where=order.where,
+            budget=self._panel.budget.value().bytes if self.has_budget and not by_hand else None,
+            tile=tile.tile if by_hand else None,
+            approximate=approximate,
+            settings=order.settings,
+        )
+
+    def wanted(self, now: Snapshot) -> tuple[int, str]:
+        """How many output pixels a run would make, and what they are."""
+        if now.prepared is None:
+            return 0, ""
+        everything = prod(now.prepared.output_shape)
+        match self._panel.extent.value().kind:
+            case "view":
+                view = self.view(now.prepared)
+                return (0 if view is None else view.size), "What is on screen"
+            case "shapes":
+                drawn = self.drawn_area() / prod(now.prepared.scale[-2:])
+                return min(round(drawn), everything), "What is drawn"
+            case "tissue" if self._desk.tissue is not None:
+                return round(self._desk.tissue * everything), "The tissue"
+        return everything, "The whole image"
+
+    def drawn_area(self) -> float:
+        """Level-0 pixels in the chosen shapes; those that overlap count twice."""
+        image, shapes = self.image(), self._drawn()
+        return 0.0 if image is None or shapes is None else sum(map(area, polygons_over(shapes, image)))
+
+    def _drawn(self) -> Shapes | None:
+        return self.shapes().get(self._panel.extent.value().shapes or "")
+
+    def _polygons(self) -> list[Any]:
+        """What is drawn, on the pixels of the chosen image."""
+        image, shapes = self.image(), self._drawn()
+        found = [] if image is None or shapes is None else polygons_over(shapes, image)
+        if not found:
+            raise NowhereToRun("where to run needs a shape; there is none yet; press Draw, and drag over the image")
+        return found

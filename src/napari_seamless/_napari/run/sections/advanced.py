@@ -1,0 +1,62 @@
+"""What most people never need: folded away, and unfolded when something in it needs attention."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_seamless._napari.problems import Field
+from napari_seamless._napari.run.sections.section import Section
+from napari_seamless._napari.run.state import Snapshot
+from napari_seamless._napari.run.status import found
+from napari_seamless._napari.widgets import Fold, OutputEditor, PassesEditor, RemarkLabel, TileEditor
+
+
+class AdvancedSection(Section):
+    """The size of the tiles, statistics, where the result is kept, and the same as a script.
+
+    `pythonRequested` and `commandRequested` mean: onto the clipboard.
+    """
+
+    field: Field = "output"
+    pythonRequested = Signal()
+    commandRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self.tile = TileEditor()
+        self.passes = PassesEditor()
+        self.output = OutputEditor()
+        self.found = RemarkLabel()
+        self.python, self.command = QPushButton("Copy as Python"), QPushButton("Copy as command")
+        self.python.setToolTip("A script that makes the same result, onto the clipboard")
+        self.command.setToolTip("A command line that makes the same result, onto the clipboard")
+        self.locked = (self.output, self.passes)
+        self._inside = QWidget()
+        self.fold = Fold("Advanced", self._inside)
+        self._lay_out()
+        self.python.clicked.connect(self.pythonRequested)
+        self.command.clicked.connect(self.commandRequested)
+
+    def showSnapshot(self, now: Snapshot) -> None:
+        super().showSnapshot(now)
+        remark = found(now)
+        if remark is not None and remark != self.found.value():
+            self.fold.setChecked(True)
+        self.found.setValue(remark)
+        if self.notice.value() is not None:
+            self.fold.setChecked(True)
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.python)
+        buttons.addWidget(self.command)
+        column = QVBoxLayout(self._inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        parts: tuple[QWidget, ...] = (QLabel("Tile"), self.tile.slider, self.tile, self.passes)
+        for widget in (*parts, QLabel("Result"), self.output, self.found, self.notice):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        self.add(self.fold)
+        self.add(self._inside)

@@ -1,0 +1,46 @@
+"""Small widgets over frozen values: `value()`, `setValue()`, `valueChanged`. They know no viewer and no torch."""
+
+from napari_seamless._napari.widgets.budget import Budget, BudgetEditor
+from napari_seamless._napari.widgets.card import CardFacts, ModelCard, Swatch
+from napari_seamless._napari.widgets.combo import NameList
+from napari_seamless._napari.widgets.extent import Extent, ExtentEditor
+from napari_seamless._napari.widgets.fold import Fold
+from napari_seamless._napari.widgets.image_options import ImageOptions, ImageQuestions, ImageSetting
+from napari_seamless._napari.widgets.model import ModelChoice, ModelOption, ModelPicker
+from napari_seamless._napari.widgets.notice import Notice, NoticeLabel
+from napari_seamless._napari.widgets.output import OutputChoice, OutputEditor
+from napari_seamless._napari.widgets.passes import Passes, PassesEditor
+from napari_seamless._napari.widgets.remark import Remark, RemarkLabel
+from napari_seamless._napari.widgets.source import SourceChoice, SourceOption, SourcePicker
+from napari_seamless._napari.widgets.tile import TileEditor, TileSetting
+
+__all__ = [
+    "Budget",
+    "BudgetEditor",
+    "CardFacts",
+    "Extent",
+    "ExtentEditor",
+    "Fold",
+    "ImageOptions",
+    "ImageQuestions",
+    "ImageSetting",
+    "ModelCard",
+    "ModelChoice",
+    "ModelOption",
+    "ModelPicker",
+    "NameList",
+    "Notice",
+    "NoticeLabel",
+    "OutputChoice",
+    "OutputEditor",
+    "Passes",
+    "PassesEditor",
+    "Remark",
+    "RemarkLabel",
+    "SourceChoice",
+    "SourceOption",
+    "SourcePicker",
+    "Swatch",
+    "TileEditor",
+    "TileSetting",
+]

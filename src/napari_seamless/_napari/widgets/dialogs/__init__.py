@@ -1,0 +1,8 @@
+"""Questions to the user: each a window of its own that never blocks, and knows neither the viewer nor the pipeline."""
+
+from napari_seamless._napari.widgets.dialogs.architecture import ArchitectureDialog, ArchitectureWish
+from napari_seamless._napari.widgets.dialogs.details import DetailsDialog
+from napari_seamless._napari.widgets.dialogs.pixel_size import PixelSizeDialog
+from napari_seamless._napari.widgets.dialogs.trust import TrustDialog
+
+__all__ = ["ArchitectureDialog", "ArchitectureWish", "DetailsDialog", "PixelSizeDialog", "TrustDialog"]

@@ -1,0 +1,124 @@
+"""The command that measures a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from napari_seamless.cli import options as given
+from napari_seamless.cli.progress import display
+
+if TYPE_CHECKING:
+    from napari_seamless.measurement.measurements import Measurements
+
+
+def measure(
+    result: Annotated[str, typer.Argument(help="A result, or any label image.", metavar="RESULT", show_default=False)],
+    region: given.RegionOption = None,
+    within: Annotated[
+        Path | None,
+        typer.Option("--within", metavar="FILE.geojson", help="Only inside these outlines.", show_default=False),
+    ] = None,
+    objects: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objects",
+            metavar="CLASS",
+            help="A class whose objects are counted, by name or number; may be given again; none: areas only.",
+            show_default="all but the boundary",
+        ),
+    ] = None,
+    boundary: Annotated[
+        str,
+        typer.Option(
+            help="The class around objects whose pixels go to the nearest one; auto: one that is called so, or none."
+        ),
+    ] = "auto",
+    reach: Annotated[float, typer.Option(help="How far from an object its boundary may lie, in pixels.")] = 4.0,
+    min_area: Annotated[
+        str, typer.Option("--min-area", metavar="N|Num2", help="Smallest object, in pixels or as 20um2.")
+    ] = "0",
+    connectivity: Annotated[int, typer.Option(help="1: objects hold together by sides; 2: also by corners.")] = 1,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="SLIDE", help="Add its means under objects.", show_default=False)
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option("--pixel-size", help="Micrometres per pixel.", show_default="the result's")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="OUT.csv", help="Save a row for each object.", show_default=False)
+    ] = None,
+    areas_csv: Annotated[
+        Path | None,
+        typer.Option("--areas-csv", metavar="OUT.csv", help="Save a row for each class.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the CSV files.")] = False,
+) -> None:
+    """Measure a result: areas of its classes, and its objects, whatever its size."""
+    where = None if region is None else given.parse_region(region)
+    import napari_seamless as ns
+    from napari_seamless.measurement.measurements import check_table_path
+
+    for path in (csv, areas_csv):
+        if path is not None:
+            check_table_path(path, overwrite=overwrite)
+    with display() as shown:
+        found = ns.measure(
+            result,
+            image,
+            region=where,
+            within=within,
+            classes=None if objects is None else [name for name in objects if name != "none"],
+            boundary=None if boundary == "none" else boundary,
+            reach=reach,
+            connectivity=connectivity,
+            min_area=min_area,
+            pixel_size=pixel_size,
+            on_progress=shown.step,
+        )
+    console = Console()
+    console.print(_areas(found))
+    if found.objects:
+        console.print(_objects(found))
+    for note in found.notes:
+        console.print(Text(f"{note[:1].upper()}{note[1:]}."), soft_wrap=True)
+    if csv is not None:
+        typer.echo(found.save_csv(csv, overwrite=overwrite))
+    if areas_csv is not None:
+        typer.echo(found.save_csv(areas_csv, "areas", overwrite=overwrite))
+
+
+def _areas(found: Measurements) -> Table:
+    table = Table(title=f"{found.name}: areas", title_justify="left")
+    table.add_column("class")
+    for name in ("pixels", *(() if found.pixel_size is None else (_unit("mm", found),)), "share"):
+        table.add_column(name, justify="right")
+    for area in found.areas:
+        swatch = Text("■ ", style=area.colour or "")
+        real = () if area.mm is None else (f"{area.mm:,.6g}",)
+        table.add_row(swatch + Text(area.name), f"{area.pixels:,}", *real, f"{area.fraction:.2%}")
+    return table
+
+
+def _objects(found: Measurements) -> Table:
+    table = Table(title=f"{found.name}: objects", title_justify="left")
+    table.add_column("class")
+    known = found.pixel_size is not None
+    unit = _unit("µm", found) if known else "px"
+    for name in ("objects", *((f"per {_unit('mm', found)}",) if known else ()), f"median {unit}", f"mean {unit}"):
+        table.add_column(name, justify="right")
+    for name in found.counted or (None,):
+        density = found.density(name)
+        per = () if density is None else (f"{density:,.4g}",)
+        sizes = ("" if size is None else f"{size:,.4g}" for size in (found.median(name), found.mean(name)))
+        table.add_row(Text(name or "all labels"), f"{found.count(name):,}", *per, *sizes)
+    return table
+
+
+def _unit(length: str, found: Measurements) -> str:
+    return f"{length}{'²' if found.ndim == 2 else '³'}"

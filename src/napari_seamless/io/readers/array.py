@@ -1,0 +1,154 @@
+"""Arrays in memory or lazy ones (numpy, dask, zarr, anything that slices like them), and lists of them as a pyramid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_seamless.errors import InputUnreadable
+from napari_seamless.geometry import Levels, Region
+from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.io.readers.axes import Layout, info_at, layout_of, named_axes, native, require_inside, require_time
+
+SAMPLES_IN_DIGEST = 4096
+EDGE_IN_DIGEST = 8
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Arrays, finest first, as a Source.
+
+    Any thread; picklable when the arrays are. The arrays stay the caller's: they are never written to, and `close`
+    leaves them alone.
+    """
+
+    info: ImageInfo
+    arrays: tuple[Any, ...]
+    layouts: tuple[Layout, ...]
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        require_inside(self.info.levels.shape(level), region)
+        return self.layouts[level].read(self.arrays[level], region)
+
+    def at_time(self, time: int) -> ArraySource:
+        """The same arrays at another time point, by its number from 0. Raises BadRequest where there is none."""
+        require_time(time, self.layouts[0].times if "t" in self.layouts[0].axes else 0, self.info.name)
+        layouts = tuple(replace(layout, time=time) for layout in self.layouts)
+        return replace(self, info=info_at(self.info, time), layouts=layouts)
+
+    def close(self) -> None:
+        """Nothing to give back: the arrays belong to the caller."""
+
+
+def looks_like_array(what: object) -> bool:
+    """Whether `what` has a shape and a dtype and can be sliced."""
+    return all(hasattr(what, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def open_arrays(
+    arrays: Sequence[Any],
+    *,
+    axes: str | None = None,
+    rgb: bool | None = None,
+    name: str = "array",
+    pixel_size: tuple[float, ...] | None = None,
+    unit: str = "micrometer",
+    channel_names: tuple[str, ...] = (),
+    format: str = "array",
+    identity: str | None = None,
+    rgb_planes: bool = False,
+    notices: tuple[str, ...] = (),
+) -> ArraySource:
+    """A Source over arrays of one image, finest first.
+
+    `axes` has one letter an array axis (see `axes.py`); without it those are taken that the array names (`dims` of
+    xarray), else they are inferred. `pixel_size` belongs to the spatial axes in (z,) y, x order. `rgb_planes` says
+    that three separate channels are red, green and blue. Raises BadRequest for axes that cannot be, InputUnreadable for
+    arrays that are not one image.
+    """
+    if not arrays:
+        raise InputUnreadable("an image needs at least one array; got an empty list")
+    letters = named_axes(getattr(arrays[0], "dims", None), len(arrays[0].shape)) if axes is None else axes
+    first = layout_of(arrays[0].shape, dtype_of(arrays[0]), letters, rgb=rgb)
+    layouts = tuple(Layout(first.axes, tuple(int(n) for n in a.shape), first.rgb) for a in arrays)
+    _require_one_image(arrays, layouts)
+    info = ImageInfo(
+        name=name,
+        levels=Levels(tuple(layout.spatial_shape for layout in layouts)),
+        channels=first.channels,
+        dtype=native(dtype_of(arrays[0])),
+        identity=identity or identity_of(arrays[0]),
+        channel_names=channel_names if len(channel_names) == first.channels else (),
+        rgb=first.rgb or (rgb_planes and first.channels == 3),
+        pixel_size=pixel_size,
+        unit=unit,
+        format=format,
+        notices=notices,
+        times=first.times,
+    )
+    return ArraySource(info, tuple(arrays), layouts)
+
+
+def dtype_of(array: Any) -> np.dtype:
+    """The numpy type of an array-like; InputUnreadable where it has none (a torch tensor, for example)."""
+    try:
+        dtype: np.dtype = np.dtype(array.dtype)
+    except TypeError:
+        raise InputUnreadable(
+            f"an array must have a numpy data type; got {array.dtype} of {type(array).__name__}; "
+            "convert it with numpy.asarray"
+        ) from None
+    return dtype
+
+
+def identity_of(array: Any) -> str:
+    """A string that changes when another array is given, and nearly always when the pixels do.
+
+    For numpy: shape, type, the object's id and a digest of some thousand evenly spaced values. Hashing all of a large
+    image would take as long as reading it. Arrays of dask give their own name, which is another for other pixels; all
+    others (the name of an xarray is its user's, or none) the id and a digest of a few values in the middle, which takes
+    reading one chunk. The id alone would not do: that of an array that is gone may come again, in this process or the
+    next, while a journal on disk still waits for its pixels.
+    """
+    kind = f"{type(array).__module__}.{type(array).__qualname__}"
+    facts = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
+    if isinstance(array, np.ndarray):
+        spaced = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
+        sample = np.ascontiguousarray(array[spaced]).ravel()[:SAMPLES_IN_DIGEST]
+    elif kind.startswith("dask."):
+        return facts
+    else:
+        sample = np.ascontiguousarray(array[_in_the_middle(array)])
+    return f"{facts}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"
+
+
+def _in_the_middle(array: Any) -> tuple[slice, ...]:
+    """Some values of a lazy array: the first ones of the chunk in the middle, where it says what its chunks are."""
+    said = getattr(array, "chunks", None) or array.shape
+    spans = []
+    for n, chunk in zip(array.shape, said, strict=True):
+        lo, hi = n // 2, n
+        if isinstance(chunk, int) and chunk < n:
+            lo = lo // chunk * chunk
+            hi = min(lo + chunk, n)
+        spans.append(slice(lo, min(lo + EDGE_IN_DIGEST, hi)))
+    return tuple(spans)
+
+
+def _require_one_image(arrays: Sequence[Any], layouts: Sequence[Layout]) -> None:
+    """Levels must agree in axes, channels and type, and get smaller."""
+    for array, layout, finer in zip(arrays[1:], layouts[1:], layouts, strict=False):
+        same = len(layout.shape) == len(finer.shape) and dtype_of(array) == dtype_of(arrays[0])
+        if not same or layout.channels != finer.channels:
+            raise InputUnreadable(
+                f"the levels of an image must have the same axes, channels and data type; got shapes {finer.shape} and "
+                f"{layout.shape}, types {arrays[0].dtype} and {array.dtype}; open one of them, or stack them"
+            )
+        if any(b > a for a, b in zip(finer.spatial_shape, layout.spatial_shape, strict=True)):
+            raise InputUnreadable(
+                f"the levels of an image must be given finest first; got {layout.shape} after {finer.shape}; sort them"
+            )

@@ -1,0 +1,64 @@
+"""A file through a library that reads many formats: what bioio and aicsimageio have in common."""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.io.readers.file_access import identity_of_path
+from napari_seamless.io.readers.image_objects import open_bioimage
+from napari_seamless.io.readers.scenes import Scene
+
+DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, struct.error)
+
+
+class LibrarySource(ABC):
+    """A file through the library of that name. Any thread; picklable (opened again from its path)."""
+
+    library: ClassVar[str]
+
+    def __init__(self, path: Path, axes: str | None = None, scene: Scene = None, time: int | None = None) -> None:
+        self._path, self._axes, self._scene, self._time = path, axes, scene, time
+        try:
+            image = self._opened(path)
+            inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
+            self._inner = inner if time is None else inner.at_time(time)
+        except (BadRequest, InputUnreadable):
+            raise
+        except DAMAGE as problem:
+            raise InputDamaged(f"{self.library} could not read {path.name}: {problem}; export it again") from problem
+
+    @staticmethod
+    @abstractmethod
+    def _opened(path: Path) -> Any:
+        """The library's own image. Raises InputUnreadable where it does not know the format."""
+
+    @property
+    def info(self) -> ImageInfo:
+        return self._inner.info
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        try:
+            return self._inner.read(region, level)
+        except BadRequest:
+            raise
+        except DAMAGE as problem:
+            raise InputDamaged(
+                f"{self.library} could not read {self._path.name}, {region!r}: {problem}; copy or export the file again"
+            ) from problem
+
+    def at_time(self, time: int) -> LibrarySource:
+        """The file at another time point, by its number from 0. Raises BadRequest where there is none."""
+        self._inner.at_time(time)
+        return type(self)(self._path, self._axes, self._scene, time)
+
+    def close(self) -> None:  # noqa: B027  # nothing to give back is right for all of them
+        """Does nothing: these libraries open the file for each plane."""
+
+    def __reduce__(self) -> tuple[type[LibrarySource], tuple[Path, str | None, Scene, int | None]]:
+        return type(self), (self._path, self._axes, self._scene, self._time)

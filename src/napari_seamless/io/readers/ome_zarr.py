@@ -1,0 +1,241 @@
+"""OME-Zarr 0.4 and 0.5 images and labels, and plain zarr 2 and 3 arrays, in a folder or at an address (http, s3, gs).
+
+Several multiscales in one group, and the images of a bioformats2raw folder, are scenes; of a time axis the first point
+is taken. A chunk that is absent holds the array's fill value: that is what zarr means by it, so that a lost chunk file
+cannot be told from an empty one. A server that fails is asked again before a read fails.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import zarr
+import zarr.errors
+
+from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.io.readers.array import ArraySource, open_arrays
+from napari_seamless.io.readers.axes import named_axes
+from napari_seamless.io.readers.file_access import RETRIES, identity_of_path
+from napari_seamless.io.readers.file_type import zarr_metadata
+from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
+from napari_seamless.io.readers.urls import network_errors
+from napari_seamless.io.readers.zarr_groups import images_in, ome_of
+
+MOST_NAMED = 8
+PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
+# what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
+DAMAGE = (
+    ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
+    zlib.error, SystemError,  # the last where a chunk of blosc says that it holds less than nothing
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A zarr group or array: a folder, or an address of fsspec's."""
+
+    path: Path | str
+
+    @property
+    def is_remote(self) -> bool:
+        return isinstance(self.path, str)
+
+    @property
+    def name(self) -> str:
+        return str(self.path).rstrip("/").rpartition("/")[2] if isinstance(self.path, str) else self.path.name
+
+    def __truediv__(self, part: str) -> Place:
+        return Place(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
+
+    def identity(self, node: zarr.Group | zarr.Array[Any]) -> str:
+        """Another string when the metadata is: of a folder by its files' times, of an address by what they say."""
+        if isinstance(self.path, Path):
+            return identity_of_path(self.path, *zarr_metadata(self.path))
+        arrays = [node] if isinstance(node, zarr.Array) else []
+        facts = f"{dict(node.attrs)} {[(a.shape, a.dtype, a.chunks) for a in arrays]}"
+        return f"{self.path}|{sha256(facts.encode()).hexdigest()[:16]}"
+
+
+class ZarrSource:
+    """A zarr folder or address as a Source. Any thread; picklable (it is opened again)."""
+
+    def __init__(self, path: Path | str, axes: str | None = None, scene: Scene = None, time: int = 0) -> None:
+        self._path = path
+        self._axes = axes
+        self._scene = scene
+        self._time = time
+        self._damage: tuple[type[Exception], ...] = (*DAMAGE, *network_errors(path))
+        inner = _open(Place(path), axes, scene, self._damage)
+        self._inner = inner.at_time(time) if time else inner
+
+    @property
+    def info(self) -> ImageInfo:
+        return self._inner.info
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        try:
+            return self._read(region, level)
+        except BadRequest:
+            raise
+        except self._damage as problem:
+            raise InputDamaged(
+                f"every chunk must decode; {Place(self._path).name}, level {level}, {region!r}: "
+                f"{type(problem).__name__} {problem}; copy it again"
+            ) from problem
+
+    def _read(self, region: Region, level: int) -> Pixels:
+        """From a server that fails, again; a damaged chunk of a folder will not mend itself."""
+        for pause in RETRIES if isinstance(self._path, str) else ():
+            try:
+                return self._inner.read(region, level)
+            except BadRequest:
+                raise
+            except self._damage:
+                sleep(pause)
+        return self._inner.read(region, level)
+
+    def at_time(self, time: int) -> ZarrSource:
+        """Another time point, by its number from 0. Raises BadRequest where there is none."""
+        self._inner.at_time(time)
+        return ZarrSource(self._path, self._axes, self._scene, time)
+
+    def close(self) -> None:
+        """Nothing to give back: zarr holds no file open between reads."""
+
+    def __reduce__(self) -> tuple[type[ZarrSource], tuple[Path | str, str | None, Scene, int]]:
+        return ZarrSource, (self._path, self._axes, self._scene, self._time)
+
+
+def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
+    try:
+        node = zarr.open(str(place.path), mode="r")
+    except FileNotFoundError:
+        raise InputUnreadable(f"no zarr metadata is at {place.path}; check the address") from None
+    except damage as problem:
+        if place.is_remote and isinstance(problem, (OSError, *network_errors(place.path))):
+            raise InputUnreadable(
+                f"an address must answer; {place.path}: {type(problem).__name__} {problem}; check it, and the network"
+            ) from problem
+        raise InputDamaged(
+            f"zarr metadata must be valid; {place.path}: {type(problem).__name__} {problem}; copy the folder again"
+        ) from problem
+    try:
+        if isinstance(node, zarr.Array):
+            only(scene, place.name)
+            names = getattr(node.metadata, "dimension_names", None)
+            letters = named_axes(names, node.ndim) if axes is None else axes
+            return open_arrays([node], axes=letters, name=place.name, format="zarr", identity=place.identity(node))
+        return _open_group(place, node, axes, scene, damage)
+    except (BadRequest, InputUnreadable):
+        raise
+    except damage as problem:
+        raise InputDamaged(
+            f"OME-Zarr metadata must follow the specification; {place.path}: {type(problem).__name__} {problem}; "
+            "validate it, or open one of its arrays"
+        ) from problem
+
+
+def _open_group(
+    place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+) -> ArraySource:
+    attributes = ome_of(group)
+    if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
+        return _open_series(place, group, axes, scene, damage)
+    images = attributes.get("multiscales")
+    if not images:
+        inside = ", ".join(islice(images_in(group, is_listed=not place.is_remote), MOST_NAMED))
+        raise InputUnreadable(
+            f"a zarr group must be an OME-Zarr image or label; {place.path} has no multiscales metadata; give the path "
+            f"of an image or array in it ({inside or 'none is known'})"
+        )
+    names = unique([str(image.get("name") or place.name) for image in images])
+    number = chosen(scene, names, place.name)
+    source = _open_image(place, group, images[number], attributes, axes)
+    return replace(source, info=_told(source.info, names, number, scene))
+
+
+def _open_series(
+    place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+) -> ArraySource:
+    """The images of a folder of bioformats2raw: as its OME group lists them, else 0, 1, 2 and so on."""
+    listed: Any = ome_of(group["OME"]).get("series") if "OME" in group else None
+    keys = [str(key) for key in listed or _counted(group)] or ["0"]
+    names = unique([_series_name(group, key) for key in keys])
+    number = chosen(scene, names, place.name)
+    source = _open(place / keys[number], axes, None, damage)
+    info = replace(source.info, name=place.name)  # as of other files with scenes; the images are often called 0 and 1
+    return replace(source, info=_told(info, names, number, scene))
+
+
+def _counted(group: zarr.Group) -> list[str]:
+    keys: list[str] = []
+    while str(len(keys)) in group:
+        keys.append(str(len(keys)))
+    return keys
+
+
+def _series_name(group: zarr.Group, key: str) -> str:
+    image = ome_of(group[key]).get("multiscales") or [{}] if key in group else [{}]
+    return str(image[0].get("name") or key)
+
+
+def _told(info: ImageInfo, names: tuple[str, ...], number: int, scene: Scene) -> ImageInfo:
+    several = with_scenes(info, names, number, told=scene is not None)
+    return replace(several, identity=f"{info.identity} scene {number}") if number else several
+
+
+def _open_image(
+    place: Place, group: zarr.Group, image: Mapping[str, Any], attributes: Mapping[str, Any], axes: str | None
+) -> ArraySource:
+    arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
+    described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]
+    letters = axes or "".join(_letter(axis) for axis in described)
+    pixel_size, unit = _pixel_size(image, described, letters)
+    channels = attributes.get("omero", {}).get("channels", [])
+    colours = tuple(str(c.get("color", "")).upper() for c in channels)
+    return open_arrays(
+        arrays,
+        axes=letters,
+        name=str(image.get("name") or place.name),
+        pixel_size=pixel_size,
+        unit=unit,
+        channel_names=tuple(str(c.get("label", "")) for c in channels),
+        format="OME-Zarr",
+        identity=place.identity(group),
+        rgb_planes=colours == PRIMARY_COLOURS,
+    )
+
+
+def _axes_of_old(ndim: int) -> list[str]:
+    """Axes before 0.3, where they were always the last of t, c, z, y, x."""
+    return list("tczyx"[-ndim:])
+
+
+def _letter(axis: Mapping[str, Any]) -> str:
+    kinds = {"channel": "c", "time": "t"}
+    return kinds.get(str(axis.get("type")), str(axis["name"]).lower())
+
+
+def _pixel_size(image: Any, described: list[Any], letters: str) -> tuple[tuple[float, ...] | None, str]:
+    """Scale of the finest level, times that of the whole image, for z, y, x; None without a unit."""
+    spatial = [letters.index(letter) for letter in "zyx" if letter in letters]
+    units = {described[k].get("unit") for k in spatial}
+    unit = units.pop() if len(units) == 1 else None
+    finest = image["datasets"][0].get("coordinateTransformations", [])
+    transforms = [*finest, *image.get("coordinateTransformations", [])]
+    scales = [t["scale"] for t in transforms if t.get("type") == "scale"]
+    if unit is None or not scales:
+        return None, "micrometer"
+    size = [1.0] * len(letters)
+    for scale in scales:
+        size = [a * float(b) for a, b in zip(size, scale, strict=True)]
+    return tuple(size[k] for k in spatial), str(unit)

@@ -1,0 +1,86 @@
+"""One plane of a stack, or one time point of a series, as an image of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Interval, Levels, Region
+from napari_seamless.interfaces import ImageInfo, Pixels, Source
+from napari_seamless.io.readers.axes import require_inside
+
+Plane = Mapping[str, int]
+"""The number (from 0) of a time point, of a plane, or of both: {"t": 3, "z": 10}."""
+
+PLANE = "plane"
+"""The key of a result's provenance that says which plane or time point it was made of, as `Plane`."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A source of which another time point can be had. It raises BadRequest where there is none of that number."""
+
+    def at_time(self, time: int) -> Source: ...
+
+
+@dataclass(frozen=True)
+class PlaneOf:
+    """Plane `z` (from 0, of level 0) of a volume, with axes y and x. Any thread; picklable when the volume is.
+
+    A coarser level with fewer planes gives the one that lies over it. `close` closes the volume.
+    """
+
+    volume: Source
+    z: int
+
+    @cached_property
+    def info(self) -> ImageInfo:
+        info = self.volume.info
+        return replace(
+            info,
+            levels=Levels(tuple(shape[1:] for shape in info.levels.shapes)),
+            pixel_size=None if info.pixel_size is None else info.pixel_size[1:],
+            identity=f"{info.identity} z {self.z}",
+            plane=(*info.plane, ("z", self.z)),
+        )
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        require_inside(self.info.levels.shape(level), region)
+        z = int(self.z // self.volume.info.levels.scale(level)[0])
+        pixels = self.volume.read(Region((Interval(z, z + 1), *region.intervals)), level)
+        return np.ascontiguousarray(pixels[:, 0])
+
+    def close(self) -> None:
+        self.volume.close()
+
+
+def on_plane(source: Source, plane: Plane | None) -> Source:
+    """The image at a time point ("t") and on a plane ("z"), by their numbers from 0. Raises BadRequest.
+
+    >>> from napari_seamless.io.readers import open_image
+    >>> on_plane(open_image(np.zeros((9, 20, 10)), axes="zyx"), {"z": 4}).info.levels
+    Levels(shapes=((20, 10),))
+    """
+    plane = {} if plane is None else {letter.lower(): number for letter, number in plane.items()}
+    name = source.info.name
+    if unknown := set(plane) - {"t", "z"}:
+        raise BadRequest(f"a plane is chosen by its number along t or z; got {', '.join(sorted(unknown))}; use those")
+    if "t" in plane:
+        if not isinstance(source, Timed):
+            raise BadRequest(
+                f"a time point can be chosen of what has an axis t; got t={plane['t']}; '{name}' "
+                f"({source.info.format}) is a single picture; leave t out"
+            )
+        source = source.at_time(plane["t"])
+    if "z" in plane:
+        depth = source.info.levels.shapes[0][0] if source.info.ndim == 3 else 0
+        if not 0 <= plane["z"] < depth:
+            there = f"0 to {depth - 1}" if depth else "none: it is flat"
+            raise BadRequest(f"a plane must be in the image; got z={plane['z']}; '{name}' has {there}; choose another")
+        source = PlaneOf(source, plane["z"])
+    return source

@@ -1,0 +1,105 @@
+"""PNG, JPEG and the other everyday formats, by Pillow: the whole image is decoded once and kept in memory.
+
+PNG is decoded by imagecodecs, because Pillow cuts 16-bit colour down to 8 bits. Orientation tags are not applied.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from napari_seamless.errors import InputDamaged, InputUnreadable
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.io.readers.array import open_arrays
+from napari_seamless.io.readers.file_access import identity_of_path
+
+LARGEST = 2_000_000_000
+LARGE = 200_000_000
+GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
+ADVICE = "convert it to a tiled TIFF or to OME-Zarr, which are read piece by piece"
+
+
+class RasterSource:
+    """A picture file in memory as a Source, with one level. Any thread; picklable (decoded again from its path)."""
+
+    def __init__(self, path: Path, axes: str | None = None) -> None:
+        self._path = path
+        self._axes = axes
+        pixels, kind = _decoded(path)
+        self._inner = open_arrays(
+            [pixels],
+            axes=axes or ("yx" if pixels.ndim == 2 else "yxc"),
+            rgb=pixels.ndim == 3,
+            name=path.name,
+            format=kind,
+            identity=identity_of_path(path),
+            notices=_notices(path, pixels),
+        )
+
+    @property
+    def info(self) -> ImageInfo:
+        return self._inner.info
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        return self._inner.read(region, level)
+
+    def close(self) -> None:
+        """Nothing to give back: the file was closed when it had been decoded."""
+
+    def __reduce__(self) -> tuple[type[RasterSource], tuple[Path, str | None]]:
+        return RasterSource, (self._path, self._axes)
+
+
+def _decoded(path: Path) -> tuple[Pixels, str]:
+    """Pixels (y, x) or (y, x, 3), and the format's name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _require_size(path, image.width * image.height)
+                kind = str(image.format)
+                return (_png(path) if kind == "PNG" else _by_pillow(image)), kind
+    except Image.DecompressionBombError as problem:
+        raise InputUnreadable(
+            f"a picture is decoded whole and must fit in memory; {path.name} is larger than Pillow allows ({problem}); "
+            f"{ADVICE}, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
+    except UnidentifiedImageError:
+        raise InputUnreadable(f"{path.name} is in no format that Pillow knows") from None
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError) as problem:
+        if isinstance(problem, InputUnreadable):
+            raise
+        raise InputDamaged(
+            f"a picture must be complete to be read; {path.name}: {problem}; copy or export the file again"
+        ) from problem
+
+
+def _notices(path: Path, pixels: Pixels) -> tuple[str, ...]:
+    if pixels.nbytes < LARGE:
+        return ()
+    return (f"{path.name} was decoded whole and takes {pixels.nbytes / 1e6:.0f} MB of memory; {ADVICE}",)
+
+
+def _require_size(path: Path, pixels: int) -> None:
+    if pixels > LARGEST:
+        raise InputUnreadable(
+            f"a picture is decoded whole and may have {LARGEST} pixels at most; {path.name} has {pixels}; {ADVICE}"
+        )
+
+
+def _png(path: Path) -> Pixels:
+    pixels: Pixels = imagecodecs.png_decode(path.read_bytes())
+    if pixels.ndim == 3 and pixels.shape[2] == 2:
+        return pixels[:, :, 0]
+    return pixels[:, :, :3] if pixels.ndim == 3 else pixels
+
+
+def _by_pillow(image: Image.Image) -> Pixels:
+    grey = image.mode in GREY
+    shown = image if grey else image.convert("L" if image.mode == "LA" else "RGB")
+    return np.array(shown)

@@ -1,0 +1,138 @@
+"""TIFF, BigTIFF, OME-TIFF, Aperio SVS and generic pyramids.
+
+tifffile parses the file once; after that every read takes tiles or strips straight from the file and decodes them in
+the calling thread, so that threads do not wait for each other. Decoded pieces are cached, since reads overlap.
+Levels come from subdirectories or from pages of decreasing size; thumbnail, label and macro images are left out.
+Of a time axis the first point is taken, unless another is asked for; of several images in one file the first (the
+baseline of a slide), unless an OME-TIFF is asked for another scene. A declared alpha channel of an RGB image is left
+out. A truncated file raises InputDamaged; a piece that the file declares to be unwritten (length 0) holds the file's
+no-data value.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import tifffile
+
+from napari_seamless.errors import InputDamaged, SeamlessError
+from napari_seamless.geometry import Levels, Region
+from napari_seamless.interfaces import ImageInfo, Pixels, Reads
+from napari_seamless.io.readers.axes import info_at, require_inside, require_time
+from napari_seamless.io.readers.decoded_cache import PieceCache
+from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
+from napari_seamless.io.readers.scenes import Scene, chosen, unique, with_scenes
+from napari_seamless.io.readers.tiff_directories import check_directories
+from napari_seamless.io.readers.tiff_scale import channel_names, pixel_sizes
+from napari_seamless.io.readers.tiff_stack import Stack, notices_of, stacks_of
+
+CACHE_BYTES = 256 << 20
+# what tifffile raises when tags contradict each other
+DAMAGE = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError, OSError,
+    EOFError, MemoryError, struct.error,
+)  # fmt: skip
+
+
+class TiffSource:
+    """A TIFF file as a Source. Any thread; picklable (opened again from its path, with an empty cache).
+
+    Arrays that `read` gives may have colours last in memory, as the file does: they are (c, y, x) all the same.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        axes: str | None = None,
+        scene: Scene = None,
+        cache_bytes: int = CACHE_BYTES,
+        time: int | None = None,
+    ) -> None:
+        self._path = path
+        self._axes = axes
+        self._scene = scene
+        self._cache_bytes = cache_bytes
+        self._time = time
+        self._files = {path.resolve(): ByteFile(path)}
+        try:
+            self._info, self._stacks = _parsed(path, self._files, axes, scene, time)
+        except SeamlessError:
+            self._close_files()
+            raise
+        self._cache = PieceCache(max(cache_bytes, *(stack.piece_bytes for stack in self._stacks)))
+
+    @property
+    def info(self) -> ImageInfo:
+        return self._info
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        require_inside(self._info.levels.shape(level), region)
+        try:
+            return self._stacks[level].read(region, self._cache)
+        except InputDamaged as problem:
+            raise InputDamaged(f"{problem} (while level {level}, {region!r} was read)") from problem
+
+    def at_time(self, time: int) -> TiffSource:
+        """The file at another time point, by its number from 0, opened again. Raises BadRequest where there is none."""
+        require_time(time, self._stacks[0].times, self._info.name)
+        return TiffSource(self._path, self._axes, self._scene, self._cache_bytes, time)
+
+    @property
+    def reads(self) -> Reads:
+        """What was decoded since the file was opened. Any thread."""
+        return self._cache.reads
+
+    def close(self) -> None:
+        """Closes the file and forgets decoded pieces; no read may be under way."""
+        self._cache.clear()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, Scene, int, int | None]]:
+        return TiffSource, (self._path, self._axes, self._scene, self._cache_bytes, self._time)
+
+
+def _parsed(
+    path: Path, files: dict[Path, ByteFile], axes: str | None, scene: Scene, time: int | None
+) -> tuple[ImageInfo, tuple[Stack, ...]]:
+    check_directories(files[path.resolve()])
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            is_ome = tiff.series[0].kind == "ome"
+            names = unique([str(series.name) for series in tiff.series]) if is_ome else (path.name,)
+            number = chosen(scene, names, path.name)
+            stacks = stacks_of(tiff, files, axes, number, time or 0)
+            info = _info(path, tiff, stacks, number)
+            if time is not None:
+                info = info_at(info, time)
+            return with_scenes(info, names, number, told=scene is not None), stacks
+    except SeamlessError:
+        raise
+    except DAMAGE as problem:
+        raise InputDamaged(
+            f"a TIFF file must be consistent; {path.name}: {type(problem).__name__} {problem}; copy or export it again"
+        ) from problem
+
+
+def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...], number: int) -> ImageInfo:
+    base = stacks[0]
+    sizes = pixel_sizes(tiff, number)
+    spatial = "zyx" if base.volume else "yx"
+    names = ("red", "green", "blue") if base.rgb else channel_names(tiff, number)
+    return ImageInfo(
+        name=path.name,
+        levels=Levels(tuple(stack.spatial_shape for stack in stacks)),
+        channels=base.channels,
+        dtype=base.dtype,
+        identity=identity_of_path(path) + (f" scene {number}" if number else ""),
+        channel_names=names if len(names) == base.channels else (),
+        rgb=base.rgb,
+        pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
+        format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(tiff.series[0].kind, "TIFF"),
+        notices=notices_of(path.name, base),
+        times=max(1, base.times),
+    )

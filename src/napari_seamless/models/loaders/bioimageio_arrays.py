@@ -1,0 +1,67 @@
+"""The arrays that a bioimage.io package brings to be tested with."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_seamless.errors import ModelError
+from napari_seamless.models.loaders.bioimageio_axes import to_ours
+
+RELATIVE, ABSOLUTE = 1e-3, 1e-3
+"""How far a value may be off: as a share of itself, and as a share of the largest."""
+LIMIT = 2**29
+"""Bytes of an array beyond which it is not worth the time."""
+
+
+def check_arrays(module: nn.Module, folder: Path, image: Any, result: Any, name: str) -> str:
+    """Run the test input and compare with the test output; say what was found. Raises ModelError where they differ."""
+    given, wanted = (_array(folder, tensor) for tensor in (image, result))
+    if given is None or wanted is None:
+        return "not checked: the package has no test arrays on disk"
+    x = to_ours(torch.from_numpy(given.astype(np.float32)), [str(axis.id) for axis in image.axes])
+    y = to_ours(torch.from_numpy(wanted.astype(np.float64)), [str(axis.id) for axis in result.axes])
+    if "channel" not in {str(axis.id) for axis in image.axes}:
+        x = x.unsqueeze(1)
+    with torch.inference_mode():
+        # one at a time, as images come
+        made = torch.cat([module(one.unsqueeze(0)) for one in x]).double()
+    if made.shape != y.shape:
+        raise _differs(name, f"an output of {_times(made)}, not of {_times(y)}")
+    off = (made - y).abs()
+    if bool((off > RELATIVE * y.abs() + ABSOLUTE * float(y.abs().max())).any()):
+        raise _differs(name, f"values that are off by up to {float(off.max()):.3g}")
+    return f"against the package's own test arrays: off by at most {float(off.max()):.1e}"
+
+
+def _array(folder: Path, tensor: Any) -> np.ndarray[Any, Any] | None:
+    described = tensor.test_tensor
+    name = "" if described is None else str(getattr(described.source, "path", described.source))
+    path = (folder / name).resolve()
+    if not name or "://" in name or not path.is_relative_to(folder.resolve()) or not path.is_file():
+        return None
+    if path.stat().st_size > LIMIT:
+        return None
+    try:
+        found: np.ndarray[Any, Any] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ModelError(
+            f"a test array is a .npy file of numbers; {name} of the package is not: {error}; download it again"
+        ) from error
+    return found
+
+
+def _differs(name: str, how: str) -> ModelError:
+    return ModelError(
+        f"a package must give its own test output; {name} gives {how}; its weights, processing or arrays do not belong "
+        "together, ask its author"
+    )
+
+
+def _times(tensor: torch.Tensor) -> str:
+    return " x ".join(str(n) for n in tensor.shape)

@@ -1,0 +1,193 @@
+"""A folder with a recipe and its weights becomes a model, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from napari_seamless.errors import InputNotFound, ModelError, OutputExists, WeightsMismatch
+from napari_seamless.models.architecture import build, is_listed
+from napari_seamless.models.loaders.pt2 import is_exported, load_exported
+from napari_seamless.models.loaders.state_dict import load_into, read_state
+from napari_seamless.models.loaders.torchscript import is_script, load_script
+from napari_seamless.models.model import ClassInfo, Model, Resolution
+from napari_seamless.models.preprocessing.percentile import MeanStdScale, PercentileScale
+from napari_seamless.models.preprocessing.resolution import AtResolution, Multiple
+from napari_seamless.models.preprocessing.scaling import Classes, Clip, FixedScale, Linear, Stored
+from napari_seamless.models.recipe_file import FILE, Recipe, Scaling, checked_recipe, read_recipe, write_recipe
+from napari_seamless.models.trust import require_trust
+
+COLOURS = ("#1fd160", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#9a6324")
+"""For classes without one of their own; the first class is black."""
+DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
+
+
+def load_recipe(folder: Path, *, trust: bool = False) -> Model:
+    """The model of a recipe's folder.
+
+    An import path in it needs a yes, since it runs the code that it leads to. Raises ModelError, WeightsMismatch,
+    NotTrusted or InputNotFound.
+    """
+    recipe = read_recipe(folder / FILE)
+    weights = folder / recipe.network.weights
+    if not weights.is_file():
+        raise InputNotFound(f"a recipe's weights lie beside it; {folder} has no {weights.name}; copy it there")
+    _check_digest(weights, recipe.network.sha256)
+    return model_of(recipe, _network(recipe, folder, weights, trust))
+
+
+def save_recipe(
+    folder: str | Path, network: nn.Module, fields: Mapping[str, Any], *, weights: str = "weights.safetensors"
+) -> Path:
+    """Write a network's weights and what is said about them as a new recipe folder, and give its path.
+
+    `fields` are those of the file, without `schema` and `network.weights`. Raises ModelError where they do not follow
+    the schema or do not give this network, OutputExists where the folder is not empty.
+    """
+    target = Path(folder)
+    if target.exists() and any(target.iterdir()):
+        raise OutputExists(f"a recipe is written to a new folder; {target} is not empty; name another")
+    said = {**fields.get("network", {}), "weights": weights}
+    recipe = checked_recipe({**fields, "schema": 1, "network": said}, "what was given")
+    if recipe.network.architecture is None:
+        raise ModelError("a recipe of a network's weights names its architecture; none was given; name it")
+    made = build(recipe.network.architecture, recipe.network.arguments)
+    state = network.state_dict()
+    load_into(made, state, f"the architecture {recipe.network.architecture}")
+    target.mkdir(parents=True, exist_ok=True)
+    # a copy each, as safetensors stores no tensors that share memory
+    save_file({key: value.detach().cpu().clone().contiguous() for key, value in state.items()}, target / weights)
+    digest = sha256((target / weights).read_bytes()).hexdigest()
+    write_recipe(
+        recipe.model_copy(update={"network": recipe.network.model_copy(update={"sha256": digest})}), target / FILE
+    )
+    return target
+
+
+def model_of(recipe: Recipe, network: nn.Module) -> Model:
+    """A network with the pre- and post-processing of a recipe around it."""
+    resolution = None
+    if recipe.resolution is not None:
+        size = recipe.resolution.pixel_size
+        sizes = size if isinstance(size, tuple) else (size,) * recipe.input.ndim
+        resolution = Resolution(sizes, recipe.resolution.tolerance, partial(_assembled, recipe, network))
+    return Model(
+        name=recipe.name,
+        module=_assembled(recipe, network, None),
+        title=recipe.title or recipe.name,
+        channels=len(recipe.input.channels),
+        ndim=recipe.input.ndim,
+        kind="labels" if recipe.output.kind == "labels" else "image",
+        classes=_classes(recipe),
+        channel_names=recipe.output.channels,
+        input_names=recipe.input.channels,
+        card=_card(recipe),
+        dtype=recipe.input.dtype,
+        resolution=resolution,
+    )
+
+
+def _assembled(recipe: Recipe, network: nn.Module, ratio: Sequence[float] | None) -> nn.Module:
+    """Scaling, the network (at its resolution), activation and classes, in one module."""
+    multiple = recipe.input.multiple_of
+    if ratio is not None:
+        core: nn.Module = AtResolution(network, ratio, multiple)
+    else:
+        core = Multiple(network, multiple) if multiple > 1 else network
+    return nn.Sequential(*scaling_modules(recipe.input.scaling), core, *_after(recipe)).eval()
+
+
+def scaling_modules(scaling: Scaling) -> list[nn.Module]:
+    """What is done to pixel values, float (1, c, [z,] y, x), before a network sees them."""
+    match scaling.kind:
+        case "none":
+            return []
+        case "range":
+            (first, last), span = scaling.to, scaling.high - scaling.low
+            gain = (last - first) / span
+            cut = [Clip(scaling.low, scaling.high)] if scaling.clip else []
+            return [*cut, Linear(gain, first - scaling.low * gain)]
+        case "mean-std":
+            divide = [Linear(1 / scaling.unit, 0.0)] if scaling.unit != 1 else []
+            return [*divide, FixedScale(scaling.mean, scaling.std)]
+        case "percentile":
+            return [PercentileScale(scaling.low, scaling.high, per_channel=scaling.per_channel, clip=scaling.clip)]
+        case "own-mean-std":
+            return [MeanStdScale(per_channel=scaling.per_channel)]
+
+
+def _after(recipe: Recipe) -> list[nn.Module]:
+    output, after = recipe.output, list[nn.Module]()
+    if output.activation == "sigmoid":
+        after.append(nn.Sigmoid())
+    elif output.activation == "softmax":
+        after.append(nn.Softmax(dim=1))
+    if output.kind == "labels":
+        values = [one.value for one in output.classes]
+        # without an activation a score of 0 is a probability of one half
+        middle = 0.0 if output.activation == "none" else 0.5
+        after.append(Classes(values, output.threshold, recipe.input.ndim, middle=middle))
+    elif output.dtype != "float32":
+        after.append(Stored(DTYPES[output.dtype]))
+    return after
+
+
+def _network(recipe: Recipe, folder: Path, weights: Path, trust: bool) -> nn.Module:
+    architecture = recipe.network.architecture
+    if is_exported(weights):
+        return load_exported(weights, trust=trust).module
+    if is_script(weights):
+        return load_script(weights, trust=trust).module
+    if architecture is None:
+        raise ModelError(
+            f"weights alone do not say what the network is; {folder / FILE} names no network.architecture; add it"
+        )
+    if not is_listed(architecture):
+        runs = f"the code of {architecture}, an import path in it"
+        require_trust(folder / FILE, (folder / FILE).read_bytes(), runs, trust=trust)
+    try:
+        network = build(architecture, recipe.network.arguments)
+        return load_into(network, read_state(weights), f"the architecture {architecture}")
+    except WeightsMismatch as mismatch:
+        raise WeightsMismatch(f"{weights.name}: {mismatch}") from None
+
+
+def _check_digest(weights: Path, wanted: str | None) -> None:
+    if wanted is None:
+        return
+    with weights.open("rb") as file:
+        digest = sha256()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    if digest.hexdigest() != wanted:
+        raise ModelError(
+            f"a recipe's weights must be the very ones it names; {weights.name} has another sha256 than the recipe "
+            "says; copy it again, or correct the recipe"
+        )
+
+
+def _classes(recipe: Recipe) -> tuple[ClassInfo, ...]:
+    found = []
+    for k, one in enumerate(recipe.output.classes):
+        colour = one.colour or (COLOURS[(k - 1) % len(COLOURS)] if k else "#000000")
+        found.append(ClassInfo(one.value, one.name, colour))
+    return tuple(found)
+
+
+def _card(recipe: Recipe) -> dict[str, object]:
+    """What a person is shown: the card's fields, and what the recipe says about input and output."""
+    card: dict[str, object] = recipe.card.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    card["input"] = (
+        f"{', '.join(recipe.input.channels)} ({recipe.input.dtype or 'any type'}, {recipe.input.scaling.kind})"
+    )
+    if recipe.resolution is not None:
+        card["resolution"] = f"{recipe.resolution.pixel_size} um per pixel, within {recipe.resolution.tolerance:.0%}"
+    card["network"] = recipe.network.architecture or recipe.network.weights
+    return card

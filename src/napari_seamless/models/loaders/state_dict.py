@@ -1,0 +1,109 @@
+"""Files of weights: names and tensors, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from napari_seamless.errors import InputNotFound, ModelError
+from napari_seamless.models.loaders.weight_matching import check_weights
+from napari_seamless.models.trust import require_trust
+
+PARALLEL = "module."
+"""What torch's DataParallel puts before every name."""
+
+INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights")
+"""Where a checkpoint of a training keeps the weights."""
+
+State = dict[str, torch.Tensor]
+
+
+def read_state(path: Path) -> State:
+    """The weights in a file, on the CPU, with the names that they have outside DataParallel.
+
+    `.safetensors`, or what torch.save wrote: a state dict, or a checkpoint with one in it. Raises InputNotFound or
+    ModelError.
+    """
+    if not path.is_file():
+        raise InputNotFound(f"weights must be a file that exists; there is none at {path}; check the path")
+    return {key.removeprefix(PARALLEL): value for key, value in _read(path).items()}
+
+
+def read_module(path: Path, *, trust: bool) -> nn.Module | State:
+    """A whole module that somebody pickled, after a yes; a state dict needs none.
+
+    Raises NotTrusted, InputNotFound or ModelError.
+    """
+    try:
+        return read_state(path)
+    except ModelError:
+        if path.suffix.lower() == ".safetensors" or not is_pickled_module(path):
+            raise
+    content = path.read_bytes()
+    require_trust(path, content, "the Python objects in it (a pickled module)", trust=trust)
+    try:
+        with warnings.catch_warnings():
+            # a changed source of a module is the business of who says yes
+            warnings.simplefilter("ignore")
+            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ImportError) as error:
+        raise ModelError(
+            f"a pickled module needs the very code that it was saved with; {path.name} does not open here: "
+            f"{error}; save its state_dict() instead"
+        ) from error
+    if not isinstance(found, nn.Module):
+        raise _no_state_dict(path, f"a {type(found).__name__}")
+    return found.eval()
+
+
+def is_pickled_module(path: Path) -> bool:
+    """Whether the objects in a file of torch.save are of other types than tensors; looks only at their names."""
+    try:
+        needed = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (RuntimeError, pickle.UnpicklingError, ValueError, OSError, EOFError):
+        return False
+    return bool(needed)
+
+
+def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> nn.Module:
+    """Put weights into a network, and put that in eval mode. `name` is the network's in a sentence.
+
+    Raises WeightsMismatch.
+    """
+    wanted = network.state_dict()
+    # a counter of training steps that older versions of torch did not have
+    state = {**{k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}, **state}
+    check_weights(state, wanted, name)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _read(path: Path) -> State:
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        # torch's own message advises to load without the guard, so it is chained, not quoted
+        raise _no_state_dict(path, "something damaged, or other objects") from error
+    for key in INSIDE:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not all(torch.is_tensor(value) for value in found.values()):
+        raise _no_state_dict(path, f"a {type(found).__name__} of something else")
+    return found
+
+
+def _no_state_dict(path: Path, got: str) -> ModelError:
+    return ModelError(
+        f"a file of weights holds a state dict, names and tensors and nothing else; {path.name} holds {got}; "
+        "write module.state_dict() to it"
+    )

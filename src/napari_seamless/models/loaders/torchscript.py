@@ -1,0 +1,78 @@
+"""TorchScript files. They are walked node by node where that is possible, so that they can be traced exactly."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from napari_seamless.errors import ModelError
+from napari_seamless.models.loaders.archive import opened
+from napari_seamless.models.loaders.script_graph import ScriptGraph
+from napari_seamless.models.trust import require_trust
+
+REACHING_OUT = re.compile(rb"\b(from_file|save|load|PythonOp|__setstate__)\b")
+"""Names in TorchScript's code by which it would touch files, call Python, or run while it is opened."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A network from a TorchScript file. `reason` says why it cannot be traced, or is empty."""
+
+    module: nn.Module
+    reason: str = ""
+
+
+class Opaque(nn.Module):
+    """A script that runs only in TorchScript's own interpreter: on tiles that are blended."""
+
+    def __init__(self, script: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """What the script computes."""
+        found: torch.Tensor = self.script(x)
+        return found
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, whatever its suffix."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        parts = {name.partition("/")[2] for name in archive.namelist()}
+    return "constants.pkl" in parts and any(part.startswith("code/") for part in parts)
+
+
+def load_script(path: Path, *, trust: bool = False) -> Script:
+    """The network in a TorchScript file, in eval mode, on the CPU.
+
+    A file whose code reaches for files or runs while it is opened needs a yes. Raises NotTrusted or ModelError.
+    """
+    with opened(path) as archive:
+        code = [name for name in archive.namelist() if name.partition("/")[2].startswith("code/")]
+        found = {one.decode() for name in code for one in REACHING_OUT.findall(archive.read(name))}
+    if found:
+        runs = f"TorchScript code that uses {', '.join(sorted(found))}"
+        require_trust(path, path.read_bytes(), runs, trust=trust)
+    try:
+        with warnings.catch_warnings():
+            # torch tells authors to move on; whoever has such a file cannot
+            warnings.simplefilter("ignore")
+            script = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            frozen = torch.jit.freeze(script, optimize_numerics=False)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"a TorchScript file must be one that this torch ({torch.__version__}) can read; {path.name} is not: "
+            f"{str(error).strip().splitlines()[0][:200]}; save it again"
+        ) from error
+    try:
+        return Script(ScriptGraph(frozen))
+    except ModelError as error:
+        return Script(Opaque(script), str(error))

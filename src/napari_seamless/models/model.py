@@ -1,0 +1,75 @@
+"""What the rest of the package knows about a network: the module and how to show its output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+ANY_NDIM = "any"
+"""On a card, in the place of a number of dimensions: for planes and for volumes."""
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One value of a label image."""
+
+    value: int
+    """The number in the image; 0 is background, which is shown as transparent."""
+    name: str
+    """What it stands for, in lower case."""
+    colour: str
+    """As `#rrggbb`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """The pixel size that a network was made for.
+
+    `pixel_size` is in micrometres, ((z,) y, x). An image within `tolerance` (a share) of it is taken as it is.
+    """
+
+    pixel_size: tuple[float, ...]
+    tolerance: float
+    resampled: Callable[[tuple[float, ...]], torch.nn.Module]
+    """The module that takes an image with `ratio` model pixels per image pixel, one number an axis."""
+
+    def module_at(self, pixel_size: tuple[float, ...]) -> torch.nn.Module | None:
+        """The module for an image of this pixel size; None where it can be taken as it is."""
+        ratio = tuple(own / wanted for own, wanted in zip(pixel_size, self.pixel_size, strict=True))
+        return None if all(abs(r - 1) <= self.tolerance for r in ratio) else self.resampled(ratio)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its pre- and post-processing inside, ready to be traced.
+
+    Two of these are equal only if they are the same object, as with the module they hold.
+    """
+
+    name: str
+    """Short, for the command line: `nuclei`."""
+    module: torch.nn.Module
+    """In eval mode. float32 (1, c, [z,] y, x), values as in the file -> (1, [k,] [z,] y, x)."""
+    title: str
+    """One line, for a list."""
+    channels: int | None = None
+    """Input channels that it wants; None for any."""
+    ndim: int = 2
+    """Spatial dimensions."""
+    kind: Literal["labels", "image"] = "image"
+    """Whether the output is class numbers or intensities."""
+    classes: tuple[ClassInfo, ...] = ()
+    """The values that a label output can have."""
+    channel_names: tuple[str, ...] = ()
+    """Names of the output channels of an image."""
+    input_names: tuple[str, ...] = ()
+    """What each input channel is; empty where nothing says it."""
+    card: Mapping[str, object] = field(default_factory=dict)
+    """Where it comes from: data, licence, measured figures, limits."""
+    dtype: str | None = None
+    """The type of pixel values that its scaling is meant for; None for any."""
+    resolution: Resolution | None = None
+    """Where it works at a pixel size of its own; `module` is for images of that one."""

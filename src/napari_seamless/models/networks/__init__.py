@@ -1,0 +1,1 @@
+"""The bundled architectures, and what is built of them."""

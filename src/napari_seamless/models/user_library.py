@@ -1,0 +1,61 @@
+"""Models that a person has added: a folder each, under their own name. Cheap to import: no torch."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from napari_seamless.errors import ModelError, OutputExists, OutputUnwritable
+from napari_seamless.models.bundled import TITLES, unknown
+from napari_seamless.models.folders import model_folder
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def added_names() -> tuple[str, ...]:
+    """The names of models that were added, in alphabetical order."""
+    try:
+        return tuple(sorted(path.name for path in model_folder().iterdir() if NAME.fullmatch(path.name)))
+    except OSError:
+        return ()
+
+
+def added(name: str) -> Path | None:
+    """What lies under a name: a folder, or the one file in it that is the model; None where there is none."""
+    folder = model_folder() / name
+    if not NAME.fullmatch(name) or not folder.is_dir():
+        return None
+    files = list(folder.iterdir())
+    return files[0] if len(files) == 1 and files[0].is_file() else folder
+
+
+def keep(path: Path, name: str) -> Path:
+    """Copy a model's file or folder to the library, under a new name; give where it is.
+
+    Raises ModelError for a name that cannot be one, OutputExists where it is taken, OutputUnwritable.
+    """
+    if not NAME.fullmatch(name):
+        raise ModelError(f"a model's name is letters, digits, dots and dashes; got {name!r}; say another with --name")
+    target = model_folder() / name
+    if name in TITLES or target.exists():
+        raise OutputExists(f"a model is added under a name of its own; {name} is taken; remove it, or say another name")
+    try:
+        if path.is_dir():
+            shutil.copytree(path, target)
+        else:
+            target.mkdir(parents=True)
+            shutil.copyfile(path, target / path.name)
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise OutputUnwritable(f"cannot copy the model to {target}: {error.strerror or error}") from error
+    return target
+
+
+def remove(name: str) -> None:
+    """Delete a model that was added. Raises UnknownModel, and ModelError for a bundled one."""
+    if name in TITLES:
+        raise ModelError(f"only models that were added can be removed; {name} comes with the package; leave it")
+    if added(name) is None:
+        raise unknown(name)
+    shutil.rmtree(model_folder() / name)

@@ -1,0 +1,1 @@
+"""From the output of a network to objects, streaming and exact."""

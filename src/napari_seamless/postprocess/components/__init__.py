@@ -1,0 +1,1 @@
+"""Objects as the connected parts of a class, found piece by piece and joined across borders."""

@@ -1,0 +1,35 @@
+"""What is at an output path already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_seamless.runs.prepare import Prepared
+from napari_seamless.store import Store, open_store
+from napari_seamless.store.folder import is_ours
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result: itself, opened to be read, the share of it that is done, and whether a run of what was prepared would
+    go on with it."""
+
+    path: Path
+    store: Store
+    fraction: float
+    continues: bool
+
+
+def found_at(path: str | Path, prepared: Prepared) -> Found | None:
+    """The result of an earlier run at a path; None where there is nothing of ours. Any thread.
+
+    Raises InputDamaged where it cannot be opened.
+    """
+    path = Path(path)
+    if not is_ours(path):
+        return None
+    store = open_store(path)
+    is_same = store.spec.source_identity == prepared.source_identity and store.spec.shape == prepared.output_shape
+    continues = is_same and store.spec.program_hash.split(" ")[0] == prepared.program_hash
+    return Found(path, store, float(store.finished.mean()), continues)

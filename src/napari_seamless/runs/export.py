@@ -1,0 +1,223 @@
+"""Results, and any other image, as a file of a kind that follows from its name: whole, a region, or a coarser level."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from math import ceil, prod
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from napari_seamless.errors import BadRequest, InputUnreadable
+from napari_seamless.geometry import Interval, Region, cells_of
+from napari_seamless.interfaces import LabelClass, Source
+from napari_seamless.io.readers import open_image
+from napari_seamless.io.writers import save_geojson, save_ome_tiff, save_ome_zarr
+from napari_seamless.io.writers.geojson import PLACE
+from napari_seamless.store import Store, StoreSpec, create_store, open_store
+from napari_seamless.store.arrays import disk_errors
+
+OnProgress = Callable[[int, int], None]
+Kind = Literal["labels", "image"]
+IN_MEMORY_BYTES = 256 * 2**20
+
+
+class Writer(Protocol):
+    """One of `export`'s functions."""
+
+    def __call__(
+        self, result: Store, path: str | Path, *, overwrite: bool = False, on_progress: OnProgress | None = None
+    ) -> Path: ...
+
+
+WRITERS: tuple[tuple[tuple[str, ...], Writer], ...] = (
+    ((".zarr",), save_ome_zarr),
+    ((".ome.tif", ".ome.tiff"), save_ome_tiff),
+    ((".geojson",), save_geojson),
+)
+"""Endings of names, and what writes such files."""
+
+
+def export(
+    what: Any,
+    path: str | Path,
+    *,
+    region: Region | None = None,
+    level: int = 0,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+    kind: Kind = "image",
+    classes: tuple[LabelClass, ...] = (),
+) -> Path:
+    """Save a result, or anything else that `open_image` takes, as .ome.zarr, .ome.tif or .geojson; returns the path.
+
+    `region` is in pixels of level 0 of what is saved; the `level` saved becomes level 0 of the file. A result that is
+    not finished, or that a run is writing now, is saved as far as it is, and marked as partial. `kind` and `classes`
+    say what an image that is no result of this package holds. `on_progress` gets (done, in all) in this thread, in
+    steps of its own choosing. Any thread.
+
+    Raises BadRequest, OutputExists, OutputUnwritable, and what opening raises.
+    """
+    path = Path(path)
+    write = writer_for(path)
+    if isinstance(what, Store):
+        return _export(what, what.spec, path, write, region, level, overwrite, on_progress, what)
+    if isinstance(what, str | Path):
+        try:
+            store = open_store(what)
+        except InputUnreadable:
+            pass
+        else:
+            return export(store, path, region=region, level=level, overwrite=overwrite, on_progress=on_progress)
+    source = open_image(what)
+    return _export(source, described(source, kind, classes), path, write, region, level, overwrite, on_progress)
+
+
+def writer_for(path: Path) -> Writer:
+    """What writes a file of this name. Raises BadRequest."""
+    name = path.name.lower()
+    for endings, write in WRITERS:
+        if name.endswith(endings):
+            return write
+    raise BadRequest(
+        f"an export has a name that ends in .ome.zarr, .ome.tif or .geojson; got {path.name!r}; choose one of them"
+    )
+
+
+def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) -> StoreSpec:
+    """A source as a result would be described."""
+    info = source.info
+    is_plain = kind == "labels" or (info.channels == 1 and not info.rgb)
+    if kind == "labels" and info.channels > 1:
+        raise BadRequest(f"labels have no channels; got {info.channels}; save it as an image")
+    names = ("red", "green", "blue") if info.rgb and info.channels == 3 else info.channel_names
+    return StoreSpec(
+        shape=info.levels.shape(0),
+        channels=None if is_plain else info.channels,
+        dtype=info.dtype if info.dtype.kind != "b" else "uint8",  # type: ignore[arg-type]
+        kind=kind,
+        source_identity=info.identity,
+        program_hash="",
+        classes=classes,
+        channel_names=names if len(names) == info.channels else (),
+        name=info.name,
+        pixel_size=info.pixel_size,
+        unit=info.unit,
+        provenance={"image": info.name},
+    )
+
+
+def _export(
+    source: Source,
+    spec: StoreSpec,
+    path: Path,
+    write: Writer,
+    region: Region | None,
+    level: int,
+    overwrite: bool,
+    on_progress: OnProgress | None,
+    store: Store | None = None,
+) -> Path:
+    if store is not None and region is None and level == 0 and store.is_current:
+        return write(store, path, overwrite=overwrite, on_progress=on_progress)
+    _check(source, region, level)
+    base = Region.from_shape(source.info.levels.shape(0)) if region is None else region
+    # coarse levels that another process is making lag behind: they are made anew from the finest
+    read = level if store is None or store.is_current else 0
+    factors = _factors(source, read)
+    wanted = _at(base, factors, source.info.levels.shape(read))
+    facts = store.provenance if store is not None else spec.provenance
+    part = part_of(spec, facts, wanted, factors, read)
+    with _room(part, path) as folder:
+        copy = create_store(None if folder is None else folder / "part.ome.zarr", part)
+        _fill(copy, source, wanted, read, store, on_progress)
+        if read == level:
+            return write(copy, path, overwrite=overwrite)
+        return _export(copy, copy.spec, path, write, None, level, overwrite, None, copy)
+
+
+def _check(source: Source, region: Region | None, level: int) -> None:
+    whole = Region.from_shape(source.info.levels.shape(0))
+    source.info.levels.shape(level)
+    if region is not None and (region.ndim != whole.ndim or region.is_empty or not whole.contains(region)):
+        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
+
+
+def _factors(source: Source, level: int) -> tuple[float, ...]:
+    """Level-0 pixels per pixel of a level; a result's levels halve, whatever their rounded sizes."""
+    if isinstance(source, Store):
+        return (*(1.0 for _ in source.spec.shape[:-2]), 2.0**level, 2.0**level)
+    return tuple(float(f) for f in source.info.levels.scale(level))
+
+
+def _at(region: Region, factors: tuple[float, ...], shape: tuple[int, ...]) -> Region:
+    """The pixels of a level of this shape that a level-0 region touches."""
+    triples = zip(region.intervals, factors, shape, strict=True)
+    return Region(tuple(Interval(int(i.lo / f), min(ceil(i.hi / f), n)) for i, f, n in triples))
+
+
+def part_of(
+    spec: StoreSpec, provenance: Mapping[str, Any], wanted: Region, factors: tuple[float, ...], level: int
+) -> StoreSpec:
+    """What `wanted`, a region of a level, is as a result of its own, in its place on the slide."""
+    shift = [(lo + 0.5) * f - 0.5 for lo, f in zip(wanted.start, factors, strict=True)]
+    size, start = spec.pixel_size, spec.translation or (0.0,) * len(factors)
+    facts = {**provenance, "part": {"level": level, "region": [[i.lo, i.hi] for i in wanted.intervals]}}
+    if PLACE in provenance:
+        place = provenance[PLACE]
+        facts[PLACE] = {
+            "scale": [s * f for s, f in zip(place["scale"], factors, strict=True)],
+            "offset": [o + s * by for o, s, by in zip(place["offset"], place["scale"], shift, strict=True)],
+        }
+    else:
+        facts[PLACE] = {"scale": list(factors), "offset": shift}
+    return replace(
+        spec,
+        shape=wanted.shape,
+        pixel_size=None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True)),
+        translation=None if size is None else tuple(t + s * by for t, s, by in zip(start, size, shift, strict=True)),
+        program_hash=f"{spec.program_hash} {wanted!r} level {level}",
+        provenance=facts,
+        shard=None,
+    )
+
+
+@contextmanager
+def _room(spec: StoreSpec, path: Path) -> Iterator[Path | None]:
+    """A place for the levels of a part while it is written: memory (None) if it is small, else beside the output."""
+    if prod(spec.shape) * spec.pixel_bytes <= IN_MEMORY_BYTES:
+        yield None
+        return
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(
+    copy: Store, source: Source, wanted: Region, level: int, store: Store | None, on_progress: OnProgress | None
+) -> None:
+    """Copy chunk by chunk; of a result what is finished."""
+    grid = copy.grid
+    for number, cell in enumerate(cells_of(Region.from_shape(grid.counts))):
+        region = grid.region(cell)
+        there = region.shift(wanted.start)
+        if store is None or _is_begun(store, there, level):
+            copy.write(region, source.read(there, level).astype(copy.spec.dtype, copy=False))
+            copy.landed(region)
+        if on_progress is not None:
+            on_progress(number + 1, grid.size)
+    copy.close()
+
+
+def _is_begun(store: Store, region: Region, level: int) -> bool:
+    """Whether anything of a region of a level is finished."""
+    triples = zip(region.intervals, _factors(store, level), store.spec.shape, strict=True)
+    base = Region(tuple(Interval(int(i.lo * f), min(int(i.hi * f), n)) for i, f, n in triples))
+    return bool(store.finished[store.grid.covering(base).slices()].any())

@@ -1,0 +1,55 @@
+"""What a result was made of, as the result itself says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_seamless.io.readers.plane import PLANE
+from napari_seamless.io.writers.geojson import PLACE
+from napari_seamless.store import Store, open_store
+from napari_seamless.store.folder import attributes_at
+from napari_seamless.store.metadata import spec_of
+
+UNKNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Pixel o of a result lies at level-0 pixel o * scale + offset of the image of this name, (z,) y, x, on that time
+    point ("t") or plane ("z") of it, by numbers from 0, where there are several. `model` made it, with the claim
+    `scope` ("exact", "rounded" or "approximate"), and the share `fraction` of it is done."""
+
+    image: str
+    plane: Mapping[str, int]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    model: str = UNKNOWN
+    scope: str = UNKNOWN
+    fraction: float = 1.0
+
+
+def origin_of(result: Store) -> Origin:
+    """What is not written in a result is taken to be one to one, and of a single plane. Any thread."""
+    said, ndim = result.provenance, result.info.ndim
+    place = said.get(PLACE, {})
+    return Origin(
+        image=str(said.get("image", UNKNOWN)),
+        plane=dict(said.get(PLANE, {})),
+        scale=tuple(place.get("scale", (1.0,) * ndim)),
+        offset=tuple(place.get("offset", (0.0,) * ndim)),
+        model=str(said.get("model", UNKNOWN)),
+        scope=str(said.get("scope", UNKNOWN)),
+        fraction=float(result.finished.mean()),
+    )
+
+
+def origin_at(path: str | Path) -> Origin | None:
+    """What the result at a path was made of; None where there is none of ours. Changes nothing. Any thread.
+
+    Raises InputDamaged where it cannot be opened.
+    """
+    if spec_of(attributes_at(Path(path))) is None:
+        return None
+    return origin_of(open_store(Path(path), repairs=False))

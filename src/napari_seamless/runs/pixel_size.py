@@ -1,0 +1,68 @@
+"""How large an image's pixels are, and a model for pixels of that size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from napari_seamless.errors import BadRequest, PixelSizeUnknown
+from napari_seamless.interfaces import ImageInfo
+from napari_seamless.models import Model
+
+PixelSize = float | Sequence[float]
+"""Micrometres per level-0 pixel, one number for all axes or ((z,) y, x)."""
+
+MICROMETRES = {
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "nm": 1e-3,
+    "micrometer": 1.0,
+    "micron": 1.0,
+    "um": 1.0,
+    "µm": 1.0,
+    "millimeter": 1e3,
+    "mm": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+}
+
+
+def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSize | None) -> Model:
+    """The model as it is run on a level of an image: with resampling, where it works at another pixel size.
+
+    Raises PixelSizeUnknown where it has to know and neither the image nor `pixel_size` says, and BadRequest.
+    """
+    given = None if pixel_size is None else _checked(pixel_size, info.ndim)
+    if model.resolution is None:
+        return model
+    size = given or in_micrometres(info)
+    if size is None:
+        wanted = " x ".join(f"{s:g}" for s in model.resolution.pixel_size)
+        raise PixelSizeUnknown(
+            f"model '{model.name}' works at {wanted} um per pixel, so the image's pixel size must be known; "
+            f"'{info.name}' does not say it; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel",
+            model=model.name,
+            image=info.name,
+            works_at=tuple(model.resolution.pixel_size),
+        )
+    here = tuple(s * float(scale) for s, scale in zip(size, info.levels.scale(level), strict=True))
+    module = model.resolution.module_at(here)
+    return replace(model, resolution=None, module=model.module if module is None else module)
+
+
+def in_micrometres(info: ImageInfo) -> tuple[float, ...] | None:
+    """The pixel size that an image states; None where it states none, or in a unit that is no length."""
+    factor = MICROMETRES.get(info.unit)
+    if info.pixel_size is None or factor is None or min(info.pixel_size) <= 0:
+        return None
+    return tuple(size * factor for size in info.pixel_size)
+
+
+def _checked(pixel_size: PixelSize, ndim: int) -> tuple[float, ...]:
+    sizes = (float(pixel_size),) * ndim if isinstance(pixel_size, int | float) else tuple(map(float, pixel_size))
+    if len(sizes) != ndim or not all(0 < size < float("inf") for size in sizes):
+        raise BadRequest(
+            f"a pixel size is micrometres per pixel, one number above zero or one for each of the image's {ndim} axes; "
+            f"got {pixel_size}"
+        )
+    return sizes

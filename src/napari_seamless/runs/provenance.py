@@ -1,0 +1,62 @@
+"""Where the pixels of a result come from, and where they lie on the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import torch
+
+from napari_seamless import __version__
+from napari_seamless.io.readers.plane import PLANE
+from napari_seamless.io.writers.geojson import PLACE
+from napari_seamless.models import Model
+from napari_seamless.runs.moments import MOMENTS
+from napari_seamless.runs.prepare import Prepared
+from napari_seamless.store import Store
+from napari_seamless.store.journal import FOLDER
+
+
+def origins(prepared: Prepared) -> dict[str, Any]:
+    """Model, weights, program, image and versions, as JSON values."""
+    return {
+        "model": prepared.model.name,
+        "weights": weights_hash(prepared.model),
+        "program": prepared.program_hash,
+        "image": prepared.source.info.name,
+        "source": prepared.source_identity,
+        "level": prepared.level,
+        **({PLANE: dict(plane)} if (plane := prepared.source.info.plane) else {}),
+        PLACE: to_slide(prepared),
+        "napari-seamless": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def weights_hash(model: Model) -> str:
+    """A digest of names, types and values of a model's weights."""
+    digest = sha256()
+    for name, tensor in sorted(model.module.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            values = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
+            digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def moments_told(store: Store) -> dict[str, Any]:
+    """Where the moments lie that belong to a result on disk, and their digest; nothing where none were measured."""
+    path = None if store.side_folder is None else store.side_folder / MOMENTS
+    if path is None or not path.exists():
+        return {}
+    return {"moments": {"file": f"{FOLDER}/{MOMENTS}", "sha256": sha256(path.read_bytes()).hexdigest()}}
+
+
+def to_slide(prepared: Prepared) -> Mapping[str, list[float]]:
+    """Output pixel o lies at level-0 pixel o * scale + offset of the image (pixel centres), one number an axis."""
+    factors = [float(f) for f in prepared.source.info.levels.scale(prepared.level)]
+    return {
+        "scale": [s * f for s, f in zip(prepared.scale, factors, strict=True)],
+        "offset": [(o + 0.5) * f - 0.5 for o, f in zip(prepared.offset, factors, strict=True)],
+    }

@@ -1,0 +1,82 @@
+"""From a budget to tiles."""
+
+from __future__ import annotations
+
+from dask.utils import parse_bytes
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Region
+from napari_seamless.program.analysis import inner_tile
+from napari_seamless.runs.precision import in_precision, place_for
+from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runtime.engine import TorchEngine, default_budget
+from napari_seamless.runtime.engine.blended import BlendedEngine
+from napari_seamless.runtime.planning import TileChoice, choose_tile, chunk_of, readable
+
+UNHURRIED_CPU_TILE = 1024
+"""Where nobody sets a budget, a CPU gets no larger tiles: they would save under 8 % of work and delay what is seen."""
+
+
+def parse_budget(text: str) -> int:
+    """Bytes meant by "2GB", "500 MB" or "1.5GiB"."""
+    try:
+        return int(parse_bytes(text))
+    except ValueError:
+        raise BadRequest(f"a budget is a number of bytes such as 2GB or 500MB; got {text!r}") from None
+
+
+def tile_for(
+    prepared: Prepared, budget: int | None = None, device: str = "auto", precision: str = "float32"
+) -> TileChoice:
+    """The tile that a budget in bytes (default: what the device has to spare) allows. Quick; any thread."""
+    place, _ = place_for(prepared, device)
+    prepared, _ = in_precision(prepared, precision, place)
+    return choose(prepared, engine_for(prepared, str(place), budget), budget)
+
+
+def engine_for(prepared: Prepared, device: str, budget: int | None) -> TorchEngine | BlendedEngine:
+    """The engine whose tiles make the output: of its last pass, or of overlapping tiles."""
+    if prepared.approximation is not None:
+        return prepared.approximation.engine(device, budget)
+    return TorchEngine(prepared.last_pass, device)
+
+
+def choice_for(
+    prepared: Prepared, engine: TorchEngine | BlendedEngine, budget: int | None, tile: int | None
+) -> TileChoice:
+    """The tile that the caller asks for, or that the budget allows. Raises BadRequest, BudgetTooSmall."""
+    if tile is None:
+        return choose(prepared, engine, budget)
+    chunk_of(tile)
+    shape = tuple(min(tile, n) for n in prepared.output_shape[-2:])
+    depth = prepared.output_shape[0] if len(prepared.output_shape) == 3 else None
+    full = shape if depth is None else (depth, *shape)
+    itemsize = prepared.source.info.dtype.itemsize
+    needed = max(engine.peak_bytes(write, itemsize) for write in _samples(prepared.output_shape, full))
+    if budget is not None and needed > budget:
+        allowed = choose(prepared, engine, budget)
+        raise BadRequest(
+            f"a tile must fit in the budget; {tile} needs {readable(needed)}, the budget is {readable(budget)}; use a "
+            f"tile of {allowed.tile}"
+        )
+    return TileChoice(tile, needed, ((tile, needed),), budget or needed, depth)
+
+
+def choose(prepared: Prepared, engine: TorchEngine | BlendedEngine, budget: int | None) -> TileChoice:
+    """As `tile_for`, for an engine at hand."""
+    itemsize = prepared.source.info.dtype.itemsize
+
+    def bytes_of(shape: tuple[int, ...]) -> int:
+        return max(engine.peak_bytes(write, itemsize) for write in _samples(prepared.output_shape, shape))
+
+    largest = UNHURRIED_CPU_TILE if budget is None and engine.device.type == "cpu" else None
+    limit = default_budget(engine.device) if budget is None else budget
+    return choose_tile(prepared.output_shape, bytes_of, limit, largest=largest)
+
+
+def _samples(shape: tuple[int, ...], tile: tuple[int, ...]) -> list[Region]:
+    """Tiles that stand for all: the first, one far from the borders, and the last."""
+    whole = Region.from_shape(shape)
+    first = Region.of(*((0, min(t, n)) for t, n in zip(tile, shape, strict=True)))
+    last = Region.of(*(((n - 1) // t * t, n) for t, n in zip(tile, shape, strict=True))).intersect(whole)
+    return [first, inner_tile(shape, tile), last]

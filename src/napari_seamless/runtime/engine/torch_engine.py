@@ -1,0 +1,187 @@
+"""A program on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_seamless.errors import InputMismatch
+from napari_seamless.geometry import Region, Tile
+from napari_seamless.interfaces import Pixels, Spent, StopFlag
+from napari_seamless.program.graph import Program
+from napari_seamless.program.ops.barrier import State
+from napari_seamless.program.ops.gather import Gathered
+from napari_seamless.program.region_program import RegionPrograms
+from napari_seamless.runtime.engine.activation_store import Shelf
+from napari_seamless.runtime.engine.allocator import KeptBuffers, keep_large_buffers
+from napari_seamless.runtime.engine.cpu_fallback import Aside
+from napari_seamless.runtime.engine.device import resolve_device
+from napari_seamless.runtime.engine.device_clock import DeviceClock
+from napari_seamless.runtime.engine.dtypes import storable
+from napari_seamless.runtime.engine.fused import can_fuse, fuse
+from napari_seamless.runtime.engine.moments import States, as_numbers
+from napari_seamless.runtime.engine.precision import arithmetic
+from napari_seamless.runtime.engine.run_region import as_image, run_region
+
+
+class TorchEngine:
+    """Implements `interfaces.Engine` and `interfaces.Timed`. Picklable: the program travels, and the
+    device's copy is made anew.
+
+    `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
+    the device can do quicker is used (on CPUs fused convolutions), equal up to rounding. A program that is one pass of
+    several finds kept values on the `shelf`, and puts those that it is to keep there. With `tf32` a CUDA device may
+    multiply float32 numbers in TF32; other precisions are the program's own (`program.rounding`).
+
+    Every method may be called from any thread; tiles are computed one at a time, while others may be read.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        device: str = "auto",
+        *,
+        fast: bool = True,
+        shelf: Shelf | None = None,
+        tf32: bool = False,
+    ) -> None:
+        self._given = program
+        self._fast = fast
+        self._tf32 = tf32
+        self._shelf = shelf
+        self.device = resolve_device(device)
+        if self.device.type == "cpu":
+            torch.set_flush_denormal(True)
+        self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
+        lowered = fuse(program) if fast and self.device.type == "cpu" and can_fuse() else program
+        constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
+        self._program = replace(lowered, constants=constants)
+        self._regions = RegionPrograms(self._program)
+        self._clock = DeviceClock()
+        self._aside = None if self.device.type == "cpu" else Aside(self.device, lowered.constants)
+
+    def tile(self, write: Region) -> Tile:
+        """What must be read to write `write` (output pixels)."""
+        return self._regions.tile(write)
+
+    def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
+        """Read, compute, and bring back (c, *write.shape), or the `States` of a pass that measures.
+
+        Raises InputMismatch where the pixels read are not finite, and RunCancelled.
+        """
+        self._kept.settle()
+        pixels = None if tile.read.is_empty else read(tile.read)
+        if pixels is not None:
+            require_finite(pixels, tile.read)
+        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
+            result = self._run(pixels, tile.write, stop)
+            if isinstance(result, Gathered):
+                return self._gathered(result)
+        return as_pixels(result, tile.write.ndim)
+
+    def _run(self, pixels: Pixels | None, write: Region, stop: StopFlag) -> Any:
+        """The image is handed over, not kept here, so that it is freed as soon as no node needs it."""
+        place = self._regions.at(write)
+        handed = [None if pixels is None else as_image(as_tensor(pixels), self.device, self.dtype)]
+        fetch = None if self._shelf is None else self._shelf.get
+        del pixels
+        result = run_region(self._program, place, handed.pop(), stop, fetch, aside=self._aside)
+        return result if isinstance(result, Gathered) else result.cpu()
+
+    def measure(self, pixels: Pixels, stop: StopFlag) -> dict[int, State]:
+        """Run a small whole image at once, and give the state of each barrier, by its value.
+
+        `pixels` is (c, [z,] y, x). Raises RunCancelled.
+        """
+        program = self._program
+        domain = program.values[program.output].domain
+        place = self._regions.at(Region.from_shape([n or 1 for n in domain]))
+        states: dict[int, State] = {}
+        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
+            image = as_image(as_tensor(pixels), self.device, self.dtype)
+            run_region(program, place, image, stop, observe=states.__setitem__, aside=self._aside)
+        return states
+
+    def _gathered(self, found: Gathered) -> States:
+        for value, box, piece in found.pieces:
+            assert self._shelf is not None
+            self._shelf.put(value, box, piece)
+        return as_numbers(found.states)
+
+    def spent(self) -> Spent:
+        """As `interfaces.Timed.spent`: from when a tile's pixels are read until the result is in host memory."""
+        return self._clock.spent()
+
+    def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
+        """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""
+        placed = self._regions.at(write)
+        weights = sum(t.numel() * t.element_size() for t in self._given.constants.values())
+        value = self._program.values[self._program.input]
+        box = placed.box(self._program.input)
+        raw = 0 if None in box else value.bytes_of(box) // value.dtype.itemsize * source_itemsize
+        return weights + raw + placed.region.peak_bytes
+
+    def macs(self, write: Region) -> int:
+        """Multiply-adds that computing `write` takes."""
+        return self._regions.at(write).region.macs
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the program computes in."""
+        return self._program.values[self._program.input].dtype
+
+    @property
+    def region_programs(self) -> int:
+        """How many region programs have been built so far."""
+        return len(self._regions)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know about the way it was computed."""
+        return () if self._aside is None else self._aside.notices
+
+    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, Shelf | None, bool]]:
+        return _rebuilt, (self._given, self.device.type, self._fast, self._shelf, self._tf32)
+
+
+def _rebuilt(program: Program, device: str, fast: bool, shelf: Shelf | None, tf32: bool) -> TorchEngine:
+    return TorchEngine(program, device, fast=fast, shelf=shelf, tf32=tf32)
+
+
+def _placed(tensor: Tensor, device: torch.device) -> Tensor:
+    """A constant on its device; convolution weights with channels last, as the images are."""
+    if tensor.is_mkldnn or (device.type == "cpu" and tensor.dim() not in (4, 5)):
+        return tensor
+    expanded = any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
+    return tensor.to(device) if order is None or expanded else tensor.to(device, memory_format=order)
+
+
+def require_finite(pixels: Pixels, region: Region) -> None:
+    """Refuse NaN and infinity: one such pixel would spread over everything that looks at it."""
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputMismatch(
+            f"every pixel must be a finite number; got NaN or infinity in {region!r} of the image; fill or mask those "
+            "pixels first (finished tiles are kept)"
+        )
+
+
+def as_tensor(pixels: Pixels) -> Tensor:
+    """numpy to torch without a copy where torch knows the dtype."""
+    if pixels.dtype.byteorder == ">" or pixels.dtype.kind not in "uif" or pixels.dtype == np.longdouble:
+        pixels = pixels.astype(np.float32)
+    if not pixels.flags.writeable or any(stride < 0 for stride in pixels.strides):
+        pixels = pixels.copy()
+    return torch.from_numpy(pixels)
+
+
+def as_pixels(result: Tensor, ndim: int) -> Pixels:
+    """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory, in a type that can be stored."""
+    shape = result.shape[result.dim() - ndim :]
+    channels = result.shape[1] if result.dim() == ndim + 2 else 1
+    return np.ascontiguousarray(result.reshape(channels, *shape).to(storable(result.dtype)).numpy())

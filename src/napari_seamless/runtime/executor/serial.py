@@ -1,0 +1,34 @@
+"""The plan in the calling thread: the oracle of every other scheduler, and the debugger's friend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_seamless.errors import RegionUnreadable, RunCancelled
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import Agenda, Job, StopFlag
+
+
+class Serial:
+    """Makes one tile after the other where it is called; implements `interfaces.Scheduler`."""
+
+    def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None:
+        """Work until the agenda has nothing to start, or `stop` says True; an unfinished tile is given back."""
+        while not stop() and (write := agenda.take()) is not None:
+            try:
+                job.receive(write, job.make(write, stop))
+                landed(write)
+            except RunCancelled:
+                agenda.give_back(write)
+                if not stop():
+                    raise
+            except RegionUnreadable as error:
+                agenda.fail(write, error)
+            except BaseException:
+                agenda.give_back(write)
+                raise
+            else:
+                agenda.done(write)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,166 @@
+"""What lives on a dask worker for the length of a run: the job, with its engine, ready for tiles.
+
+A task carries regions, a few integers. The job with its network travels once: handed over as it is to workers in
+this process, pickled to workers elsewhere (to those that join later, too).
+"""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from time import perf_counter
+
+from distributed import Worker, WorkerPlugin, get_worker
+from distributed.protocol.pickle import dumps, loads
+
+from napari_seamless.errors import RegionUnreadable, RunCancelled
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import Agenda, Job, Made, StopFlag
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a task did: the regions it had in the end and those of them that it finished, with what came
+    of each, in so many seconds, those whose pixels could not be read, and what went wrong after them."""
+
+    held: tuple[Region, ...]
+    done: tuple[tuple[Region, Made], ...]
+    seconds: float
+    error: BaseException | None = None
+    failed: tuple[tuple[Region, RegionUnreadable], ...] = ()
+
+
+class Resident(WorkerPlugin):
+    """A job on workers of this process, shared by all of them; its stop flag is the run's own.
+
+    A task that waited for its turn while the order was changed exchanges its tiles at the `agenda` for what is
+    wanted now, or, where the agenda is in another process (None), makes nothing. One that is at work leaves a tile
+    unfinished when the view has moved to where something else is to be made. `latest` is the agenda's revision.
+    """
+
+    def __init__(self, job: Job, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]) -> None:
+        self._job = job
+        self._stop = stop
+        self._agenda = agenda
+        self._latest = latest
+        self._halted = Event()
+
+    def halt(self) -> None:
+        """Let tasks that are running come to an early end, and those that wait do nothing."""
+        self._halted.set()
+
+    def make(self, writes: tuple[Region, ...], revision: int) -> Report:
+        """Make the regions until one goes wrong, the run is stopped or the order changed. Called in a worker's thread.
+
+        What cannot be read is left out.
+        """
+        held, done, begin = writes, list[tuple[Region, Made]](), perf_counter()
+        failed: list[tuple[Region, RegionUnreadable]] = []
+        latest = self._latest()
+        if latest > revision and self._agenda is not None and not self._stopped():
+            held, revision = _exchanged(self._agenda, writes), latest
+        try:
+            for write in held:
+                if self._stopped() or self._latest() > revision:
+                    break
+                ending = _Ending(write, revision, self._stopped, self._agenda, self._latest)
+                try:
+                    done.append((write, self._job.make(write, ending)))
+                except RegionUnreadable as error:
+                    failed.append((write, error))
+        except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
+            stopped = isinstance(error, RunCancelled) and ending.has_come
+            return Report(held, tuple(done), perf_counter() - begin, None if stopped else error, tuple(failed))
+        return Report(held, tuple(done), perf_counter() - begin, failed=tuple(failed))
+
+    def _stopped(self) -> bool:
+        return self._halted.is_set() or self._stop()
+
+
+class _Ending:
+    """The stop flag of one tile: the run is stopped, or the order changed and this tile is aside of it."""
+
+    def __init__(
+        self, write: Region, revision: int, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]
+    ) -> None:
+        self._write = write
+        self._revision = revision
+        self._stop = stop
+        self._agenda = agenda
+        self._latest = latest
+        self.has_come = False
+
+    def __call__(self) -> bool:
+        self.has_come = self.has_come or self._stop() or self._is_aside()
+        return self.has_come
+
+    def _is_aside(self) -> bool:
+        """Asked once for every change of the order, since it is looked at between any two operators."""
+        if self._agenda is None or (latest := self._latest()) == self._revision:
+            return False
+        self._revision = latest
+        return self._agenda.is_aside(self._write)
+
+
+class Carried(WorkerPlugin):
+    """A job for workers in other processes; each unpickles its own at set-up. Its stop flag is set by `halt`."""
+
+    def __init__(self, job: Job) -> None:
+        self._pickled = dumps(job)
+        self._revision = 0
+        self._resident: Resident | None = None
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
+        """Called by dask on each worker when it gets the plugin."""
+        self._resident = Resident(loads(self._pickled), _never, None, lambda: self._revision)
+
+    def heed(self, revision: int) -> None:
+        """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
+        self._revision = revision
+
+    def halt(self) -> None:
+        """As `Resident.halt`, on this worker."""
+        if self._resident is not None:
+            self._resident.halt()
+
+    def make(self, writes: tuple[Region, ...], revision: int) -> Report:
+        """As `Resident.make`, but an error is raised, since dask knows how to carry one between processes."""
+        if self._resident is None:
+            raise RuntimeError("dask ran a task before it set the worker up")
+        report = self._resident.make(writes, revision)
+        if report.error is not None:
+            raise report.error
+        return report
+
+
+def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> Report:
+    """The dask task: have the job that lives here under `name` make these regions."""
+    plugin = get_worker().plugins[name]
+    if not isinstance(plugin, Resident | Carried):
+        raise TypeError(f"{name} must be a job of this package; got {type(plugin).__name__}")
+    return plugin.make(writes, revision)
+
+
+def tell(name: str, revision: int | None, dask_worker: Worker) -> None:
+    """Run by the client on each worker's event loop, beside its tasks: a new revision, or (None) the end."""
+    plugin = dask_worker.plugins.get(name)
+    if isinstance(plugin, Carried):  # a worker that has just joined may not have the job yet
+        if revision is None:
+            plugin.halt()
+        else:
+            plugin.heed(revision)
+
+
+def _exchanged(agenda: Agenda, writes: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Put tiles back and take the one that is wanted most; perhaps there is none."""
+    for write in writes:
+        agenda.give_back(write)
+    wanted = agenda.take()
+    return () if wanted is None else (wanted,)
+
+
+def _never() -> bool:
+    return False

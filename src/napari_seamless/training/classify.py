@@ -1,0 +1,43 @@
+"""What a classifier says of a whole image, of any size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from napari_seamless.errors import ModelError
+from napari_seamless.io.readers import open_image
+from napari_seamless.models import Model, load_model
+from napari_seamless.runs.prepare import AnyModel, check_fit
+from napari_seamless.training import StreamedGradient
+from napari_seamless.training.image_training import SourceImage
+
+
+def classify(
+    model: AnyModel, image: Any, *, level: int = 0, budget: int | None = None, device: str = "auto"
+) -> dict[str, float]:
+    """The numbers that a model gives for a whole image (of `level`), by the names of its classes, largest first.
+
+    The image is gone over in tiles within the `budget` in bytes. Raises ModelError where the model gives an image, and
+    what `load_model`, `open_image` and StreamedGradient raise.
+    """
+    loaded = load_model(model)
+    if loaded.kind == "labels":
+        raise _gives_an_image(loaded)
+    source = open_image(image)
+    check_fit(loaded, source.info)
+    stream = StreamedGradient(loaded.module.eval(), budget=budget, device=device)
+    with torch.no_grad():
+        found = stream(SourceImage(source, level))
+    if found.dim() != 2:
+        raise _gives_an_image(loaded)
+    numbers = found[0].tolist()
+    names = loaded.channel_names or tuple(f"class {k}" for k in range(len(numbers)))
+    return dict(sorted(zip(names, numbers, strict=True), key=lambda pair: -pair[1]))
+
+
+def _gives_an_image(model: Model) -> ModelError:
+    return ModelError(
+        f"a classifier gives one number for each class; '{model.name}' gives an image; run it with 'run' instead"
+    )

@@ -1,0 +1,1 @@
+"""From a training file to a model: images, masks, network, log and card."""

@@ -1,0 +1,352 @@
+"""One image on its way through a network, and back.
+
+::
+
+    forwards    pass 0: moments  -->  pass 1: moments  -->  ...  -->  last pass: output, tile by tile
+                          |                 |                          |
+                       settle            settle                     the loss
+                          |                 |                          |
+    backwards   pass 0: tiles    <--  pass 1: tiles    <--  ...  <--  last pass: tiles
+
+Every tile is computed again on the way back, this time with gradients, and let go of before the next. Tiles of the last
+pass get the loss' gradient at their own pixels of the output; tiles of a pass that measured get the gradient of what it
+measured, at their own pixels. Both are partitions of a plane, so that the sum over tiles is the whole image's gradient
+(for networks without barriers: Pinckaers and Litjens 2018, arXiv 1804.05712).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_seamless.geometry import Interval, Region
+from napari_seamless.program.graph import Node, Program, Value
+from napari_seamless.program.ops.barrier import Barrier, State
+from napari_seamless.program.passes import known_name, settle
+from napari_seamless.program.region_program import Placed
+from napari_seamless.program.spans import Box
+from napari_seamless.runtime.engine.activation_store import slices
+from napari_seamless.runtime.engine.precision import arithmetic
+from napari_seamless.runtime.engine.run_region import as_image, run_region
+from napari_seamless.training.streaming.image_reads import Image
+from napari_seamless.training.streaming.plan import LearningPlan, Stage
+from napari_seamless.training.streaming.saved_values import Fetched, Kept
+from napari_seamless.training.streaming.weights import Weights
+
+Ends = Callable[[Any, Region], tuple[Sequence[Tensor], Sequence[Tensor]]]
+"""From a tile's result and its region: tensors, and their gradients."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a step is taken: on which device, in tiles of which edge in each pass, in which precision, who is told."""
+
+    device: torch.device
+    edges: tuple[int, ...]
+    autocast: torch.dtype | None = None
+    stop: Callable[[], bool] = lambda: False
+    progress: Callable[[int, int], None] | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        """Say how many tiles of a pass are done."""
+        if self.progress is not None:
+            self.progress(done, total)
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """torch's mixed precision, if it is wanted."""
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.autocast)
+
+
+@dataclass
+class Gradients:
+    """What has been added up so far: of constants by name, of known values by number, and of the image."""
+
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    known: dict[int, Tensor] = field(default_factory=dict)
+    image: Tensor | None = None
+
+    def add(self, name: str, part: Tensor) -> None:
+        """Of a constant: in its own precision, in single precision at least."""
+        if name in self.constants:
+            self.constants[name] += part
+        else:
+            wide = torch.promote_types(part.dtype, torch.float32)
+            self.constants[name] = part.to(wide, copy=True)
+
+    def add_known(self, value: int, part: Tensor) -> None:
+        """Of a value known between passes: in double precision on the CPU."""
+        precise = part.detach().cpu().double()
+        self.known[value] = self.known[value] + precise if value in self.known else precise
+
+
+class Step:
+    """A plan, its weights and one image. Not to be shared between threads.
+
+    `image_gradient` says that the image's own gradient is wanted.
+    """
+
+    def __init__(
+        self, plan: LearningPlan, weights: Weights, image: Image, how: How, *, image_gradient: bool = False
+    ) -> None:
+        self.plan, self.weights, self._image, self.how = plan, weights, image, how
+        self.sensitive = plan.sensitive(weights.constants, image=image_gradient)
+        self.wants_image = image_gradient
+        self.states: dict[int, State] = {}
+        self._known: dict[int, Tensor] = {}
+        self._kept = Kept(plan.program, how.device)
+        hosted = {name for node in plan.settled for name in node.operation.constant_names}
+        self._host = {name: weights.constants[name].detach().cpu() for name in hosted}
+        self._device = {name: tensor.detach() for name, tensor in weights.constants.items()}
+
+    @property
+    def output(self) -> Value:
+        """What the network's output is."""
+        return self.plan.program.values[self.plan.program.output]
+
+    @torch.no_grad()
+    def measure(self) -> None:
+        """All passes but the last: afterwards everything that barriers look for is known. Buffers are written to."""
+        program = replace(self.plan.program, constants=self._host)
+        for stage in self.plan.stages[:-1]:
+            states: list[State | None] = [None] * len(stage.part.barriers)
+            for _, _, found in self._forwards(stage):
+                for piece in found.pieces:
+                    self._kept.put(*piece)
+                states = [
+                    b if a is None else a if b is None else _barrier(node).merge(a, b)
+                    for a, b, node in zip(states, found.states, stage.part.barriers, strict=True)
+                ]
+            measured = {n.output: s for n, s in zip(stage.part.barriers, states, strict=True) if s is not None}
+            self.states.update(measured)
+            self._known = settle(program, measured, self._known)
+        self.weights.store(self.plan, self.states)
+
+    @torch.no_grad()
+    def make(self, device: torch.device) -> Tensor:
+        """The output, (1, c, [z,] y, x), after `measure`."""
+        result = torch.empty(self.output.shape, dtype=self.output.dtype, device=device)
+        for placed, _, found in self._forwards(self.plan.stages[-1]):
+            result[self.where(placed)] = found.to(device, result.dtype)
+        return result
+
+    @torch.no_grad()
+    def visit(self, see: Callable[[Tensor, Region], None]) -> None:
+        """Show each tile of the output, after `measure`, without keeping any."""
+        for _, write, found in self._forwards(self.plan.stages[-1]):
+            see(found, write)
+
+    def where(self, placed: Placed) -> tuple[slice, ...]:
+        """Where a tile lies in the output."""
+        return slices(self.output.dims, placed.box(self.plan.program.output))
+
+    def _forwards(self, stage: Stage) -> Any:
+        """Each tile of a pass: where it is placed, its region, what it found."""
+        program = self._ready(stage, stage.forwards.program, self._device, self._known)
+        tiles = stage.tiles(self.how.edges[stage.part.number])
+        for k, write in enumerate(tiles):
+            placed = stage.forwards.at(write)
+            with arithmetic(self.how.device), self.how.precision():
+                found = run_region(program, placed, self._pixels(placed), self.how.stop, self._kept.get)
+            yield placed, write, found
+            self.how.tell(k + 1, len(tiles))
+
+    def _ready(
+        self, stage: Stage, program: Program, constants: Mapping[str, Tensor], known: Mapping[int, Tensor]
+    ) -> Program:
+        """A pass' program with everything that it asks for."""
+        values = {known_name(i): known[i].to(self.how.device) for i in stage.part.known}
+        return replace(program, constants={**program.constants, **constants, **values})
+
+    def _region(self, placed: Placed) -> Region | None:
+        """What a tile reads of the image; None for nothing."""
+        box = placed.box(self.plan.program.input)
+        return None if None in box else Region(tuple(Interval(*span) for span in box if span is not None))
+
+    def _pixels(self, placed: Placed) -> Tensor | None:
+        region = self._region(placed)
+        if region is None:
+            return None
+        dtype = self.plan.program.values[self.plan.program.input].dtype
+        return as_image(self._image.read(region), self.how.device, dtype)
+
+    def backward(self, last: Ends) -> Gradients:
+        """All passes in reverse, after `measure`. `last` says what a tile of the output is to be differentiated for."""
+        found = Gradients()
+        if self.wants_image:
+            value = self.plan.program.values[self.plan.program.input]
+            found.image = torch.zeros(value.shape, dtype=value.dtype)
+        pulls: dict[int, State] = {}
+        self._kept.forget_gradients()
+        for stage in reversed(self.plan.stages):
+            if stage is self.plan.stages[-1]:
+                self._backwards(stage, last, found)
+            elif self._is_asked(stage, pulls):
+                self._backwards(stage, self._puller(stage, pulls), found)
+            self._unsettle(stage.part.number, found, pulls)
+        return found
+
+    def _is_asked(self, stage: Stage, pulls: Mapping[int, State]) -> bool:
+        """Whether any gradient comes back to what a pass measured or kept."""
+        measured = any(node.output in pulls for node in stage.part.barriers)
+        return measured or any(self._kept.has_gradient(value) for value in stage.part.keeps)
+
+    def _puller(self, stage: Stage, pulls: Mapping[int, State]) -> Ends:
+        """What the tiles of a pass that measured are to be differentiated for."""
+
+        def ends(parts: Any, write: Region) -> tuple[list[Tensor], list[Tensor]]:
+            del write
+            tensors: list[Tensor] = []
+            given: list[Tensor] = []
+            for node, part in zip(stage.part.barriers, parts, strict=False):
+                if part is None or node.output not in pulls:
+                    continue
+                own, inputs = part
+                with torch.no_grad(), torch.autocast(self.how.device.type, enabled=False):
+                    pulled = _barrier(node).pull(inputs, own, self.states[node.output], pulls[node.output])
+                for x, gradient in zip(inputs, pulled, strict=False):
+                    if gradient is not None and x.requires_grad:
+                        tensors.append(x)
+                        given.append(gradient)
+            for value, part in zip(stage.part.keeps, parts[len(stage.part.barriers) :], strict=True):
+                if part is not None and self._kept.has_gradient(value):
+                    own, (piece,) = part
+                    tensors.append(piece)
+                    given.append(self._kept.gradient(value, own).to(piece.dtype))
+            return tensors, given
+
+        return ends
+
+    def _backwards(self, stage: Stage, ends: Ends, found: Gradients) -> None:
+        """Each tile of a pass again, with gradients, which are added up."""
+        device = self.how.device
+        known = {i: self._known[i].to(device).clone().requires_grad_(i in self.sensitive) for i in stage.part.known}
+        program = self._ready(stage, stage.backwards.program, self.weights.constants, known)
+        names = {name for node in program.nodes for name in node.operation.constant_names}
+        leaves = {name: program.constants[name] for name in sorted(names) if program.constants[name].requires_grad}
+        values = {known_name(i): i for i in stage.part.known}
+        tiles = stage.tiles(self.how.edges[stage.part.number])
+        for k, write in enumerate(tiles):
+            self._tile(stage, program, write, ends, leaves, values, found)
+            self.how.tell(k + 1, len(tiles))
+
+    def _tile(
+        self,
+        stage: Stage,
+        program: Program,
+        write: Region,
+        ends: Ends,
+        leaves: Mapping[str, Tensor],
+        values: Mapping[str, int],
+        found: Gradients,
+    ) -> None:
+        placed = stage.backwards.at(write)
+        image = self._pixels(placed)
+        if image is not None and self.wants_image:
+            image.requires_grad_()
+        fetched: Fetched = []
+        fetch = self._kept.fetching(self.sensitive, fetched)
+        with torch.enable_grad(), arithmetic(self.how.device):
+            with self.how.precision():
+                result = run_region(program, placed, image, self.how.stop, fetch)
+            tensors, given = ends(result, write)
+            del result
+            inputs = [*leaves.values(), *(piece for _, _, piece in fetched)]
+            if image is not None and self.wants_image:
+                inputs.append(image)
+            live = [(t, g) for t, g in zip(tensors, given, strict=True) if t.requires_grad]
+            if not live or not inputs:
+                return
+            parts: Sequence[Tensor | None] = torch.autograd.grad(
+                [t for t, _ in live], inputs, [g for _, g in live], allow_unused=True
+            )
+        for name, part in zip(leaves, parts, strict=False):
+            if part is None:
+                continue
+            if name in values:
+                found.add_known(values[name], part)
+            else:
+                found.add(name, part)
+        region = self._region(placed)
+        for (value, box, _), part in zip(fetched, parts[len(leaves) :], strict=False):
+            if part is not None:
+                self._kept.add(value, box, part)
+        last = parts[-1]
+        if found.image is not None and region is not None and last is not None:
+            found.image[(slice(None), slice(None), *region.slices())] += last.cpu()
+
+    def _unsettle(self, number: int, found: Gradients, pulls: dict[int, State]) -> None:
+        """Gradients of what was settled just before pass `number`: back to what was measured, or known earlier."""
+        for node in reversed(self.plan.settled):
+            value = node.output
+            if self.plan.depth[value] != number or value not in self.sensitive or value not in found.known:
+                continue
+            given = found.known.pop(value)
+            if value in self.plan.measured:
+                pulls[value] = self._through(_barrier(node), self.states[value], given, found)
+            elif isinstance(node.operation, Barrier):
+                inputs, own = [self._known[i] for i in node.inputs], _whole(self.plan.program.values[node.inputs[0]])
+                state = node.operation.partial(inputs, own)
+                pulled = node.operation.pull(inputs, own, state, self._through(node.operation, state, given, found))
+                for i, part in zip(node.inputs, pulled, strict=False):
+                    if part is not None and i in self.sensitive:
+                        found.add_known(i, part)
+            else:
+                self._follow_back(node, given, found)
+
+    def _through(self, barrier: Barrier, state: State, given: Tensor, found: Gradients) -> State:
+        """From the gradient of a barrier's value to that of its state, and of the constants in it."""
+        with torch.enable_grad():
+            parts = tuple(part.detach().requires_grad_() for part in state)
+            constants = self._leaves(barrier.constant_names)
+            value = barrier.finish(parts, constants)
+            grads = self._differentiated(value, given, [*parts, *constants.values()])
+        for name, grad in zip(constants, grads[len(parts) :], strict=True):
+            if grad is not None:
+                found.add(name, grad.to(self.how.device))
+        return tuple(torch.zeros_like(part) if grad is None else grad for part, grad in zip(parts, grads, strict=False))
+
+    def _follow_back(self, node: Node, given: Tensor, found: Gradients) -> None:
+        """Through an operation on values that are known whole."""
+        values = self.plan.program.values
+        with torch.enable_grad():
+            inputs = [self._known[i].detach().requires_grad_(i in self.sensitive) for i in node.inputs]
+            constants = self._leaves(node.operation.constant_names)
+            boxes = [_whole(values[i]) for i in node.inputs]
+            result = node.operation.run(inputs, constants, boxes, _whole(values[node.output]))
+            grads = self._differentiated(result, given, [*inputs, *constants.values()])
+        for i, grad in zip(node.inputs, grads, strict=False):
+            if grad is not None:
+                found.add_known(i, grad)
+        for name, grad in zip(constants, grads[len(inputs) :], strict=True):
+            if grad is not None:
+                found.add(name, grad.to(self.how.device))
+
+    def _leaves(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Constants on the CPU, to be differentiated for."""
+        constants = self.weights.constants
+        return {name: self._host[name].detach().requires_grad_(constants[name].requires_grad) for name in names}
+
+    @staticmethod
+    def _differentiated(value: Tensor, given: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradient of each input, None for those that have none."""
+        wanted = [x for x in inputs if x.requires_grad]
+        if not value.requires_grad or not wanted:
+            return [None] * len(inputs)
+        grads = iter(torch.autograd.grad(value, wanted, given.to(value.dtype).reshape(value.shape), allow_unused=True))
+        return [next(grads) if x.requires_grad else None for x in inputs]
+
+
+def _barrier(node: Node) -> Barrier:
+    assert isinstance(node.operation, Barrier)
+    return node.operation
+
+
+def _whole(value: Value) -> Box:
+    return tuple((0, n) if n is not None else None for n in value.domain)

@@ -1,0 +1,136 @@
+"""Zarr images on other machines: an HTTP server of this test's own, and fsspec's file system in memory."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import zarr
+from test_ome_zarr import ome_zarr as written_ome_zarr
+from test_scenes import raw_folder
+
+from napari_seamless.errors import InputDamaged, InputUnreadable
+from napari_seamless.geometry import Region
+from napari_seamless.io.readers import ome_zarr, open_image, opener, sample_slide, urls
+from sources_oracle import assert_reads_equal, texture
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder quietly; answers "503" to as many requests for chunks as the server says."""
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        is_chunk = "." not in self.path.rpartition("/")[2]
+        server.asked.append(self.path)
+        if is_chunk and server.failures > 0:
+            server.failures -= 1
+            self.send_error(503)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Any]:
+    http: Any = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path)))
+    http.failures, http.asked = 0, []
+    http.url = f"http://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    yield http
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_image_on_a_server_is_read_level_by_level(version: str, server: Any, tmp_path: Path) -> None:
+    levels = [texture(3, 50, 70, dtype="uint16"), texture(3, 25, 35, dtype="uint16")]
+    written_ome_zarr(tmp_path / "image.ome.zarr", levels, "cyx", version)
+    source = open_image(f"{server.url}/image.ome.zarr")
+    assert (source.info.name, source.info.pixel_size) == ("cells", (0.5, 0.5))
+    for k, level in enumerate(levels):
+        assert_reads_equal(source, level, k, count=2)
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.info == source.info
+    assert_reads_equal(copy, levels[0], count=1)
+
+
+def test_only_the_chunks_under_a_region_are_fetched(server: Any, tmp_path: Path) -> None:
+    written_ome_zarr(tmp_path / "image.zarr", [texture(64, 64)], "yx", "0.5")
+    source = open_image(f"{server.url}/image.zarr/")
+    server.asked.clear()
+    source.read(Region.of((20, 30), (10, 20)))
+    assert sorted(server.asked) == ["/image.zarr/s0/c/1/0", "/image.zarr/s0/c/1/1"]
+
+
+def test_another_image_at_the_same_address_has_another_identity(server: Any, tmp_path: Path) -> None:
+    written_ome_zarr(tmp_path / "image.zarr", [texture(20, 20)], "yx", "0.5")
+    first, again = (open_image(f"{server.url}/image.zarr").info.identity for _ in range(2))
+    written_ome_zarr(tmp_path / "image.zarr", [texture(20, 20)], "yx", "0.5", omero={"channels": []})
+    assert first == again != open_image(f"{server.url}/image.zarr").info.identity
+
+
+def test_scenes_of_a_folder_on_a_server_are_found_without_a_listing(server: Any, tmp_path: Path) -> None:
+    raw_folder(tmp_path / "raw.zarr", 2, listed=False)
+    assert_reads_equal(open_image(f"{server.url}/raw.zarr", scene=1), texture(1, 20, 10), count=2)
+
+
+def test_plain_arrays_open_from_any_file_system_of_fsspec() -> None:
+    memory: Any = fsspec.filesystem("memory")
+    zarr.save_array("memory://plain.zarr", texture(9, 30, 40))
+    assert_reads_equal(open_image("memory://plain.zarr", axes="zyx"), texture(1, 9, 30, 40), count=2)
+    memory.rm("plain.zarr", recursive=True)
+
+
+def test_a_file_address_is_a_path(tmp_path: Path) -> None:
+    written_ome_zarr(tmp_path / "a b.zarr", [texture(20, 20)], "yx", "0.5")
+    assert_reads_equal(open_image((tmp_path / "a b.zarr").as_uri()), texture(1, 20, 20), count=2)
+
+
+def test_a_server_that_fails_for_a_moment_is_asked_again(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ome_zarr, "RETRIES", (0.0, 0.0))
+    written_ome_zarr(tmp_path / "image.zarr", [texture(16, 16)], "yx", "0.5")
+    source = open_image(f"{server.url}/image.zarr")
+    server.failures = 2
+    assert_reads_equal(source, texture(1, 16, 16), count=1)
+    server.failures = 100
+    with pytest.raises(InputDamaged, match=r"image.zarr, level 0, y\[3, 9\) x\[0, 16\): .*503"):
+        source.read(Region.of((3, 9), (0, 16)))
+
+
+def test_an_address_without_zarr_is_refused(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "slide.svs").write_bytes(sample_slide().read_bytes()[:1000])
+    zarr.open_group(str(tmp_path / "group.zarr"), mode="w").create_array("raw", shape=(5, 5), dtype="u1")
+    for name, sentence in (("slide.svs", "no zarr metadata is at"), ("group.zarr", "has no multiscales metadata")):
+        with pytest.raises(InputUnreadable, match=f"over the network only zarr is read; .*{sentence}"):
+            open_image(f"{server.url}/{name}")
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    sentence = r"an address must answer; http://127.0.0.1:9/image.zarr.*Cannot connect.*check it, and the network"
+    with pytest.raises(InputUnreadable, match=sentence) as problem:
+        open_image("http://127.0.0.1:9/image.zarr")
+    assert not isinstance(problem.value, InputDamaged)
+
+
+def test_addresses_of_unknown_kinds_and_missing_packages_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputUnreadable, match=r"must begin with http://, https://, s3://, .*; got ftp://host/a.zarr"):
+        open_image("ftp://host/a.zarr")
+    monkeypatch.setattr(urls, "find_spec", lambda _: None)
+    with pytest.raises(
+        InputUnreadable, match=r'read by s3fs and fsspec, not installed; pip install "napari-seamless\['
+    ):
+        open_image("s3://bucket/a.zarr")
+    assert opener.is_url(r"C:\slides\a.svs") is False
