@@ -24,7 +24,7 @@ import tifffile
 
 from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.io.readers import open_image, sample_slide
-from napari_seamless.io.readers.decoded_cache import PieceCache
+from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.tiff import TiffSource
 from napari_seamless.runtime.planning.order import view_first
 
@@ -82,7 +82,7 @@ def reads_of(size: int, tile: int, halo: int) -> Iterator[tuple[Region, Region]]
 
 def redundancy(size: int, tile: int, halo: int, cache_bytes: int) -> float:
     """Bytes decoded over bytes needed, through the real cache, with pieces that nobody decodes."""
-    cache = PieceCache(cache_bytes)
+    cache = DecodedCache(cache_bytes)
     pieces = Grid((size, size), (EDGE, EDGE))
     for _, read in reads_of(size, tile, halo):
         for cell in cells_of(pieces.covering(read)):

@@ -104,7 +104,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Growing(Protocol):
+class GrowingSource(Protocol):
     """A source whose coarser levels are made when they are wanted.
 
     `read` is exact, and makes what is missing first, which may take long. `glance` answers at once, roughly where
@@ -139,7 +139,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Spent:
+class DeviceTime:
     """Seconds that the device of one engine was at work."""
 
     engine: str
@@ -147,14 +147,14 @@ class Spent:
 
 
 @runtime_checkable
-class Timed(Protocol):
+class TimedEngine(Protocol):
     """An engine that knows how long its device was at work.
 
     `spent` is what it was since this was last asked, by anybody, so that a sum counts nothing twice; None where it is
     not known. Any thread.
     """
 
-    def spent(self) -> Spent | None: ...
+    def spent(self) -> DeviceTime | None: ...
 
 
 class Sink(Protocol):
@@ -173,7 +173,7 @@ class Sink(Protocol):
     def landed(self, region: Region) -> None: ...
 
 
-class Agenda(Protocol):
+class TileQueue(Protocol):
     """The tiles still to do, asked one at a time, so that the order can change between two of them.
 
     Safe to call from any thread. `take` returns None when nothing is left to start right now. What it gave comes
@@ -217,7 +217,7 @@ class Scratch(Protocol):
     def remove(self) -> None: ...
 
 
-class Stage(Protocol):
+class PrecedingPass(Protocol):
     """A pass that must be over before a run's own tiles can be made: it measures, and makes no pixels.
 
     `cost` is its work, as a number of output pixels of the run that take as long. `begin` and `end` are called in the
@@ -225,7 +225,7 @@ class Stage(Protocol):
     """
 
     @property
-    def agenda(self) -> StageAgenda: ...
+    def agenda(self) -> PassQueue: ...
 
     @property
     def cost(self) -> float: ...
@@ -235,7 +235,7 @@ class Stage(Protocol):
     def end(self) -> None: ...
 
 
-class StageAgenda(Agenda, Protocol):
+class PassQueue(TileQueue, Protocol):
     """An agenda that knows how far it is: `counts` are (done, total) pixels."""
 
     @property
@@ -246,11 +246,11 @@ class StageAgenda(Agenda, Protocol):
 
 
 @dataclass(frozen=True)
-class Made:
+class TileResult:
     """What comes home of a region that was made: what the sink gave for it, and how long the device was at work."""
 
     receipt: object
-    spent: Spent | None = None
+    spent: DeviceTime | None = None
 
 
 @dataclass(frozen=True)
@@ -262,13 +262,13 @@ class Job:
     engine: Engine
     sink: Sink
 
-    def make(self, write: Region, stop: StopFlag) -> Made:
+    def make(self, write: Region, stop: StopFlag) -> TileResult:
         """Compute one write region, and put it in the sink. Any thread."""
         tile = self.engine.tile(write)
         receipt = self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
-        return Made(receipt, self.engine.spent() if isinstance(self.engine, Timed) else None)
+        return TileResult(receipt, self.engine.spent() if isinstance(self.engine, TimedEngine) else None)
 
-    def receive(self, write: Region, made: Made) -> None:
+    def receive(self, write: Region, made: TileResult) -> None:
         """Bring home what `make` returned. Driving thread, before the region is told to have landed."""
         if isinstance(self.sink, Receiver):
             self.sink.receive(write, made.receipt)
@@ -285,7 +285,7 @@ class Job:
             raise RegionUnreadable(f"the pixels {region!r} cannot be read, tried twice: {error}") from error
 
 
-class Scheduler(Protocol):
+class Executor(Protocol):
     """Runs an agenda to its end.
 
     Blocks the calling thread (the driving thread) until the agenda has nothing to start and nothing is in flight, or
@@ -294,7 +294,7 @@ class Scheduler(Protocol):
     Any other exception of a worker stops the run and is raised here; what was not finished is given back.
     """
 
-    def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None: ...
+    def run(self, job: Job, agenda: TileQueue, landed: Callable[[Region], None], stop: StopFlag) -> None: ...
 
     def close(self) -> None: ...
 
@@ -373,7 +373,7 @@ def unnamed(value: int) -> str:
 
 
 @dataclass(frozen=True)
-class Piece:
+class FreshPixels:
     """Freshly computed pixels of one level of a live image: (c, *region.shape), read only."""
 
     level: int
@@ -411,4 +411,4 @@ class LiveImage(Protocol):
     @property
     def finished(self) -> NDArray[np.bool_]: ...
 
-    def watch(self) -> deque[Piece]: ...
+    def watch(self) -> deque[FreshPixels]: ...

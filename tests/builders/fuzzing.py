@@ -38,7 +38,7 @@ import zarr
 
 from napari_seamless.errors import SeamlessError
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Growing, Source
+from napari_seamless.interfaces import GrowingSource, Source
 from napari_seamless.io.readers import open_image, sample_slide
 
 GOOD = ("refused", "unharmed", "as stored")
@@ -277,7 +277,7 @@ def outcome(path: Path, base: Base) -> str:
 
 def _read(source: Source) -> list[np.ndarray]:
     """Each stored level whole where it is small; its corners where it is not."""
-    levels = [source.overview] if isinstance(source, Growing) else []
+    levels = [source.overview] if isinstance(source, GrowingSource) else []
     for level, shape in enumerate(source.info.levels.shapes[: 1 if levels else None]):
         if prod(shape) * source.info.channels <= LARGEST_READ:
             levels.append(source.read(Region.from_shape(shape), level))

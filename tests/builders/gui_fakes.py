@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_seamless.errors import NotTrusted, PixelSizeUnknown, RunCancelled
 from napari_seamless.geometry import Grid, Levels, Region, halved
-from napari_seamless.interfaces import APPROXIMATE, ImageInfo, LabelClass, Piece, Pixels, Progress
+from napari_seamless.interfaces import APPROXIMATE, FreshPixels, ImageInfo, LabelClass, Pixels, Progress
 from napari_seamless.io.readers.plane import on_plane
 from napari_seamless.io.readers.selection import select
 
@@ -80,9 +80,9 @@ class FakeLive:
         self.levels = [np.zeros((*front, *s), dtype) for s in shapes]
         self.grid = Grid(shape, (8, 8))
         self.finished = np.zeros(self.grid.counts, bool)
-        self._watchers: list[deque[Piece]] = []
+        self._watchers: list[deque[FreshPixels]] = []
 
-    def watch(self) -> deque[Piece]:
+    def watch(self) -> deque[FreshPixels]:
         self._watchers.append(deque(maxlen=1000))
         return self._watchers[-1]
 
@@ -96,7 +96,7 @@ class FakeLive:
             whole = array if array.ndim == 3 else array[None]
             whole[(slice(None), *at.slices())] = part
             for watcher in self._watchers:
-                watcher.append(Piece(level, at, part))
+                watcher.append(FreshPixels(level, at, part))
 
 
 @dataclass(frozen=True)

@@ -291,9 +291,9 @@ def test_a_pickled_module_is_asked_about_and_then_prepared(qtbot: QtBot, real, t
 
 
 def test_a_pipeline_is_asked_for_a_network_once_however_many_ask(pipeline: FakePipeline) -> None:
-    from napari_seamless._napari.run.loaded_networks import LoadRequest, Shelf
+    from napari_seamless._napari.run.loaded_networks import LoadedNetworks, LoadRequest
 
-    shelf = Shelf(pipeline)
+    shelf = LoadedNetworks(pipeline)
     assert shelf.load("nuclei") is shelf.load("nuclei")
     assert len(pipeline.loaded) == 1
     assert shelf.fetch(LoadRequest("nuclei")) is shelf.load("nuclei")

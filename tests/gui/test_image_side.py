@@ -18,7 +18,7 @@ from napari_seamless._napari.layers.live_layers import source_layer
 from napari_seamless._napari.layers.readings import readings_of, setting_of
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.run.image_input import open_as
-from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.widgets import ImageSetting
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region
@@ -115,10 +115,10 @@ def test_how_an_image_is_stored_is_a_remark_beside_it(qtbot: QtBot, make_napari_
 def test_an_array_that_can_be_read_in_two_ways_is_asked_about(qtbot: QtBot, make_napari_viewer) -> None:
     layer = Image(np.zeros((7, 40, 50), np.float32), name="stack")
     with pytest.raises(InputMismatch, match="which axis of an image is which must be known; stack has 3 axes"):
-        open_as(lazy_pipeline(), layer, ImageSetting())
-    assert open_as(lazy_pipeline(), layer, ImageSetting(axes="cyx")).info.channels == 7
-    assert open_as(lazy_pipeline(), layer, ImageSetting(axes="zyx")).info.levels.shapes == ((7, 40, 50),)
-    assert open_as(lazy_pipeline(), layer, ImageSetting((6, 2), 0.5, "cyx")).info.pixel_size == (0.5, 0.5)
+        open_as(lazy_backend(), layer, ImageSetting())
+    assert open_as(lazy_backend(), layer, ImageSetting(axes="cyx")).info.channels == 7
+    assert open_as(lazy_backend(), layer, ImageSetting(axes="zyx")).info.levels.shapes == ((7, 40, 50),)
+    assert open_as(lazy_backend(), layer, ImageSetting((6, 2), 0.5, "cyx")).info.pixel_size == (0.5, 0.5)
 
 
 def pixels(dtype: Any, channels: int | None = None) -> Any:
@@ -141,7 +141,7 @@ LAYERS = [
 @pytest.mark.parametrize(("make", "settings", "channels"), LAYERS)
 def test_every_kind_of_layer_is_read_as_it_is(tmp_path, make, settings, channels) -> None:
     layer = Image(make(tmp_path / "a.zarr"), name="a", **settings)
-    source = open_as(lazy_pipeline(), layer, ImageSetting(pixel_size=0.25))
+    source = open_as(lazy_backend(), layer, ImageSetting(pixel_size=0.25))
     found = source.read(Region.of((3, 5), (7, 9)))
     expected = np.stack([pixels(int)[3:5, 7:9] + k for k in range(channels)])
     np.testing.assert_array_equal(found, expected.astype(source.info.dtype))
@@ -152,4 +152,4 @@ def test_axis_labels_of_a_layer_say_how_to_read_it() -> None:
     layer = Image(np.zeros((3, 40, 50)), name="time", axis_labels=("t", "y", "x"))
     assert setting_of(layer, None).axes == "tyx"
     assert "tyx" in dict(readings_of(layer))
-    assert open_as(lazy_pipeline(), layer, setting_of(layer, None)).info.levels.shapes == ((40, 50),)
+    assert open_as(lazy_backend(), layer, setting_of(layer, None)).info.levels.shapes == ((40, 50),)

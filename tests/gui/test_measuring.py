@@ -23,7 +23,7 @@ from napari_seamless._napari.measure.classes import COUNTED, NAME, SHOWN
 from napari_seamless._napari.measure.commands import open_measuring
 from napari_seamless._napari.measure.dock import MeasureDock
 from napari_seamless._napari.measure.state import VIEW, ClassRow
-from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless.geometry import Region
 from napari_seamless.measurement.measure import label_outlines
 from napari_seamless.runs.origin import origin_of
@@ -71,7 +71,7 @@ def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
 
 
 def docked(viewer: napari.Viewer, pipeline: Any = None) -> MeasureDock:
-    dock = MeasureDock(viewer, pipeline or lazy_pipeline())
+    dock = MeasureDock(viewer, pipeline or lazy_backend())
     viewer.window.add_dock_widget(dock, name="measure")
     return dock
 

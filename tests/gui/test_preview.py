@@ -411,9 +411,9 @@ class WithModules:
     """The real pipeline, in which the model's name stands for a module of this file."""
 
     def __init__(self, module: torch.nn.Module) -> None:
-        from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+        from napari_seamless._napari.run.lazy_backend import lazy_backend
 
-        self._real, self._module = lazy_pipeline(), module
+        self._real, self._module = lazy_backend(), module
         self.runs: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:

@@ -14,7 +14,7 @@ from gui_fakes import FakeFound, FakeLive, FakePipeline, FakeReport
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.widgets import OutputChoice
 from napari_seamless.geometry import Region
-from napari_seamless.runs.existing_output import found_at
+from napari_seamless.runs.existing_output import existing_output_at
 
 HERE = Path("/data/out.ome.zarr")
 
@@ -78,12 +78,12 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 def test_a_path_is_looked_into_without_being_changed(result: tuple[Path, np.ndarray], tmp_path: Path) -> None:
     path, image = result
-    found = found_at(path, ns.prepare("stain", image))
+    found = existing_output_at(path, ns.prepare("stain", image))
     assert found is not None
     assert (found.fraction, found.continues) == (0.5, True)
-    other = found_at(path, ns.prepare("stain", image[:, ::-1].copy()))
+    other = existing_output_at(path, ns.prepare("stain", image[:, ::-1].copy()))
     assert other is not None
     assert not other.continues
     (tmp_path / "notes.txt").write_text("mine")
-    assert found_at(tmp_path, ns.prepare("stain", image)) is None
-    assert found_at(tmp_path / "nothing", ns.prepare("stain", image)) is None
+    assert existing_output_at(tmp_path, ns.prepare("stain", image)) is None
+    assert existing_output_at(tmp_path / "nothing", ns.prepare("stain", image)) is None

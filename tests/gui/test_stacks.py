@@ -22,7 +22,7 @@ from napari_seamless._napari.measure.places import centroids
 from napari_seamless._napari.measure.places import look_at as look_at_object
 from napari_seamless._napari.run.copy_as import as_command, as_python
 from napari_seamless._napari.run.dock import SeamlessDock
-from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.widgets import Extent
 from napari_seamless.geometry import Region
 from napari_seamless.models import ClassInfo, Model
@@ -49,7 +49,7 @@ class Networks:
         return ns.load_model(self.modules.get(what, what), **options)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(lazy_pipeline(), name)
+        return getattr(lazy_backend(), name)
 
 
 NETWORKS = Networks()
@@ -353,7 +353,7 @@ def test_objects_of_a_plane_have_the_intensities_of_that_plane(
     dock = opened(viewer, qtbot, "bright", data, tuple(labels))
     at(viewer, labels, t=time, z=2)
     layer = run(dock, qtbot)
-    measuring = MeasureDock(viewer, lazy_pipeline())
+    measuring = MeasureDock(viewer, lazy_backend())
     viewer.window.add_dock_widget(measuring, name="measure")
     panel = measuring.panel
     panel.labels.setCurrentIndex(panel.labels.findText(layer.name))
@@ -384,7 +384,7 @@ def test_objects_of_a_plane_have_the_intensities_of_that_plane(
 
 def reopened(viewer: Any, qtbot: QtBot, path: Any) -> Any:
     """The layer of a result that is opened in the dock that measures."""
-    measuring, before = MeasureDock(viewer, lazy_pipeline()), len(viewer.layers)
+    measuring, before = MeasureDock(viewer, lazy_backend()), len(viewer.layers)
     viewer.window.add_dock_widget(measuring, name="measure")
     measuring.open(path)
     qtbot.waitUntil(lambda: measuring.poll().problem is not None or len(viewer.layers) > before, timeout=PATIENCE)

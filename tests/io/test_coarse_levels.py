@@ -15,7 +15,7 @@ import tifffile
 
 from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Region, halved
-from napari_seamless.interfaces import Growing, Pixels, Source
+from napari_seamless.interfaces import GrowingSource, Pixels, Source
 from napari_seamless.io.readers import coarse_levels, open_image
 from napari_seamless.io.readers.coarse_levels import Coarser, halved_pixels
 from napari_seamless.testing.conformance import SourceConformance
@@ -135,8 +135,8 @@ def test_a_file_of_one_large_level_gets_more_of_them_and_others_are_left_alone(
     tifffile.imwrite(tmp_path / "small.tif", texture(90, 80), tile=(32, 32), compression="zlib")
     large, small = open_image(tmp_path / "large.tif"), open_image(tmp_path / "small.tif")
     assert (len(large.info.levels), len(small.info.levels)) == (4, 1)
-    assert isinstance(large, Growing)
-    assert not isinstance(small, Growing)
+    assert isinstance(large, GrowingSource)
+    assert not isinstance(small, GrowingSource)
     assert large.info.format == "TIFF"
     assert_reads_equal(large, texture(1, 120, 130), count=3)
     copy = pickle.loads(pickle.dumps(large))

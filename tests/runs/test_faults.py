@@ -23,15 +23,15 @@ import napari_seamless as ns
 from napari_seamless import cli
 from napari_seamless.errors import DeviceFull, OutputExists, OutputUnwritable, RegionUnreadable
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.interfaces import Job, Scheduler, Source
+from napari_seamless.interfaces import Executor, Job, Source
 from napari_seamless.io.readers import sample_slide
 from napari_seamless.runtime.engine import TorchEngine
-from napari_seamless.runtime.engine.oom_retry import Halving, halves
+from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry, halves
 from napari_seamless.runtime.executor import driver as run_module
-from napari_seamless.runtime.executor.dask_executor import DaskScheduler
-from napari_seamless.runtime.executor.driver import Run
-from napari_seamless.runtime.executor.serial import Serial
-from napari_seamless.runtime.executor.tile_queue import Agenda
+from napari_seamless.runtime.executor.dask_executor import DaskExecutor
+from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.runtime.executor.serial import SerialExecutor
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
 from napari_seamless.store import open_store
 from napari_seamless.testing.fakes import (
@@ -51,29 +51,29 @@ UNREADABLE = CHUNKS.pixels(CHUNKS.covering(SPOT.grow((3, 3))))  # the blur's hal
 
 
 @pytest.fixture(params=["serial", "dask"])
-def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
-    scheduler: Scheduler = Serial() if request.param == "serial" else DaskScheduler(threads=2)
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    scheduler: Executor = SerialExecutor() if request.param == "serial" else DaskExecutor(threads=2)
     yield scheduler
     scheduler.close()
 
 
-def over(source: Source, scheduler: Scheduler, **more: Any) -> tuple[Run, Agenda, RecordingSink]:
+def over(source: Source, scheduler: Executor, **more: Any) -> tuple[Driver, ViewFirstQueue, RecordingSink]:
     """A run over a source, to its end."""
     sink = RecordingSink(SHAPE)
-    agenda = Agenda(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 40)
-    run = Run(Job(source, 0, BoxBlurEngine(SHAPE), sink), agenda, scheduler, **more).start()
+    agenda = ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 40)
+    run = Driver(Job(source, 0, BoxBlurEngine(SHAPE), sink), agenda, scheduler, **more).start()
     run.wait(60)
     return run, agenda, sink
 
 
 def undisturbed() -> np.ndarray:
-    return over(GradientSource(SHAPE), Serial())[2].pixels
+    return over(GradientSource(SHAPE), SerialExecutor())[2].pixels
 
 
 # -- an image that cannot be read everywhere
 
 
-def test_a_run_leaves_out_the_chunks_that_cannot_be_read_and_makes_all_others(scheduler: Scheduler) -> None:
+def test_a_run_leaves_out_the_chunks_that_cannot_be_read_and_makes_all_others(scheduler: Executor) -> None:
     run, agenda, sink = over(DamagedSource(GradientSource(SHAPE), SPOT), scheduler)
     now = run.progress()
     assert (now.state, now.failed, now.done) == ("finished", UNREADABLE.size, now.total - UNREADABLE.size)
@@ -85,13 +85,13 @@ def test_a_run_leaves_out_the_chunks_that_cannot_be_read_and_makes_all_others(sc
     assert sink.times.max() == 1
 
 
-def test_a_read_that_goes_wrong_once_is_tried_again(scheduler: Scheduler) -> None:
+def test_a_read_that_goes_wrong_once_is_tried_again(scheduler: Executor) -> None:
     run, agenda, sink = over(DamagedSource(GradientSource(SHAPE), SPOT, times=1), scheduler)
     assert (run.progress().failed, agenda.failed) == (0, ())
     np.testing.assert_array_equal(sink.pixels, undisturbed())
 
 
-def test_an_image_that_is_gone_altogether_ends_the_run(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_is_gone_altogether_ends_the_run(scheduler: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "MOST_FAILURES", 5)
     monkeypatch.setattr("napari_seamless.interfaces.SECONDS_BEFORE_SECOND_READ", 0.0)
     with pytest.raises(RegionUnreadable, match=r"the pixels y\[.*cannot be read, tried twice: .*copy the file again"):
@@ -230,7 +230,7 @@ def test_a_tile_that_the_device_has_no_memory_for_is_made_in_halves_with_the_sam
     source, whole = GradientSource(shape), Region.from_shape(shape)
     expected = BoxBlurEngine(shape).compute(BoxBlurEngine(shape).tile(whole), source.read, lambda: False)
     device = SmallDevice(BoxBlurEngine(shape), room, error)
-    engine = Halving(device)
+    engine = OutOfMemoryRetry(device)
     np.testing.assert_array_equal(engine.compute(engine.tile(whole), source.read, lambda: False), expected)
     assert sum(size for size in device.tries if size <= room) == whole.size
     assert engine.largest is not None
@@ -238,20 +238,20 @@ def test_a_tile_that_the_device_has_no_memory_for_is_made_in_halves_with_the_sam
 
 def test_what_a_device_has_no_memory_for_is_not_tried_again() -> None:
     source, device = GradientSource((256, 512)), SmallDevice(BoxBlurEngine((256, 512)), 20_000)
-    engine = Halving(device)
+    engine = OutOfMemoryRetry(device)
     for half in halves(Region.from_shape((256, 512))):
         engine.compute(engine.tile(half), source.read, lambda: False)
     assert [size for size in device.tries if size > 20_000] == [65536, 32768]
 
 
 def test_a_device_without_any_memory_is_said_so() -> None:
-    engine = Halving(SmallDevice(BoxBlurEngine((300, 300)), 100))
+    engine = OutOfMemoryRetry(SmallDevice(BoxBlurEngine((300, 300)), 100))
     with pytest.raises(DeviceFull, match=r"memory for a tile of 64 pixels; it has not \(the device is full\); close"):
         engine.compute(engine.tile(Region.from_shape((300, 300))), GradientSource((300, 300)).read, lambda: False)
 
 
 def test_other_errors_of_a_device_are_not_taken_for_a_lack_of_memory() -> None:
-    engine = Halving(SmallDevice(BoxBlurEngine((300, 300)), 100, RuntimeError))
+    engine = OutOfMemoryRetry(SmallDevice(BoxBlurEngine((300, 300)), 100, RuntimeError))
     with pytest.raises(RuntimeError, match="the device is full"):
         engine.compute(engine.tile(Region.from_shape((300, 300))), GradientSource((300, 300)).read, lambda: False)
 
@@ -357,7 +357,7 @@ def test_a_second_run_on_an_output_is_refused_until_the_first_ends_even_by_a_kil
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead worker's own
 def test_a_worker_that_dies_is_replaced_and_its_tiles_are_made_by_others(tmp_path: Path) -> None:
     sink = FileSink(tmp_path / "pixels.npy", SHAPE)
-    agenda = Agenda(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 20)
+    agenda = ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 20)
     engine = FatalEngine(BoxBlurEngine(SHAPE), (50, 60), once=tmp_path / "died")
     with (
         LocalCluster(
@@ -365,7 +365,7 @@ def test_a_worker_that_dies_is_replaced_and_its_tiles_are_made_by_others(tmp_pat
         ) as cluster,
         Client(cluster) as client,
     ):
-        DaskScheduler(client).run(Job(GradientSource(SHAPE), 0, engine, sink), agenda, sink.landed, lambda: False)
+        DaskExecutor(client).run(Job(GradientSource(SHAPE), 0, engine, sink), agenda, sink.landed, lambda: False)
     assert (tmp_path / "died").exists()
     assert agenda.is_finished
     np.testing.assert_array_equal(sink.pixels, undisturbed())
@@ -420,7 +420,7 @@ def test_a_disk_that_may_only_be_read_is_said_so(small_disk: Path) -> None:
 
 def test_a_clock_that_goes_backwards_harms_neither_the_run_nor_its_figures() -> None:
     hours = iter(range(10_000, 0, -1))
-    run, agenda, sink = over(GradientSource(SHAPE), Serial(), clock=lambda: 3600.0 * next(hours))
+    run, agenda, sink = over(GradientSource(SHAPE), SerialExecutor(), clock=lambda: 3600.0 * next(hours))
     now = run.progress()
     assert (now.state, now.done, agenda.is_finished) == ("finished", now.total, True)
     assert now.seconds >= 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import napari_seamless as ns
-from napari_seamless.runs.memory_growth import Growth, growth_on
+from napari_seamless.runs.memory_growth import MemoryGrowth, growth_on
 
 MEGABYTE = 2**20
 # in a process of its own, which has not been as large before
@@ -71,7 +71,7 @@ class Sizes:
 
 def test_the_most_of_all_looks_counts_where_no_record_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = Sizes(monkeypatch)
-    growth = Growth()
+    growth = MemoryGrowth()
     assert growth.bytes == 0
     for sizes.now in (150, 400, 90):
         growth.look()
@@ -80,14 +80,14 @@ def test_the_most_of_all_looks_counts_where_no_record_is_broken(monkeypatch: pyt
 
 def test_a_record_that_is_broken_counts_though_nobody_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = Sizes(monkeypatch)
-    growth = Growth()
+    growth = MemoryGrowth()
     sizes.most = 1200
     assert growth.bytes == 1100
 
 
 def test_what_comes_after_the_end_is_no_growth(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = Sizes(monkeypatch)
-    growth = Growth()
+    growth = MemoryGrowth()
     sizes.now = 130
     growth.end()
     sizes.now, sizes.most = 5000, 5000
@@ -97,7 +97,7 @@ def test_what_comes_after_the_end_is_no_growth(monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_tile_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    monkeypatch.setattr(Growth, "look", lambda _self: looks.append(1))
+    monkeypatch.setattr(MemoryGrowth, "look", lambda _self: looks.append(1))
     report = ns.run(torch.nn.Conv2d(1, 1, 3), np.zeros((400, 400)), scheduler="serial", tile=64, device="cpu").report
     assert report.tiles > 10
     assert len(looks) >= report.tiles

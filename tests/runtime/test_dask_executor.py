@@ -13,18 +13,18 @@ from distributed import Client, LocalCluster
 
 from napari_seamless.errors import BadRequest, InputDamaged, WorkersLost
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.interfaces import Job, Pixels, Scheduler, Sink
-from napari_seamless.runtime.executor.dask_executor import DaskScheduler
-from napari_seamless.runtime.executor.serial import Serial
-from napari_seamless.runtime.executor.tile_queue import Agenda
+from napari_seamless.interfaces import Executor, Job, Pixels, Sink
+from napari_seamless.runtime.executor.dask_executor import DaskExecutor
+from napari_seamless.runtime.executor.serial import SerialExecutor
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
-from napari_seamless.testing.conformance import SchedulerConformance, SourceConformance
+from napari_seamless.testing.conformance import ExecutorConformance, SourceConformance
 from napari_seamless.testing.fakes import (
     BoxBlurEngine,
     FatalEngine,
     FileSink,
     GradientSource,
-    ListAgenda,
+    ListQueue,
     RecordingSink,
 )
 
@@ -36,8 +36,8 @@ def never() -> bool:
     return False
 
 
-def todo(tile: int = 20) -> Agenda:
-    return Agenda(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, tile)
+def todo(tile: int = 20) -> ViewFirstQueue:
+    return ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, tile)
 
 
 def job(sink: Sink, **engine: object) -> Job:
@@ -46,23 +46,23 @@ def job(sink: Sink, **engine: object) -> Job:
 
 def oracle() -> Pixels:
     sink = RecordingSink(SHAPE)
-    Serial().run(job(sink), todo(), sink.landed, never)
+    SerialExecutor().run(job(sink), todo(), sink.landed, never)
     return sink.pixels
 
 
-class TestSerial(SchedulerConformance):
-    def make_scheduler(self) -> Scheduler:
-        return Serial()
+class TestSerial(ExecutorConformance):
+    def make_scheduler(self) -> Executor:
+        return SerialExecutor()
 
 
-class TestDask(SchedulerConformance):
-    def make_scheduler(self) -> Scheduler:
-        return DaskScheduler()
+class TestDask(ExecutorConformance):
+    def make_scheduler(self) -> Executor:
+        return DaskExecutor()
 
 
-class TestDaskWithThreads(SchedulerConformance):
-    def make_scheduler(self) -> Scheduler:
-        return DaskScheduler(threads=3)
+class TestDaskWithThreads(ExecutorConformance):
+    def make_scheduler(self) -> Executor:
+        return DaskExecutor(threads=3)
 
 
 class TestGradientSource(SourceConformance):
@@ -74,7 +74,7 @@ class TestGradientSource(SourceConformance):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_dask_equals_serial_pixel_for_pixel(tile: int, threads: int) -> None:
     sink = RecordingSink(SHAPE)
-    scheduler = DaskScheduler(threads=threads)
+    scheduler = DaskExecutor(threads=threads)
     try:
         scheduler.run(job(sink), todo(tile), sink.landed, never)
     finally:
@@ -87,10 +87,10 @@ def test_a_volume_is_made_like_a_plane() -> None:
     shape = (9, 40, 30)
     chunks = Grid(shape, (3, 10, 10))
     results = []
-    for scheduler in (Serial(), DaskScheduler()):
+    for scheduler in (SerialExecutor(), DaskExecutor()):
         sink = RecordingSink(shape, channels=2)
         volume = Job(GradientSource(shape, channels=2), 0, BoxBlurEngine(shape), sink)
-        agenda = Agenda(chunks, Region.from_shape(shape), np.zeros(chunks.counts, bool), view_first, 20, z=6)
+        agenda = ViewFirstQueue(chunks, Region.from_shape(shape), np.zeros(chunks.counts, bool), view_first, 20, z=6)
         scheduler.run(volume, agenda, sink.landed, never)
         scheduler.close()
         assert (sink.times == 1).all()
@@ -101,7 +101,7 @@ def test_a_volume_is_made_like_a_plane() -> None:
 def test_quick_tiles_travel_together_and_slow_ones_alone() -> None:
     sink, sizes = RecordingSink(SHAPE), []
 
-    class Counting(ListAgenda):
+    class Counting(ListQueue):
         """Notes how many tiles are taken at once."""
 
         def done(self, write: Region) -> None:
@@ -110,7 +110,7 @@ def test_quick_tiles_travel_together_and_slow_ones_alone() -> None:
 
     grid = Grid(SHAPE, (10, 10))
     agenda = Counting(grid.region(cell) for cell in cells_of(Region.from_shape(grid.counts)))
-    scheduler = DaskScheduler()
+    scheduler = DaskExecutor()
     try:
         scheduler.run(job(sink), agenda, sink.landed, never)
     finally:
@@ -123,7 +123,7 @@ def test_closing_leaves_no_thread_and_no_warning_behind() -> None:
     before = set(threading.enumerate())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scheduler = DaskScheduler()
+        scheduler = DaskExecutor()
         sink = RecordingSink(SHAPE)
         scheduler.run(job(sink), todo(), sink.landed, never)
         assert len(set(threading.enumerate()) - before) >= 2
@@ -151,7 +151,7 @@ def test_a_clients_own_cluster_is_used_and_left_open() -> None:
     )
     with cluster, Client(cluster, set_as_default=False) as client:
         sink = RecordingSink(SHAPE)
-        scheduler = DaskScheduler(client)
+        scheduler = DaskExecutor(client)
         scheduler.run(job(sink), todo(), sink.landed, never)
         scheduler.close()
         assert client.status == "running"
@@ -163,7 +163,7 @@ def test_a_clients_own_cluster_is_used_and_left_open() -> None:
 
 def test_an_address_where_nobody_answers_is_said_so() -> None:
     with dask.config.set({"distributed.comm.timeouts.connect": "200ms"}):
-        scheduler = DaskScheduler("tcp://127.0.0.1:9")
+        scheduler = DaskExecutor("tcp://127.0.0.1:9")
         with pytest.raises(WorkersLost, match=r"tcp://127\.0\.0\.1:9 did not"):
             scheduler.run(job(RecordingSink(SHAPE)), todo(), lambda _: None, never)
         scheduler.close()
@@ -180,7 +180,7 @@ def test_a_cluster_of_processes_makes_the_same_pixels_and_reports_what_fails(tmp
             silence_logs=50,
         )
     with cluster:
-        scheduler = DaskScheduler(cluster.scheduler_address)
+        scheduler = DaskExecutor(cluster.scheduler_address)
         sink = FileSink(tmp_path / "pixels.npy", SHAPE)
         moving = todo()
 
@@ -208,7 +208,7 @@ def test_a_cluster_of_processes_makes_the_same_pixels_and_reports_what_fails(tmp
         assert agenda._taken == set()
         assert 0 < agenda.counts[0] < agenda.counts[1]
 
-        alone = ListAgenda([Region.of((0, 20), (0, 20))])  # dask blames whatever lies on a worker that dies
+        alone = ListQueue([Region.of((0, 20), (0, 20))])  # dask blames whatever lies on a worker that dies
         fatal = Job(GradientSource(SHAPE), 0, FatalEngine(BoxBlurEngine(SHAPE), (5, 5)), sink)
         with pytest.raises(WorkersLost, match=r"while they held y\[0, 20\) x\[0, 20\)"):
             scheduler.run(fatal, alone, sink.landed, never)

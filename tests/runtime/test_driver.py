@@ -11,11 +11,11 @@ import pytest
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.interfaces import Job, Scheduler
-from napari_seamless.runtime.executor.dask_executor import DaskScheduler
-from napari_seamless.runtime.executor.driver import Run
-from napari_seamless.runtime.executor.serial import Serial
-from napari_seamless.runtime.executor.tile_queue import Agenda
+from napari_seamless.interfaces import Executor, Job
+from napari_seamless.runtime.executor.dask_executor import DaskExecutor
+from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.runtime.executor.serial import SerialExecutor
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
 from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, RecordingSink, StepEngine
 
@@ -25,8 +25,8 @@ PATIENCE = 60.0
 
 
 @pytest.fixture(params=["serial", "dask"])
-def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
-    scheduler: Scheduler = Serial() if request.param == "serial" else DaskScheduler()
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    scheduler: Executor = SerialExecutor() if request.param == "serial" else DaskExecutor()
     yield scheduler
     scheduler.close()
 
@@ -39,12 +39,12 @@ class Slide:
         self.steps = StepEngine(self.engine)
         self.sink = RecordingSink(SHAPE)
         self.job = Job(GradientSource(SHAPE), 0, self.steps, self.sink)
-        self.agenda = Agenda(
+        self.agenda = ViewFirstQueue(
             CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, tile, view=view, whole=whole
         )
 
-    def run(self, scheduler: Scheduler, **more: object) -> Run:
-        return Run(self.job, self.agenda, scheduler, **more).start()  # type: ignore[arg-type]
+    def run(self, scheduler: Executor, **more: object) -> Driver:
+        return Driver(self.job, self.agenda, scheduler, **more).start()  # type: ignore[arg-type]
 
     def step(self, tiles: int) -> None:
         """Let some tiles be computed, and wait for the next one to stand in line."""
@@ -59,7 +59,7 @@ class Slide:
 def undisturbed() -> np.ndarray:
     slide = Slide()
     slide.go_on()
-    Serial().run(slide.job, slide.agenda, slide.sink.landed, lambda: False)
+    SerialExecutor().run(slide.job, slide.agenda, slide.sink.landed, lambda: False)
     return slide.sink.pixels
 
 
@@ -72,7 +72,7 @@ def until(condition: Callable[[], bool]) -> None:
     raise TimeoutError("it did not come true")
 
 
-def test_a_run_ends_finished_with_everything_written_once(scheduler: Scheduler) -> None:
+def test_a_run_ends_finished_with_everything_written_once(scheduler: Executor) -> None:
     slide = Slide()
     run = slide.run(scheduler)
     slide.go_on()
@@ -83,7 +83,7 @@ def test_a_run_ends_finished_with_everything_written_once(scheduler: Scheduler) 
     assert (slide.sink.times == 1).all()
 
 
-def test_a_run_that_was_disturbed_gives_the_pixels_of_one_that_was_not(scheduler: Scheduler) -> None:
+def test_a_run_that_was_disturbed_gives_the_pixels_of_one_that_was_not(scheduler: Executor) -> None:
     slide = Slide(view=Region.of((0, 30), (0, 30)))
     run = slide.run(scheduler)
     slide.step(3)
@@ -102,7 +102,7 @@ def test_a_run_that_was_disturbed_gives_the_pixels_of_one_that_was_not(scheduler
     np.testing.assert_array_equal(slide.sink.pixels, undisturbed())
 
 
-def test_a_new_view_comes_next_after_at_most_the_one_tile_that_is_being_computed(scheduler: Scheduler) -> None:
+def test_a_new_view_comes_next_after_at_most_the_one_tile_that_is_being_computed(scheduler: Executor) -> None:
     slide = Slide()
     run = slide.run(scheduler)
     slide.step(4)
@@ -118,7 +118,7 @@ def test_a_new_view_comes_next_after_at_most_the_one_tile_that_is_being_computed
 
 def test_a_tile_that_went_out_of_view_is_left_unfinished_and_made_later() -> None:
     slide = Slide(view=Region.of((0, 20), (0, 20)), tile=10)
-    scheduler = DaskScheduler()
+    scheduler = DaskExecutor()
     run = slide.run(scheduler)
     slide.step(1)
     run.retarget(Region.of((80, 100), (100, 120)))
@@ -132,7 +132,7 @@ def test_a_tile_that_went_out_of_view_is_left_unfinished_and_made_later() -> Non
 
 def test_a_pan_over_what_is_finished_leaves_the_tile_in_work_alone() -> None:
     slide = Slide(view=Region.of((0, 20), (0, 20)))
-    scheduler = DaskScheduler()
+    scheduler = DaskExecutor()
     run = slide.run(scheduler)
     slide.step(8)
     (held,) = slide.steps.waiting
@@ -146,7 +146,7 @@ def test_a_pan_over_what_is_finished_leaves_the_tile_in_work_alone() -> None:
 
 def test_a_paused_run_finishes_the_tile_in_work_wherever_the_view_goes() -> None:
     slide = Slide(view=Region.of((0, 20), (0, 20)))
-    scheduler = DaskScheduler()
+    scheduler = DaskExecutor()
     run = slide.run(scheduler)
     slide.step(8)
     (held,) = slide.steps.waiting
@@ -160,7 +160,7 @@ def test_a_paused_run_finishes_the_tile_in_work_wherever_the_view_goes() -> None
     scheduler.close()
 
 
-def test_a_paused_run_starts_nothing_new_until_it_is_resumed(scheduler: Scheduler) -> None:
+def test_a_paused_run_starts_nothing_new_until_it_is_resumed(scheduler: Executor) -> None:
     slide = Slide()
     run = slide.run(scheduler)
     slide.step(2)
@@ -179,7 +179,7 @@ def test_a_paused_run_starts_nothing_new_until_it_is_resumed(scheduler: Schedule
     assert (slide.sink.times == 1).all()
 
 
-def test_a_cancelled_run_keeps_what_is_finished(scheduler: Scheduler) -> None:
+def test_a_cancelled_run_keeps_what_is_finished(scheduler: Executor) -> None:
     slide = Slide()
     run = slide.run(scheduler)
     slide.step(5)
@@ -195,7 +195,7 @@ def test_a_cancelled_run_keeps_what_is_finished(scheduler: Scheduler) -> None:
 
 def test_a_paused_run_can_be_cancelled() -> None:
     slide = Slide()
-    run = Run(slide.job, slide.agenda, Serial())
+    run = Driver(slide.job, slide.agenda, SerialExecutor())
     run.pause()
     run.start()
     run.cancel()
@@ -204,7 +204,7 @@ def test_a_paused_run_can_be_cancelled() -> None:
     assert slide.sink.written == []
 
 
-def test_what_makes_a_tile_fail_is_raised_to_who_waits(scheduler: Scheduler) -> None:
+def test_what_makes_a_tile_fail_is_raised_to_who_waits(scheduler: Executor) -> None:
     failure = OutputUnwritable("the disk must have room; got none; free some")
     slide = Slide(fails_at=(55, 55), failure=failure)
     run = slide.run(scheduler)
@@ -216,7 +216,7 @@ def test_what_makes_a_tile_fail_is_raised_to_who_waits(scheduler: Scheduler) -> 
     assert progress.done == sum(region.size for region, _ in slide.sink.landings) > 0
 
 
-def test_a_failure_after_a_retarget_leaves_nothing_in_flight(scheduler: Scheduler) -> None:
+def test_a_failure_after_a_retarget_leaves_nothing_in_flight(scheduler: Executor) -> None:
     slide = Slide(fails_at=(85, 105), failure=OutputUnwritable("the disk must have room; got none; free some"))
     run = slide.run(scheduler)
     slide.step(4)
@@ -235,7 +235,7 @@ def test_the_hooks_are_called_in_the_driving_thread_and_the_end_comes_once() -> 
     def note(what: str) -> None:
         calls.append((what, threading.current_thread().name))
 
-    run = slide.run(Serial(), on_landed=lambda _: note("landed"), on_end=lambda: note("end"))
+    run = slide.run(SerialExecutor(), on_landed=lambda _: note("landed"), on_end=lambda: note("end"))
     slide.go_on()
     run.wait(PATIENCE)
     assert calls == [("landed", "napari-seamless run")] * 30 + [("end", "napari-seamless run")]
@@ -245,7 +245,7 @@ def test_the_hooks_are_called_in_the_driving_thread_and_the_end_comes_once() -> 
 def test_the_end_is_told_whatever_it_is(end: str) -> None:
     slide = Slide(fails_at=(0, 0), failure=OSError("gone"))
     ends: list[str] = []
-    run = Run(slide.job, slide.agenda, Serial(), on_end=lambda: ends.append(end))
+    run = Driver(slide.job, slide.agenda, SerialExecutor(), on_end=lambda: ends.append(end))
     if end == "cancel":
         run.cancel()
     slide.go_on()
@@ -260,7 +260,7 @@ def test_an_end_that_goes_wrong_makes_the_run_fail() -> None:
         raise OSError("the report could not be written")
 
     slide = Slide()
-    run = slide.run(Serial(), on_end=end)
+    run = slide.run(SerialExecutor(), on_end=end)
     slide.go_on()
     with pytest.raises(OSError, match="report could not be written"):
         run.wait(PATIENCE)
@@ -269,7 +269,7 @@ def test_an_end_that_goes_wrong_makes_the_run_fail() -> None:
 
 def test_a_run_of_the_view_alone_finishes_with_the_view() -> None:
     slide = Slide(view=Region.of((40, 60), (40, 60)), whole=False)
-    run = slide.run(Serial())
+    run = slide.run(SerialExecutor())
     slide.go_on()
     run.wait(PATIENCE)
     assert run.progress().state == "finished"
@@ -277,7 +277,7 @@ def test_a_run_of_the_view_alone_finishes_with_the_view() -> None:
     assert sum(write.size for write in slide.sink.written) == 9 * 400
 
 
-def test_a_run_that_follows_goes_on_with_the_next_view(scheduler: Scheduler) -> None:
+def test_a_run_that_follows_goes_on_with_the_next_view(scheduler: Executor) -> None:
     slide = Slide(view=Region.of((40, 60), (40, 60)), whole=False)
     slide.go_on()
     run = slide.run(scheduler, follow=True)
@@ -295,7 +295,7 @@ def test_a_run_that_follows_goes_on_with_the_next_view(scheduler: Scheduler) -> 
 
 def test_a_run_that_follows_with_nothing_to_do_is_finished_at_once() -> None:
     slide = Slide(view=None, whole=False)
-    run = slide.run(Serial(), follow=True)
+    run = slide.run(SerialExecutor(), follow=True)
     run.wait(PATIENCE)
     assert run.progress().state == "finished"
     run.cancel()
@@ -304,7 +304,7 @@ def test_a_run_that_follows_with_nothing_to_do_is_finished_at_once() -> None:
 
 def test_a_tile_size_that_cuts_chunks_is_refused_and_the_run_goes_on() -> None:
     slide = Slide()
-    run = slide.run(Serial())
+    run = slide.run(SerialExecutor())
     with pytest.raises(BadRequest, match="whole number of chunks"):
         run.set_tile(15)
     slide.go_on()
@@ -315,7 +315,7 @@ def test_a_tile_size_that_cuts_chunks_is_refused_and_the_run_goes_on() -> None:
 def test_progress_tells_rate_and_eta_of_working_time() -> None:
     now = 100.0
     slide = Slide()
-    run = Run(slide.job, slide.agenda, Serial(), clock=lambda: now)
+    run = Driver(slide.job, slide.agenda, SerialExecutor(), clock=lambda: now)
     assert run.progress().eta is None
     run.start()
     assert slide.steps.wait_for(0, PATIENCE)

@@ -21,12 +21,12 @@ from napari_seamless.program.graph import Program, check
 from napari_seamless.program.ops.local import Local
 from napari_seamless.program.reduced_precision import rounded
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.program.saved_activations import Place, Speed, plan_keeping
+from napari_seamless.program.saved_activations import DeviceSpeed, StorageTier, plan_saved_activations
 from napari_seamless.program.spans import Box
 from napari_seamless.program.trace import trace
 from napari_seamless.runs.precision import place_for
 from napari_seamless.runtime.engine import TorchEngine
-from napari_seamless.runtime.engine.cpu_fallback import Aside
+from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 from napari_seamless.runtime.engine.precision import arithmetic, can_multiply, settle_precision
 from napari_seamless.runtime.engine.run_region import run_region
 from oracle import by_passes, whole
@@ -71,7 +71,7 @@ def test_a_rounded_program_is_as_far_from_float32_as_torch_itself_in_that_type(n
     found = by_passes(program, image.clone(), 1000)
     assert found.dtype == torch.float32
     assert 1e-5 < off(found, expected) < 2 * off(theirs, expected) < 0.2
-    keeping = plan_keeping(program, [Place("disk", 1 << 50, 1e18)], Speed(1e9, 1e9))
+    keeping = plan_saved_activations(program, [StorageTier("disk", 1 << 50, 1e18)], DeviceSpeed(1e9, 1e9))
     tiled = by_passes(program, image.clone(), 24, keeping.after)
     assert off(tiled, found) < off(theirs, expected), "tiles differ by less than rounding does"
 
@@ -284,7 +284,7 @@ def test_an_operator_that_a_device_lacks_is_computed_on_the_cpu_and_said() -> No
     with torch.inference_mode():
         with pytest.raises(NotImplementedError, match="softplus"):
             run_region(program, placed, image.clone(), lambda: False)
-        aside = Aside(CPU, {**program.constants, "on the host": torch.zeros(())})
+        aside = CpuFallback(CPU, {**program.constants, "on the host": torch.zeros(())})
         found = run_region(program, placed, image.clone(), lambda: False, aside=aside)
         torch.testing.assert_close(found, network(image))
     assert aside.notices == ("cpu has no aten.softplus.default: computed on the CPU, which is slower",)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.runtime.executor.tile_queue import Agenda
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
 
 CHUNKS = Grid(shape=(70, 90), cell=(10, 10))
@@ -22,12 +22,12 @@ def agenda(
     finished: np.ndarray | None = None,
     tile: int = 20,
     **more: object,
-) -> Agenda:
+) -> ViewFirstQueue:
     done = np.zeros(chunks.counts, bool) if finished is None else finished
-    return Agenda(chunks, wanted or Region.from_shape(chunks.shape), done, view_first, tile, **more)  # type: ignore[arg-type]
+    return ViewFirstQueue(chunks, wanted or Region.from_shape(chunks.shape), done, view_first, tile, **more)  # type: ignore[arg-type]
 
 
-def drain(agenda: Agenda) -> list[Region]:
+def drain(agenda: ViewFirstQueue) -> list[Region]:
     """Take and finish everything."""
     writes = []
     while (write := agenda.take()) is not None:
@@ -238,7 +238,7 @@ def test_a_retarget_over_a_huge_half_finished_image_gives_the_view_without_walki
             steps += 1
             yield cell
 
-    todo = Agenda(huge, Region.from_shape(huge.shape), finished, order, 512)
+    todo = ViewFirstQueue(huge, Region.from_shape(huge.shape), finished, order, 512)
     steps = 0
     todo.retarget(Region.of((900_000, 902_000), (900_000, 902_000)))
     write = todo.take()

@@ -15,13 +15,13 @@ from test_dask_executor import SHAPE, never, todo
 
 import napari_seamless as ns
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.interfaces import Job, Pixels, Scheduler, Spent, StopFlag
+from napari_seamless.interfaces import DeviceTime, Executor, Job, Pixels, StopFlag
 from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.executor.batcher import ENOUGH_SECONDS
-from napari_seamless.runtime.executor.dask_executor import DaskScheduler
-from napari_seamless.runtime.executor.driver import Run
-from napari_seamless.runtime.executor.serial import Serial
-from napari_seamless.runtime.executor.utilization import Busy, Overheard
+from napari_seamless.runtime.executor.dask_executor import DaskExecutor
+from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.runtime.executor.serial import SerialExecutor
+from napari_seamless.runtime.executor.utilization import ObservedJob, Utilization
 from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, RecordingSink
 
 PATIENCE = 60.0
@@ -86,7 +86,7 @@ class PatientEngine(BoxBlurEngine):
 def test_the_next_tile_is_read_while_one_is_computed(threads: int) -> None:
     events, sink, agenda = Events(), RecordingSink(SHAPE), todo(50)
     engine = PatientEngine(events, SHAPE, tiles=6)
-    scheduler = DaskScheduler(threads=threads)
+    scheduler = DaskExecutor(threads=threads)
     try:
         scheduler.run(Job(TellingSource(events, SHAPE), 0, engine, sink), agenda, sink.landed, never)
     finally:
@@ -156,57 +156,57 @@ class TimedEngine(BoxBlurEngine):
         self._spent += self._compute
         return super().compute(tile, read, stop)
 
-    def spent(self) -> Spent:
+    def spent(self) -> DeviceTime:
         seconds, self._spent = self._spent, 0.0
-        return Spent("fake", seconds)
+        return DeviceTime("fake", seconds)
 
 
 @pytest.fixture(params=["serial", "dask"])
-def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
-    scheduler: Scheduler = Serial() if request.param == "serial" else DaskScheduler()
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    scheduler: Executor = SerialExecutor() if request.param == "serial" else DaskExecutor()
     yield scheduler
     scheduler.close()
 
 
 @pytest.mark.parametrize(("read", "share"), [(0.0, 1.0), (1.0, 0.75), (9.0, 0.25)])
 def test_a_run_says_what_share_of_the_time_the_device_was_at_work(
-    read: float, share: float, scheduler: Scheduler
+    read: float, share: float, scheduler: Executor
 ) -> None:
     clock, sink = [0.0], RecordingSink(SHAPE)
     job = Job(GradientSource(SHAPE), 0, TimedEngine(clock, read, 3.0), sink)
-    run = Run(job, todo(), scheduler, clock=lambda: clock[0])
+    run = Driver(job, todo(), scheduler, clock=lambda: clock[0])
     assert run.progress().busy is None
     run.start().wait(PATIENCE)
     busy = run.progress().busy
     assert busy is not None
     # with dask the last tile's time may be up before the one before it is told
-    assert abs(busy - share) < (1e-9 if isinstance(scheduler, Serial) else 0.1)
+    assert abs(busy - share) < (1e-9 if isinstance(scheduler, SerialExecutor) else 0.1)
 
 
 def test_an_engine_that_does_not_count_leaves_the_figure_out() -> None:
     sink = RecordingSink(SHAPE)
-    run = Run(Job(GradientSource(SHAPE), 0, BoxBlurEngine(SHAPE), sink), todo(), Serial()).start()
+    run = Driver(Job(GradientSource(SHAPE), 0, BoxBlurEngine(SHAPE), sink), todo(), SerialExecutor()).start()
     run.wait(PATIENCE)
     assert run.progress().busy is None
 
 
 def test_time_without_a_tile_in_flight_and_that_of_every_engine_counts() -> None:
-    busy = Busy()
+    busy = Utilization()
     busy.depart(10.0)
     busy.depart(11.0)
-    busy.hear(Spent("a", 3.0), 14.0)
+    busy.hear(DeviceTime("a", 3.0), 14.0)
     busy.arrive(14.0)
-    busy.hear(Spent("b", 1.0), 14.0)
+    busy.hear(DeviceTime("b", 1.0), 14.0)
     busy.arrive(14.0)
     assert busy.share == (3 + 1) / (4 + 4)
     busy.begin_pass()
     busy.depart(100.0)
-    busy.hear(Spent("c", 2.0), 102.0)
+    busy.hear(DeviceTime("c", 2.0), 102.0)
     assert busy.share == (3 + 1 + 2) / (4 + 4 + 2)
 
 
 def test_a_job_in_another_process_is_a_plain_one() -> None:
-    job = Overheard(GradientSource(SHAPE), 0, TimedEngine([0.0], 0.0, 0.0), RecordingSinkLike(), print)
+    job = ObservedJob(GradientSource(SHAPE), 0, TimedEngine([0.0], 0.0, 0.0), RecordingSinkLike(), print)
     assert type(pickle.loads(pickle.dumps(job))) is Job
 
 

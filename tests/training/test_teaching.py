@@ -26,7 +26,7 @@ from napari_seamless.training.sampling.strokes import CELL, Strokes, places
 from napari_seamless.training.streaming.image_reads import ArrayImage
 from napari_seamless.training.teach import network_preview
 from napari_seamless.training.teach.lesson import Lesson
-from napari_seamless.training.teach.network_preview import Looking
+from napari_seamless.training.teach.network_preview import NetworkPreview
 
 CLASSES = (LabelClass(1, "dark", "#4363d8"), LabelClass(2, "bright", "#ffe119"))
 
@@ -167,7 +167,7 @@ class Labels(nn.Module):
 def test_each_look_shows_the_weights_as_they_are_then(norm: type[nn.Module]) -> None:
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
-    seen = Looking(halves(64, 64), network, lambda n: Model("lesson", nn.Sequential(n, Labels()), "", 3), "cpu")
+    seen = NetworkPreview(halves(64, 64), network, lambda n: Model("lesson", nn.Sequential(n, Labels()), "", 3), "cpu")
     weights, found = dict(network.state_dict()), []
     for changed in ("3.bias", "3.weight", "0.weight"):
         weights[changed] = -weights[changed]

@@ -22,7 +22,7 @@ HIDDEN = ("name", "classes", "ndim")
 
 
 @dataclass(frozen=True)
-class Section:
+class CardSection:
     """A heading and its lines, two spaces deeper for what belongs to the line before."""
 
     heading: str
@@ -35,7 +35,7 @@ class Card:
 
     name: str
     title: str
-    sections: tuple[Section, ...]
+    sections: tuple[CardSection, ...]
 
     def __str__(self) -> str:
         return "\n".join([f"{self.name}: {self.title}", *self._lines()])
@@ -55,7 +55,7 @@ def card_of(model: Model) -> Card:
         found[heading] += _lines({field: model.card[field] for field in fields if field in model.card}, 0)
     rest = {key: value for key, value in model.card.items() if key not in known and key not in HIDDEN}
     found[OTHER] += _lines(rest, 0)
-    sections = tuple(Section(heading, tuple(lines)) for heading, lines in found.items() if lines)
+    sections = tuple(CardSection(heading, tuple(lines)) for heading, lines in found.items() if lines)
     return Card(model.name, model.title, sections)
 
 

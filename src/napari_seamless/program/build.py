@@ -19,14 +19,14 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Node as Traced
 
 from napari_seamless.errors import TraceFailed
-from napari_seamless.program.derived_constants import Learning, Recipe, Running, is_random
+from napari_seamless.program.derived_constants import DerivedConstant, RunningStatistics, TrainingConstants, is_random
 from napari_seamless.program.graph import Node, Program, Refusal, Value
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.dropout import DRAWS
 from napari_seamless.program.ops.local import ConstantImage, Weight
 from napari_seamless.program.ops.normalise import Normalise
 from napari_seamless.program.ops.operation import resolve
-from napari_seamless.program.ops.request import Built, Constant, Image, Request, Unplaced, Unsupported, flatten
+from napari_seamless.program.ops.request import Built, Constant, ImageArgument, Request, Unplaced, Unsupported, flatten
 from napari_seamless.program.ops.table import build as build_operation
 from napari_seamless.program.spans import Dims
 
@@ -54,7 +54,7 @@ class Several:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredConstant:
     """New statistics of a normalisation, which go into its buffers and nowhere else."""
 
 
@@ -62,7 +62,7 @@ class Stored:
 class Stretched:
     """A value that was stretched over dimensions of which nobody knows the axes, waiting to be broadcast instead."""
 
-    image: Image
+    image: ImageArgument
     shape: tuple[int, ...]
     refusal: Refusal
 
@@ -78,15 +78,15 @@ class Builder:
     constants: dict[str, Tensor] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     known: dict[Traced, Any] = field(default_factory=dict)
-    recipes: list[Recipe] = field(default_factory=list)
-    running: list[Running] = field(default_factory=list)
+    recipes: list[DerivedConstant] = field(default_factory=list)
+    running: list[RunningStatistics] = field(default_factory=list)
     draws: int = 0
 
     def image_input(self, node: Traced) -> None:
         shape = tuple(node.meta["val"].shape)
         dims: Dims = ((), (), *((a,) for a in range(self.ndim)))
         self.values.append(Value(shape, node.meta["val"].dtype, dims, shape[2:]))
-        self.known[node] = Image(0, self.values[0])
+        self.known[node] = ImageArgument(0, self.values[0])
 
     def constant(self, node: Traced, name: str, tensor: Tensor) -> None:
         self.constants[name] = tensor.detach()
@@ -120,7 +120,7 @@ class Builder:
                 self._note_recipe(result.name, request)
                 return
             if request.target in STATISTICS and part not in (None, 0):
-                self.known[result] = Stored()
+                self.known[result] = StoredConstant()
                 return
             self.known[result] = self._add(self._with_constant_images(request), result)
             self._note_statistics(request, layer_path(result))
@@ -151,7 +151,7 @@ class Builder:
             return tuple(named(i) for i in item) if isinstance(item, tuple) else item
 
         args, kwargs = named(request.args), tuple((k, named(v)) for k, v in request.kwargs.items())
-        recipe = Recipe(name, request.target, args, kwargs, request.part, request.layer)
+        recipe = DerivedConstant(name, request.target, args, kwargs, request.part, request.layer)
         if recipe.needs or recipe.draws is not None:
             self.recipes.append(recipe)
 
@@ -163,7 +163,9 @@ class Builder:
             return
         mean, variance = request.arg(3), request.arg(4)
         if isinstance(mean, Constant) and isinstance(variance, Constant):
-            self.running.append(Running(node.inputs[1], mean.name, variance.name, float(request.arg(at)), path))
+            self.running.append(
+                RunningStatistics(node.inputs[1], mean.name, variance.name, float(request.arg(at)), path)
+            )
 
     def _broadcast(self, request: Request, item: Any) -> Any:
         """Arguments without stretched values: elementwise operators beside a full-sized image stretch by themselves."""
@@ -226,7 +228,9 @@ class Builder:
             request.part,
         )
 
-    def _constant_image(self, constant: Constant, dims: Dims, domain: tuple[int | None, ...]) -> Constant | Image:
+    def _constant_image(
+        self, constant: Constant, dims: Dims, domain: tuple[int | None, ...]
+    ) -> Constant | ImageArgument:
         tensor = constant.tensor
         own = dims[len(dims) - tensor.dim() :]
         own = tuple(axes if size > 1 else () for axes, size in zip(own, tensor.shape, strict=True))
@@ -239,7 +243,7 @@ class Builder:
         built = Built(ConstantImage(constant.name, own, sizes), (), own, sizes)
         return self._append(built, tuple(tensor.shape), tensor.dtype, "", "constant")
 
-    def _add(self, request: Request, node: Traced) -> Image:
+    def _add(self, request: Request, node: Traced) -> ImageArgument:
         if self.training and is_random(request.target) and request.target != "aten.native_dropout.default":
             raise Unsupported("it draws random numbers in a way that cannot be repeated; dropout can")
         built = build_operation(request)
@@ -248,18 +252,21 @@ class Builder:
                 self.constants[name] = torch.zeros((), dtype=torch.int64)
         return self._append(built, request.shape, request.dtype, layer_path(node), request.target)
 
-    def _append(self, built: Built, shape: tuple[int, ...], dtype: torch.dtype, path: str, target: str) -> Image:
+    def _append(
+        self, built: Built, shape: tuple[int, ...], dtype: torch.dtype, path: str, target: str
+    ) -> ImageArgument:
         inputs = [
-            i if isinstance(i, Image) else self._append(i.built, i.shape, i.dtype, path, target) for i in built.inputs
+            i if isinstance(i, ImageArgument) else self._append(i.built, i.shape, i.dtype, path, target)
+            for i in built.inputs
         ]
         value = Value(shape, dtype, built.dims, built.domain(shape, self.ndim))
         self.values.append(value)
         index = len(self.values) - 1
         self.nodes.append(Node(index, built.operation, tuple(i.index for i in inputs), path, target))
         follows = bool(inputs) and all(i.is_settled for i in inputs) and value.nbytes <= LARGEST_SETTLED
-        return Image(index, value, isinstance(built.operation, Barrier) or follows)
+        return ImageArgument(index, value, isinstance(built.operation, Barrier) or follows)
 
-    def _stand_in(self, request: Request) -> Image:
+    def _stand_in(self, request: Request) -> ImageArgument:
         """A value in place of a refused one, so that the rest can still be looked at: spatial where sizes agree."""
         source = request.images[0].value if request.images else self.values[0]
         dims: list[tuple[int, ...]] = [()] * len(request.shape)
@@ -271,7 +278,7 @@ class Builder:
             for axis in axes:
                 domain[axis] = size
         self.values.append(Value(request.shape, request.dtype, single, tuple(domain)))
-        return Image(len(self.values) - 1, self.values[-1])
+        return ImageArgument(len(self.values) - 1, self.values[-1])
 
 
 def _aligned(request: Request) -> Dims | None:
@@ -328,7 +335,7 @@ def program_of(exported: torch.export.ExportedProgram, ndim: int, *, training: b
             case "output":
                 result = _output(builder, node, signature.user_outputs)
                 written = _written(builder, node, signature.buffers_to_mutate) if training else ()
-    learning = Learning(tuple(builder.recipes), tuple(builder.running), written) if training else None
+    learning = TrainingConstants(tuple(builder.recipes), tuple(builder.running), written) if training else None
     refusals = tuple(builder.refusals)
     values = tuple(builder.values)
     return Program(tuple(builder.nodes), values, builder.constants, 0, result, refusals=refusals, learning=learning)
@@ -352,7 +359,7 @@ def _written(builder: Builder, node: Traced, buffers: Mapping[str, str]) -> tupl
         value = builder.known[result] if buffer is not None else None
         if isinstance(value, Constant) and buffer is not None:
             found.append((buffer, value.name))
-        elif isinstance(value, Image):
+        elif isinstance(value, ImageArgument):
             reason = f"what is computed from the image is written into the buffer '{buffer}'"
             builder.refusals.append(Refusal("output", buffer or "", reason))
     return tuple(found)
@@ -361,7 +368,7 @@ def _written(builder: Builder, node: Traced, buffers: Mapping[str, str]) -> tupl
 def _output(builder: Builder, node: Traced, names: Sequence[Any]) -> int:
     """The program's result: the first tensor of what the network returns."""
     results = [builder.known[r] for r in flatten(node.args) if isinstance(r, Traced) and r.name in names]
-    images = [r for r in results if isinstance(r, Image)]
+    images = [r for r in results if isinstance(r, ImageArgument)]
     stretched = [r.refusal for r in results if isinstance(r, Stretched)]
     if not images and stretched:
         builder.refusals += stretched

@@ -19,7 +19,7 @@ from napari_seamless.program.ops.operation import resolve
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DerivedConstant:
     """Constant `name` is a call of torch's `target`, whose arguments name other constants.
 
     Where `draws` is a number it is the layer's in the counting of random draws, and the call draws random numbers.
@@ -39,7 +39,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningStatistics:
     """Statistics that a normalisation stores: buffers `mean` and `variance` follow the moments measured by a barrier.
 
     `barrier` is the barrier's value, `path` the layer's name.
@@ -53,14 +53,14 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Learning:
+class TrainingConstants:
     """`recipes` in the order in which they can be made, `running` statistics, and `written`: (buffer, constant)."""
 
-    recipes: tuple[Recipe, ...] = ()
-    running: tuple[Running, ...] = ()
+    recipes: tuple[DerivedConstant, ...] = ()
+    running: tuple[RunningStatistics, ...] = ()
     written: tuple[tuple[str, str], ...] = ()
 
-    def needed(self, names: Iterable[str]) -> tuple[Recipe, ...]:
+    def needed(self, names: Iterable[str]) -> tuple[DerivedConstant, ...]:
         """The recipes that the constants `names`, or written buffers, are made by."""
         wanted = {*names, *(constant for _, constant in self.written)}
         found = []
@@ -71,7 +71,9 @@ class Learning:
         return tuple(reversed(found))
 
 
-def derive(recipes: Sequence[Recipe], constants: Mapping[str, Tensor], seed: int, step: int) -> dict[str, Tensor]:
+def derive(
+    recipes: Sequence[DerivedConstant], constants: Mapping[str, Tensor], seed: int, step: int
+) -> dict[str, Tensor]:
     """The constants that `recipes` make of others, with gradients where those have some."""
     known = dict(constants)
     made: dict[str, Tensor] = {}

@@ -16,7 +16,7 @@ import torch
 from napari_seamless.program.spans import Dims, Span
 
 if TYPE_CHECKING:
-    from napari_seamless.program.derived_constants import Learning
+    from napari_seamless.program.derived_constants import TrainingConstants
     from napari_seamless.program.ops.operation import Operation
 
 
@@ -98,7 +98,7 @@ class Program:
     output: int
     divisor: int = 1
     refusals: tuple[Refusal, ...] = field(default=())
-    learning: Learning | None = None
+    learning: TrainingConstants | None = None
 
     @property
     def ndim(self) -> int:

@@ -24,7 +24,7 @@ from napari_seamless.program.graph import Node, Program, Value
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.ops.gather import Gather
 from napari_seamless.program.ops.local import ConstantImage
-from napari_seamless.program.ops.saved import Kept
+from napari_seamless.program.ops.saved import SavedValue
 from napari_seamless.program.simplify import drop_constants, drop_unused
 
 MASK = "mask of the statistics"
@@ -178,10 +178,10 @@ def _cut(program: Program, number: int, before: frozenset[int], known: frozenset
     for node in program.nodes:
         value = program.values[node.output]
         if node.output in known:
-            operation: ConstantImage | Kept = ConstantImage(known_name(node.output), _spread(value), value.domain)
+            operation: ConstantImage | SavedValue = ConstantImage(known_name(node.output), _spread(value), value.domain)
             nodes.append(Node(node.output, operation, (), node.path, "known"))
         elif node.output in before:
-            nodes.append(Node(node.output, Kept(node.output, value.dims), (), node.path, "kept"))
+            nodes.append(Node(node.output, SavedValue(node.output, value.dims), (), node.path, "kept"))
         else:
             nodes.append(node)
     part = drop_unused(replace(program, nodes=tuple(nodes)))

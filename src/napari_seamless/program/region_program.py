@@ -19,7 +19,7 @@ from napari_seamless.program.ops.conv import Conv
 from napari_seamless.program.ops.in_place import in_place_twin
 from napari_seamless.program.ops.local import ConstantImage, Local
 from napari_seamless.program.ops.normalise import Normalise
-from napari_seamless.program.ops.saved import Kept
+from napari_seamless.program.ops.saved import SavedValue
 from napari_seamless.program.spans import Box, Span, local_shape
 
 KEPT_AXES = 4096
@@ -27,7 +27,7 @@ OVERWRITE = "overwrite"
 
 
 @dataclass(frozen=True)
-class Step:
+class RegionStep:
     """One node: `in_place` names the operator that may overwrite the first input (OVERWRITE: the operation's own way),
     `frees` the values done with."""
 
@@ -43,7 +43,7 @@ class RegionProgram:
     `peak_bytes` is the predicted peak of tensors alive at once, weights not included; `macs` the multiply-adds.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[RegionStep, ...]
     peak_bytes: int
     macs: int
 
@@ -118,7 +118,7 @@ def _built(program: Program, axes: tuple[AxisDemand, ...], overwrites: bool) -> 
         alive.add(node.output)
         alive.difference_update(frees)
         ledger.free(alive)
-        steps.append(Step(node, twin, frees))
+        steps.append(RegionStep(node, twin, frees))
         shapes = [_shape(program, i, box) for i, box in zip(node.inputs, _need_boxes(axes, k), strict=True)]
         macs += node.operation.macs(shapes, _shape(program, node.output, boxes(axes, node.output)))
     return RegionProgram(tuple(steps), ledger.peak, macs)
@@ -167,7 +167,7 @@ def _twin(
     owner = storage[node.inputs[0]]
     shared = [i for i in alive if i != node.inputs[0] and storage[i] == owner]
     held, wanted = boxes(axes, node.inputs[0]), boxes(axes, node.output)
-    fixed = owner < 0 or owner in {n.output for n in program.nodes if isinstance(n.operation, Kept)}
+    fixed = owner < 0 or owner in {n.output for n in program.nodes if isinstance(n.operation, SavedValue)}
     if fixed or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
         return None
     if _shape(program, node.inputs[0], held) != _shape(program, node.output, wanted):

@@ -29,7 +29,7 @@ Vertex = str | tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Place:
+class StorageTier:
     """A tier with room for `limit` bytes, written and read at `rate` bytes a second, `itemsize` bytes a number.
 
     `itemsize` None keeps numbers as wide as they are.
@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Speed:
+class DeviceSpeed:
     """A device, roughly: multiply-adds a second, bytes of memory a second, and image bytes read a second."""
 
     macs: float
@@ -51,7 +51,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class ActivationPlan:
     """What is kept whole after each pass but the last, in which tier, and the predicted seconds of each pass.
 
     `after` is empty where nothing is kept at all. `most` is the most bytes that lie in each tier at once.
@@ -63,7 +63,9 @@ class Keeping:
     seconds: tuple[float, ...] = (0.0,)
 
 
-def plan_keeping(program: Program, places: Sequence[Place], speed: Speed, given: Collection[int] = ()) -> Keeping:
+def plan_saved_activations(
+    program: Program, places: Sequence[StorageTier], speed: DeviceSpeed, given: Collection[int] = ()
+) -> ActivationPlan:
     """Choose what to keep, in the first of `places` that has the room; nothing where that is cheapest.
 
     Barriers in `given` need no pass, as in `plan_passes`.
@@ -81,13 +83,13 @@ def plan_keeping(program: Program, places: Sequence[Place], speed: Speed, given:
         held = chosen
     passes.append(one_pass(program, costs.last, held, (), costs.depth, costs.known))
     seconds = tuple(costs.seconds(stage, plan) for stage in passes)
-    return Keeping(tuple(plan.after) if any(plan.after) else (), plan.where, plan.most, seconds)
+    return ActivationPlan(tuple(plan.after) if any(plan.after) else (), plan.where, plan.most, seconds)
 
 
 class _Plan:
     """What has been chosen so far."""
 
-    def __init__(self, costs: _Costs, places: Sequence[Place]) -> None:
+    def __init__(self, costs: _Costs, places: Sequence[StorageTier]) -> None:
         self._costs = costs
         self._places = places
         self.after: list[frozenset[int]] = []
@@ -106,7 +108,7 @@ class _Plan:
                 return chosen
         return self._costs.cut(number, held, frozenset(), None, self)
 
-    def size(self, value: int, place: Place | None = None) -> int:
+    def size(self, value: int, place: StorageTier | None = None) -> int:
         """Bytes of a kept value."""
         place = place or next(p for p in self._places if p.tier == self.where[value])
         return whole_bytes(self._costs.program, value, place.itemsize)
@@ -126,7 +128,7 @@ class _Plan:
 class _Costs:
     """A program's graph with its costs in seconds."""
 
-    def __init__(self, program: Program, speed: Speed, given: Collection[int]) -> None:
+    def __init__(self, program: Program, speed: DeviceSpeed, given: Collection[int]) -> None:
         self.program = program
         self.speed = speed
         self.depth = depths(program, given)
@@ -149,7 +151,7 @@ class _Costs:
         return work + moved + (self._reading if stage.reads_image else 0.0)
 
     def cut(
-        self, number: int, held: frozenset[int], made: frozenset[int], place: Place | None, plan: _Plan
+        self, number: int, held: frozenset[int], made: frozenset[int], place: StorageTier | None, plan: _Plan
     ) -> frozenset[int]:
         """What to keep after pass `number`: of the values `made` in it, in `place`, and of those `held` before.
 
@@ -190,7 +192,7 @@ class _Costs:
         )
 
     def _keeping(
-        self, value: int, held: frozenset[int], made: frozenset[int], place: Place | None, plan: _Plan
+        self, value: int, held: frozenset[int], made: frozenset[int], place: StorageTier | None, plan: _Plan
     ) -> float | None:
         """Seconds to have a value there in the next pass without making it again; None where that cannot be."""
         if value in held:

@@ -24,7 +24,7 @@ from napari_seamless.program.graph import Program, Value
 from napari_seamless.runtime.engine.blended import CACHE_BYTES, BlendedEngine
 from napari_seamless.runtime.engine.precision import Precision
 from napari_seamless.runtime.engine.receptive_field import checked_overlap, overlap_for, probe_reach
-from napari_seamless.runtime.engine.tile_probe import Edges, Fit, Output, fit
+from napari_seamless.runtime.engine.tile_probe import Edges, Output, TileFit, fit
 from napari_seamless.runtime.engine.torch_engine import as_tensor
 
 CARD_SIZES = ("input_size", "img_size", "image_size", "tile_size")
@@ -154,7 +154,7 @@ def approximation(
     return replace(made, digest=_digest(made))
 
 
-def fitted(model: Model, module: torch.nn.Module, shape: Sequence[int], edge: int | None = None) -> Fit:
+def fitted(model: Model, module: torch.nn.Module, shape: Sequence[int], edge: int | None = None) -> TileFit:
     """The input tiles that a network takes, for an image of shape (c, [z,] y, x). Raises ModelError."""
     named = [n for name in CARD_SIZES for n in _numbers(model.card.get(name))]
     was_training = module.training

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Stage
+from napari_seamless.interfaces import PrecedingPass
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.passes import barriers_of
-from napari_seamless.program.saved_activations import Keeping
+from napari_seamless.program.saved_activations import ActivationPlan
 from napari_seamless.runs.prepare import Prepared, approximated
 from napari_seamless.runtime.engine.blended import BlendedEngine
 from napari_seamless.runtime.engine.mismatch import Mismatch, measure_mismatch
@@ -19,15 +19,15 @@ LOCAL = "norms and pools over the plane are taken over each input tile (statisti
 
 
 @dataclass
-class Blending:
+class BlendedPasses:
     """What `measuring.Measuring` is for exact runs. Driving thread, once the run is started."""
 
     prepared: Prepared
     engine: BlendedEngine
 
     def __post_init__(self) -> None:
-        self.keeping = Keeping()
-        self.stages: tuple[Stage, ...] = ()
+        self.keeping = ActivationPlan()
+        self.stages: tuple[PrecedingPass, ...] = ()
         self.states: dict[int, State] = {}
 
     @property

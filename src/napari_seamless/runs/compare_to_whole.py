@@ -9,17 +9,17 @@ import torch
 
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import StopFlag
-from napari_seamless.runs.exact_passes import Measuring, plan_kept
+from napari_seamless.runs.exact_passes import ExactPasses, plan_activations
 from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runs.result import SelfCheck
 from napari_seamless.runs.self_check import self_check
-from napari_seamless.runtime.executor.serial import Serial
+from napari_seamless.runtime.executor.serial import SerialExecutor
 from napari_seamless.runtime.planning import TileChoice
 from napari_seamless.store import Store
 
 
 @dataclass(frozen=True)
-class ToWhole:
+class WholeComparison:
     """Measures the moments of the whole image, and computes a few regions of a result with them."""
 
     prepared: Prepared
@@ -33,14 +33,14 @@ class ToWhole:
 
         Raises RunCancelled when `stop` says True.
         """
-        keeping = plan_kept(self.prepared, self.device, budget=self.budget, scratch=self.scratch)
-        measuring = Measuring(
+        keeping = plan_activations(self.prepared, self.device, budget=self.budget, scratch=self.scratch)
+        measuring = ExactPasses(
             self.prepared, self.device, keeping, self.choice.tile, self.choice.depth, scratch_parent=self.scratch
         )
         try:
             for stage in measuring.stages:
                 job = stage.begin()
-                Serial().run(job, stage.agenda, job.sink.landed, stop)
+                SerialExecutor().run(job, stage.agenda, job.sink.landed, stop)
                 if stop():
                     return None
                 stage.end()

@@ -24,24 +24,30 @@ from napari_seamless.program.analysis import inner_tile
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.passes import Pass, barriers_of, plan_passes, settle
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.program.saved_activations import Keeping, Place, Speed, Tier, plan_keeping
+from napari_seamless.program.saved_activations import (
+    ActivationPlan,
+    DeviceSpeed,
+    StorageTier,
+    Tier,
+    plan_saved_activations,
+)
 from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runtime.engine import TorchEngine, default_budget
-from napari_seamless.runtime.engine.activation_store import Shelf
+from napari_seamless.runtime.engine.activation_store import ActivationStore
 from napari_seamless.runtime.engine.device import free_bytes
 from napari_seamless.runtime.engine.moments import MomentsSink
-from napari_seamless.runtime.engine.oom_retry import Halving
-from napari_seamless.runtime.executor.tile_queue import Agenda
+from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import readable, view_first
 from napari_seamless.store.scratch import DiskScratch, sweep
 
 Keep = Literal["auto", "recompute", "device", "host", "disk"]
 
 SPEEDS = {
-    "cpu": Speed(macs=3e10, memory=5e9),
-    "cuda": Speed(macs=2e13, memory=1.5e12),
-    "mps": Speed(macs=2e12, memory=1e11),
-    "xpu": Speed(macs=5e12, memory=3e11),
+    "cpu": DeviceSpeed(macs=3e10, memory=5e9),
+    "cuda": DeviceSpeed(macs=2e13, memory=1.5e12),
+    "mps": DeviceSpeed(macs=2e12, memory=1e11),
+    "xpu": DeviceSpeed(macs=5e12, memory=3e11),
 }
 """Rough figures; they only have to tell cheap from dear. A CPU's is for one thread."""
 
@@ -50,7 +56,7 @@ HOST_SHARE, DISK_SHARE = 0.4, 0.8
 SMALLEST = 8
 
 
-def plan_kept(
+def plan_activations(
     prepared: Prepared,
     device: torch.device,
     *,
@@ -60,7 +66,7 @@ def plan_kept(
     scratch: Path | None = None,
     is_far: bool = False,
     given: Mapping[int, State] | None = None,
-) -> Keeping:
+) -> ActivationPlan:
     """What a run keeps between its passes, and where, by predicted cost.
 
     At most half of the budget is used for kept values on the device, 40 % of what is free in host memory, and 80 % of
@@ -79,14 +85,14 @@ def plan_kept(
     speed = SPEEDS[device.type]
     if device.type == "cpu":
         threads = torch.get_num_threads()
-        speed = Speed(speed.macs * threads, speed.memory * threads)
+        speed = DeviceSpeed(speed.macs * threads, speed.memory * threads)
     itemsize = 2 if half else None
     folder = scratch or Path(tempfile.gettempdir())
     free = shutil.disk_usage(next(p for p in (folder, *folder.absolute().parents) if p.exists())).free
     everything = {
-        "device": Place("device", (budget or default_budget(device)) // 2, speed.memory, itemsize),
-        "host": Place("host", int(psutil.virtual_memory().available * HOST_SHARE), HOST_RATE, itemsize),
-        "disk": Place("disk", int(free * DISK_SHARE), DISK_RATE, itemsize),
+        "device": StorageTier("device", (budget or default_budget(device)) // 2, speed.memory, itemsize),
+        "host": StorageTier("host", int(psutil.virtual_memory().available * HOST_SHARE), HOST_RATE, itemsize),
+        "disk": StorageTier("disk", int(free * DISK_SHARE), DISK_RATE, itemsize),
     }
     match keep:
         case "auto":
@@ -96,15 +102,15 @@ def plan_kept(
         case "recompute":
             places = []
         case _:
-            places = [Place(everything[keep].tier, 1 << 62, 1e15, itemsize)]
-    keeping = plan_keeping(prepared.program, places, speed, given or {})
+            places = [StorageTier(everything[keep].tier, 1 << 62, 1e15, itemsize)]
+    keeping = plan_saved_activations(prepared.program, places, speed, given or {})
     if keep != "auto" and keep != "recompute":
         room = {"device": budget or free_bytes(device), "host": psutil.virtual_memory().available, "disk": free}
         _check_room(keeping, keep, room[keep], folder)
     return keeping
 
 
-def _check_room(keeping: Keeping, tier: Tier, room: int, folder: Path) -> None:
+def _check_room(keeping: ActivationPlan, tier: Tier, room: int, folder: Path) -> None:
     needed = keeping.most.get(tier, 0)
     if needed > room:
         where = {"device": "in the budget", "host": "in the host's memory", "disk": f"on the disk of {folder}"}[tier]
@@ -115,7 +121,7 @@ def _check_room(keeping: Keeping, tier: Tier, room: int, folder: Path) -> None:
 
 
 @dataclass
-class Measuring:
+class ExactPasses:
     """The passes of one run, and what they have found so far. Driving thread, once the run is started.
 
     `edge` is the run's own tile; passes over coarser grids use smaller ones, of about the same image pixels, and none
@@ -126,7 +132,7 @@ class Measuring:
 
     prepared: Prepared
     device: torch.device
-    keeping: Keeping
+    keeping: ActivationPlan
     edge: int
     depth: int | None
     half: bool = False
@@ -143,7 +149,9 @@ class Measuring:
         mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask))
         self.passes = plan_passes(program, self.keeping.after, self.states, mask)
         self._known: dict[int, Tensor] = settle(program, self.states, {})
-        self._shelf = Shelf(program, self.device, self.keeping.where, None, torch.float16 if self.half else None)
+        self._shelf = ActivationStore(
+            program, self.device, self.keeping.where, None, torch.float16 if self.half else None
+        )
         self._last: TorchEngine | None = None
         if self._needed:
             sweep(self._scratch_parent)
@@ -163,9 +171,9 @@ class Measuring:
         return self._needed <= self.states.keys()
 
     @cached_property
-    def stages(self) -> tuple[PassStage, ...]:
+    def stages(self) -> tuple[MeasuringPass, ...]:
         """The passes that measure, as the scheduler takes them."""
-        return tuple(PassStage(self, p) for p in self.passes[:-1])
+        return tuple(MeasuringPass(self, p) for p in self.passes[:-1])
 
     def engine(self, stage: Pass) -> TorchEngine:
         """The engine of a pass whose predecessors are over."""
@@ -233,16 +241,16 @@ class Measuring:
         return weights + placed.region.peak_bytes
 
 
-class PassStage:
-    """Implements `interfaces.Stage`."""
+class MeasuringPass:
+    """Implements `interfaces.PrecedingPass`."""
 
-    def __init__(self, measuring: Measuring, stage: Pass) -> None:
+    def __init__(self, measuring: ExactPasses, stage: Pass) -> None:
         self._measuring = measuring
         self._pass = stage
         edge, shape = measuring.tile_of(stage), stage.shape
         full = measuring.cell_of(stage, edge)
         self._grid = Grid(shape, full)
-        self.agenda = Agenda(
+        self.agenda = ViewFirstQueue(
             self._grid,
             Region.from_shape(shape),
             np.zeros(self._grid.counts, bool),
@@ -264,7 +272,7 @@ class PassStage:
         measuring = self._measuring
         measuring.prepare_shelf(self._pass)
         prepared = measuring.prepared
-        engine = Halving(measuring.engine(self._pass), self._barriers)
+        engine = OutOfMemoryRetry(measuring.engine(self._pass), self._barriers)
         return Job(prepared.source, prepared.level, engine, self._sink)
 
     def end(self) -> None:

@@ -11,7 +11,7 @@ from napari_seamless.store.folder import is_ours
 
 
 @dataclass(frozen=True)
-class Found:
+class ExistingOutput:
     """A result: itself, opened to be read, the share of it that is done, and whether a run of what was prepared would
     go on with it."""
 
@@ -21,7 +21,7 @@ class Found:
     continues: bool
 
 
-def found_at(path: str | Path, prepared: Prepared) -> Found | None:
+def existing_output_at(path: str | Path, prepared: Prepared) -> ExistingOutput | None:
     """The result of an earlier run at a path; None where there is nothing of ours. Any thread.
 
     Raises InputDamaged where it cannot be opened.
@@ -32,4 +32,4 @@ def found_at(path: str | Path, prepared: Prepared) -> Found | None:
     store = open_store(path)
     is_same = store.spec.source_identity == prepared.source_identity and store.spec.shape == prepared.output_shape
     continues = is_same and store.spec.program_hash.split(" ")[0] == prepared.program_hash
-    return Found(path, store, float(store.finished.mean()), continues)
+    return ExistingOutput(path, store, float(store.finished.mean()), continues)

@@ -17,11 +17,11 @@ from napari_seamless.program.analysis import halo, operators, redundancy, stride
 from napari_seamless.program.graph import Program
 from napari_seamless.program.passes import barriers_of, count_passes
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.program.saved_activations import Keeping
+from napari_seamless.program.saved_activations import ActivationPlan
 from napari_seamless.program.trace import trace
 from napari_seamless.runs.approximation import approximation
 from napari_seamless.runs.channels import by_name
-from napari_seamless.runs.exact_passes import plan_kept
+from napari_seamless.runs.exact_passes import plan_activations
 from napari_seamless.runs.pixel_size import PixelSize, at_resolution
 from napari_seamless.runs.precision import in_precision, place_for
 from napari_seamless.runs.prepare import AnyModel, check_fit, on_cpu, prepared_from
@@ -169,7 +169,9 @@ def explain(
     edges = tuple(min(e, n) for e, n in zip(cell, prepared.output_shape, strict=True))
     last = prepared.last_pass
     macs, times = redundancy(RegionPrograms(last), edges)
-    keeping = plan_kept(prepared, engine.device, budget=size) if last is not prepared.program else Keeping()
+    keeping = (
+        plan_activations(prepared, engine.device, budget=size) if last is not prepared.program else ActivationPlan()
+    )
     return Explanation(
         model=loaded.name,
         image=source.info.name,
@@ -208,7 +210,7 @@ def _barriers(program: Program) -> dict[str, int]:
     return dict(Counter(node.operator for node in barriers_of(program)).most_common())
 
 
-def _kept(keeping: Keeping) -> str:
+def _kept(keeping: ActivationPlan) -> str:
     """What the planner chose, in words."""
     if not keeping.after:
         return "nothing is kept: each pass begins at the image"

@@ -16,7 +16,7 @@ STATUS = Path("/proc/self/status")
 """Of Linux."""
 
 
-class Growth:
+class MemoryGrowth:
     """By how many bytes this process' resident memory has grown since this was made, at most.
 
     Where the system's own record of the most there ever was is broken meanwhile, that is exact; else it is the most
@@ -47,9 +47,9 @@ class Growth:
         return max(self._seen, record if record > self._record else 0) - self._start
 
 
-def growth_on(device: torch.device) -> Growth | None:
+def growth_on(device: torch.device) -> MemoryGrowth | None:
     """Begins to watch where tiles are made in the process' own memory; None where they are not."""
-    return Growth() if device.type == "cpu" else None
+    return MemoryGrowth() if device.type == "cpu" else None
 
 
 def most_resident() -> int:

@@ -16,7 +16,7 @@ from napari_seamless.program.passes import count_passes
 from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runs.provenance import origins, to_slide
-from napari_seamless.runs.statistics import PREVIEW, WHOLE, Scope
+from napari_seamless.runs.statistics import PREVIEW, WHOLE, StatisticsDomain
 from napari_seamless.runtime.planning import chunk_of, readable
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
 from napari_seamless.store.arrays import disk_errors
@@ -31,7 +31,7 @@ def store_for(
     output: str | Path | None,
     overwrite: bool,
     scheduler: Any,
-    scope: Scope = WHOLE,
+    scope: StatisticsDomain = WHOLE,
     shards: bool = False,
     same_image: bool = False,
 ) -> Store:
@@ -52,7 +52,7 @@ def store_for(
     return create_store(None, spec)
 
 
-def store_spec(prepared: Prepared, tile: int, scope: Scope = WHOLE, shards: bool = False) -> StoreSpec:
+def store_spec(prepared: Prepared, tile: int, scope: StatisticsDomain = WHOLE, shards: bool = False) -> StoreSpec:
     """What the result is, before any pixel of it exists."""
     model, info = prepared.model, prepared.source.info
     is_labels = model.kind == "labels"
@@ -80,7 +80,7 @@ def _scaled(step: tuple[float, ...] | None, numbers: Sequence[float]) -> tuple[f
     return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
 
 
-def _provenance(prepared: Prepared, scope: Scope) -> Mapping[str, Any]:
+def _provenance(prepared: Prepared, scope: StatisticsDomain) -> Mapping[str, Any]:
     return {
         **origins(prepared),
         "divisor": prepared.program.divisor,
@@ -93,7 +93,7 @@ def _provenance(prepared: Prepared, scope: Scope) -> Mapping[str, Any]:
     }
 
 
-def facts_of(prepared: Prepared, scope: Scope) -> dict[str, Any]:
+def facts_of(prepared: Prepared, scope: StatisticsDomain) -> dict[str, Any]:
     """Where moments come from."""
     return {
         "model": prepared.model.name,
@@ -107,7 +107,7 @@ def facts_of(prepared: Prepared, scope: Scope) -> dict[str, Any]:
     }
 
 
-def save_measured(store: Store, prepared: Prepared, scope: Scope, states: dict[int, State]) -> None:
+def save_measured(store: Store, prepared: Prepared, scope: StatisticsDomain, states: dict[int, State]) -> None:
     """Put the moments measured so far beside a result on disk, for a run that is cut off, and for later regions."""
     if store.side_folder is not None:
         moments = Moments.of(prepared.program, states, facts_of(prepared, scope))
@@ -115,7 +115,7 @@ def save_measured(store: Store, prepared: Prepared, scope: Scope, states: dict[i
             moments.save(store.side_folder / MOMENTS)
 
 
-def measured_before(store: Store, prepared: Prepared, scope: Scope) -> dict[int, State]:
+def measured_before(store: Store, prepared: Prepared, scope: StatisticsDomain) -> dict[int, State]:
     """The states that an earlier run on the same result measured; none, if it did not get so far."""
     if store.side_folder is None or not (store.side_folder / MOMENTS).exists():
         return {}

@@ -12,8 +12,8 @@ from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.runtime.engine.precision import (
     Ability,
+    EffectivePrecision,
     Precision,
-    Settled,
     can_multiply,
     check_float64,
     checked_precision,
@@ -38,14 +38,14 @@ def place_for(prepared: Prepared, device: str, *, can: Ability = can_multiply) -
     return place, ""
 
 
-def in_precision(prepared: Prepared, precision: str, place: torch.device) -> tuple[Prepared, Settled]:
+def in_precision(prepared: Prepared, precision: str, place: torch.device) -> tuple[Prepared, EffectivePrecision]:
     """The network in a precision, and which one it is in the end. Quick; raises BadRequest for an unknown one."""
     settled = settle_precision(checked_precision(precision), place)
     if settled.dtype is None or prepared.approximation is not None:
         return prepared, settled
     program = rounded(prepared.program, settled.dtype)
     if program is prepared.program:
-        return prepared, Settled(
+        return prepared, EffectivePrecision(
             "float32", f"the network multiplies no float32 numbers that {precision} could stand for: it runs as it is"
         )
     return replace(prepared, program=program), settled

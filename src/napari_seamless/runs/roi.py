@@ -28,13 +28,13 @@ from napari_seamless.store.arrays import disk_errors
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-Where: TypeAlias = "NDArray[np.bool_] | Sequence[ArrayLike] | str | Path | Area"
+AnyRoi: TypeAlias = "NDArray[np.bool_] | Sequence[ArrayLike] | str | Path | Roi"
 SHAPES, MASK = "where.geojson", "where.npy"
 HOW = "where is a GeoJSON file, a list of polygons (each (n, 2) of level-0 (y, x)), or a bool mask (y, x)"
 
 
 @dataclass(frozen=True)
-class Area:
+class Roi:
     """A part of an image: a `mask`, (y, x) over the whole image at any resolution, or shapes.
 
     `shapes` is a shapely geometry in level-0 pixels, x first, along the edges of pixels: pixel i covers [i, i + 1).
@@ -108,21 +108,21 @@ def output_region(prepared: Prepared, region: Region | None) -> Region:
     return wanted
 
 
-def area_of(where: Where) -> Area:
+def roi_of(where: AnyRoi) -> Roi:
     """What is meant by a file, polygons or a mask. Raises BadRequest, InputNotFound, InputUnreadable."""
-    if isinstance(where, Area):
+    if isinstance(where, Roi):
         return where
     if isinstance(where, str | Path):
-        return Area(shapes=_checked(_read(Path(where))))
+        return Roi(shapes=_checked(_read(Path(where))))
     if isinstance(where, np.ndarray) and where.dtype == np.bool_:
         if where.ndim != 2 or not where.any():
             raise BadRequest(
                 f"{HOW}, over the whole image at any resolution, with some pixel set; got shape {where.shape} with "
                 f"{int(np.count_nonzero(where))} pixels set"
             )
-        return Area(mask=where)
+        return Roi(mask=where)
     shapely = _shapely()
-    return Area(shapes=_checked(shapely.union_all([shapely.make_valid(_polygon(points)) for points in where])))
+    return Roi(shapes=_checked(shapely.union_all([shapely.make_valid(_polygon(points)) for points in where])))
 
 
 def _polygon(points: ArrayLike) -> BaseGeometry:

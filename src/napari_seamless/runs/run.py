@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import CountsReads, Job, Progress, Scheduler, StopFlag
-from napari_seamless.runs.blended_passes import Blending
+from napari_seamless.interfaces import CountsReads, Executor, Job, Progress, StopFlag
+from napari_seamless.runs.blended_passes import BlendedPasses
 from napari_seamless.runs.chunk_mask import skip_outside
-from napari_seamless.runs.compare_to_whole import ToWhole
-from napari_seamless.runs.exact_passes import Measuring
-from napari_seamless.runs.memory_growth import Growth, growth_on
+from napari_seamless.runs.compare_to_whole import WholeComparison
+from napari_seamless.runs.exact_passes import ExactPasses
+from napari_seamless.runs.memory_growth import MemoryGrowth, growth_on
 from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.output import facts_of
 from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runs.provenance import moments_told
 from napari_seamless.runs.result import Report, Result, SelfCheck
-from napari_seamless.runs.roi import Area
+from napari_seamless.runs.roi import Roi
 from napari_seamless.runs.self_check import self_check
-from napari_seamless.runs.statistics import LOCAL, PREVIEW, Scope
+from napari_seamless.runs.statistics import LOCAL, PREVIEW, StatisticsDomain
 from napari_seamless.runs.tile_cost import begin_measuring, measured_peak
 from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.engine.blended import BlendedEngine
 from napari_seamless.runtime.engine.mismatch import Mismatch
-from napari_seamless.runtime.engine.oom_retry import Halving
-from napari_seamless.runtime.executor.driver import Run as ScheduledRun
-from napari_seamless.runtime.executor.tile_queue import Agenda
+from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
+from napari_seamless.runtime.executor.driver import Driver as ScheduledRun
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import TileChoice, view_first
 from napari_seamless.store import Store
 
@@ -47,13 +47,13 @@ class Run:
     def __init__(
         self,
         prepared: Prepared,
-        measuring: Measuring | Blending,
+        measuring: ExactPasses | BlendedPasses,
         store: Store,
         region: Region,
         choice: TileChoice,
-        scope: Scope,
-        compare: ToWhole | None = None,
-        area: Area | None = None,
+        scope: StatisticsDomain,
+        compare: WholeComparison | None = None,
+        area: Roi | None = None,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.prepared = prepared
@@ -62,7 +62,7 @@ class Run:
         self._area = area
         self._left_out = 0.0
         self._measuring = measuring
-        self._engine: Halving[TorchEngine | BlendedEngine] | None = None
+        self._engine: OutOfMemoryRetry[TorchEngine | BlendedEngine] | None = None
         self._choice = choice
         self._scope = scope
         self._compare = compare
@@ -71,15 +71,15 @@ class Run:
         self._skipped = 0.0
         self._view: Region | None = None
         self.preview: Run | None = None
-        self._agenda: Agenda | None = None
+        self._agenda: ViewFirstQueue | None = None
         self._scheduled: ScheduledRun | None = None
         self._checked: SelfCheck | None = None
         self._mismatch: Mismatch | None = None
-        self._growth: Growth | None = None
+        self._growth: MemoryGrowth | None = None
 
     def begin(
         self,
-        scheduler: Scheduler,
+        scheduler: Executor,
         view: Region | None,
         whole: bool,
         follow: bool,
@@ -92,7 +92,7 @@ class Run:
         if self._scope.only is not None:
             self._skipped = skip_outside(self.store, self._scope.only, self.region)
         wanted, only = self._asked_for()
-        self._agenda = Agenda(
+        self._agenda = ViewFirstQueue(
             self.store.grid,
             wanted,
             self.store.finished,
@@ -105,7 +105,7 @@ class Run:
         )
         stages = () if self._agenda.is_finished and not follow else self._measuring.stages
         if self._measuring.is_measured:
-            self._engine = Halving(self._measuring.last_engine())
+            self._engine = OutOfMemoryRetry(self._measuring.last_engine())
 
         def end() -> None:
             try:
@@ -157,7 +157,7 @@ class Run:
         """What makes the output, once everything is measured. The preview has served its turn then."""
         if self.preview is not None:
             self.preview.cancel()
-        self._engine = self._engine or Halving(self._measuring.last_engine())
+        self._engine = self._engine or OutOfMemoryRetry(self._measuring.last_engine())
         return Job(self.prepared.source, self.prepared.level, self._engine, self.store)
 
     def _depth(self) -> int | None:
@@ -245,9 +245,9 @@ class Run:
         """Once, when all that is asked for is there: compute a few regions again, or see how tiles disagree."""
         if self._scope.name == PREVIEW:
             return
-        if isinstance(self._measuring, Blending):
+        if isinstance(self._measuring, BlendedPasses):
             self._mismatch = self._mismatch or self._measuring.mismatch(self.region)
-        is_checked = self._scope.is_rounded or not isinstance(self._measuring, Blending)
+        is_checked = self._scope.is_rounded or not isinstance(self._measuring, BlendedPasses)
         if is_checked and self._checked is None and self._measuring.is_measured:
             with suppress(RunCancelled):
                 engine = self._measuring.checking_engine()

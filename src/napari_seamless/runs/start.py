@@ -15,24 +15,24 @@ from numpy.typing import ArrayLike
 
 from napari_seamless.errors import BadRequest, RunCancelled, SeamlessError
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Progress, Scheduler, StopFlag
+from napari_seamless.interfaces import Executor, Progress, StopFlag
 from napari_seamless.io.readers import open_image
-from napari_seamless.runs.blended_passes import Blending, locally
-from napari_seamless.runs.compare_to_whole import ToWhole
-from napari_seamless.runs.exact_passes import Keep, Measuring, plan_kept
+from napari_seamless.runs.blended_passes import BlendedPasses, locally
+from napari_seamless.runs.compare_to_whole import WholeComparison
+from napari_seamless.runs.exact_passes import ExactPasses, Keep, plan_activations
 from napari_seamless.runs.output import measured_before, save_measured, store_for
 from napari_seamless.runs.pixel_size import PixelSize
 from napari_seamless.runs.precision import checked_precision, in_precision, place_for
 from napari_seamless.runs.prepare import AnyModel, Prepared, prepare
 from napari_seamless.runs.preview import estimated_moments
 from napari_seamless.runs.result import Result
-from napari_seamless.runs.roi import Area, Where, area_of, output_region
+from napari_seamless.runs.roi import AnyRoi, Roi, output_region, roi_of
 from napari_seamless.runs.run import Run
-from napari_seamless.runs.statistics import LOCAL, PREVIEW, Scope, Statistics, scope_of
+from napari_seamless.runs.statistics import LOCAL, PREVIEW, Statistics, StatisticsDomain, statistics_domain
 from napari_seamless.runs.tiling import choice_for, parse_budget
 from napari_seamless.runtime.engine import TorchEngine, resolve_device
-from napari_seamless.runtime.executor.dask_executor import DaskScheduler
-from napari_seamless.runtime.executor.serial import Serial
+from napari_seamless.runtime.executor.dask_executor import DaskExecutor
+from napari_seamless.runtime.executor.serial import SerialExecutor
 
 PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
 """While one tile is computed the next is read, so that the device waits neither for a disk nor for a network; an
@@ -45,7 +45,7 @@ def start(
     prepared: Prepared,
     *,
     region: Region | None = None,
-    where: Where | None = None,
+    where: AnyRoi | None = None,
     view: Region | None = None,
     whole: bool = True,
     follow: bool = False,
@@ -103,14 +103,14 @@ def start(
 
     Raises BadRequest, BudgetTooSmall, DeviceUnavailable, OutputExists or OutputUnwritable.
     """
-    scope = scope_of(prepared.source, statistics, mask, tissue_only)
+    scope = statistics_domain(prepared.source, statistics, mask, tissue_only)
     place, told = place_for(prepared, device)
     exact, prepared = prepared, locally(prepared) if scope.name == LOCAL.name else prepared
     full = prepared
     prepared, settled = in_precision(prepared, precision, place)
     scope, device = replace(scope, precision=settled.precision), str(place)
     notices = tuple(notice for notice in (told, settled.notice) if notice)
-    area = None if where is None else area_of(where)
+    area = None if where is None else roi_of(where)
     wanted, worker = output_region(prepared, region), _scheduler(scheduler, place)
     made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
@@ -121,14 +121,18 @@ def start(
         engine = prepared.approximation.engine(device, budget, settled.precision)
         choice = choice_for(prepared, engine, budget, tile)
         store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
-        compare = ToWhole(exact, place, choice, budget) if compare_to_whole and scope.name == LOCAL.name else None
-        blended = Run(prepared, Blending(prepared, engine), store, wanted, choice, scope, compare, area, notices)
+        compare = (
+            WholeComparison(exact, place, choice, budget) if compare_to_whole and scope.name == LOCAL.name else None
+        )
+        blended = Run(prepared, BlendedPasses(prepared, engine), store, wanted, choice, scope, compare, area, notices)
         blended.begin(worker, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
     frozen = {} if scope.moments is None else scope.moments.given(prepared)
-    is_far = isinstance(worker, DaskScheduler) and worker.is_far
-    plan = partial(plan_kept, prepared, place, keep=keep, budget=budget, half=keep_half, scratch=folder, is_far=is_far)
+    is_far = isinstance(worker, DaskExecutor) and worker.is_far
+    plan = partial(
+        plan_activations, prepared, place, keep=keep, budget=budget, half=keep_half, scratch=folder, is_far=is_far
+    )
     keeping = plan(given=frozen)
     if keep_half and prepared.program is not prepared.last_pass:
         scope = replace(scope, half=True)
@@ -136,7 +140,7 @@ def start(
     choice = choice_for(prepared, TorchEngine(prepared.last_pass, device), spared, tile)
     store = store_for(prepared, made, choice.tile, output, overwrite, scheduler, scope, shards, same_image)
     states = frozen or measured_before(store, prepared, scope)
-    measuring = Measuring(
+    measuring = ExactPasses(
         prepared,
         place,
         plan(given=states) if states != frozen else keeping,
@@ -152,7 +156,7 @@ def start(
         settled.precision == "tf32",
     )
     differs = scope.name != "whole" or scope.is_rounded
-    compare = ToWhole(full, place, choice, budget, folder) if compare_to_whole and differs else None
+    compare = WholeComparison(full, place, choice, budget, folder) if compare_to_whole and differs else None
     run = Run(prepared, measuring, store, wanted, choice, scope, compare, area, notices)
     first = partial(_first_look, full, PREVIEW_TILE, device, area) if preview else None
     run.begin(worker, view, whole, follow, first)
@@ -160,13 +164,13 @@ def start(
 
 
 def _first_look(
-    prepared: Prepared, tile: int, device: str, area: Area | None, view: Region | None, stop: StopFlag
+    prepared: Prepared, tile: int, device: str, area: Roi | None, view: Region | None, stop: StopFlag
 ) -> Run | None:
     """A run of the view with estimated moments; None where none can be had."""
     moments = estimated_moments(prepared, device, stop)
     if moments is None:
         return None
-    statistics = Scope(PREVIEW, moments)
+    statistics = StatisticsDomain(PREVIEW, moments)
     return start(
         prepared,
         where=area,
@@ -185,7 +189,7 @@ def run(
     image: Any,
     *,
     region: Region | None = None,
-    where: Where | None = None,
+    where: AnyRoi | None = None,
     level: int = 0,
     budget: int | str | None = None,
     tile: int | None = None,
@@ -272,12 +276,12 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
     return handle.result()
 
 
-def _scheduler(scheduler: Any, device: torch.device) -> Scheduler:
+def _scheduler(scheduler: Any, device: torch.device) -> Executor:
     match scheduler:
         case "serial":
-            return Serial()
+            return SerialExecutor()
         case "dask":
-            return DaskScheduler(threads=PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS)
+            return DaskExecutor(threads=PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS)
         case str() if "://" not in scheduler:
             raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
-    return DaskScheduler(scheduler)
+    return DaskExecutor(scheduler)

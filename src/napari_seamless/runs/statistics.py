@@ -15,11 +15,11 @@ from napari_seamless.interfaces import Source
 from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.tissue import tissue_mask
 
-Statistics: TypeAlias = "str | Path | Moments | Scope"
+Statistics: TypeAlias = "str | Path | Moments | StatisticsDomain"
 
 
 @dataclass(frozen=True)
-class Scope:
+class StatisticsDomain:
     """`name` is "whole", "tissue", "local", "frozen" or PREVIEW.
 
     Frozen ones and previews bring their `moments`, tissue its `mask`: (y, x) bool, the whole image at any resolution.
@@ -55,16 +55,18 @@ class Scope:
 
 
 PREVIEW = "preview"
-WHOLE = Scope("whole")
-LOCAL = Scope("local")
+WHOLE = StatisticsDomain("whole")
+LOCAL = StatisticsDomain("local")
 
 
-def scope_of(source: Source, statistics: Statistics, mask: ArrayLike | None = None, tissue_only: bool = False) -> Scope:
+def statistics_domain(
+    source: Source, statistics: Statistics, mask: ArrayLike | None = None, tissue_only: bool = False
+) -> StatisticsDomain:
     """What is meant by "whole", "tissue", "local", moments or a file of them, and by leaving out what is no tissue.
 
     Where the tissue is, `mask` says; without one it is found by colour. Raises BadRequest, InputNotFound, InputDamaged.
     """
-    if isinstance(statistics, Scope):
+    if isinstance(statistics, StatisticsDomain):
         return statistics
     if mask is not None and statistics != "tissue" and not tissue_only:
         raise BadRequest(
@@ -73,17 +75,17 @@ def scope_of(source: Source, statistics: Statistics, mask: ArrayLike | None = No
     tissue = None
     if statistics == "tissue" or tissue_only:
         tissue = tissue_mask(source) if mask is None else _checked(mask)
-    found = Scope("tissue", mask=tissue) if statistics == "tissue" else _plain(statistics)
+    found = StatisticsDomain("tissue", mask=tissue) if statistics == "tissue" else _plain(statistics)
     return replace(found, only=tissue) if tissue_only else found
 
 
-def _plain(statistics: Statistics) -> Scope:
+def _plain(statistics: Statistics) -> StatisticsDomain:
     if isinstance(statistics, Moments):
-        return Scope("frozen", statistics)
+        return StatisticsDomain("frozen", statistics)
     if statistics in ("whole", "local"):
         return WHOLE if statistics == "whole" else LOCAL
     if isinstance(statistics, Path) or str(statistics).rstrip("/\\").endswith((".safetensors", ".zarr")):
-        return Scope("frozen", Moments.load(str(statistics)))
+        return StatisticsDomain("frozen", Moments.load(str(statistics)))
     raise BadRequest(
         f"statistics are 'whole', 'tissue', 'local', moments, a file of moments (.safetensors) or an earlier "
         f"result (.zarr); got {statistics!r}"

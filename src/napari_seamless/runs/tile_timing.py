@@ -20,7 +20,7 @@ TIMED_EDGE = 256
 
 
 @dataclass(frozen=True)
-class Timing:
+class TileTiming:
     """One tile that was computed to see how long it takes.
 
     `seconds_per_pixel` is for output pixels, in tiles of the size that was asked about: the time of the timed tile
@@ -40,7 +40,7 @@ class Timing:
 
 def time_tile(
     prepared: Prepared, tile: int, *, device: str = "auto", cancelled: Callable[[], bool] = lambda: False
-) -> Timing:
+) -> TileTiming:
     """Compute a small tile from the middle of the image twice, and time the second; nothing is kept.
 
     `tile` is the edge, in output pixels, of those that a run would use. Any thread; for as long as two such tiles
@@ -50,7 +50,7 @@ def time_tile(
     edge = min(tile, TIMED_EDGE)
     write = inner_tile(prepared.output_shape, _edges(prepared, edge))
     if isinstance(engine, TorchEngine) and (passes := count_passes(prepared.program)) > 1:
-        return Timing(_evaluated(prepared, write, engine.device, cancelled), edge, str(engine.device), passes)
+        return TileTiming(_evaluated(prepared, write, engine.device, cancelled), edge, str(engine.device), passes)
     place = engine.tile(write)
     seconds = 0.0
     for _ in range(2):  # the first builds and fetches what later ones find
@@ -61,7 +61,7 @@ def time_tile(
     if isinstance(engine, TorchEngine):
         wanted = inner_tile(prepared.output_shape, _edges(prepared, tile))
         ratio = (engine.macs(wanted) / wanted.size) / max(engine.macs(write) / write.size, 1e-9)
-    return Timing(seconds / write.size * (ratio or 1.0), edge, str(engine.device))
+    return TileTiming(seconds / write.size * (ratio or 1.0), edge, str(engine.device))
 
 
 def _edges(prepared: Prepared, edge: int) -> tuple[int, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from napari_seamless.runs.start import ACCELERATED_THREADS
 from napari_seamless.runtime.engine import resolve_device
-from napari_seamless.runtime.executor.local_workers import Workers
+from napari_seamless.runtime.executor.local_workers import LocalWorkers
 
 FOLLOWING_THREADS = 1
 """With a single thread on a processor the next tile can still be exchanged for another one when the view moves."""
 
 
-def start_workers(device: str = "auto") -> Workers:
+def start_workers(device: str = "auto") -> LocalWorkers:
     """Workers in this process for runs on a device: give their `client` to `start` as its scheduler, and its output a
     path. They stay until they are closed, for any number of runs. Takes 0.1 s; any thread."""
-    return Workers(FOLLOWING_THREADS if resolve_device(device).type == "cpu" else ACCELERATED_THREADS)
+    return LocalWorkers(FOLLOWING_THREADS if resolve_device(device).type == "cpu" else ACCELERATED_THREADS)

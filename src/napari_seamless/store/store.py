@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
-from napari_seamless.interfaces import ImageInfo, LabelClass, Piece
+from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass
 from napari_seamless.store.arrays import ZarrArrays, disk_errors
 from napari_seamless.store.cache import ArrayCache
 from napari_seamless.store.clean_copy import copy_pixels
@@ -71,7 +71,7 @@ class Store:
         self._writer = ChunkWriter(arrays, spec, self._place)
         self._fresh = ArrayCache(FRESH_BYTES)
         self._journal = journal
-        self._watchers: list[deque[Piece]] = []
+        self._watchers: list[deque[FreshPixels]] = []
         self._noting = RLock()
         self.lags = False
         """Whether the coarse levels must be made anew before anything lands."""
@@ -167,7 +167,7 @@ class Store:
             if self._journal is not None:
                 self._journal.record(self.grid.covering(region))
         for level, where, pixels in changed:
-            self._announce(Piece(level, where, pixels))
+            self._announce(FreshPixels(level, where, pixels))
 
     def skip(self, chunks: Array) -> None:
         """Count these chunks of `grid` (bool) as finished, with 0 in them; nothing is written. Before the run begins.
@@ -180,17 +180,17 @@ class Store:
 
     # -- LiveImage
 
-    def watch(self) -> deque[Piece]:
+    def watch(self) -> deque[FreshPixels]:
         """A deque that receives every piece from now on; the oldest of more than 256 go. Any thread."""
-        watcher: deque[Piece] = deque(maxlen=WATCHED_PIECES)
+        watcher: deque[FreshPixels] = deque(maxlen=WATCHED_PIECES)
         self._watchers.append(watcher)
         return watcher
 
-    def unwatch(self, watcher: deque[Piece]) -> None:
+    def unwatch(self, watcher: deque[FreshPixels]) -> None:
         """Stop filling a deque that `watch` gave. Any thread."""
         self._watchers = [kept for kept in self._watchers if kept is not watcher]
 
-    def _announce(self, piece: Piece) -> None:
+    def _announce(self, piece: FreshPixels) -> None:
         piece.pixels.flags.writeable = False
         for watcher in self._watchers:
             watcher.append(piece)

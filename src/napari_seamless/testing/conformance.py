@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.interfaces import Job, Scheduler, Source
-from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, ListAgenda, RecordingSink, StepEngine
+from napari_seamless.interfaces import Executor, Job, Source
+from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, ListQueue, RecordingSink, StepEngine
 
 LARGEST_PIXELS = 4_000_000
 WAIT_SECONDS = 30.0
@@ -97,11 +97,11 @@ class SourceConformance(ABC):
         assert source.info.identity == before
 
 
-class SchedulerConformance(ABC):
+class ExecutorConformance(ABC):
     """Inherit, and say how to make a scheduler that can run a job that is not picklable."""
 
     @abstractmethod
-    def make_scheduler(self) -> Scheduler:
+    def make_scheduler(self) -> Executor:
         """A new scheduler; the test closes it."""
 
     @pytest.fixture
@@ -111,13 +111,13 @@ class SchedulerConformance(ABC):
         yield scheduler
         scheduler.close()
 
-    def test_every_tile_is_made_once_and_right(self, scheduler: Scheduler) -> None:
+    def test_every_tile_is_made_once_and_right(self, scheduler: Executor) -> None:
         case = _Case()
         scheduler.run(case.job, case.agenda, case.sink.landed, _never)
         assert (case.sink.times == 1).all()
         np.testing.assert_array_equal(case.sink.pixels, case.expected())
 
-    def test_each_tile_lands_in_the_driving_thread_after_it_was_written(self, scheduler: Scheduler) -> None:
+    def test_each_tile_lands_in_the_driving_thread_after_it_was_written(self, scheduler: Executor) -> None:
         case = _Case()
         early: list[Region] = []
 
@@ -130,20 +130,18 @@ class SchedulerConformance(ABC):
         assert sorted(write for write, _ in case.sink.landings) == sorted(case.agenda.finished)
         assert early == []
 
-    def test_a_scheduler_can_run_again(self, scheduler: Scheduler) -> None:
+    def test_a_scheduler_can_run_again(self, scheduler: Executor) -> None:
         for _ in range(2):
             case = _Case()
             scheduler.run(case.job, case.agenda, case.sink.landed, _never)
             assert (case.sink.times == 1).all()
 
-    def test_an_empty_agenda_is_no_work(self, scheduler: Scheduler) -> None:
+    def test_an_empty_agenda_is_no_work(self, scheduler: Executor) -> None:
         case = _Case()
-        scheduler.run(case.job, ListAgenda([]), case.sink.landed, _never)
+        scheduler.run(case.job, ListQueue([]), case.sink.landed, _never)
         assert case.sink.written == []
 
-    def test_the_first_failure_of_a_tile_is_raised_as_it_was_and_the_rest_given_back(
-        self, scheduler: Scheduler
-    ) -> None:
+    def test_the_first_failure_of_a_tile_is_raised_as_it_was_and_the_rest_given_back(self, scheduler: Executor) -> None:
         failure = InputDamaged("the image must be whole; got a hole; copy it again")
         case = _Case(fails_at=(30, 30), failure=failure)
         with pytest.raises(InputDamaged, match="got a hole"):
@@ -151,7 +149,7 @@ class SchedulerConformance(ABC):
         assert case.agenda.taken == []
         assert sorted(case.agenda.finished + case.agenda.left) == sorted(case.writes)
 
-    def test_a_failing_sink_stops_the_run(self, scheduler: Scheduler) -> None:
+    def test_a_failing_sink_stops_the_run(self, scheduler: Executor) -> None:
         case = _Case()
 
         def landed(write: Region) -> None:
@@ -161,12 +159,12 @@ class SchedulerConformance(ABC):
             scheduler.run(case.job, case.agenda, landed, _never)
         assert (case.agenda.taken, case.agenda.finished) == ([], [])
 
-    def test_a_stop_before_the_beginning_makes_nothing(self, scheduler: Scheduler) -> None:
+    def test_a_stop_before_the_beginning_makes_nothing(self, scheduler: Executor) -> None:
         case = _Case()
         scheduler.run(case.job, case.agenda, case.sink.landed, lambda: True)
         assert case.sink.written == []
 
-    def test_a_stop_in_a_tile_keeps_what_is_finished_and_gives_the_rest_back(self, scheduler: Scheduler) -> None:
+    def test_a_stop_in_a_tile_keeps_what_is_finished_and_gives_the_rest_back(self, scheduler: Executor) -> None:
         case = _Case()
         steps = StepEngine(case.engine)
         stop = threading.Event()
@@ -192,7 +190,7 @@ class _Case:
         shape = (70, 50)
         grid = Grid(shape, (16, 16))
         self.writes = [grid.region(cell) for cell in cells_of(Region.from_shape(grid.counts))]
-        self.agenda = ListAgenda(self.writes)
+        self.agenda = ListQueue(self.writes)
         self.engine = BoxBlurEngine(shape, fails_at=fails_at, failure=failure)
         self.sink = RecordingSink(shape)
         self.job = Job(GradientSource(shape), 0, self.engine, self.sink)

@@ -233,7 +233,7 @@ class FileSink:
         self.landings.append(region)
 
 
-class ListAgenda:
+class ListQueue:
     """The plainest agenda: the given regions, in their order; what is given back comes again at the end."""
 
     def __init__(self, writes: Iterable[Region]) -> None:

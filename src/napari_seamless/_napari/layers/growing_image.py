@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_seamless._napari.layers.pixels import SourceLevel
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Growing, ImageInfo, Pixels, Source
+from napari_seamless.interfaces import GrowingSource, ImageInfo, Pixels, Source
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Glances:
     """A source that answers at once, with what there is."""
 
     source: Source
-    growing: Growing
+    growing: GrowingSource
 
     @property
     def info(self) -> ImageInfo:
@@ -36,7 +36,7 @@ def growing_levels(source: Source) -> list[Any]:
 
     Layers that have the source in their metadata are refreshed while it grows. Any thread.
     """
-    if not isinstance(source, Growing):
+    if not isinstance(source, GrowingSource):
         return []
     info, quick = source.info, Glances(source, source)
     levels: list[Any] = [SourceLevel(quick, level) for level in range(len(info.levels) - 1)]

@@ -29,7 +29,7 @@ from napari_seamless._napari.layers.pixels import (
 from napari_seamless._napari.layers.texture_patcher import LivePatcher, Refresher
 from napari_seamless._napari.widgets.wording import size
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import APPROXIMATE, LabelClass, LiveImage, Piece, Pixels, Source
+from napari_seamless.interfaces import APPROXIMATE, FreshPixels, LabelClass, LiveImage, Pixels, Source
 
 if TYPE_CHECKING:
     import napari
@@ -257,7 +257,7 @@ class ResultLayers:
         for plane in self.planes:
             do(plane.refresher)
 
-    def _show(self, piece: Piece) -> None:
+    def _show(self, piece: FreshPixels) -> None:
         for plane in self.planes:
             pixels = plane.pick(piece.pixels)
             if plane.coarsest is not None and piece.level == len(self._image.levels) - 1:

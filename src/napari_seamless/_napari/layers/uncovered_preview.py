@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.pixels import ArrayLike, written
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.interfaces import LabelClass, LiveImage, Piece, Pixels
+from napari_seamless.interfaces import FreshPixels, LabelClass, LiveImage, Pixels
 
 AT_ONCE = 8
 """Pieces that one pump moves, so that a flood of them cannot hold up the window."""
@@ -29,7 +29,7 @@ class Uncovered:
 
     def __init__(self, preview: LiveImage, exact: LiveImage) -> None:
         self._preview, self._exact = preview, exact
-        self._pieces: deque[Piece] = deque(maxlen=1000)
+        self._pieces: deque[FreshPixels] = deque(maxlen=1000)
         self._shown, self._hidden = preview.watch(), exact.watch()
         last = len(preview.levels) - 1
         levels: list[Any] = [UncoveredLevel(preview, exact, number) for number in range(last)]
@@ -49,7 +49,7 @@ class Uncovered:
     def finished(self) -> NDArray[np.bool_]:
         return self._preview.finished
 
-    def watch(self) -> deque[Piece]:
+    def watch(self) -> deque[FreshPixels]:
         """The one deque there is."""
         return self._pieces
 
@@ -63,14 +63,14 @@ class Uncovered:
         for _ in range(AT_ONCE):
             if self._hidden:
                 piece = self._hidden.popleft()
-                self._put(Piece(piece.level, piece.region, np.zeros_like(piece.pixels)))
+                self._put(FreshPixels(piece.level, piece.region, np.zeros_like(piece.pixels)))
             elif self._shown:
                 piece = self._shown.popleft()
                 hidden = written(self._exact, piece.level, piece.region)
-                self._put(Piece(piece.level, piece.region, _without(piece.pixels, hidden)))
+                self._put(FreshPixels(piece.level, piece.region, _without(piece.pixels, hidden)))
         return True
 
-    def _put(self, piece: Piece) -> None:
+    def _put(self, piece: FreshPixels) -> None:
         last = len(self.levels) - 1
         if piece.level > last:
             return

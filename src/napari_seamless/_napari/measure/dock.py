@@ -23,7 +23,7 @@ from napari_seamless._napari.measure.controller import MeasureController, Measur
 from napari_seamless._napari.measure.panel import PLACES, MeasurePanel
 from napari_seamless._napari.measure.stack_place import seat_over
 from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot, Opened
-from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.widgets.scroll import Column
 from napari_seamless._napari.widgets.style import sheet
 from napari_seamless.errors import BadRequest
@@ -68,7 +68,7 @@ class MeasureDock(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Measuring | None = None) -> None:
         super().__init__()
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        found: Any = lazy_pipeline() if pipeline is None else pipeline
+        found: Any = lazy_backend() if pipeline is None else pipeline
         self.panel = MeasurePanel()
         self._session = MeasureSession(MeasureController(found))
         self._last = MeasureSnapshot()

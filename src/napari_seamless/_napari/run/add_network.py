@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QDialog, QWidget
 
 from napari_seamless._napari.background import Background, Task
 from napari_seamless._napari.problems import sentence_of
-from napari_seamless._napari.run.backend import Network, Parameter, Pipeline
-from napari_seamless._napari.run.loaded_networks import LoadRequest, Shelf
+from napari_seamless._napari.run.backend import Backend, Network, Parameter
+from napari_seamless._napari.run.loaded_networks import LoadedNetworks, LoadRequest
 from napari_seamless._napari.widgets import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, ArchitectureWish, TrustDialog
 from napari_seamless.errors import ModelError, NotTrusted, OutputExists, OutputUnwritable, WeightsMismatch
@@ -47,7 +47,9 @@ class Bringing:
     What is refused, or given up, leaves everything as it was.
     """
 
-    def __init__(self, pipeline: Pipeline, shelf: Shelf, picker: ModelPicker, parent: QWidget, hooks: Hooks) -> None:
+    def __init__(
+        self, pipeline: Backend, shelf: LoadedNetworks, picker: ModelPicker, parent: QWidget, hooks: Hooks
+    ) -> None:
         self._pipeline, self._shelf, self._picker = pipeline, shelf, picker
         self._parent, self._hooks = parent, hooks
         self._background = Background()

@@ -251,7 +251,7 @@ class Timing(Protocol):
     def is_least(self) -> bool: ...
 
 
-class Pipeline(Protocol):
+class Backend(Protocol):
     """The functions of `napari_seamless.runs` that the dock calls. Slow ones run in a background thread."""
 
     def open_image(

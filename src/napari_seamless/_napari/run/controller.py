@@ -25,9 +25,9 @@ from weakref import WeakValueDictionary
 
 from napari_seamless._napari.background import Background, StopFlag, Task
 from napari_seamless._napari.problems import Problem, problem_of
-from napari_seamless._napari.run.backend import Pipeline, Prepared, Report, Result, Run, Workers
+from napari_seamless._napari.run.backend import Backend, Prepared, Report, Result, Run, Workers
 from napari_seamless._napari.run.questions import Questions
-from napari_seamless._napari.run.state import ENDED, ImageRef, Order, Phase, Place, Ready, Snapshot, Started
+from napari_seamless._napari.run.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, StackPlace, Started
 from napari_seamless._napari.run.temporary_folder import TemporaryFolder, begun_in
 from napari_seamless._napari.run.verdict import Verdict, verdict_of
 from napari_seamless.errors import RunCancelled
@@ -41,7 +41,7 @@ LAST_TILE_SECONDS = 10
 class Controller:
     """Owns the background work and the run. `on_started` is called (from `poll`) with every run that has started."""
 
-    def __init__(self, pipeline: Pipeline, on_started: Callable[[Started], None]) -> None:
+    def __init__(self, pipeline: Backend, on_started: Callable[[Started], None]) -> None:
         self._pipeline = pipeline
         self._on_started = on_started
         self._background = Background()
@@ -67,7 +67,7 @@ class Controller:
         self._exporting: Task[Path] | None = None
         self._report: Report | None = None
         self._path: Path | None = None
-        self._place = self._run_place = Place()
+        self._place = self._run_place = StackPlace()
         self._asked = Questions(pipeline, self._background)
 
     def choose(self, image: ImageRef | None, model: str | None) -> None:
@@ -117,7 +117,7 @@ class Controller:
         if run is not None:
             run.set_tile(tile)
 
-    def look_at(self, path: Path | None, place: Place) -> None:
+    def look_at(self, path: Path | None, place: StackPlace) -> None:
         """Sees what is at an output path already, as soon as the network is ready."""
         self._path, self._place = path, place
         ready, image = self._ready, self._image
@@ -251,7 +251,7 @@ class Controller:
         prepared = self._pipeline.prepare(network, source, cancelled=stop, approximate=approximate)
         return Ready(prepared, source.info)
 
-    def _on_plane(self, ready: Ready, image: ImageRef | None, place: Place) -> Prepared:
+    def _on_plane(self, ready: Ready, image: ImageRef | None, place: StackPlace) -> Prepared:
         """The network for that plane: what was traced for another one holds for all of them. In the background."""
         if image is None or not place.plane:
             return ready.prepared

@@ -22,19 +22,19 @@ from napari_seamless._napari.layers.overview import Overview
 from napari_seamless._napari.layers.planes import letters_of
 from napari_seamless._napari.layers.readings import forget_origin
 from napari_seamless._napari.layers.view import ViewWatch
-from napari_seamless._napari.run.backend import Found, Pipeline, Prepared, TileChoice
+from napari_seamless._napari.run.backend import Backend, Found, Prepared, TileChoice
 from napari_seamless._napari.run.controller import Controller
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
-from napari_seamless._napari.run.image_opener import Opener
-from napari_seamless._napari.run.inputs import Calls, Desk
-from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.run.image_opener import ImageOpener
+from napari_seamless._napari.run.inputs import Calls, Inputs
+from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.run.notifications import tell_problem
 from napari_seamless._napari.run.orders import Ordering
 from napari_seamless._napari.run.panel import Panel
-from napari_seamless._napari.run.run_view import Stage
+from napari_seamless._napari.run.run_view import RunView
 from napari_seamless._napari.run.session import Session
 from napari_seamless._napari.run.shortcuts import CANCEL, DRAW, RUN, Shortcuts
-from napari_seamless._napari.run.state import Order, Place, Snapshot, Started
+from napari_seamless._napari.run.state import Order, Snapshot, StackPlace, Started
 from napari_seamless._napari.widgets import (
     Budget,
     ModelChoice,
@@ -59,20 +59,20 @@ class SeamlessDock(QWidget):
     One timer in the GUI thread shows fresh pixels and asks how the run stands; no other thread touches Qt or napari.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Pipeline | None = None) -> None:
+    def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Backend | None = None) -> None:
         super().__init__()
         # napari hands plugins a proxy that hides private names; the texture patches need some (see patcher.py)
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._pipeline: Pipeline = lazy_pipeline() if pipeline is None else pipeline
+        self._pipeline: Backend = lazy_backend() if pipeline is None else pipeline
         self.panel = Panel()
-        self._desk = Desk(
+        self._desk = Inputs(
             self._pipeline, self.panel, self, Calls(self._choose, self._open_scene, lambda: self._controller)
         )
         self._session = Session(
             Controller(self._desk.pipeline, self._show_run),
-            Opener(self._pipeline),
+            ImageOpener(self._pipeline),
             ViewWatch(self._viewer, self._retarget, self),
-            Stage(self._viewer),
+            RunView(self._viewer),
             disconnect=[self._desk.close],
         )
         self._ordering = Ordering(self._viewer, self.panel, self._desk)
@@ -82,7 +82,7 @@ class SeamlessDock(QWidget):
         self._last = Snapshot()
         self._watched = Watched(self._exchanged)
         self._session.disconnect.append(self._watched.close)
-        self._place = Place()
+        self._place = StackPlace()
         self._is_stale = self._goes_on = False
         self._ticks = 0
         self._was_docked = False
@@ -364,7 +364,7 @@ class SeamlessDock(QWidget):
         if layer is not None and prepared is not None:
             self._session.stage.show_found(found, prepared, layer, self._name(layer, place), place)
 
-    def _name(self, layer: Image, place: Place) -> str:
+    def _name(self, layer: Image, place: StackPlace) -> str:
         name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
         return f"{name}, {place.words}" if place.plane else name
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.background import Background, Task
-from napari_seamless._napari.run.backend import Pipeline, Prepared, Timing
+from napari_seamless._napari.run.backend import Backend, Prepared, Timing
 from napari_seamless._napari.widgets.wording import duration
 
 REST = 0.7
@@ -19,7 +19,7 @@ KEPT = 8
 class Estimator:
     """Times each network on each image once for a tile size, whenever nothing else is going on."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Backend) -> None:
         self._pipeline = pipeline
         self._background = Background(threads=1)
         self._known: list[tuple[Prepared, int, Timing]] = []

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_seamless._napari.background import Background, Task
 from napari_seamless._napari.layers.live_layers import key_of, source_of
 from napari_seamless._napari.layers.readings import origin_of, readings_of, remember, setting_of
-from napari_seamless._napari.run.backend import Network, Pipeline
+from napari_seamless._napari.run.backend import Backend, Network
 from napari_seamless._napari.run.channels import mapping_of, numbers_of
 from napari_seamless._napari.run.state import ImageRef, Plane
 from napari_seamless._napari.widgets.dialogs import PixelSizeDialog
@@ -39,12 +39,12 @@ class Seen:
     pixel_size: tuple[float, ...] | None = None
 
 
-class ImageDesk:
+class ImageInput:
     """Owns the options of the chosen image. `changed` is called when they are, `scene` with a path and a scene."""
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Backend,
         options: ImageOptions,
         notices: RemarkLabel,
         parent: QWidget,
@@ -196,7 +196,7 @@ class ImageDesk:
 
 
 def open_as(
-    pipeline: Pipeline, layer: Image, setting: ImageSetting, spatial: int | None = None, plane: Plane = ()
+    pipeline: Backend, layer: Image, setting: ImageSetting, spatial: int | None = None, plane: Plane = ()
 ) -> Source:
     """A layer's image with what was said of it, as `ImageRef` has it. Any thread. Raises what opening it raises, and
     InputMismatch."""
@@ -217,7 +217,7 @@ def open_as(
     return pipeline.select(source, channels=numbers_of(setting.channels), pixel_size=setting.pixel_size)
 
 
-def _seen(pipeline: Pipeline, layer: Image, setting: ImageSetting) -> Seen:
+def _seen(pipeline: Backend, layer: Image, setting: ImageSetting) -> Seen:
     """In the background."""
     source = open_as(pipeline, layer, setting)
     return Seen(source, pipeline.in_micrometres(source.info))

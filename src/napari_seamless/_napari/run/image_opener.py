@@ -7,13 +7,13 @@ from pathlib import Path
 from napari_seamless._napari.background import Background, Task
 from napari_seamless._napari.layers.live_layers import LayerTuple, source_layer
 from napari_seamless._napari.layers.readings import ORIGIN
-from napari_seamless._napari.run.backend import Pipeline
+from napari_seamless._napari.run.backend import Backend
 
 
-class Opener:
+class ImageOpener:
     """One file at a time. GUI thread; the reading itself goes on in another one."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Backend) -> None:
         self._pipeline = pipeline
         self._background = Background(threads=1)
         self._task: Task[LayerTuple] | None = None

@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.layers.live_layers import key_of
 from napari_seamless._napari.run.add_network import Bringing, Hooks
-from napari_seamless._napari.run.backend import Pipeline
+from napari_seamless._napari.run.backend import Backend
 from napari_seamless._napari.run.controller import Controller
 from napari_seamless._napari.run.estimate import Estimator, estimate
 from napari_seamless._napari.run.file_drop import Dropping
-from napari_seamless._napari.run.image_input import ImageDesk
-from napari_seamless._napari.run.loaded_networks import LoadRequest, Shelf, Shelved
-from napari_seamless._napari.run.network_input import ModelDesk
+from napari_seamless._napari.run.image_input import ImageInput
+from napari_seamless._napari.run.loaded_networks import CachingBackend, LoadedNetworks, LoadRequest
+from napari_seamless._napari.run.network_input import NetworkInput
 from napari_seamless._napari.run.panel import Panel
 from napari_seamless._napari.run.sections.section import tell
 from napari_seamless._napari.run.state import ImageRef, Snapshot
@@ -35,16 +35,16 @@ class Calls:
     controller: Callable[[], Controller]
 
 
-class Desk:
+class Inputs:
     """`pipeline` is the one to give to the controller: it loads each network once."""
 
-    def __init__(self, pipeline: Pipeline, panel: Panel, parent: QWidget, calls: Calls) -> None:
+    def __init__(self, pipeline: Backend, panel: Panel, parent: QWidget, calls: Calls) -> None:
         self._panel, self._calls = panel, calls
-        self._shelf = Shelf(pipeline)
-        self.pipeline: Any = Shelved(pipeline, self._shelf)
+        self._shelf = LoadedNetworks(pipeline)
+        self.pipeline: Any = CachingBackend(pipeline, self._shelf)
         image, model = panel.image_section, panel.model_section
-        self._image = ImageDesk(pipeline, image.options, image.remark, parent, calls.choose, calls.open)
-        self._model = ModelDesk(self._shelf, model.card, model.match, self._report)
+        self._image = ImageInput(pipeline, image.options, image.remark, parent, calls.choose, calls.open)
+        self._model = NetworkInput(self._shelf, model.card, model.match, self._report)
         self.bringing = Bringing(
             pipeline, self._shelf, model.picker, parent, Hooks(self._report, show_info, self._renew)
         )

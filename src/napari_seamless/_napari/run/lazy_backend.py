@@ -7,7 +7,7 @@ from typing import Any
 
 import napari_seamless as ns
 from napari_seamless._napari.layers.warm_up import warm_labels
-from napari_seamless._napari.run.backend import Pipeline
+from napari_seamless._napari.run.backend import Backend
 
 _HOMES = {
     "added_models": "models.user_library:added_names",
@@ -43,8 +43,8 @@ class _Lazy:
         return import_module("napari_seamless.runs.workers").start_workers()
 
 
-def lazy_pipeline() -> Pipeline:
+def lazy_backend() -> Backend:
     """The library, of which nothing is loaded yet."""
     found: Any = _Lazy()
-    real: Pipeline = found
+    real: Backend = found
     return real

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from napari_seamless._napari.run.backend import Network, Pipeline
+from napari_seamless._napari.run.backend import Backend, Network
 
 KEPT = 8
 
@@ -34,10 +34,10 @@ class LoadRequest:
         return f"{name} ({self.architecture})" if self.architecture else name
 
 
-class Shelf:
+class LoadedNetworks:
     """`load` and `fetch` block, and may be called from any thread; the rest returns at once."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Backend) -> None:
         self._pipeline = pipeline
         self._loading = Lock()
         self._loaded: dict[str, Network] = {}
@@ -74,10 +74,10 @@ class Shelf:
         return network
 
 
-class Shelved:
+class CachingBackend:
     """A pipeline whose networks come from a shelf."""
 
-    def __init__(self, pipeline: Pipeline, shelf: Shelf) -> None:
+    def __init__(self, pipeline: Backend, shelf: LoadedNetworks) -> None:
         self._pipeline = pipeline
         self.load_model: Callable[[str], Network] = shelf.load
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from napari_seamless._napari.background import Background, Task
 from napari_seamless._napari.run.backend import Network
-from napari_seamless._napari.run.loaded_networks import Shelf
+from napari_seamless._napari.run.loaded_networks import LoadedNetworks
 from napari_seamless._napari.run.network_card import facts_of, resolution_match
 from napari_seamless._napari.widgets.card import ModelCard
 from napari_seamless._napari.widgets.remark import RemarkLabel
 
 
-class ModelDesk:
+class NetworkInput:
     """Owns the card of the chosen network. `report` shows an error where nobody else would."""
 
     def __init__(
-        self, shelf: Shelf, card: ModelCard, match: RemarkLabel, report: Callable[[BaseException], None]
+        self, shelf: LoadedNetworks, card: ModelCard, match: RemarkLabel, report: Callable[[BaseException], None]
     ) -> None:
         self._shelf, self._card, self._match, self._report = shelf, card, match, report
         self._background = Background(threads=1)

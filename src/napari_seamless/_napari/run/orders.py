@@ -18,9 +18,9 @@ from napari_seamless._napari.layers.view import output_region, visible_region
 from napari_seamless._napari.run.backend import Prepared
 from napari_seamless._napari.run.copy_as import Settings
 from napari_seamless._napari.run.estimate import area
-from napari_seamless._napari.run.inputs import Desk
+from napari_seamless._napari.run.inputs import Inputs
 from napari_seamless._napari.run.panel import Panel
-from napari_seamless._napari.run.state import Order, Place, Snapshot
+from napari_seamless._napari.run.state import Order, Snapshot, StackPlace
 from napari_seamless._napari.widgets import Extent
 from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Region
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Ordering:
     """Knows the layers that can be chosen. `has_budget` says whether somebody has set one. GUI thread."""
 
-    def __init__(self, viewer: napari.Viewer, panel: Panel, desk: Desk) -> None:
+    def __init__(self, viewer: napari.Viewer, panel: Panel, desk: Inputs) -> None:
         self._viewer, self._panel, self._desk = viewer, panel, desk
         self.has_budget = False
 
@@ -57,10 +57,10 @@ class Ordering:
         settings = {**self._panel.passes.value().settings, **tissue}
         return Order(self.view, self.place, extent.whole, self._panel.output.value().path, where, settings)
 
-    def place(self, spatial: int | None) -> Place:
+    def place(self, spatial: int | None) -> StackPlace:
         """The plane of the chosen layer that is looked at, for a run on an image of so many spatial axes."""
         layer = self.image()
-        return Place() if layer is None else place_of(self._viewer, layer, spatial)
+        return StackPlace() if layer is None else place_of(self._viewer, layer, spatial)
 
     def view(self, prepared: Prepared) -> Region | None:
         """What is on screen, in output pixels of a run that has no layer yet."""

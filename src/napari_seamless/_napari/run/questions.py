@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from napari_seamless._napari.background import Background, Task
-from napari_seamless._napari.run.backend import DeviceMemory, Found, Pipeline, Prepared, TileChoice, TileCost
+from napari_seamless._napari.run.backend import Backend, DeviceMemory, Found, Prepared, TileChoice, TileCost
 
 MEMORY_SECONDS = 1.0
 
@@ -19,7 +19,7 @@ class Questions:
     which models there are. Each is None (or empty) until it has come; `collect` takes those that have.
     """
 
-    def __init__(self, pipeline: Pipeline, background: Background) -> None:
+    def __init__(self, pipeline: Backend, background: Background) -> None:
         self._pipeline, self._background = pipeline, background
         self.choice: TileChoice | None = None
         self.cost: TileCost | None = None
@@ -94,6 +94,6 @@ def _cancel(*tasks: Task[Any] | None) -> None:
             task.cancel()
 
 
-def _models(pipeline: Pipeline) -> tuple[tuple[str, str], ...]:
+def _models(pipeline: Backend) -> tuple[tuple[str, str], ...]:
     """Names and descriptions of the networks that come with the package."""
     return tuple((name, pipeline.describe_model(name)) for name in pipeline.model_names())

@@ -10,7 +10,7 @@ from napari_seamless._napari.layers.preview_layers import Preview
 from napari_seamless._napari.layers.view import result_on_screen
 from napari_seamless._napari.run.activity_bar import ActivityBar
 from napari_seamless._napari.run.backend import Found, Prepared
-from napari_seamless._napari.run.state import Place, Started
+from napari_seamless._napari.run.state import StackPlace, Started
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Progress
 
@@ -22,7 +22,7 @@ QUIET_SECONDS = 1.0
 """The bar in the activity dock takes 50 ms to make: it comes after the first pixels, or when they are late."""
 
 
-class Stage:
+class RunView:
     """One run at a time. Layers of earlier runs stay in the viewer, and are taken up again by their place on disk."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -65,7 +65,7 @@ class Stage:
         self.end_activity()
         self._activity_name = name
 
-    def show_found(self, found: Found, prepared: Prepared, source: Image, name: str, place: Place) -> None:
+    def show_found(self, found: Found, prepared: Prepared, source: Image, name: str, place: StackPlace) -> None:
         """Puts the result of an earlier run over its source, unless it is there."""
         if found.continues and not layers_of(self._viewer, found.path):
             placed = placed_over(source, prepared.scale, prepared.offset, place.axes)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from napari_seamless._napari.layers.view import ViewWatch
 from napari_seamless._napari.run.controller import Controller
-from napari_seamless._napari.run.image_opener import Opener
-from napari_seamless._napari.run.run_view import Stage
+from napari_seamless._napari.run.image_opener import ImageOpener
+from napari_seamless._napari.run.run_view import RunView
 
 
 @dataclass
@@ -16,9 +16,9 @@ class Session:
     """The run, what is shown of it, and what must be disconnected. GUI thread."""
 
     controller: Controller
-    opener: Opener
+    opener: ImageOpener
     watch: ViewWatch
-    stage: Stage
+    stage: RunView
     disconnect: list[Callable[[], object]] = field(default_factory=list)
     is_open: bool = True
 

@@ -29,7 +29,7 @@ Plane = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class StackPlace:
     """A plane of a layer; all of it where `plane` is empty.
 
     `plane` pairs the letter of an axis (t, z) with a number. `axes` are those that a layer of the result has: beside
@@ -80,7 +80,7 @@ class Order:
     """
 
     view: Callable[[Prepared], Region | None]
-    place: Callable[[int], Place] = lambda _ndim: Place()
+    place: Callable[[int], StackPlace] = lambda _ndim: StackPlace()
     whole: bool = True
     output: Path | None = None
     where: Sequence[NDArray[np.float64]] | None = None
@@ -110,7 +110,7 @@ class Snapshot:
     found: Found | None = None
     progress: Progress | None = None
     follows: bool = False
-    place: Place = Place()
+    place: StackPlace = StackPlace()
     problem: Problem | None = None
     models: tuple[tuple[str, str], ...] = ()
     exporting: bool = False
@@ -147,4 +147,4 @@ class Started:
     output: Path
     folder: TemporaryFolder | None
     key: Hashable = None
-    place: Place = Place()
+    place: StackPlace = StackPlace()

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_seamless._napari.layers.live_layers import is_result, key_of, source_of
 from napari_seamless._napari.layers.view import visible_region
 from napari_seamless._napari.measure.appearance import readable
-from napari_seamless._napari.run.lazy_backend import lazy_pipeline
+from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.teach import canvas
 from napari_seamless._napari.teach.controller import TeachController
 from napari_seamless._napari.teach.panel import TeachPanel
@@ -55,7 +55,7 @@ class TeachDock(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Any = None) -> None:
         super().__init__()
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        found: Any = lazy_pipeline() if pipeline is None else pipeline
+        found: Any = lazy_backend() if pipeline is None else pipeline
         self._pipeline = found
         self.panel = TeachPanel()
         self._session = TeachSession(TeachController(self._pipeline))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from napari_seamless.interfaces import Pixels, Reads
 
 
-class PieceCache:
+class DecodedCache:
     """At most `limit` bytes of arrays, the least recently used leaving first. Any thread.
 
     The arrays are shared: whoever gets one copies from it and never writes to it. A thread that wants a piece which

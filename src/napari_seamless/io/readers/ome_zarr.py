@@ -40,7 +40,7 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Place:
+class ArrayLocation:
     """A zarr group or array: a folder, or an address of fsspec's."""
 
     path: Path | str
@@ -53,8 +53,8 @@ class Place:
     def name(self) -> str:
         return str(self.path).rstrip("/").rpartition("/")[2] if isinstance(self.path, str) else self.path.name
 
-    def __truediv__(self, part: str) -> Place:
-        return Place(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
+    def __truediv__(self, part: str) -> ArrayLocation:
+        return ArrayLocation(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
 
     def identity(self, node: zarr.Group | zarr.Array[Any]) -> str:
         """Another string when the metadata is: of a folder by its files' times, of an address by what they say."""
@@ -74,7 +74,7 @@ class ZarrSource:
         self._scene = scene
         self._time = time
         self._damage: tuple[type[Exception], ...] = (*DAMAGE, *network_errors(path))
-        inner = _open(Place(path), axes, scene, self._damage)
+        inner = _open(ArrayLocation(path), axes, scene, self._damage)
         self._inner = inner.at_time(time) if time else inner
 
     @property
@@ -88,7 +88,7 @@ class ZarrSource:
             raise
         except self._damage as problem:
             raise InputDamaged(
-                f"every chunk must decode; {Place(self._path).name}, level {level}, {region!r}: "
+                f"every chunk must decode; {ArrayLocation(self._path).name}, level {level}, {region!r}: "
                 f"{type(problem).__name__} {problem}; copy it again"
             ) from problem
 
@@ -115,7 +115,7 @@ class ZarrSource:
         return ZarrSource, (self._path, self._axes, self._scene, self._time)
 
 
-def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
+def _open(place: ArrayLocation, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
     try:
         node = zarr.open(str(place.path), mode="r")
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def _open(place: Place, axes: str | None, scene: Scene, damage: tuple[type[Excep
 
 
 def _open_group(
-    place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+    place: ArrayLocation, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
     attributes = ome_of(group)
     if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
@@ -164,7 +164,7 @@ def _open_group(
 
 
 def _open_series(
-    place: Place, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+    place: ArrayLocation, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
     """The images of a folder of bioformats2raw: as its OME group lists them, else 0, 1, 2 and so on."""
     listed: Any = ome_of(group["OME"]).get("series") if "OME" in group else None
@@ -194,7 +194,7 @@ def _told(info: ImageInfo, names: tuple[str, ...], number: int, scene: Scene) ->
 
 
 def _open_image(
-    place: Place, group: zarr.Group, image: Mapping[str, Any], attributes: Mapping[str, Any], axes: str | None
+    place: ArrayLocation, group: zarr.Group, image: Mapping[str, Any], attributes: Mapping[str, Any], axes: str | None
 ) -> ArraySource:
     arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
     described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]

@@ -22,7 +22,7 @@ PLANE = "plane"
 
 
 @runtime_checkable
-class Timed(Protocol):
+class TimePoint(Protocol):
     """A source of which another time point can be had. It raises BadRequest where there is none of that number."""
 
     def at_time(self, time: int) -> Source: ...
@@ -71,7 +71,7 @@ def on_plane(source: Source, plane: Plane | None) -> Source:
     if unknown := set(plane) - {"t", "z"}:
         raise BadRequest(f"a plane is chosen by its number along t or z; got {', '.join(sorted(unknown))}; use those")
     if "t" in plane:
-        if not isinstance(source, Timed):
+        if not isinstance(source, TimePoint):
             raise BadRequest(
                 f"a time point can be chosen of what has an axis t; got t={plane['t']}; '{name}' "
                 f"({source.info.format}) is a single picture; leave t out"

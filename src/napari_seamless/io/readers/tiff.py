@@ -20,7 +20,7 @@ from napari_seamless.errors import InputDamaged, SeamlessError
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Reads
 from napari_seamless.io.readers.axes import info_at, require_inside, require_time
-from napari_seamless.io.readers.decoded_cache import PieceCache
+from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
 from napari_seamless.io.readers.scenes import Scene, chosen, unique, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
@@ -60,7 +60,7 @@ class TiffSource:
         except SeamlessError:
             self._close_files()
             raise
-        self._cache = PieceCache(max(cache_bytes, *(stack.piece_bytes for stack in self._stacks)))
+        self._cache = DecodedCache(max(cache_bytes, *(stack.piece_bytes for stack in self._stacks)))
 
     @property
     def info(self) -> ImageInfo:

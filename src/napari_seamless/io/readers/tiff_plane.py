@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_seamless.errors import InputDamaged
 from napari_seamless.geometry import Grid, Interval, Region, cells_of
 from napari_seamless.interfaces import Pixels
-from napari_seamless.io.readers.decoded_cache import PieceCache
+from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile
 
 END_OF_JPEG = b"\xff\xd9"
@@ -53,7 +53,7 @@ class Plane:
     def grid(self) -> Grid:
         return Grid(self.shape[1:4], self.cell)
 
-    def read_into(self, out: Pixels, region: Region, cache: PieceCache) -> None:
+    def read_into(self, out: Pixels, region: Region, cache: DecodedCache) -> None:
         """Fills `out` (separate sample, depth, y, x, contiguous sample) with `region` (depth, y, x)."""
         grid = self.grid
         for sample, cell in product(range(self.shape[0]), cells_of(grid.covering(region))):
@@ -63,7 +63,7 @@ class Plane:
             piece = self._piece(sample, cell, cache)
             target[...] = self.nodata if piece is None else piece[shared.slices(pixels.start)]
 
-    def _piece(self, sample: int, cell: tuple[int, ...], cache: PieceCache) -> Pixels | None:
+    def _piece(self, sample: int, cell: tuple[int, ...], cache: DecodedCache) -> Pixels | None:
         """Decoded (depth, y, x, contiguous sample), or None for a piece that was never written."""
         index = int(np.ravel_multi_index((sample, *cell), (self.shape[0], *self.grid.counts)))
         if not self.counts[index]:
@@ -110,7 +110,7 @@ class RawPlane:
     offset: int
     stored: np.dtype
 
-    def read_into(self, out: Pixels, region: Region, cache: PieceCache) -> None:  # noqa: ARG002
+    def read_into(self, out: Pixels, region: Region, cache: DecodedCache) -> None:  # noqa: ARG002
         """As `Plane.read_into`; nothing is decoded, so that nothing is cached."""
         depth, rows, columns = region.intervals
         samples, depths, height, width, colours = self.shape

@@ -15,7 +15,7 @@ from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import Pixels
 from napari_seamless.io.readers.axes import MOST_CHANNELS_GUESSED, checked, native
-from napari_seamless.io.readers.decoded_cache import PieceCache
+from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile
 from napari_seamless.io.readers.tiff_directories import check_directories
 from napari_seamless.io.readers.tiff_plane import Plane, RawPlane
@@ -56,7 +56,7 @@ class Stack:
         cells = [(*p.cell, self.page[4]) for row in self.planes for p in row if isinstance(p, Plane)]
         return max((prod(cell) for cell in cells), default=0) * self.dtype.itemsize
 
-    def read(self, region: Region, cache: PieceCache) -> Pixels:
+    def read(self, region: Region, cache: DecodedCache) -> Pixels:
         """A new array (c, [z,] y, x); memory order is the file's (colours last), so strides may not be C order."""
         z = region.intervals[0] if self.volume else Interval(0, 1)
         y, x = region.intervals[-2:]

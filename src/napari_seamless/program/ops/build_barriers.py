@@ -25,12 +25,12 @@ from napari_seamless.program.ops.build_local import Builder, along_channels, sto
 from napari_seamless.program.ops.build_local import layer_norm as local_layer_norm
 from napari_seamless.program.ops.extremum import Extremum
 from napari_seamless.program.ops.normalise import Normalise, SpatialSoftmax
-from napari_seamless.program.ops.request import Built, Image, Pending, Request, Unsupported, wrap
+from napari_seamless.program.ops.request import Built, ImageArgument, Pending, Request, Unsupported, wrap
 from napari_seamless.program.spans import Dims
 
 MOST_BINS = 1 << 14
 
-Make = Callable[[Request, Image, tuple[int, ...]], Barrier]
+Make = Callable[[Request, ImageArgument, tuple[int, ...]], Barrier]
 """From a request, its image and the channel-like dimensions reduced as well (numbered among channel-like ones)."""
 
 
@@ -50,7 +50,7 @@ def reducing(make: Make, *, dim_at: int | None = 1, keepdim_at: int | None = 2) 
     return build
 
 
-def reduced(request: Request, image: Image, along: list[int], make: Make) -> Built:
+def reduced(request: Request, image: ImageArgument, along: list[int], make: Make) -> Built:
     """The barrier over the dimensions `along` of an image."""
     value = image.value
     for d, axes in enumerate(value.dims):
@@ -63,7 +63,7 @@ def reduced(request: Request, image: Image, along: list[int], make: Make) -> Bui
     return Built(barrier, (image,), dims)
 
 
-def along_of(request: Request, image: Image, dim_at: int | None) -> list[int]:
+def along_of(request: Request, image: ImageArgument, dim_at: int | None) -> list[int]:
     """The dimensions in argument `dim_at` or keyword `dim`, counted from the front; all, if None."""
     rank = len(image.value.shape)
     given = request.arg(dim_at, None) if dim_at is not None else None
@@ -73,12 +73,12 @@ def along_of(request: Request, image: Image, dim_at: int | None) -> list[int]:
     return [wrap(d, rank) for d in (given if isinstance(given, list | tuple) else [given])]
 
 
-def _also(image: Image, along: list[int]) -> tuple[int, ...]:
+def _also(image: ImageArgument, along: list[int]) -> tuple[int, ...]:
     channels = [d for d, axes in enumerate(image.value.dims) if not axes]
     return tuple(k for k, d in enumerate(channels) if d in along)
 
 
-def common(request: Request, image: Image) -> dict[str, Any]:
+def common(request: Request, image: ImageArgument) -> dict[str, Any]:
     """What every barrier over one image is told."""
     return {
         "dims": (image.value.dims,),
@@ -88,18 +88,18 @@ def common(request: Request, image: Image) -> dict[str, Any]:
     }
 
 
-def mean(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+def mean(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
     return Mean(**common(request, image), also=also)
 
 
-def total(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+def total(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
     return Total(**common(request, image), also=also)
 
 
 def extremum(largest: bool, *, first: bool = False) -> Make:
     """`first` says that of equal extremes torch gives the gradient to the first, instead of sharing it."""
 
-    def make(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+    def make(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
         if request.part == 1:
             raise Unsupported("it uses the positions of extreme values, which are not measured")
         is_first = first or request.target.endswith(".dim")
@@ -108,14 +108,14 @@ def extremum(largest: bool, *, first: bool = False) -> Make:
     return make
 
 
-def log_sum_exp(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+def log_sum_exp(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
     return LogSumExp(**common(request, image), also=also)
 
 
 def spread(*, root: bool, correction_at: int | None = None) -> Make:
     """var and std; `correction_at` is the position of "unbiased", None where `correction` is a keyword."""
 
-    def make(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+    def make(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
         if correction_at is not None:
             correction = float(request.kwargs.get("unbiased", request.arg(correction_at, True)))
         else:
@@ -132,12 +132,12 @@ def spread_and_mean(*, root: bool) -> Make:
     return lambda request, image, also: (mean if request.part else first)(request, image, also)
 
 
-def least_and_most(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+def least_and_most(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
     """aminmax: two results, of which the request asks for one."""
     return Extremum(**common(request, image), largest=request.part == 1, also=also)
 
 
-def length(request: Request, image: Image, also: tuple[int, ...]) -> Barrier:
+def length(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
     """aten.linalg_vector_norm(input, ord, dim, keepdim)."""
     if float(request.arg(1, 2)) != 2.0:
         raise Unsupported(f"its norm of order {request.arg(1)} over the plane is not measured; order 2 is")
@@ -201,7 +201,7 @@ def layer_norm(request: Request) -> Built:
         raise Unsupported("it normalises along one spatial axis and not along another")
     groups = _product(n for n, axes in zip(image.value.shape[:first], dims[:first], strict=True) if not axes)
     given = [a for a in (request.arg(2), request.arg(3)) if a is not None]
-    if not all(isinstance(a, Image) for a in given):
+    if not all(isinstance(a, ImageArgument) for a in given):
         raise Unsupported("its weights have no positions, though it normalises over the plane")
     factors = _factors(request, image, groups, float(request.arg(4, 1e-5)), (None, None))
     affine = tuple(a.value.dims for a in given)
@@ -209,10 +209,10 @@ def layer_norm(request: Request) -> Built:
     return Built(operation, (image, factors, *given), dims, image.value.domain)
 
 
-def _normalised(request: Request, image: Image, groups: int, eps: float, affine: tuple[Any, Any]) -> Built:
+def _normalised(request: Request, image: ImageArgument, groups: int, eps: float, affine: tuple[Any, Any]) -> Built:
     """A normalisation of channels, in groups, over the plane."""
     for position, name in zip(affine, ("scale", "shift"), strict=True):
-        if isinstance(position, Image):
+        if isinstance(position, ImageArgument):
             raise Unsupported(f"its {name} is computed from the image, so it differs from region to region")
     dims = image.value.dims
     if not any(dims):
@@ -221,7 +221,7 @@ def _normalised(request: Request, image: Image, groups: int, eps: float, affine:
     return Built(Normalise(dims, image.value.domain), (image, factors), dims, image.value.domain)
 
 
-def _factors(request: Request, image: Image, groups: int, eps: float, affine: tuple[Any, Any]) -> Pending:
+def _factors(request: Request, image: ImageArgument, groups: int, eps: float, affine: tuple[Any, Any]) -> Pending:
     channels = _product(n for n, axes in zip(image.value.shape, image.value.dims, strict=True) if not axes)
     shape = (3, channels)
     names = [a.name if a is not None else None for a in affine]

@@ -11,7 +11,7 @@ from napari_seamless.program.ops.local import Local, LocalShape, Slot, Weight
 from napari_seamless.program.ops.request import (
     Built,
     Constant,
-    Image,
+    ImageArgument,
     Request,
     Unplaced,
     Unsupported,
@@ -26,10 +26,10 @@ Builder = Callable[[Request], Built]
 
 def stored(request: Request, dims: Dims, *, is_view: bool = False, args: tuple[Any, ...] | None = None) -> Built:
     """The request as a stored local call with output dimensions `dims`."""
-    images: list[Image] = []
+    images: list[ImageArgument] = []
 
     def pack(item: Any) -> Any:
-        if isinstance(item, Image):
+        if isinstance(item, ImageArgument):
             images.append(item)
             return Slot(len(images) - 1)
         if isinstance(item, Constant):
@@ -44,7 +44,7 @@ def stored(request: Request, dims: Dims, *, is_view: bool = False, args: tuple[A
     return Built(operation, tuple(images), dims, domain)
 
 
-def _domain(request: Request, dims: Dims, images: list[Image]) -> tuple[int | None, ...]:
+def _domain(request: Request, dims: Dims, images: list[ImageArgument]) -> tuple[int | None, ...]:
     """Sizes along each spatial axis: the output's own where a dimension is one axis, else the (equal) inputs'."""
     sizes: list[int | None] = [None] * request.ndim
     for size, axes in zip(request.shape, dims, strict=True):
@@ -184,7 +184,7 @@ def repeat(request: Request) -> Built:
 
 def stack(request: Request) -> Built:
     images = request.arg(0)
-    if not all(isinstance(i, Image) for i in images):
+    if not all(isinstance(i, ImageArgument) for i in images):
         raise Unsupported("it stacks the image with a constant")
     dims = list(images[0].value.dims)
     dims.insert(wrap(request.arg(1, 0), len(dims) + 1), ())

@@ -10,7 +10,7 @@ import torch
 from napari_seamless.program.ops.build_barriers import along_of
 from napari_seamless.program.ops.build_local import stored
 from napari_seamless.program.ops.order import Digits, levels
-from napari_seamless.program.ops.request import Built, Constant, Image, Pending, Request, Unsupported
+from napari_seamless.program.ops.request import Built, Constant, ImageArgument, Pending, Request, Unsupported
 from napari_seamless.program.spans import Dims
 
 Place = tuple[int, int, float]
@@ -23,7 +23,7 @@ def quantile(request: Request) -> Built:
     """aten.quantile(input, q, dim, keepdim, *, interpolation), q a number or a constant tensor of them."""
     image, given = request.image(), request.arg(1)
     along = along_of(request, image, 2)
-    if isinstance(given, Image):
+    if isinstance(given, ImageArgument):
         raise Unsupported("its q is computed from the image")
     wanted = given.tensor.flatten().tolist() if isinstance(given, Constant) else [given]
     count = prod(image.value.shape[d] for d in along)
@@ -76,7 +76,7 @@ def percentile(request: Request) -> Built:
     return _ordered(request, image, along, [_place(q / 100 * last, "linear") for q in wanted])
 
 
-def _ordered(request: Request, image: Image, along: list[int], places: Sequence[Place]) -> Built:
+def _ordered(request: Request, image: ImageArgument, along: list[int], places: Sequence[Place]) -> Built:
     """One barrier for each digit, one behind the other."""
     value = image.value
     if request.part == 1:
@@ -92,7 +92,7 @@ def _ordered(request: Request, image: Image, along: list[int], places: Sequence[
     mixed = tuple((ranks.index(low), ranks.index(high), weight) for low, high, weight in places)
     depth = levels(value.dtype)
     middle = (2, prod(value.shape[d] for d in kept), len(ranks))
-    inputs: tuple[Image | Pending, ...] = (image,)
+    inputs: tuple[ImageArgument | Pending, ...] = (image,)
     for level in range(depth):
         is_last = level == depth - 1
         shape, dtype = (request.shape, request.dtype) if is_last else (middle, torch.float64)

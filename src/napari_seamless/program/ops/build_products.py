@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_seamless.program.ops.barrier import Contraction
 from napari_seamless.program.ops.build_local import stored
-from napari_seamless.program.ops.request import Built, Constant, Image, Request, Unsupported
+from napari_seamless.program.ops.request import Built, Constant, ImageArgument, Request, Unsupported
 
 GLOBAL = "it is a product of positions with positions (attention), which needs the whole image at once"
 
@@ -12,7 +12,7 @@ GLOBAL = "it is a product of positions with positions (attention), which needs t
 def matmul(request: Request) -> Built:
     """Products of two image-dependent matrices where one dimension is positions; both as positions is attention."""
     left, right = request.arg(0), request.arg(1)
-    if not isinstance(left, Image) or not isinstance(right, Image):
+    if not isinstance(left, ImageArgument) or not isinstance(right, ImageArgument):
         return _by_constant(request)
     a, b = left.value.dims, right.value.dims
     if len(a) == len(b) and any(a[:-2]) and a[:-2] == b[:-2] and not any((*a[-2:], *b[-2:])):
@@ -30,7 +30,7 @@ def matmul(request: Request) -> Built:
 
 def _by_constant(request: Request) -> Built:
     left, right = request.arg(0), request.arg(1)
-    image, other = (left, right) if isinstance(left, Image) else (right, left)
+    image, other = (left, right) if isinstance(left, ImageArgument) else (right, left)
     dims, summed = image.value.dims, -1 if image is left else -2
     alike = other.tensor.dim() == len(dims) and not any(dims[:-2])
     if len(dims) < 2 or dims[summed] or not (other.tensor.dim() == 2 or alike):
@@ -38,7 +38,7 @@ def _by_constant(request: Request) -> Built:
     return stored(request, dims)
 
 
-def _contraction(request: Request, left: Image, right: Image) -> Built:
+def _contraction(request: Request, left: ImageArgument, right: ImageArgument) -> Built:
     if left.value.dims[-1] != right.value.dims[-2] or left.value.domain != right.value.domain:
         raise Unsupported("it sums over positions of two different grids")
     shape, dtype = request.shape, request.dtype

@@ -13,7 +13,7 @@ from napari_seamless.program.ops.build_local import expand, stored
 from napari_seamless.program.ops.conv import Conv, Stretch, TransposedConv
 from napari_seamless.program.ops.index import Bordered, ConstantPad, Copy, Enlarge, Index, Nearest, Select, Strided
 from napari_seamless.program.ops.pool import AvgPool, MaxPool
-from napari_seamless.program.ops.request import Built, Image, Request, Unsupported, spatial_axis, wrap
+from napari_seamless.program.ops.request import Built, ImageArgument, Request, Unsupported, spatial_axis, wrap
 from napari_seamless.program.ops.resample import Resample, Resize
 from napari_seamless.program.ops.sliding import Slide
 
@@ -23,13 +23,13 @@ FEW_BINS = 8
 """Adaptive pooling is local with more than FEW_BINS bins of at most LARGEST_BIN pixels a side, else a barrier."""
 
 
-def _axes(image: Image, count: int) -> list[int | None]:
+def _axes(image: ImageArgument, count: int) -> list[int | None]:
     """The spatial axes of the last `count` dimensions."""
     rank = len(image.value.shape)
     return [spatial_axis(image.value, d) for d in range(rank - count, rank)]
 
 
-def _all_axes(image: Image, count: int, what: str) -> list[int]:
+def _all_axes(image: ImageArgument, count: int, what: str) -> list[int]:
     axes = _axes(image, count)
     if any(a is None for a in axes):
         raise Unsupported(f"it {what} along a dimension that is not spatial")
@@ -185,13 +185,13 @@ def pad(request: Request) -> Built:
     return _copy(image, [(d, Bordered(image.value.shape[d], before, mode)) for _, d, before in axes])
 
 
-def _channel_pad(request: Request, image: Image, mode: str, dims: list[int]) -> Built:
+def _channel_pad(request: Request, image: ImageArgument, mode: str, dims: list[int]) -> Built:
     if mode != "constant" or any(image.value.dims[d] for d in dims):
         raise Unsupported("it pads channels and positions at once")
     return stored(request, image.value.dims)
 
 
-def _copy(image: Image, indices: list[tuple[int, Index]]) -> Built:
+def _copy(image: ImageArgument, indices: list[tuple[int, Index]]) -> Built:
     """Copy along the given dimensions, all of which must be spatial."""
     found = []
     for dim, index in indices:
@@ -267,13 +267,13 @@ def roll(request: Request) -> Built:
 
 def cat(request: Request) -> Built:
     images = request.arg(0)
-    first = next(i for i in images if isinstance(i, Image))
+    first = next(i for i in images if isinstance(i, ImageArgument))
     dim = wrap(request.arg(1, 0), len(first.value.shape))
     if not first.value.dims[dim]:
-        if len({i.value.dims for i in images if isinstance(i, Image)}) > 1:
+        if len({i.value.dims for i in images if isinstance(i, ImageArgument)}) > 1:
             raise Unsupported("it joins tensors whose spatial axes lie differently")
         return stored(request, first.value.dims)
-    if not all(isinstance(i, Image) for i in images):
+    if not all(isinstance(i, ImageArgument) for i in images):
         raise Unsupported("it joins the image with a constant along a spatial axis")
     axis = spatial_axis(first.value, dim)
     assert axis is not None

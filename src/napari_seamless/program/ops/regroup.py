@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_seamless.program.ops.build_local import stored
 from napari_seamless.program.ops.local import LocalShape
 from napari_seamless.program.ops.operation import Centre, Operation, narrow
-from napari_seamless.program.ops.request import Built, Image, Request, Unsupported
+from napari_seamless.program.ops.request import Built, ImageArgument, Request, Unsupported
 from napari_seamless.program.spans import Box, Dims, Span, local_shape
 
 Factor = tuple[int, int | None]
@@ -73,7 +73,7 @@ def view(request: Request) -> Built:
 
 
 @dataclass
-class Grouping:
+class ChannelGrouping:
     """How factors make up another shape: the spatial axes in each dimension, which were split, and which merged."""
 
     found: list[tuple[int, ...]] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Grouping:
         return tuple(self.found)
 
 
-def reshaped(image: Image, shape: tuple[int, ...]) -> Grouping:
+def reshaped(image: ImageArgument, shape: tuple[int, ...]) -> ChannelGrouping:
     """Which dimensions of the new shape are spatial.
 
     The input's dimensions are taken apart into factors (channel-like sizes and spatial axes), and each new dimension
@@ -95,7 +95,7 @@ def reshaped(image: Image, shape: tuple[int, ...]) -> Grouping:
     domain = image.value.domain
     factors: list[Factor] = []
     if image.is_settled and len(shape) != len(image.value.shape):
-        return Grouping([()] * len(shape))
+        return ChannelGrouping([()] * len(shape))
     for size, spatial in zip(image.value.shape, image.value.dims, strict=True):
         factors += [(domain[a] or 1, a) for a in spatial] if spatial else ([(size, None)] if size > 1 else [])
     try:
@@ -104,8 +104,8 @@ def reshaped(image: Image, shape: tuple[int, ...]) -> Grouping:
         return _grouped([f for f in factors if f[0] > 1], shape)
 
 
-def _grouped(factors: list[Factor], shape: tuple[int, ...]) -> Grouping:
-    result = Grouping()
+def _grouped(factors: list[Factor], shape: tuple[int, ...]) -> ChannelGrouping:
+    result = ChannelGrouping()
     for at, size in enumerate(shape):
         axes: list[int] = []
         left = size
@@ -117,7 +117,7 @@ def _grouped(factors: list[Factor], shape: tuple[int, ...]) -> Grouping:
     return result
 
 
-def _take(factors: list[Factor], left: int, axes: list[int], *, is_first: bool, result: Grouping) -> int:
+def _take(factors: list[Factor], left: int, axes: list[int], *, is_first: bool, result: ChannelGrouping) -> int:
     """Let a new dimension, of which `left` is still missing, take the next factor or a part of it."""
     have, axis = factors.pop(0)
     if have > left and have % left == 0 and (axis is None or is_first):

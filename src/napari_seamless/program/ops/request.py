@@ -23,7 +23,7 @@ class Unplaced(Unsupported):
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageArgument:
     """An argument that depends on the image: value `index` of the program.
 
     `is_settled` says that it follows from barriers alone, so that every tile will have it whole.
@@ -61,10 +61,10 @@ class Request:
     def arg(self, position: int, default: Any = None) -> Any:
         return self.args[position] if position < len(self.args) else default
 
-    def image(self, position: int = 0) -> Image:
+    def image(self, position: int = 0) -> ImageArgument:
         """The argument at `position`, which must depend on the image."""
         found = self.arg(position)
-        if not isinstance(found, Image):
+        if not isinstance(found, ImageArgument):
             raise Unsupported(f"its argument {position} does not depend on the image, and that use is not known here")
         return found
 
@@ -78,8 +78,8 @@ class Request:
         return found.name
 
     @property
-    def images(self) -> list[Image]:
-        return [i for i in flatten((self.args, tuple(self.kwargs.values()))) if isinstance(i, Image)]
+    def images(self) -> list[ImageArgument]:
+        return [i for i in flatten((self.args, tuple(self.kwargs.values()))) if isinstance(i, ImageArgument)]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Built:
     """
 
     operation: Operation
-    inputs: tuple[Image | Pending, ...]
+    inputs: tuple[ImageArgument | Pending, ...]
     dims: Dims
     sizes: tuple[int | None, ...] | None = None
 

@@ -12,7 +12,7 @@ from napari_seamless.program.spans import Box, Dims, Span
 
 
 @dataclass(frozen=True)
-class Kept(Operation):
+class SavedValue(Operation):
     """Value `value` of the whole program. The engine knows where it lies, and fetches the region itself."""
 
     value: int

@@ -22,7 +22,7 @@ Slices = tuple[slice, ...]
 
 
 @dataclass
-class Shelf:
+class ActivationStore:
     """Whole values, put down piece by piece and fetched region by region. Any thread; pieces never overlap.
 
     `where` says for each value in which tier it lies. `dtype` is what floating-point values are rounded to while they
@@ -114,7 +114,7 @@ class Shelf:
     def __reduce__(self) -> tuple[object, ...]:
         if any(tier != "disk" for tier in self.where.values()):
             raise TypeError("values kept in this process's memory cannot be reached from another; keep them on disk")
-        return Shelf, (self.program, self.device, self.where, self.scratch, self.dtype)
+        return ActivationStore, (self.program, self.device, self.where, self.scratch, self.dtype)
 
 
 def as_numpy(tensor: Tensor) -> NDArray[Any]:

@@ -32,7 +32,7 @@ from torch.overrides import TorchFunctionMode
 
 from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.interfaces import Pixels, Spent, StopFlag
+from napari_seamless.interfaces import DeviceTime, Pixels, StopFlag
 from napari_seamless.runtime.engine.allocator import KeptBuffers, keep_large_buffers
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
@@ -145,8 +145,8 @@ class BlendedEngine:
         result = (self._voted if self.labels else self._averaged)(tile.write, made)
         return result.astype(stored_dtype(self.output.dtype), copy=False)
 
-    def spent(self) -> Spent:
-        """As `interfaces.Timed.spent`: in the network; what it made is blended aside."""
+    def spent(self) -> DeviceTime:
+        """As `interfaces.TimedEngine.spent`: in the network; what it made is blended aside."""
         return self._clock.spent()
 
     def tile_output(self, index: Index, read: Callable[[Region], Pixels]) -> Pixels:

@@ -12,7 +12,7 @@ from napari_seamless.program.graph import Node
 from napari_seamless.program.spans import Box
 
 
-class Aside:
+class CpuFallback:
     """Runs single steps on the CPU, for a device that lacks an operator. One thread at a time.
 
     `constants` are the program's, on the CPU. What was once done here is done here at once the next time.

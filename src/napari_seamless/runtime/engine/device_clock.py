@@ -7,7 +7,7 @@ from time import perf_counter
 from types import TracebackType
 from uuid import uuid4
 
-from napari_seamless.interfaces import Spent
+from napari_seamless.interfaces import DeviceTime
 
 
 class DeviceClock:
@@ -30,8 +30,8 @@ class DeviceClock:
             self._seconds += perf_counter() - self._since
         self._device.release()
 
-    def spent(self) -> Spent:
-        """As `interfaces.Timed.spent`."""
+    def spent(self) -> DeviceTime:
+        """As `interfaces.TimedEngine.spent`."""
         with self._counting:
             seconds, self._seconds = self._seconds, 0.0
-        return Spent(self._name, seconds)
+        return DeviceTime(self._name, seconds)

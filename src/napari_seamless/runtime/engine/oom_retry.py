@@ -14,7 +14,7 @@ import torch
 
 from napari_seamless.errors import DeviceFull
 from napari_seamless.geometry import Interval, Region, Tile
-from napari_seamless.interfaces import Engine, Pixels, Spent, StopFlag, Timed
+from napari_seamless.interfaces import DeviceTime, Engine, Pixels, StopFlag, TimedEngine
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.runtime.engine.moments import merged
 
@@ -22,7 +22,7 @@ SMALLEST = 64
 E = TypeVar("E", bound=Engine)
 
 
-class Halving(Generic[E]):
+class OutOfMemoryRetry(Generic[E]):
     """Another engine that gets by with less memory; implements `interfaces.Engine`. Picklable when the other is.
 
     `barriers` are those of a pass that measures, whose results are merged instead of put side by side. `largest` is how
@@ -37,9 +37,9 @@ class Halving(Generic[E]):
     def tile(self, write: Region) -> Tile:
         return self.inner.tile(write)
 
-    def spent(self) -> Spent | None:
-        """The other engine's, where it is `interfaces.Timed`."""
-        return self.inner.spent() if isinstance(self.inner, Timed) else None
+    def spent(self) -> DeviceTime | None:
+        """The other engine's, where it is `interfaces.TimedEngine`."""
+        return self.inner.spent() if isinstance(self.inner, TimedEngine) else None
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         """As the other engine. Raises DeviceFull where not even the smallest piece fits."""

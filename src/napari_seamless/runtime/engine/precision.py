@@ -36,7 +36,7 @@ Ability = Callable[[torch.device, torch.dtype], bool]
 
 
 @dataclass(frozen=True)
-class Settled:
+class EffectivePrecision:
     """The precision that a run really has, and what a person should know about that ("" for nothing)."""
 
     precision: Precision
@@ -62,23 +62,25 @@ def settle_precision(
     has_tf32: Callable[[torch.device], bool] | None = None,
     can: Ability | None = None,
     is_quick: Ability | None = None,
-) -> Settled:
+) -> EffectivePrecision:
     """What `device` can do of what is wanted. What it can is found by trying; the last three are for tests."""
     if wanted == "float32":
-        return Settled(wanted)
+        return EffectivePrecision(wanted)
     if wanted == "tf32":
         if (has_tf32 or _has_tf32)(device):
-            return Settled(wanted)
-        return Settled("float32", f"{_named(device)} has no tf32: computed in float32, which is exact")
+            return EffectivePrecision(wanted)
+        return EffectivePrecision("float32", f"{_named(device)} has no tf32: computed in float32, which is exact")
     dtype = DTYPES[wanted]
     if not (can or can_multiply)(device, dtype):
-        return Settled("float32", f"{_named(device)} computes no {wanted}: computed in float32, which is exact")
+        return EffectivePrecision(
+            "float32", f"{_named(device)} computes no {wanted}: computed in float32, which is exact"
+        )
     if not (is_quick or _is_quick)(device, dtype):
-        return Settled(
+        return EffectivePrecision(
             wanted,
             f"{_named(device)} has no instructions for {wanted}: rounded as where there are some, but no quicker",
         )
-    return Settled(wanted)
+    return EffectivePrecision(wanted)
 
 
 def check_float64(device: torch.device, *, can: Ability | None = None) -> None:

@@ -15,10 +15,10 @@ from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.ops.local import Local
 from napari_seamless.program.ops.normalise import Normalise
 from napari_seamless.program.ops.operation import narrow, resolve
-from napari_seamless.program.ops.saved import Kept
-from napari_seamless.program.region_program import Placed, Step
+from napari_seamless.program.ops.saved import SavedValue
+from napari_seamless.program.region_program import Placed, RegionStep
 from napari_seamless.program.spans import Box
-from napari_seamless.runtime.engine.cpu_fallback import Aside
+from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 
 Fetch = Callable[[int, Box], Tensor]
 """A region of a kept value, on the device, (1, c, *box) or whatever its layout is."""
@@ -34,7 +34,7 @@ def run_region(
     stop: Callable[[], bool],
     fetch: Fetch | None = None,
     observe: Observe | None = None,
-    aside: Aside | None = None,
+    aside: CpuFallback | None = None,
 ) -> Any:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
@@ -48,7 +48,7 @@ def run_region(
         if stop():
             raise RunCancelled("the run was cancelled; finished tiles are kept")
         operation = step.node.operation
-        if isinstance(operation, Kept) and fetch is not None:
+        if isinstance(operation, SavedValue) and fetch is not None:
             result = fetch(operation.value, placed.box(step.node.output))
         elif isinstance(operation, Barrier) and observe is not None:
             inputs = [values[i] for i in step.node.inputs]
@@ -64,7 +64,7 @@ def run_region(
 
 
 def _step(
-    program: Program, placed: Placed, index: int, step: Step, values: Mapping[int, Any], aside: Aside | None
+    program: Program, placed: Placed, index: int, step: RegionStep, values: Mapping[int, Any], aside: CpuFallback | None
 ) -> Any:
     needs = placed.needs(index)
     inputs = [
@@ -80,7 +80,7 @@ def _step(
     return aside.run(step.node, inputs, needs, want)
 
 
-def _done(program: Program, step: Step, inputs: list[Tensor], needs: list[Box], want: Box) -> Any:
+def _done(program: Program, step: RegionStep, inputs: list[Tensor], needs: list[Box], want: Box) -> Any:
     operation = step.node.operation
     if step.in_place is not None and not _is_expanded(inputs[0]):
         if isinstance(operation, Normalise):

@@ -57,7 +57,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Fit:
+class TileFit:
     """Input tiles that a network takes. `insists` says that it took no other size that was tried."""
 
     edges: Edges
@@ -73,7 +73,7 @@ def fit(
     edge: int | None = None,
     named: Sequence[int] = (),
     dtype: torch.dtype = torch.float32,
-) -> Fit:
+) -> TileFit:
     """The input tiles for an image of spatial shape `sizes`: of `edge` pixels, or the first size that it takes.
 
     Tried are the sizes that its card names (`named`), those that the network carries, a common one, those that its
@@ -90,7 +90,7 @@ def fit(
             tried[edges] = str(failure)
         else:
             is_special = bool(tried) or edges in wanted
-            return Fit(edges, output, is_special and _insists(module, channels, edges, dtype))
+            return TileFit(edges, output, is_special and _insists(module, channels, edges, dtype))
     edges, says = next(iter(tried.items()))
     raise ModelError(
         f"a network that is run on overlapping tiles must take a square tile and make an image of it; "

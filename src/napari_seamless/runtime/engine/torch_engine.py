@@ -12,14 +12,14 @@ from torch import Tensor
 
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.interfaces import Pixels, Spent, StopFlag
+from napari_seamless.interfaces import DeviceTime, Pixels, StopFlag
 from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.runtime.engine.activation_store import Shelf
+from napari_seamless.runtime.engine.activation_store import ActivationStore
 from napari_seamless.runtime.engine.allocator import KeptBuffers, keep_large_buffers
-from napari_seamless.runtime.engine.cpu_fallback import Aside
+from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
 from napari_seamless.runtime.engine.dtypes import storable
@@ -30,7 +30,7 @@ from napari_seamless.runtime.engine.run_region import as_image, run_region
 
 
 class TorchEngine:
-    """Implements `interfaces.Engine` and `interfaces.Timed`. Picklable: the program travels, and the
+    """Implements `interfaces.Engine` and `interfaces.TimedEngine`. Picklable: the program travels, and the
     device's copy is made anew.
 
     `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
@@ -47,7 +47,7 @@ class TorchEngine:
         device: str = "auto",
         *,
         fast: bool = True,
-        shelf: Shelf | None = None,
+        shelf: ActivationStore | None = None,
         tf32: bool = False,
     ) -> None:
         self._given = program
@@ -63,7 +63,7 @@ class TorchEngine:
         self._program = replace(lowered, constants=constants)
         self._regions = RegionPrograms(self._program)
         self._clock = DeviceClock()
-        self._aside = None if self.device.type == "cpu" else Aside(self.device, lowered.constants)
+        self._aside = None if self.device.type == "cpu" else CpuFallback(self.device, lowered.constants)
 
     def tile(self, write: Region) -> Tile:
         """What must be read to write `write` (output pixels)."""
@@ -113,8 +113,8 @@ class TorchEngine:
             self._shelf.put(value, box, piece)
         return as_numbers(found.states)
 
-    def spent(self) -> Spent:
-        """As `interfaces.Timed.spent`: from when a tile's pixels are read until the result is in host memory."""
+    def spent(self) -> DeviceTime:
+        """As `interfaces.TimedEngine.spent`: from when a tile's pixels are read until the result is in host memory."""
         return self._clock.spent()
 
     def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
@@ -145,11 +145,11 @@ class TorchEngine:
         """What a person should know about the way it was computed."""
         return () if self._aside is None else self._aside.notices
 
-    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, Shelf | None, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, ActivationStore | None, bool]]:
         return _rebuilt, (self._given, self.device.type, self._fast, self._shelf, self._tf32)
 
 
-def _rebuilt(program: Program, device: str, fast: bool, shelf: Shelf | None, tf32: bool) -> TorchEngine:
+def _rebuilt(program: Program, device: str, fast: bool, shelf: ActivationStore | None, tf32: bool) -> TorchEngine:
     return TorchEngine(program, device, fast=fast, shelf=shelf, tf32=tf32)
 
 

@@ -6,7 +6,7 @@ ENOUGH_SECONDS = 0.05
 MOST_TILES = 8
 
 
-class Grouping:
+class Batcher:
     """Learns from measured tiles; begins with one, doubles at most, and begins again after a retarget.
 
     A group never holds more work than about 50 ms, so that what is asked for next does not wait for it.

@@ -19,10 +19,10 @@ from distributed import CancelledError, Client, Future, KilledWorker, Worker, wa
 
 from napari_seamless.errors import BadRequest, WorkersLost
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Agenda, Job, StopFlag
-from napari_seamless.runtime.executor.batcher import Grouping
-from napari_seamless.runtime.executor.local_workers import Workers
-from napari_seamless.runtime.executor.worker_plugin import Carried, Report, Resident, make_tiles, tell
+from napari_seamless.interfaces import Job, StopFlag, TileQueue
+from napari_seamless.runtime.executor.batcher import Batcher
+from napari_seamless.runtime.executor.local_workers import LocalWorkers
+from napari_seamless.runtime.executor.worker_plugin import JobPlugin, PickledJobPlugin, TaskReport, make_tiles, tell
 
 Landed = Callable[[Region], None]
 
@@ -31,8 +31,8 @@ COUNT_SECONDS = 5
 WORKERS_SECONDS = 30
 
 
-class DaskScheduler:
-    """Implements `interfaces.Scheduler` with dask.distributed.
+class DaskExecutor:
+    """Implements `interfaces.Executor` with dask.distributed.
 
     Without a `cluster`, a cluster of one worker with `threads` threads is started in this process by the first run,
     and stopped by `close`. Several threads overlap reading and writing; the engine still computes one tile at a
@@ -56,9 +56,9 @@ class DaskScheduler:
         self._threads = threads
         self._resources = dict(resources or {})
         self._client: Client | None = cluster if isinstance(cluster, Client) else None
-        self._workers: Workers | None = None
+        self._workers: LocalWorkers | None = None
 
-    def run(self, job: Job, agenda: Agenda, landed: Landed, stop: StopFlag) -> None:
+    def run(self, job: Job, agenda: TileQueue, landed: Landed, stop: StopFlag) -> None:
         """Work through the agenda. Blocks; one run at a time."""
         client = self._connect()
         with _installed(client, job, stop, agenda) as post:
@@ -88,7 +88,7 @@ class DaskScheduler:
             if isinstance(self._given, str):
                 self._client = _dial(self._given)
             else:
-                self._workers = Workers(self._threads)
+                self._workers = LocalWorkers(self._threads)
                 self._client = self._workers.client
         return self._client
 
@@ -98,7 +98,7 @@ class _Post:
 
     look: float | None = None
 
-    def __init__(self, name: str, resident: Resident) -> None:
+    def __init__(self, name: str, resident: JobPlugin) -> None:
         self.name = name
         self._resident = resident
 
@@ -142,7 +142,7 @@ class _Flight:
         client: Client,
         job: Job,
         post: _Post | _FarPost,
-        agenda: Agenda,
+        agenda: TileQueue,
         landed: Landed,
         stop: StopFlag,
         resources: Mapping[str, float],
@@ -154,9 +154,9 @@ class _Flight:
         self._landed = landed
         self._stop = stop
         self._resources = resources
-        self._grouping = Grouping()
+        self._grouping = Batcher()
         self._numbers = count()
-        self._flying: dict[Future[Report], list[Region]] = {}
+        self._flying: dict[Future[TaskReport], list[Region]] = {}
         self._room = _threads_of(client) + 1
         self._counted = monotonic()
 
@@ -214,7 +214,7 @@ class _Flight:
                 return
             yield write
 
-    def _ended(self) -> Iterable[Future[Report]]:
+    def _ended(self) -> Iterable[Future[TaskReport]]:
         """Wait until at least one task has ended, and tell the workers of a stop or a new order meanwhile."""
         while True:
             if self._stop():
@@ -227,7 +227,7 @@ class _Flight:
             except TimeoutError:
                 continue
 
-    def _settle(self, future: Future[Report]) -> None:
+    def _settle(self, future: Future[TaskReport]) -> None:
         """Land what a task finished, give the rest back, raise what went wrong."""
         writes = self._flying.pop(future)
         left = list(writes)
@@ -259,12 +259,12 @@ class _Flight:
 
 
 @contextmanager
-def _installed(client: Client, job: Job, stop: StopFlag, agenda: Agenda) -> Iterator[_Post | _FarPost]:
+def _installed(client: Client, job: Job, stop: StopFlag, agenda: TileQueue) -> Iterator[_Post | _FarPost]:
     """Put the job on every worker while the context lasts, and give the way to it."""
     name = f"napari-seamless-{uuid4().hex}"
     here = _workers_here(client)
     if here:
-        resident = Resident(job, stop, agenda, lambda: agenda.revision)
+        resident = JobPlugin(job, stop, agenda, lambda: agenda.revision)
         for worker in here:
             client.sync(worker.plugin_add, plugin=resident, name=name)
         try:
@@ -280,9 +280,9 @@ def _installed(client: Client, job: Job, stop: StopFlag, agenda: Agenda) -> Iter
         client.unregister_worker_plugin(name)
 
 
-def _carried(job: Job) -> Carried:
+def _carried(job: Job) -> PickledJobPlugin:
     try:
-        return Carried(job)
+        return PickledJobPlugin(job)
     except (PicklingError, TypeError, AttributeError) as error:
         raise BadRequest(
             f"a run on a cluster sends image, network and output to its workers, so all three must be picklable; "

@@ -21,11 +21,20 @@ from typing import Self
 
 from napari_seamless.errors import RegionUnreadable
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Agenda as AnyAgenda
-from napari_seamless.interfaces import Job, Progress, RunState, Scheduler, Spent, Stage, StopFlag, Timed
-from napari_seamless.runtime.executor.throughput import Forward, Pace
-from napari_seamless.runtime.executor.tile_queue import Agenda
-from napari_seamless.runtime.executor.utilization import Busy, Overheard
+from napari_seamless.interfaces import (
+    DeviceTime,
+    Executor,
+    Job,
+    PrecedingPass,
+    Progress,
+    RunState,
+    StopFlag,
+    TimedEngine,
+)
+from napari_seamless.interfaces import TileQueue as AnyAgenda
+from napari_seamless.runtime.executor.throughput import MonotonicClock, Throughput
+from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
+from napari_seamless.runtime.executor.utilization import ObservedJob, Utilization
 
 Landed = Callable[[Region], None]
 Ended = Callable[[], None]
@@ -35,7 +44,7 @@ MOST_FAILURES = 256
 """So many regions in a row that cannot be read are no damaged spot: the image is gone."""
 
 
-class Run:
+class Driver:
     """Implements `interfaces.RunHandle`; `start` makes it go.
 
     `on_landed(region)` is called in the driving thread after a tile was written, told to the sink and counted.
@@ -58,10 +67,10 @@ class Run:
     def __init__(
         self,
         job: Job | Callable[[], Job],
-        agenda: Agenda,
-        scheduler: Scheduler,
+        agenda: ViewFirstQueue,
+        scheduler: Executor,
         *,
-        before: Sequence[Stage] = (),
+        before: Sequence[PrecedingPass] = (),
         follow: bool = False,
         on_landed: Landed | None = None,
         on_end: Ended | None = None,
@@ -73,7 +82,7 @@ class Run:
         self._job = job
         self._agenda = agenda
         self._before = tuple(before)
-        self._stage: Stage | None = self._before[0] if self._before else None
+        self._stage: PrecedingPass | None = self._before[0] if self._before else None
         self._scheduler = scheduler
         self._follow = follow
         self._on_landed = on_landed
@@ -81,7 +90,7 @@ class Run:
         self._on_start = on_start
         self._on_rest = on_rest
         self._gives_way = gives_way
-        self._clock = Forward(clock)
+        self._clock = MonotonicClock(clock)
         self._changed = Condition()
         self._state: RunState = "waiting"
         self._is_paused = False
@@ -91,8 +100,8 @@ class Run:
         self._tiles = 0
         self._failed = 0
         self._failures_in_a_row = 0
-        self._pace = Pace()
-        self._busy = Busy()
+        self._pace = Throughput()
+        self._busy = Utilization()
         self._thread = Thread(target=self._drive, name="napari-seamless run", daemon=True)
 
     def start(self) -> Self:
@@ -228,7 +237,7 @@ class Run:
                 job = self._job() if callable(self._job) else self._job
             self._go_through(job, _Gate(self, self._agenda))
 
-    def _get_through(self, stage: Stage) -> bool:
+    def _get_through(self, stage: PrecedingPass) -> bool:
         """Do a pass that measures; False when the run was cancelled before it was over."""
         job = stage.begin()
         weight = stage.cost / max(stage.agenda.counts[1], 1)
@@ -249,12 +258,12 @@ class Run:
 
     def _go_through(self, job: Job, gate: _Gate) -> None:
         """Make what comes through the gate. What the engine did meanwhile for others does not count."""
-        if isinstance(job.engine, Timed):
+        if isinstance(job.engine, TimedEngine):
             job.engine.spent()
-        heard = Overheard(job.source, job.level, job.engine, job.sink, self._hear)
+        heard = ObservedJob(job.source, job.level, job.engine, job.sink, self._hear)
         self._scheduler.run(heard, gate, job.sink.landed, self._stopped)
 
-    def _holds_back(self, stage: Stage | None) -> bool:
+    def _holds_back(self, stage: PrecedingPass | None) -> bool:
         """Whether no new tile may be started just now."""
         return self._is_paused or (stage is not None and self._gives_way is not None and self._gives_way())
 
@@ -295,7 +304,7 @@ class Run:
     def _stopped(self) -> bool:
         return self._is_cancelled
 
-    def _hear(self, spent: Spent) -> None:
+    def _hear(self, spent: DeviceTime) -> None:
         with self._changed:
             self._busy.hear(spent, self._clock())
 
@@ -329,7 +338,7 @@ class _Gate:
     """The agenda as the scheduler sees it: nothing comes while the run is paused, and what is done is counted, each
     pixel as `weight` of the run's own."""
 
-    def __init__(self, run: Run, agenda: AnyAgenda, weight: float = 1.0) -> None:
+    def __init__(self, run: Driver, agenda: AnyAgenda, weight: float = 1.0) -> None:
         self._run = run
         self._agenda = agenda
         self._weight = weight

@@ -11,7 +11,7 @@ from distributed import Client, LocalCluster
 LOOPBACK = "127.0.0.1:0"  # dask always opens a port for its own pages: any free one, and not to the network
 
 
-class Workers:
+class LocalWorkers:
     """Started when made (0.1 s), with so many `threads`; any number of runs may use `client` until it is closed."""
 
     def __init__(self, threads: int = 1) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Agenda, Job, StopFlag
+from napari_seamless.interfaces import Job, StopFlag, TileQueue
 
 
-class Serial:
-    """Makes one tile after the other where it is called; implements `interfaces.Scheduler`."""
+class SerialExecutor:
+    """Makes one tile after the other where it is called; implements `interfaces.Executor`."""
 
-    def run(self, job: Job, agenda: Agenda, landed: Callable[[Region], None], stop: StopFlag) -> None:
+    def run(self, job: Job, agenda: TileQueue, landed: Callable[[Region], None], stop: StopFlag) -> None:
         """Work until the agenda has nothing to start, or `stop` says True; an unfinished tile is given back."""
         while not stop() and (write := agenda.take()) is not None:
             try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 WINDOW_SECONDS = 10.0
 
 
-class Pace:
+class Throughput:
     """Counts working seconds (not those paused or waiting) and smooths the rate. Guarded by its owner's lock.
 
     All times are seconds of one clock that never runs backwards.
@@ -51,7 +51,7 @@ class Pace:
             self._gains.popleft()
 
 
-class Forward:
+class MonotonicClock:
     """Another clock, which stands still while that one is behind what it said before. Any thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -38,8 +38,8 @@ NEAREST = 64
 """Where so many chunks about the centre of a view are done, its first tile need not be cut small to be soon."""
 
 
-class Agenda:
-    """The tiles still to do; implements `interfaces.Agenda`. Every method may be called from any thread.
+class ViewFirstQueue:
+    """The tiles still to do; implements `interfaces.TileQueue`. Every method may be called from any thread.
 
     `chunks` is the store's chunk grid over the output, `wanted` the output pixels asked for, rounded out to whole
     chunks. `finished` says for each chunk, shape `chunks.counts`, whether it is done already; it is copied.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Job, Made, Spent
+from napari_seamless.interfaces import DeviceTime, Job, TileResult
 
 
-class Busy:
+class Utilization:
     """Sums up what engines say they spent. Guarded by its owner's lock.
 
     All times are seconds of one clock that never runs backwards. The time counts from when a first tile is taken to
@@ -38,7 +38,7 @@ class Busy:
         if not self._flying:
             self._flown += now - self._since
 
-    def hear(self, spent: Spent, now: float) -> None:
+    def hear(self, spent: DeviceTime, now: float) -> None:
         """A tile came back, with what its engine spent."""
         self._engines.add(spent.engine)
         self._spent += spent.seconds
@@ -62,12 +62,12 @@ class Busy:
 
 
 @dataclass(frozen=True)
-class Overheard(Job):
+class ObservedJob(Job):
     """A job that tells, in the driving thread, what comes home with each region; in other processes a plain job."""
 
-    hear: Callable[[Spent], None]
+    hear: Callable[[DeviceTime], None]
 
-    def receive(self, write: Region, made: Made) -> None:
+    def receive(self, write: Region, made: TileResult) -> None:
         if made.spent is not None:
             self.hear(made.spent)
         super().receive(write, made)

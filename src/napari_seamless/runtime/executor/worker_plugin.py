@@ -18,22 +18,22 @@ from distributed.protocol.pickle import dumps, loads
 
 from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Agenda, Job, Made, StopFlag
+from napari_seamless.interfaces import Job, StopFlag, TileQueue, TileResult
 
 
 @dataclass(frozen=True)
-class Report:
+class TaskReport:
     """What a task did: the regions it had in the end and those of them that it finished, with what came
     of each, in so many seconds, those whose pixels could not be read, and what went wrong after them."""
 
     held: tuple[Region, ...]
-    done: tuple[tuple[Region, Made], ...]
+    done: tuple[tuple[Region, TileResult], ...]
     seconds: float
     error: BaseException | None = None
     failed: tuple[tuple[Region, RegionUnreadable], ...] = ()
 
 
-class Resident(WorkerPlugin):
+class JobPlugin(WorkerPlugin):
     """A job on workers of this process, shared by all of them; its stop flag is the run's own.
 
     A task that waited for its turn while the order was changed exchanges its tiles at the `agenda` for what is
@@ -41,7 +41,7 @@ class Resident(WorkerPlugin):
     unfinished when the view has moved to where something else is to be made. `latest` is the agenda's revision.
     """
 
-    def __init__(self, job: Job, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]) -> None:
+    def __init__(self, job: Job, stop: StopFlag, agenda: TileQueue | None, latest: Callable[[], int]) -> None:
         self._job = job
         self._stop = stop
         self._agenda = agenda
@@ -52,12 +52,12 @@ class Resident(WorkerPlugin):
         """Let tasks that are running come to an early end, and those that wait do nothing."""
         self._halted.set()
 
-    def make(self, writes: tuple[Region, ...], revision: int) -> Report:
+    def make(self, writes: tuple[Region, ...], revision: int) -> TaskReport:
         """Make the regions until one goes wrong, the run is stopped or the order changed. Called in a worker's thread.
 
         What cannot be read is left out.
         """
-        held, done, begin = writes, list[tuple[Region, Made]](), perf_counter()
+        held, done, begin = writes, list[tuple[Region, TileResult]](), perf_counter()
         failed: list[tuple[Region, RegionUnreadable]] = []
         latest = self._latest()
         if latest > revision and self._agenda is not None and not self._stopped():
@@ -73,8 +73,8 @@ class Resident(WorkerPlugin):
                     failed.append((write, error))
         except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
             stopped = isinstance(error, RunCancelled) and ending.has_come
-            return Report(held, tuple(done), perf_counter() - begin, None if stopped else error, tuple(failed))
-        return Report(held, tuple(done), perf_counter() - begin, failed=tuple(failed))
+            return TaskReport(held, tuple(done), perf_counter() - begin, None if stopped else error, tuple(failed))
+        return TaskReport(held, tuple(done), perf_counter() - begin, failed=tuple(failed))
 
     def _stopped(self) -> bool:
         return self._halted.is_set() or self._stop()
@@ -84,7 +84,7 @@ class _Ending:
     """The stop flag of one tile: the run is stopped, or the order changed and this tile is aside of it."""
 
     def __init__(
-        self, write: Region, revision: int, stop: StopFlag, agenda: Agenda | None, latest: Callable[[], int]
+        self, write: Region, revision: int, stop: StopFlag, agenda: TileQueue | None, latest: Callable[[], int]
     ) -> None:
         self._write = write
         self._revision = revision
@@ -105,29 +105,29 @@ class _Ending:
         return self._agenda.is_aside(self._write)
 
 
-class Carried(WorkerPlugin):
+class PickledJobPlugin(WorkerPlugin):
     """A job for workers in other processes; each unpickles its own at set-up. Its stop flag is set by `halt`."""
 
     def __init__(self, job: Job) -> None:
         self._pickled = dumps(job)
         self._revision = 0
-        self._resident: Resident | None = None
+        self._resident: JobPlugin | None = None
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
         """Called by dask on each worker when it gets the plugin."""
-        self._resident = Resident(loads(self._pickled), _never, None, lambda: self._revision)
+        self._resident = JobPlugin(loads(self._pickled), _never, None, lambda: self._revision)
 
     def heed(self, revision: int) -> None:
         """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
         self._revision = revision
 
     def halt(self) -> None:
-        """As `Resident.halt`, on this worker."""
+        """As `JobPlugin.halt`, on this worker."""
         if self._resident is not None:
             self._resident.halt()
 
-    def make(self, writes: tuple[Region, ...], revision: int) -> Report:
-        """As `Resident.make`, but an error is raised, since dask knows how to carry one between processes."""
+    def make(self, writes: tuple[Region, ...], revision: int) -> TaskReport:
+        """As `JobPlugin.make`, but an error is raised, since dask knows how to carry one between processes."""
         if self._resident is None:
             raise RuntimeError("dask ran a task before it set the worker up")
         report = self._resident.make(writes, revision)
@@ -136,10 +136,10 @@ class Carried(WorkerPlugin):
         return report
 
 
-def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> Report:
+def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> TaskReport:
     """The dask task: have the job that lives here under `name` make these regions."""
     plugin = get_worker().plugins[name]
-    if not isinstance(plugin, Resident | Carried):
+    if not isinstance(plugin, JobPlugin | PickledJobPlugin):
         raise TypeError(f"{name} must be a job of this package; got {type(plugin).__name__}")
     return plugin.make(writes, revision)
 
@@ -147,14 +147,14 @@ def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> Report:
 def tell(name: str, revision: int | None, dask_worker: Worker) -> None:
     """Run by the client on each worker's event loop, beside its tasks: a new revision, or (None) the end."""
     plugin = dask_worker.plugins.get(name)
-    if isinstance(plugin, Carried):  # a worker that has just joined may not have the job yet
+    if isinstance(plugin, PickledJobPlugin):  # a worker that has just joined may not have the job yet
         if revision is None:
             plugin.halt()
         else:
             plugin.heed(revision)
 
 
-def _exchanged(agenda: Agenda, writes: tuple[Region, ...]) -> tuple[Region, ...]:
+def _exchanged(agenda: TileQueue, writes: tuple[Region, ...]) -> tuple[Region, ...]:
     """Put tiles back and take the one that is wanted most; perhaps there is none."""
     for write in writes:
         agenda.give_back(write)

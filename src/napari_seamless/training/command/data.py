@@ -17,7 +17,7 @@ from napari_seamless.errors import BadRequest, InputMismatch, RunCancelled
 from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.interfaces import ImageInfo
 from napari_seamless.models.recipe_file import Normal, Range, Scaling
-from napari_seamless.training.command.files import Pair, Shelf, pairs_in, pairs_of
+from napari_seamless.training.command.files import OpenFiles, Pair, pairs_in, pairs_of
 from napari_seamless.training.command.masks import MaskTarget, MaskValues, ValueTarget
 from napari_seamless.training.command.scaling import ScaleOf
 from napari_seamless.training.command.training_file import ClassEntry, TrainingFile
@@ -63,7 +63,7 @@ class TrainingData:
 class SourceImage:
     """A level of an image on the shelf, as what training reads."""
 
-    def __init__(self, shelf: Shelf, path: str, shape: tuple[int, ...], level: int) -> None:
+    def __init__(self, shelf: OpenFiles, path: str, shape: tuple[int, ...], level: int) -> None:
         self._shelf, self._path, self.shape, self._level = shelf, path, shape, level
 
     def read(self, region: Region) -> Tensor:
@@ -73,7 +73,7 @@ class SourceImage:
 
 
 def gathered(
-    said: TrainingFile, base: Path, shelf: Shelf, on_look: Callable[[int, int], None], stop: Callable[[], bool]
+    said: TrainingFile, base: Path, shelf: OpenFiles, on_look: Callable[[int, int], None], stop: Callable[[], bool]
 ) -> TrainingData:
     """Find, open and look at all images and masks. Raises InputNotFound, InputUnreadable, InputMismatch, BadRequest."""
     pairs = _pairs(said.data, base)
@@ -128,7 +128,7 @@ def _classes_of(pairs: Sequence[Pair]) -> tuple[ClassEntry, ...]:
 class _Looking:
     """One image after another; all must be alike in channels, type of values and dimensions."""
 
-    def __init__(self, said: TrainingFile, classes: Sequence[ClassEntry], shelf: Shelf) -> None:
+    def __init__(self, said: TrainingFile, classes: Sequence[ClassEntry], shelf: OpenFiles) -> None:
         self._said, self._classes, self._shelf = said, classes, shelf
         self._labels = {one.label or one.name: k for k, one in enumerate(classes)}
         self.values = MaskValues(classes, said.data.ignore) if classes and said.data.table is None else None
@@ -275,7 +275,7 @@ class _ExampleOf:
     """Makes examples of what was looked at."""
 
     def __init__(
-        self, said: TrainingFile, classes: Sequence[ClassEntry], shelf: Shelf, scaling: Scaling, looking: _Looking
+        self, said: TrainingFile, classes: Sequence[ClassEntry], shelf: OpenFiles, scaling: Scaling, looking: _Looking
     ) -> None:
         self._said, self._classes, self._shelf, self._scaling, self._looking = said, classes, shelf, scaling, looking
 

@@ -96,7 +96,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-class Shelf:
+class OpenFiles:
     """Images that are open: the last ones used stay so. One thread at a time."""
 
     def __init__(self) -> None:

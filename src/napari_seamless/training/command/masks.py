@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region
-from napari_seamless.training.command.files import Shelf
+from napari_seamless.training.command.files import OpenFiles
 from napari_seamless.training.command.training_file import OTHERS, ClassEntry
 from napari_seamless.training.sampling.pieces import IGNORED
 
@@ -99,7 +99,7 @@ def _values(one: ClassEntry) -> tuple[int | str, ...]:
 class MaskTarget:
     """A mask as an array of class indices ([z,] y, x) that is read where it is sliced."""
 
-    def __init__(self, shelf: Shelf, path: str, shape: tuple[int, ...], values: MaskValues) -> None:
+    def __init__(self, shelf: OpenFiles, path: str, shape: tuple[int, ...], values: MaskValues) -> None:
         self._shelf, self._path, self.shape, self._values = shelf, path, shape, values
 
     def __getitem__(self, at: Any) -> Indices:
@@ -111,7 +111,7 @@ class MaskTarget:
 class ValueTarget:
     """An image of values (k, [z,] y, x), float32, that is read where it is sliced."""
 
-    def __init__(self, shelf: Shelf, path: str, shape: tuple[int, ...]) -> None:
+    def __init__(self, shelf: OpenFiles, path: str, shape: tuple[int, ...]) -> None:
         self._shelf, self._path, self.shape = shelf, path, shape
 
     def __getitem__(self, at: Any) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from napari_seamless.interfaces import Source
 from napari_seamless.models.loaders.recipe_folder import scaling_modules
 from napari_seamless.models.preprocessing.percentile import percentile
 from napari_seamless.models.recipe_file import AsIs, Normal, Percentile, Scaling
-from napari_seamless.training.command.files import Shelf
+from napari_seamless.training.command.files import OpenFiles
 from napari_seamless.training.sampling.pieces import unscaled
 
 MEASURED = 1 << 26
@@ -24,7 +24,7 @@ MEASURED = 1 << 26
 class ScaleOf:
     """What a recipe's scaling does to the values of one image; its own statistics are measured when first needed."""
 
-    def __init__(self, scaling: Scaling, shelf: Shelf, path: str, level: int) -> None:
+    def __init__(self, scaling: Scaling, shelf: OpenFiles, path: str, level: int) -> None:
         self._scaling, self._shelf, self._path, self._level = scaling, shelf, path, level
         self._module: nn.Module | None = None
         self._line: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None

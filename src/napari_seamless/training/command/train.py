@@ -18,7 +18,7 @@ from napari_seamless.store.lock import locked
 from napari_seamless.training.command.card import in_a_sentence, recipe_fields, write_recipe_folder
 from napari_seamless.training.command.data import TrainingData, gathered
 from napari_seamless.training.command.events import Began, Finished, Looked, Stopped, TrainingEvent, quiet
-from napari_seamless.training.command.files import Shelf
+from napari_seamless.training.command.files import OpenFiles
 from napari_seamless.training.command.log import TrainingLog
 from napari_seamless.training.command.network import Start, network_for
 from napari_seamless.training.command.training_file import TrainingFile, checked_training, read_training_file
@@ -60,7 +60,7 @@ def train(
     """
     said, base, asks = _read(config, steps)
     folder = Path(output) if output is not None else base / (said.output.folder or f"{said.name}-model")
-    with _claimed(folder, resume=resume or restart), closing(Shelf()) as shelf:
+    with _claimed(folder, resume=resume or restart), closing(OpenFiles()) as shelf:
         data = gathered(said, base, shelf, lambda done, total: on_event(Looked(done, total)), stop)
         start = network_for(
             said.network,

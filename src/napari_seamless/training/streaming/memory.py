@@ -23,7 +23,7 @@ from napari_seamless.program.ops.gather import OwnParts
 from napari_seamless.program.passes import known_name
 from napari_seamless.program.spans import Box, local_shape
 from napari_seamless.runtime.engine.run_region import run_region
-from napari_seamless.training.streaming.plan import LearningPlan, Stage
+from napari_seamless.training.streaming.plan import LearningPlan, TrainingPass
 
 EDGES = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 
@@ -57,7 +57,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= self._alive.pop(key)[0]
 
 
-def tile_bytes(stage: Stage, write: Region, constants: Mapping[str, Tensor], known: frozenset[int]) -> int:
+def tile_bytes(stage: TrainingPass, write: Region, constants: Mapping[str, Tensor], known: frozenset[int]) -> int:
     """Predicted peak of one tile, forwards and back, in bytes; the weights are not in it, their gradients are.
 
     `constants` are those of the program, of which those that learn require gradients, and `known` the values known
@@ -135,7 +135,7 @@ def choose_edges(
 class _Needs:
     """Bytes of a pass' tiles, by their edge."""
 
-    stage: Stage
+    stage: TrainingPass
     constants: Mapping[str, Tensor]
     sensitive: frozenset[int]
 
@@ -163,7 +163,7 @@ def _largest(options: Sequence[int], needs: Callable[[int], int], limit: int) ->
     return options[lo - 1] if lo else None
 
 
-def largest_tile(stage: Stage, edge: int, constants: Mapping[str, Tensor], sensitive: frozenset[int]) -> int:
+def largest_tile(stage: TrainingPass, edge: int, constants: Mapping[str, Tensor], sensitive: frozenset[int]) -> int:
     """Predicted peak of a tile far from the borders, which reads the most."""
     shape = tuple(min(edge, n) for n in stage.part.shape)
     return tile_bytes(stage, inner_tile(stage.part.shape, shape), constants, sensitive)

@@ -11,26 +11,26 @@ from torch import Tensor, nn
 
 from napari_seamless.errors import InputMismatch, NotTileable
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.program.derived_constants import Recipe
+from napari_seamless.program.derived_constants import DerivedConstant
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.gather import Gather, OwnParts
 from napari_seamless.program.ops.local import Local
 from napari_seamless.program.passes import Pass, barriers_of, depths, plan_passes, settled
 from napari_seamless.program.region_program import RegionPrograms
-from napari_seamless.program.saved_activations import Place, Speed, plan_keeping
+from napari_seamless.program.saved_activations import DeviceSpeed, StorageTier, plan_saved_activations
 from napari_seamless.program.simplify import DETACH
 from napari_seamless.program.trace import Padded
 
 HOST_RATE = 2e9
 """Bytes a second that go to kept values and come back."""
 
-CPU, ACCELERATOR = Speed(macs=3e10, memory=5e9), Speed(macs=2e13, memory=1.5e12)
+CPU, ACCELERATOR = DeviceSpeed(macs=3e10, memory=5e9), DeviceSpeed(macs=2e13, memory=1.5e12)
 """Roughly; only what to keep depends on it."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingPass:
     """One pass, forwards (memory is overwritten where it can be) and on the way back (everything stays)."""
 
     part: Pass
@@ -38,7 +38,7 @@ class Stage:
     backwards: RegionPrograms
 
     @classmethod
-    def of(cls, part: Pass) -> Stage:
+    def of(cls, part: Pass) -> TrainingPass:
         whole = part.program
         last = whole.nodes[-1]
         if isinstance(last.operation, Gather):
@@ -57,21 +57,21 @@ class LearningPlan:
     """A program traced for training, with barriers that can be taken back. Owns no weights."""
 
     program: Program
-    stages: tuple[Stage, ...] = field(default=())
+    stages: tuple[TrainingPass, ...] = field(default=())
     edges: dict[Any, tuple[int, ...]] = field(default_factory=dict)
     """The tiles that budgets were found to allow."""
 
     @classmethod
-    def of(cls, program: Program, keep: int = 0, speed: Speed = CPU) -> LearningPlan:
+    def of(cls, program: Program, keep: int = 0, speed: DeviceSpeed = CPU) -> LearningPlan:
         """`keep` is how many bytes of host memory values kept between passes, and their gradients, may take."""
         nodes = tuple(
             replace(n, operation=n.operation.learning()) if isinstance(n.operation, Barrier) else n
             for n in program.nodes
         )
         learning = replace(program, nodes=nodes)
-        places = [Place("host", keep // 2, HOST_RATE)] if keep else []
-        kept = plan_keeping(learning, places, speed).after if places else ()
-        return cls(learning, tuple(Stage.of(part) for part in plan_passes(learning, kept)))
+        places = [StorageTier("host", keep // 2, HOST_RATE)] if keep else []
+        kept = plan_saved_activations(learning, places, speed).after if places else ()
+        return cls(learning, tuple(TrainingPass.of(part) for part in plan_passes(learning, kept)))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ class LearningPlan:
         return self.stages[-1].part.shape
 
     @property
-    def recipes(self) -> tuple[Recipe, ...]:
+    def recipes(self) -> tuple[DerivedConstant, ...]:
         assert self.program.learning is not None
         return self.program.learning.recipes
 

@@ -16,7 +16,7 @@ Fetched = list[tuple[int, Box, Tensor]]
 
 
 @dataclass
-class Kept:
+class SavedValues:
     """Whole values, put down piece by piece and fetched region by region, and the sums of their gradients."""
 
     program: Program

@@ -34,8 +34,8 @@ from napari_seamless.runtime.engine.activation_store import slices
 from napari_seamless.runtime.engine.precision import arithmetic
 from napari_seamless.runtime.engine.run_region import as_image, run_region
 from napari_seamless.training.streaming.image_reads import Image
-from napari_seamless.training.streaming.plan import LearningPlan, Stage
-from napari_seamless.training.streaming.saved_values import Fetched, Kept
+from napari_seamless.training.streaming.plan import LearningPlan, TrainingPass
+from napari_seamless.training.streaming.saved_values import Fetched, SavedValues
 from napari_seamless.training.streaming.weights import Weights
 
 Ends = Callable[[Any, Region], tuple[Sequence[Tensor], Sequence[Tensor]]]
@@ -86,7 +86,7 @@ class Gradients:
         self.known[value] = self.known[value] + precise if value in self.known else precise
 
 
-class Step:
+class TrainingStep:
     """A plan, its weights and one image. Not to be shared between threads.
 
     `image_gradient` says that the image's own gradient is wanted.
@@ -100,7 +100,7 @@ class Step:
         self.wants_image = image_gradient
         self.states: dict[int, State] = {}
         self._known: dict[int, Tensor] = {}
-        self._kept = Kept(plan.program, how.device)
+        self._kept = SavedValues(plan.program, how.device)
         hosted = {name for node in plan.settled for name in node.operation.constant_names}
         self._host = {name: weights.constants[name].detach().cpu() for name in hosted}
         self._device = {name: tensor.detach() for name, tensor in weights.constants.items()}
@@ -146,7 +146,7 @@ class Step:
         """Where a tile lies in the output."""
         return slices(self.output.dims, placed.box(self.plan.program.output))
 
-    def _forwards(self, stage: Stage) -> Any:
+    def _forwards(self, stage: TrainingPass) -> Any:
         """Each tile of a pass: where it is placed, its region, what it found."""
         program = self._ready(stage, stage.forwards.program, self._device, self._known)
         tiles = stage.tiles(self.how.edges[stage.part.number])
@@ -158,7 +158,7 @@ class Step:
             self.how.tell(k + 1, len(tiles))
 
     def _ready(
-        self, stage: Stage, program: Program, constants: Mapping[str, Tensor], known: Mapping[int, Tensor]
+        self, stage: TrainingPass, program: Program, constants: Mapping[str, Tensor], known: Mapping[int, Tensor]
     ) -> Program:
         """A pass' program with everything that it asks for."""
         values = {known_name(i): known[i].to(self.how.device) for i in stage.part.known}
@@ -192,12 +192,12 @@ class Step:
             self._unsettle(stage.part.number, found, pulls)
         return found
 
-    def _is_asked(self, stage: Stage, pulls: Mapping[int, State]) -> bool:
+    def _is_asked(self, stage: TrainingPass, pulls: Mapping[int, State]) -> bool:
         """Whether any gradient comes back to what a pass measured or kept."""
         measured = any(node.output in pulls for node in stage.part.barriers)
         return measured or any(self._kept.has_gradient(value) for value in stage.part.keeps)
 
-    def _puller(self, stage: Stage, pulls: Mapping[int, State]) -> Ends:
+    def _puller(self, stage: TrainingPass, pulls: Mapping[int, State]) -> Ends:
         """What the tiles of a pass that measured are to be differentiated for."""
 
         def ends(parts: Any, write: Region) -> tuple[list[Tensor], list[Tensor]]:
@@ -223,7 +223,7 @@ class Step:
 
         return ends
 
-    def _backwards(self, stage: Stage, ends: Ends, found: Gradients) -> None:
+    def _backwards(self, stage: TrainingPass, ends: Ends, found: Gradients) -> None:
         """Each tile of a pass again, with gradients, which are added up."""
         device = self.how.device
         known = {i: self._known[i].to(device).clone().requires_grad_(i in self.sensitive) for i in stage.part.known}
@@ -238,7 +238,7 @@ class Step:
 
     def _tile(
         self,
-        stage: Stage,
+        stage: TrainingPass,
         program: Program,
         write: Region,
         ends: Ends,

@@ -25,7 +25,7 @@ from napari_seamless.training.streaming.plan import (
     require_streamable,
     traced_module,
 )
-from napari_seamless.training.streaming.step import How, Step
+from napari_seamless.training.streaming.step import How, TrainingStep
 from napari_seamless.training.streaming.weights import Weights
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
@@ -103,7 +103,7 @@ class StreamedGradient(nn.Module):
             return loss(self._output(step, image), target)
         return self._loss(step, image, target, loss, reduction)
 
-    def _output(self, step: Step, image: Any) -> Tensor:
+    def _output(self, step: TrainingStep, image: Any) -> Tensor:
         place = image.device if isinstance(image, Tensor) else torch.device("cpu")
         parameters = self._parameters_that_learn()
         return _Output.apply(step, place, parameters, _tensor(image), *parameters)  # type: ignore[no-any-return, no-untyped-call]
@@ -191,7 +191,7 @@ class StreamedGradient(nn.Module):
     def _parameters_that_learn(self) -> list[nn.Parameter]:
         return [p for p in self.module.parameters() if p.requires_grad]
 
-    def _step(self, image: Any) -> Step:
+    def _step(self, image: Any) -> TrainingStep:
         """A step that has measured everything."""
         source = self.opened(image)
         plan = self.plan_for(source.shape)
@@ -201,12 +201,12 @@ class StreamedGradient(nn.Module):
         weights = self._weights(plan)
         how = How(device, self._edges(plan, weights), autocast, self._stop, self._progress)
         wants_image = torch.is_grad_enabled() and isinstance(image, Tensor) and image.requires_grad
-        step = Step(plan, weights, source, how, image_gradient=wants_image)
+        step = TrainingStep(plan, weights, source, how, image_gradient=wants_image)
         require_streamable(plan.program, step.sensitive)
         step.measure()
         return step
 
-    def _loss(self, step: Step, image: Any, target: Any, loss: LossOf, reduction: Reduction) -> Tensor:
+    def _loss(self, step: TrainingStep, image: Any, target: Any, loss: LossOf, reduction: Reduction) -> Tensor:
         aim = Target.of(self.aimed(target), step.plan.output_shape, step.how.device)
         tally = _Tally(aim, loss, step.plan.output_shape, reduction)
         parameters = self._parameters_that_learn()
@@ -244,7 +244,12 @@ class _Output(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, step: Step, place: torch.device, learn: list[nn.Parameter], image: Tensor | None, *given: Tensor
+        ctx: Any,
+        step: TrainingStep,
+        place: torch.device,
+        learn: list[nn.Parameter],
+        image: Tensor | None,
+        *given: Tensor,
     ) -> Tensor:
         ctx.step, ctx.learn = step, learn
         ctx.save_for_backward(*given)  # torch then notices weights that were changed in between
@@ -255,7 +260,7 @@ class _Output(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
         _ = ctx.saved_tensors
-        step: Step = ctx.step
+        step: TrainingStep = ctx.step
         final = step.plan.stages[-1].backwards
 
         def ends(result: Tensor, write: Region) -> tuple[list[Tensor], list[Tensor]]:
@@ -272,7 +277,7 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, step: Step, tally: _Tally, learn: list[nn.Parameter], image: Tensor | None, *given: Tensor
+        ctx: Any, step: TrainingStep, tally: _Tally, learn: list[nn.Parameter], image: Tensor | None, *given: Tensor
     ) -> Tensor:
         del given
         if not any(ctx.needs_input_grad):

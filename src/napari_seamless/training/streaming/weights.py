@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_seamless.program.derived_constants import Running, derive
+from napari_seamless.program.derived_constants import RunningStatistics, derive
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.dropout import key_of
 from napari_seamless.training.streaming.plan import LearningPlan
@@ -79,7 +79,7 @@ class Weights:
         for buffer, constant in learning.written:
             self._buffers[buffer].copy_(self.constants[constant])
 
-    def _follow(self, running: Running, state: State) -> None:
+    def _follow(self, running: RunningStatistics, state: State) -> None:
         count, mean, squares = state
         for name, new in ((running.mean, mean), (running.variance, squares / (count - 1))):
             buffer = self._buffers[name]

@@ -27,7 +27,7 @@ MEASURED = 1 << 24
 
 
 @dataclass(frozen=True)
-class Beginning:
+class InitialNetwork:
     """A network that gives a channel of scores for each class, how it is built, and what is done to pixels before."""
 
     network: nn.Module
@@ -37,7 +37,7 @@ class Beginning:
     is_fresh: bool
 
 
-def new_network(source: Source, classes: int, seed: int) -> Beginning:
+def new_network(source: Source, classes: int, seed: int) -> InitialNetwork:
     """A small network with random weights; values are scaled by mean and deviation of each channel of this image."""
     arguments = {"inputs": source.info.channels, "outputs": classes}
     with torch.random.fork_rng(devices=[]):
@@ -45,10 +45,10 @@ def new_network(source: Source, classes: int, seed: int) -> Beginning:
         network = build(ARCHITECTURE, arguments)
     mean, std = _measured(source)
     scaling = Standard(kind="mean-std", mean=mean, std=std)
-    return Beginning(network, ARCHITECTURE, arguments, scaling, is_fresh=True)
+    return InitialNetwork(network, ARCHITECTURE, arguments, scaling, is_fresh=True)
 
 
-def from_model(what: str | Path, info: ImageInfo, classes: int) -> Beginning:
+def from_model(what: str | Path, info: ImageInfo, classes: int) -> InitialNetwork:
     """A model that was added (by its name) or a recipe folder, to go on with.
 
     Raises UnknownModel, ModelError or InputMismatch where it cannot be taught on this image and these classes.
@@ -78,7 +78,7 @@ def from_model(what: str | Path, info: ImageInfo, classes: int) -> Beginning:
             f"{info.channels}; choose another, or begin with a new one"
         )
     network = load_into(build(architecture, arguments), read_state(folder / recipe.network.weights), recipe.name)
-    return Beginning(network, architecture, arguments, recipe.input.scaling, is_fresh=False)
+    return InitialNetwork(network, architecture, arguments, recipe.input.scaling, is_fresh=False)
 
 
 def _measured(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -42,7 +42,7 @@ from napari_seamless.training.loop.trainer import Trainer
 from napari_seamless.training.losses.objective import Objective, equalised
 from napari_seamless.training.sampling.strokes import PLACE, Places, Strokes, places
 from napari_seamless.training.teach.initial_network import from_model, new_network
-from napari_seamless.training.teach.network_preview import Looking
+from napari_seamless.training.teach.network_preview import NetworkPreview
 
 STEPS, BATCH, RATE, AVERAGE, VALIDATE_EVERY = 1_000_000, 2, 5e-3, 0.98, 20
 MOST_CLASSES = 20
@@ -89,7 +89,7 @@ class Lesson:
         count = len(self.classes)
         self._beginning = new_network(self.source, count, seed) if network is None else from_model(network, info, count)
         shown = deepcopy(self._beginning.network).cpu()
-        self._looking = Looking(self.source, shown, partial(self._model_of, "lesson"), self._device)
+        self._looking = NetworkPreview(self.source, shown, partial(self._model_of, "lesson"), self._device)
         if network is not None:
             self._looking.require_local(never)
         self._strokes: Strokes | None = None

@@ -20,7 +20,7 @@ from napari_seamless.runtime.engine import TorchEngine
 EDGE = 512
 
 
-class Looking:
+class NetworkPreview:
     """What `network` makes of parts of a source, with weights that change between two looks. One thread at a time.
 
     `model_of` puts scaling and classes around a network. A program whose constants are the network's own tensors sees
