@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.program.graph import Program, Value
+from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.ops.operation import narrow
@@ -18,6 +18,7 @@ from napari_seamless.program.passes import plan_passes, settle
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.spans import Box
 from napari_seamless.program.trace import Padded, trace
+from napari_seamless.program.value import Value
 from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.engine.run_region import run_region
 

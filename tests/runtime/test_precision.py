@@ -19,7 +19,7 @@ from napari_seamless.errors import BadRequest, DeviceUnavailable, OutputExists
 from napari_seamless.geometry import Region
 from napari_seamless.program.graph import Program, check
 from napari_seamless.program.ops.local import Local
-from napari_seamless.program.reduced_precision import rounded
+from napari_seamless.program.reduced_precision import in_reduced_precision
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.saved_activations import DeviceSpeed, StorageTier, plan_saved_activations
 from napari_seamless.program.spans import Box
@@ -63,7 +63,7 @@ def off(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("name", [*LOCAL, *WHOLE])
 def test_a_rounded_program_is_as_far_from_float32_as_torch_itself_in_that_type(name: str, dtype: torch.dtype) -> None:
     network, image, exact = case_of(name)
-    program = rounded(exact, dtype)
+    program = in_reduced_precision(exact, dtype)
     check(program)
     expected = whole(network, image, exact.divisor)
     with torch.inference_mode(), torch.autocast("cpu", dtype):
@@ -78,7 +78,7 @@ def test_a_rounded_program_is_as_far_from_float32_as_torch_itself_in_that_type(n
 
 def test_most_values_of_a_rounded_network_take_half_the_bytes() -> None:
     _, _, exact = case_of("unet-transposed")
-    program = rounded(exact, torch.bfloat16)
+    program = in_reduced_precision(exact, torch.bfloat16)
     made = [node.output for node in exact.nodes]
     low = [value for value in made if program.values[value].dtype == torch.bfloat16]
     assert len(low) > 0.7 * len(made)
@@ -96,7 +96,7 @@ def test_what_is_made_after_the_last_product_is_float32() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.softmax(torch.relu(self.conv(x / 255)) * 7, 1).argmax(1)
 
-    program = rounded(trace(Tail().eval(), (1, 1, 40, 40)), torch.bfloat16)
+    program = in_reduced_precision(trace(Tail().eval(), (1, 1, 40, 40)), torch.bfloat16)
     types = {node.operator: program.values[node.output].dtype for node in program.nodes if node.operator != "cast"}
     assert types["aten.conv2d.default"] == torch.bfloat16
     for operator in ("aten.div.Tensor", "aten.relu.default", "aten.mul.Tensor", "aten.softmax.int"):
@@ -105,7 +105,7 @@ def test_what_is_made_after_the_last_product_is_float32() -> None:
 
 def test_float64_networks_are_left_as_they_are() -> None:
     program = trace(nn.Conv2d(1, 1, 3).double().eval(), (1, 1, 30, 30), dtype=torch.float64)
-    assert rounded(program, torch.bfloat16) is program
+    assert in_reduced_precision(program, torch.bfloat16) is program
 
 
 def slide() -> np.ndarray:

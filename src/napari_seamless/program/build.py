@@ -15,20 +15,30 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Node as Traced
 
 from napari_seamless.errors import TraceFailed
+from napari_seamless.program._compat import is_fake
 from napari_seamless.program.derived_constants import DerivedConstant, RunningStatistics, TrainingConstants, is_random
-from napari_seamless.program.graph import Node, Program, Refusal, Value
+from napari_seamless.program.graph import Node, Program, Refusal
 from napari_seamless.program.ops.barrier import Barrier
+from napari_seamless.program.ops.constant_image import ConstantImage
 from napari_seamless.program.ops.dropout import DRAWS
-from napari_seamless.program.ops.local import ConstantImage, Weight
-from napari_seamless.program.ops.normalise import Normalise
-from napari_seamless.program.ops.operation import resolve
-from napari_seamless.program.ops.request import Built, Constant, ImageArgument, Request, Unplaced, Unsupported, flatten
+from napari_seamless.program.ops.local import Weight
+from napari_seamless.program.ops.request import (
+    Built,
+    Constant,
+    ImageArgument,
+    Operator,
+    Request,
+    Unplaced,
+    Unsupported,
+    flatten,
+)
 from napari_seamless.program.ops.table import build as build_operation
+from napari_seamless.program.ops.table import operator as operator_of
 from napari_seamless.program.spans import Dims
+from napari_seamless.program.value import Value
 
 LARGEST_CONSTANT = 1 << 28
 """Bytes above which something computed from weights alone is refused instead of stored."""
@@ -37,13 +47,7 @@ LARGEST_SETTLED = 1 << 20
 """Bytes up to which what follows from barriers alone is taken for known."""
 
 IGNORED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_size.int"})
-
-
-FILLED = {"aten.new_zeros.default": 0, "aten.new_ones.default": 1, "aten.new_empty.default": 0}
-"""Operators that take no more than type and place of the image, and what they fill a tensor with."""
-
-STATISTICS = {"aten._native_batch_norm_legit_functional.default": 6, "aten.instance_norm.default": 6}
-"""Normalisations that store a mean and a variance (arguments 3 and 4), and where their momentum is."""
+"""Checks of torch's tracer, which make no tensor."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Stretched:
 
 @dataclass
 class Builder:
-    """The state of one walk over a traced graph. With `training` it keeps how constants follow from weights."""
+    """The state of one walk over a traced graph. With `training` it notes how constants follow from weights."""
 
     ndim: int
     training: bool = False
@@ -78,8 +82,9 @@ class Builder:
     constants: dict[str, Tensor] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     known: dict[Traced, Any] = field(default_factory=dict)
-    recipes: list[DerivedConstant] = field(default_factory=list)
+    derived: list[DerivedConstant] = field(default_factory=list)
     running: list[RunningStatistics] = field(default_factory=list)
+    barriers: set[int] = field(default_factory=set)
     draws: int = 0
 
     def image_input(self, node: Traced) -> None:
@@ -113,17 +118,19 @@ class Builder:
         kwargs = {k: self._argument(v) for k, v in node.kwargs.items() if k not in ("device", "pin_memory", "layout")}
         fake = result.meta["val"]
         request = Request(str(node.target), args, kwargs, tuple(fake.shape), fake.dtype, self.ndim, part)
-        request = replace(request, args=self._broadcast(request, request.args), layer=self._layer(request.target))
+        operator = operator_of(request.target)
+        args = self._broadcast(request, operator, request.args)
+        request = replace(request, args=args, layer=self._layer(request.target))
         try:
-            if not request.images or request.target in FILLED:
-                self.constant(result, result.name, self._fold(node, part, fake))
-                self._note_recipe(result.name, request)
+            if not request.images or (operator is not None and operator.fill is not None):
+                self.constant(result, result.name, self._fold(node, request, operator, fake))
+                self._note_derived(result.name, request, operator)
                 return
-            if request.target in STATISTICS and part not in (None, 0):
+            if operator is not None and operator.momentum_at is not None and part not in (None, 0):
                 self.known[result] = StoredConstant()
                 return
-            self.known[result] = self._add(self._with_constant_images(request), result)
-            self._note_statistics(request, layer_path(result))
+            self.known[result] = self._add(self._with_constant_images(request, operator), operator, result)
+            self._note_statistics(request, operator, layer_path(result))
         except Unplaced as reason:
             refusal = Refusal(request.target, layer_path(node), str(reason))
             self.known[result] = Stretched(request.image(), request.shape, refusal)
@@ -138,9 +145,9 @@ class Builder:
         self.draws += 1
         return self.draws
 
-    def _note_recipe(self, name: str, request: Request) -> None:
+    def _note_derived(self, name: str, request: Request, operator: Operator | None) -> None:
         """Keep how a constant follows from others, unless it is filled without them."""
-        if not self.training or request.target in FILLED:
+        if not self.training or (operator is not None and operator.fill is not None):
             return
         if request.layer is not None and request.target not in DRAWS:
             raise Unsupported("it draws random numbers in a way that cannot be repeated; dropout can")
@@ -151,29 +158,30 @@ class Builder:
             return tuple(named(i) for i in item) if isinstance(item, tuple) else item
 
         args, kwargs = named(request.args), tuple((k, named(v)) for k, v in request.kwargs.items())
-        recipe = DerivedConstant(name, request.target, args, kwargs, request.part, request.layer)
-        if recipe.needs or recipe.draws is not None:
-            self.recipes.append(recipe)
+        derived = DerivedConstant(name, request.target, args, kwargs, request.part, request.layer)
+        if derived.needs or derived.draws is not None:
+            self.derived.append(derived)
 
-    def _note_statistics(self, request: Request, path: str) -> None:
+    def _note_statistics(self, request: Request, operator: Operator | None, path: str) -> None:
         """Keep which buffers follow the statistics that a normalisation just built measures."""
-        at = STATISTICS.get(request.target)
-        node = self.nodes[-1]
-        if not self.training or at is None or not isinstance(node.operation, Normalise):
+        at = operator.momentum_at if operator is not None else None
+        measured = [i for i in self.nodes[-1].inputs if i in self.barriers]
+        if not self.training or at is None or not measured:
             return
         mean, variance = request.arg(3), request.arg(4)
         if isinstance(mean, Constant) and isinstance(variance, Constant):
-            self.running.append(
-                RunningStatistics(node.inputs[1], mean.name, variance.name, float(request.arg(at)), path)
-            )
+            momentum = float(request.arg(at))
+            self.running.append(RunningStatistics(measured[0], mean.name, variance.name, momentum, path))
 
-    def _broadcast(self, request: Request, item: Any) -> Any:
-        """Arguments without stretched values: elementwise operators beside a full-sized image stretch by themselves."""
+    def _broadcast(self, request: Request, operator: Operator | None, item: Any) -> Any:
+        """Arguments without stretched values: operators that broadcast beside a full-sized image stretch by
+        themselves."""
         if isinstance(item, tuple):
-            return tuple(self._broadcast(request, i) for i in item)
+            return tuple(self._broadcast(request, operator, i) for i in item)
         if not isinstance(item, Stretched):
             return item
-        if is_pointwise(request.target) and any(i.value.shape == request.shape for i in request.images):
+        broadcasts = operator is not None and operator.broadcasts
+        if broadcasts and any(i.value.shape == request.shape for i in request.images):
             return item.image
         self.refusals.append(item.refusal)
         return self._stand_in(replace(request, args=(item.image,), shape=item.shape))
@@ -185,7 +193,7 @@ class Builder:
             return tuple(self._argument(i) for i in item)
         return item
 
-    def _fold(self, node: Traced, part: int | None, fake: Tensor) -> Tensor:
+    def _fold(self, node: Traced, request: Request, operator: Operator | None, fake: Tensor) -> Tensor:
         """Compute what depends on weights alone. Expanded constants stay views, so they cost nothing."""
 
         def real(item: Any) -> Any:
@@ -193,22 +201,19 @@ class Builder:
                 return self.known[item].tensor
             return [real(i) for i in item] if isinstance(item, tuple | list) else item
 
-        name = str(node.target)
-        if name in FILLED:
-            return torch.full((), FILLED[name], dtype=fake.dtype).expand(fake.shape)
-        if name.startswith(("aten.zeros.", "aten.ones.", "aten.full.")):
-            fill = 0 if "zeros" in name else 1 if "ones" in name else node.args[1]
-            return torch.tensor(fill, dtype=fake.dtype).expand(fake.shape)
-        if not name.startswith(("aten.expand.", "aten.view.", "aten.slice.")) and fake.nbytes > LARGEST_CONSTANT:
+        if operator is not None and operator.fill is not None:
+            return torch.tensor(operator.fill(request), dtype=fake.dtype).expand(fake.shape)
+        is_view = operator is not None and operator.is_view
+        if not is_view and fake.nbytes > LARGEST_CONSTANT:
             raise Unsupported("it makes a constant as large as the image")
         kwargs = {k: real(v) for k, v in node.kwargs.items() if k != "device"}
         with torch.no_grad():
             result = node.target(*(real(a) for a in node.args), **kwargs)  # type: ignore[operator]
-        return result if part is None else result[part]  # type: ignore[no-any-return]
+        return result if request.part is None else result[request.part]  # type: ignore[no-any-return]
 
-    def _with_constant_images(self, request: Request) -> Request:
+    def _with_constant_images(self, request: Request, operator: Operator | None) -> Request:
         """Constants with positions in them (coordinates, position codes) become nodes that hand out their regions."""
-        dims = _aligned(request)
+        dims = operator.constant_dims(request) if operator is not None and operator.constant_dims is not None else None
         if dims is None:
             return request
         domain = _common_domain(request)
@@ -218,15 +223,7 @@ class Builder:
                 return tuple(convert(i) for i in item)
             return self._constant_image(item, dims, domain) if isinstance(item, Constant) else item
 
-        return Request(
-            request.target,
-            convert(request.args),
-            request.kwargs,
-            request.shape,
-            request.dtype,
-            request.ndim,
-            request.part,
-        )
+        return replace(request, args=convert(request.args))
 
     def _constant_image(
         self, constant: Constant, dims: Dims, domain: tuple[int | None, ...]
@@ -243,8 +240,9 @@ class Builder:
         built = Built(ConstantImage(constant.name, own, sizes), (), own, sizes)
         return self._append(built, tuple(tensor.shape), tensor.dtype, "", "constant")
 
-    def _add(self, request: Request, node: Traced) -> ImageArgument:
-        if self.training and is_random(request.target) and request.target != "aten.native_dropout.default":
+    def _add(self, request: Request, operator: Operator | None, node: Traced) -> ImageArgument:
+        repeats = operator is not None and operator.repeats_draws
+        if self.training and is_random(request.target) and not repeats:
             raise Unsupported("it draws random numbers in a way that cannot be repeated; dropout can")
         built = build_operation(request)
         for name in built.operation.constant_names:
@@ -263,8 +261,10 @@ class Builder:
         self.values.append(value)
         index = len(self.values) - 1
         self.nodes.append(Node(index, built.operation, tuple(i.index for i in inputs), path, target))
+        if isinstance(built.operation, Barrier):
+            self.barriers.add(index)
         follows = bool(inputs) and all(i.is_settled for i in inputs) and value.nbytes <= LARGEST_SETTLED
-        return ImageArgument(index, value, isinstance(built.operation, Barrier) or follows)
+        return ImageArgument(index, value, index in self.barriers or follows)
 
     def _stand_in(self, request: Request) -> ImageArgument:
         """A value in place of a refused one, so that the rest can still be looked at: spatial where sizes agree."""
@@ -279,30 +279,6 @@ class Builder:
                 domain[axis] = size
         self.values.append(Value(request.shape, request.dtype, single, tuple(domain)))
         return ImageArgument(len(self.values) - 1, self.values[-1])
-
-
-def _aligned(request: Request) -> Dims | None:
-    """For operators that match dimensions from the last: which output dimensions are spatial."""
-    if request.target in ("aten.cat.default", "aten.stack.default"):
-        return next(i for i in request.images).value.dims
-    if request.target == "aten.layer_norm.default" and any(request.image().value.dims[-len(request.arg(1)) :]):
-        return request.image().value.dims
-    if not is_pointwise(request.target) or request.target == "aten.prelu.default":
-        return None
-    dims: list[tuple[int, ...]] = [()] * len(request.shape)
-    for image in request.images:
-        shift = len(dims) - len(image.value.dims)
-        for d, axes in enumerate(image.value.dims):
-            dims[shift + d] = axes or dims[shift + d]
-    return tuple(dims)
-
-
-def is_pointwise(target: str) -> bool:
-    """Whether torch says that an operator treats every element by itself."""
-    try:
-        return torch.Tag.pointwise in resolve(target).tags
-    except AttributeError:
-        return False
 
 
 def _common_domain(request: Request) -> tuple[int | None, ...]:
@@ -335,15 +311,15 @@ def program_of(exported: torch.export.ExportedProgram, ndim: int, *, training: b
             case "output":
                 result = _output(builder, node, signature.user_outputs)
                 written = _written(builder, node, signature.buffers_to_mutate) if training else ()
-    learning = TrainingConstants(tuple(builder.recipes), tuple(builder.running), written) if training else None
+    constants = TrainingConstants(tuple(builder.derived), tuple(builder.running), written) if training else None
     refusals = tuple(builder.refusals)
     values = tuple(builder.values)
-    return Program(tuple(builder.nodes), values, builder.constants, 0, result, refusals=refusals, learning=learning)
+    return Program(tuple(builder.nodes), values, builder.constants, 0, result, refusals=refusals, training=constants)
 
 
 def _real(tensor: Tensor, name: str) -> Tensor:
     """A constant. It is fake if tracing lost sight of a tensor on its way from the image and took it for a weight."""
-    if isinstance(tensor, FakeTensor):
+    if is_fake(tensor):
         raise TraceFailed(
             f"every tensor must be a weight or be computed from the image by torch; the one at '{name}' of shape "
             f"{tuple(tensor.shape)} comes from elsewhere; compute with plain tensors in forward"

@@ -1,7 +1,7 @@
 """What a program must know, beyond running, to be trained: how constants follow from weights, and what a step changes.
 
-For inference everything that depends on weights alone is computed once. While a network learns its weights change, and
-gradients have to find their way back to them, so a program that was traced for training keeps the recipes.
+For inference everything that depends on weights alone is computed once. In training weights change, and gradients have
+to find their way back to them, so a program that was traced for training keeps how its constants are derived.
 """
 
 from __future__ import annotations
@@ -54,36 +54,36 @@ class RunningStatistics:
 
 @dataclass(frozen=True)
 class TrainingConstants:
-    """`recipes` in the order in which they can be made, `running` statistics, and `written`: (buffer, constant)."""
+    """`derived` in the order in which they can be made, `running` statistics, and `written`: (buffer, constant)."""
 
-    recipes: tuple[DerivedConstant, ...] = ()
+    derived: tuple[DerivedConstant, ...] = ()
     running: tuple[RunningStatistics, ...] = ()
     written: tuple[tuple[str, str], ...] = ()
 
     def needed(self, names: Iterable[str]) -> tuple[DerivedConstant, ...]:
-        """The recipes that the constants `names`, or written buffers, are made by."""
+        """What the constants `names`, and written buffers, are made of."""
         wanted = {*names, *(constant for _, constant in self.written)}
         found = []
-        for recipe in reversed(self.recipes):
-            if recipe.name in wanted:
-                wanted.update(recipe.needs)
-                found.append(recipe)
+        for one in reversed(self.derived):
+            if one.name in wanted:
+                wanted.update(one.needs)
+                found.append(one)
         return tuple(reversed(found))
 
 
 def derive(
-    recipes: Sequence[DerivedConstant], constants: Mapping[str, Tensor], seed: int, step: int
+    derived: Sequence[DerivedConstant], constants: Mapping[str, Tensor], seed: int, step: int
 ) -> dict[str, Tensor]:
-    """The constants that `recipes` make of others, with gradients where those have some."""
+    """The constants `derived`, made of others, with gradients where those have some."""
     known = dict(constants)
     made: dict[str, Tensor] = {}
-    for recipe in recipes:
-        args = [_filled(a, known) for a in recipe.args]
-        if recipe.draws is not None:
-            result = drawn(recipe.target, args, key_of(seed, step, recipe.draws))
+    for one in derived:
+        args = [_filled(a, known) for a in one.args]
+        if one.draws is not None:
+            result = drawn(one.target, args, key_of(seed, step, one.draws))
         else:
-            result = resolve(recipe.target)(*args, **{k: _filled(v, known) for k, v in recipe.kwargs})
-        known[recipe.name] = made[recipe.name] = result if recipe.part is None else result[recipe.part]
+            result = resolve(one.target)(*args, **{k: _filled(v, known) for k, v in one.kwargs})
+        known[one.name] = made[one.name] = result if one.part is None else result[one.part]
     return made
 
 

@@ -8,50 +8,12 @@ kernel (how to compute just that region). All shapes are the true ones, of the w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 
-from napari_seamless.program.spans import Dims, Span
-
-if TYPE_CHECKING:
-    from napari_seamless.program.derived_constants import TrainingConstants
-    from napari_seamless.program.ops.operation import Operation
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor of the program that depends on the image.
-
-    `shape` is its true shape and `dims` says which of its dimensions are spatial. `domain` is its size along each
-    spatial axis of the program (None where it lacks the axis): the grid on which its regions are counted.
-    """
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    dims: Dims
-    domain: tuple[int | None, ...]
-
-    @property
-    def pixel_bytes(self) -> int:
-        """Bytes of one position over all channel-like dimensions."""
-        count = self.dtype.itemsize
-        for size, axes in zip(self.shape, self.dims, strict=True):
-            count *= 1 if axes else size
-        return count
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the whole."""
-        return prod(self.shape) * self.dtype.itemsize
-
-    def bytes_of(self, spans: tuple[Span | None, ...]) -> int:
-        """Bytes of one region of this value."""
-        count = self.pixel_bytes
-        for span in spans:
-            count *= 1 if span is None else span[1] - span[0]
-        return count
+from napari_seamless.program.derived_constants import TrainingConstants
+from napari_seamless.program.ops.operation import Operation
+from napari_seamless.program.value import Value
 
 
 @dataclass(frozen=True)
@@ -87,7 +49,7 @@ class Program:
     """A traced network: `values[input]` is the image, (1, c, [z,] y, x) float32, `values[output]` the result.
 
     `divisor` is the number by which the network wants its input sizes to be divisible; where it is above 1 the far
-    edges are padded by reflection and the output is cropped, as nodes of this very program. `learning` is there where
+    edges are padded by reflection and the output is cropped, as nodes of this very program. `training` is there where
     the network was traced to be trained; then the constants are those of the time of tracing.
     """
 
@@ -98,7 +60,7 @@ class Program:
     output: int
     divisor: int = 1
     refusals: tuple[Refusal, ...] = field(default=())
-    learning: TrainingConstants | None = None
+    training: TrainingConstants | None = None
 
     @property
     def ndim(self) -> int:

@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from napari_seamless.program.graph import Node, Program, Value
+from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier, State
+from napari_seamless.program.ops.constant_image import ConstantImage
 from napari_seamless.program.ops.gather import Gather
-from napari_seamless.program.ops.local import ConstantImage
-from napari_seamless.program.ops.saved import SavedValue
+from napari_seamless.program.ops.saved_value import SavedValue
 from napari_seamless.program.simplify import drop_constants, drop_unused
+from napari_seamless.program.value import Value
 
 MASK = "mask of the statistics"
 LARGEST_KNOWN = 1 << 22

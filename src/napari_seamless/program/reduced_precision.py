@@ -1,63 +1,42 @@
-"""The same program with fewer digits: convolutions and matrix products in bfloat16 or float16.
+"""The same program in reduced precision: convolutions and matrix products in bfloat16 or float16.
 
 ::
 
     float32            | low                                             | float32
     image, its scaling | convolution, ReLU, pooling, joining, convolution | softmax, argmax, the result
 
-A value is *low* if a convolution or a matrix product makes it, or if an operator that keeps what it gets (activations,
-sums, pooling, everything that only moves pixels) makes it from low values. Normalisation, resizing and averages take
-low values, work in float32, and round what they give. All else takes and gives float32, as does everything after the
-last product, and barriers, whose states are float64 anyway. This is torch's own policy for mixed precision in the main;
-here it is decided once for the whole program, so that all passes, tiles and ways of keeping values round in the same
-places.
+A value is *low* if a convolution or a matrix product makes it, or if an operator that keeps the dtype that it gets
+(activations, sums, pooling, everything that only moves pixels) makes it from low values. Normalisation, resizing and
+averages take low values, work in float32, and round their results. All else takes and gives float32, as does everything
+after the last product, and barriers, whose states are float64 anyway. Each operation says which of these it is
+(`low_precision`). This is torch's own policy for mixed precision in the main; here it is decided once for the whole
+program, so that all passes, tiles and ways of saving activations round in the same places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 
-from napari_seamless.program.graph import Node, Program, Value
-from napari_seamless.program.ops.arrange import PixelShuffle, PixelUnshuffle, SpatialCat
-from napari_seamless.program.ops.barrier import MomentsBarrier
+from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.cast import Cast, WithinReach, within_reach
-from napari_seamless.program.ops.conv import Conv, TransposedConv
-from napari_seamless.program.ops.extremum import Extremum
-from napari_seamless.program.ops.index import ConstantPad, Copy, Enlarge, Select
-from napari_seamless.program.ops.local import Local, Weight
-from napari_seamless.program.ops.normalise import Normalise
-from napari_seamless.program.ops.operation import Operation
-from napari_seamless.program.ops.pool import AvgPool, MaxPool
-from napari_seamless.program.ops.regroup import Regroup
-from napari_seamless.program.ops.resample import Resample
 from napari_seamless.program.simplify import drop_constants
+from napari_seamless.program.value import Value
 
 FULL = torch.float32
-PRODUCTS = frozenset({"linear", "matmul", "mm", "addmm", "bmm", "scaled_dot_product_attention"})
-KEEPING = frozenset({
-    "relu", "relu6", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "sigmoid", "tanh", "silu", "gelu", "elu",
-    "selu", "celu", "mish", "prelu", "add", "sub", "rsub", "mul", "div", "neg", "abs", "clamp", "clamp_min",
-    "clamp_max", "maximum", "minimum", "cat", "stack", "clone", "dropout", "repeat", "index",
-})  # fmt: skip
-"""torch's operators that are computed in the type that they get."""
-ROUNDED = frozenset({"layer_norm", "native_layer_norm", "_native_batch_norm_legit_no_training"})
-MOVING = (Copy, Select, ConstantPad, Enlarge, SpatialCat, PixelShuffle, PixelUnshuffle, Regroup, MaxPool)
 
 
-def rounded(program: Program, dtype: torch.dtype) -> Program:
+def in_reduced_precision(program: Program, dtype: torch.dtype) -> Program:
     """The program with `dtype` (bfloat16, float16) inside, and the same result type.
 
-    Values and barriers keep their numbers. It is the program itself where there is nothing to round. Raises BadRequest
+    Values and barriers keep their indices. It is the program itself where there is nothing to round. Raises BadRequest
     for weights beyond what the type reaches.
     """
-    return _Rounding(program, dtype).done()
+    return _Lowering(program, dtype).done()
 
 
-class _Rounding:
+class _Lowering:
     """Walks through a program once, in order."""
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
@@ -67,8 +46,8 @@ class _Rounding:
         self._constants = dict(program.constants)
         self._low: set[int] = set()
         self._twins: dict[tuple[int, torch.dtype], int] = {}
-        self._seen: dict[int, int] = {}
-        self._followed = self._before_products()
+        self._checks: dict[int, int] = {}
+        self._before_a_product = self._feeding_products()
 
     def done(self) -> Program:
         """The new program."""
@@ -88,19 +67,21 @@ class _Rounding:
         )
 
     def _take(self, node: Node) -> None:
-        operation, value = node.operation, self._values[node.output]
-        makes_numbers = value.dtype == FULL and self._has_positions(node.output)
-        passes_on = makes_numbers and node.output in self._followed and self._has_low_only(node)
-        if (makes_numbers and self._is_product(node)) or (passes_on and _keeps(operation)):
-            self._make_low(node)
-        elif passes_on and _is_rounded(operation):
-            self._round(node)
-        elif isinstance(operation, MomentsBarrier | Extremum):
-            self._nodes.append(node)
-        else:
-            self._nodes.append(replace(node, inputs=tuple(self._in(FULL, i) for i in node.inputs)))
+        may_be_low = self._values[node.output].dtype == FULL and self._has_positions(node.output)
+        passes_on = may_be_low and node.output in self._before_a_product and self._has_low_only(node)
+        match node.operation.low_precision:
+            case "product" if may_be_low:
+                self._make_low(node)
+            case "keeps" if passes_on:
+                self._make_low(node)
+            case "rounds" if passes_on:
+                self._round(node)
+            case "reads":
+                self._nodes.append(node)
+            case _:
+                self._nodes.append(replace(node, inputs=tuple(self._in(FULL, i) for i in node.inputs)))
 
-    def _before_products(self) -> frozenset[int]:
+    def _feeding_products(self) -> frozenset[int]:
         """The values that some product is made of, directly or not."""
         found: set[int] = set()
         for node in reversed(self._program.nodes):
@@ -109,17 +90,12 @@ class _Rounding:
         return frozenset(found)
 
     def _is_product(self, node: Node) -> bool:
-        match node.operation:
-            case Conv(weight=weight) | TransposedConv(weight=weight):
-                return self._constants[weight].dtype == FULL
-            case Local(target=target):
-                return _packet(target) in PRODUCTS
-        return False
+        return node.operation.low_precision == "product" and self._program.values[node.output].dtype == FULL
 
     def _has_low_only(self, node: Node) -> bool:
-        """Whether all numbers that it takes with positions are low, and there are any."""
-        numbers = [i for i in node.inputs if self._has_positions(i) and self._values[i].dtype.is_floating_point]
-        return bool(numbers) and all(i in self._low for i in numbers)
+        """Whether all floating-point values that it takes with positions are low, and there are any."""
+        floats = [i for i in node.inputs if self._has_positions(i) and self._values[i].dtype.is_floating_point]
+        return bool(floats) and all(i in self._low for i in floats)
 
     def _has_positions(self, value: int) -> bool:
         return any(n is not None for n in self._values[value].domain)
@@ -129,21 +105,19 @@ class _Rounding:
         self._low.add(node.output)
         inputs = tuple(self._in(self._dtype, i) for i in node.inputs)
         if self._dtype == torch.float16 and self._is_product(node):
-            inputs = tuple(self._looked_at(i, node) for i in inputs)
-        operation = _with_constants(node.operation, self._low_constant)
-        if isinstance(operation, MaxPool):
-            operation = replace(operation, itemsize=self._dtype.itemsize)
+            inputs = tuple(self._checked(i, node) for i in inputs)
+        operation = node.operation.in_dtype(self._dtype, self._low_constant)
         self._nodes.append(replace(node, operation=operation, inputs=inputs))
 
-    def _looked_at(self, value: int, node: Node) -> int:
+    def _checked(self, value: int, node: Node) -> int:
         """A float16 value once it is known to hold no infinities."""
         if self._values[value].dtype != torch.float16:
             return value
-        if value not in self._seen:
-            self._seen[value] = self._new(self._values[value])
+        if value not in self._checks:
+            self._checks[value] = self._new(self._values[value])
             operation = WithinReach(self._values[value].domain)
-            self._nodes.append(Node(self._seen[value], operation, (value,), node.path, "check"))
-        return self._seen[value]
+            self._nodes.append(Node(self._checks[value], operation, (value,), node.path, "check"))
+        return self._checks[value]
 
     def _round(self, node: Node) -> None:
         """Computed in float32, and then cast."""
@@ -178,41 +152,3 @@ class _Rounding:
         low = f"{name} ({str(self._dtype).removeprefix('torch.')})"
         self._constants[low] = within_reach(tensor.to(self._dtype))
         return low
-
-
-def _keeps(operation: Operation) -> bool:
-    """Whether it gives the type that it gets, and nothing is lost by that."""
-    if isinstance(operation, Local):
-        return operation.is_view or (_packet(operation.target) in KEEPING and operation.part is None)
-    return isinstance(operation, MOVING)
-
-
-def _is_rounded(operation: Operation) -> bool:
-    if isinstance(operation, Local):
-        return _packet(operation.target) in ROUNDED
-    return isinstance(operation, Normalise | Resample | AvgPool)
-
-
-def _with_constants(operation: Operation, name_of: Callable[[str], str]) -> Operation:
-    """The operation with other names in the place of its constants'."""
-    match operation:
-        case Conv(weight=weight, bias=bias) | TransposedConv(weight=weight, bias=bias):
-            return replace(operation, weight=name_of(weight), bias=None if bias is None else name_of(bias))
-        case Local(args=args, kwargs=kwargs):
-            renamed = tuple((key, _renamed(item, name_of)) for key, item in kwargs)
-            return replace(operation, args=_renamed(args, name_of), kwargs=renamed)
-    return operation
-
-
-def _renamed(item: Any, name_of: Callable[[str], str]) -> Any:
-    match item:
-        case Weight(name):
-            return Weight(name_of(name))
-        case tuple():
-            return tuple(_renamed(one, name_of) for one in item)
-    return item
-
-
-def _packet(target: str) -> str:
-    """ "relu" of "aten.relu.default"."""
-    return target.split(".")[1]

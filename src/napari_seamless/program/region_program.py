@@ -15,24 +15,17 @@ from threading import Lock
 from napari_seamless.geometry import Interval, Region, Tile
 from napari_seamless.program.demand import AxisDemand, axis_demand, boxes
 from napari_seamless.program.graph import Node, Program
-from napari_seamless.program.ops.conv import Conv
-from napari_seamless.program.ops.in_place import in_place_twin
-from napari_seamless.program.ops.local import ConstantImage, Local
-from napari_seamless.program.ops.normalise import Normalise
-from napari_seamless.program.ops.saved import SavedValue
 from napari_seamless.program.spans import Box, Span, local_shape
 
-KEPT_AXES = 4096
-OVERWRITE = "overwrite"
+CACHED_AXES = 4096
 
 
 @dataclass(frozen=True)
 class RegionStep:
-    """One node: `in_place` names the operator that may overwrite the first input (OVERWRITE: the operation's own way),
-    `frees` the values done with."""
+    """One node. With `overwrites` its result may be computed over its first input; `frees` are the values done with."""
 
     node: Node
-    in_place: str | None
+    overwrites: bool
     frees: tuple[int, ...]
 
 
@@ -97,7 +90,7 @@ class RegionPrograms:
         found = self._axes.get((axis, span))
         if found is None:
             found = self._axes[axis, span] = axis_demand(self.program, axis, span)
-            if len(self._axes) > KEPT_AXES:
+            if len(self._axes) > CACHED_AXES:
                 self._axes.popitem(last=False)
         else:
             self._axes.move_to_end((axis, span))
@@ -113,12 +106,12 @@ def _built(program: Program, axes: tuple[AxisDemand, ...], overwrites: bool) -> 
     ledger.make(program.input, 0)
     for k, node in enumerate(program.nodes):
         frees = tuple(sorted({i for i in node.inputs if last[i] == k and i != program.output}))
-        twin = _twin(program, axes, k, node, frees, alive, storage) if overwrites else None
-        ledger.run(k, node, twin is not None)
+        in_place = overwrites and _can_overwrite(program, axes, k, node, frees, alive, storage)
+        ledger.run(k, node, in_place)
         alive.add(node.output)
         alive.difference_update(frees)
         ledger.free(alive)
-        steps.append(RegionStep(node, twin, frees))
+        steps.append(RegionStep(node, in_place, frees))
         shapes = [_shape(program, i, box) for i, box in zip(node.inputs, _need_boxes(axes, k), strict=True)]
         macs += node.operation.macs(shapes, _shape(program, node.output, boxes(axes, node.output)))
     return RegionProgram(tuple(steps), ledger.peak, macs)
@@ -141,17 +134,17 @@ def _storages(program: Program) -> dict[int, int]:
     """For each value the value whose memory it may share; -1 for constants' memory, which is never written to."""
     owner = {program.input: program.input}
     for node in program.nodes:
-        operation = node.operation
-        if isinstance(operation, ConstantImage) or (isinstance(operation, Local) and "expand" in operation.target):
-            owner[node.output] = -1
-        elif operation.aliases and node.inputs:
-            owner[node.output] = owner[node.inputs[0]]
-        else:
-            owner[node.output] = node.output
+        match node.operation.memory:
+            case "constant":
+                owner[node.output] = -1
+            case "input" if node.inputs:
+                owner[node.output] = owner[node.inputs[0]]
+            case _:
+                owner[node.output] = node.output
     return owner
 
 
-def _twin(
+def _can_overwrite(
     program: Program,
     axes: tuple[AxisDemand, ...],
     index: int,
@@ -159,20 +152,18 @@ def _twin(
     frees: tuple[int, ...],
     alive: set[int],
     storage: dict[int, int],
-) -> str | None:
-    """The in-place operator for a node, if its first input's memory is whole, its own and needed by nobody else."""
-    if not isinstance(node.operation, Local | Normalise) or not node.inputs or node.inputs[0] not in frees:
-        return None
+) -> bool:
+    """Whether a node can be computed in place: its first input's memory is whole, its own and needed by nobody else."""
+    if not node.operation.can_overwrite or not node.inputs or node.inputs[0] not in frees:
+        return False
     first, out = program.values[node.inputs[0]], program.values[node.output]
     owner = storage[node.inputs[0]]
     shared = [i for i in alive if i != node.inputs[0] and storage[i] == owner]
     held, wanted = boxes(axes, node.inputs[0]), boxes(axes, node.output)
-    fixed = owner < 0 or owner in {n.output for n in program.nodes if isinstance(n.operation, SavedValue)}
+    fixed = owner < 0 or owner in {n.output for n in program.nodes if n.operation.memory == "saved"}
     if fixed or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
-        return None
-    if _shape(program, node.inputs[0], held) != _shape(program, node.output, wanted):
-        return None
-    return OVERWRITE if isinstance(node.operation, Normalise) else in_place_twin(node.operation)
+        return False
+    return _shape(program, node.inputs[0], held) == _shape(program, node.output, wanted)
 
 
 @dataclass
@@ -202,7 +193,7 @@ class _Ledger:
         needs = _need_boxes(self.axes, index)
         sizes = [self.program.values[i].bytes_of(box) for i, box in zip(node.inputs, needs, strict=True)]
         temporary = node.operation.workspace(needs, boxes(self.axes, node.output), sizes)
-        if isinstance(node.operation, Conv) and needs[0] != boxes(self.axes, node.inputs[0]) and not temporary:
+        if node.operation.copies_parts and needs[0] != boxes(self.axes, node.inputs[0]) and not temporary:
             temporary = sizes[0]
         self.make(node.output, temporary)
 

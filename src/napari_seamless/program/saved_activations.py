@@ -141,7 +141,7 @@ class _Costs:
         values = self.program.values
         shapes = [values[i].shape for i in node.inputs]
         macs = node.operation.macs(shapes, values[node.output].shape)
-        traffic = 0 if node.operation.aliases else 2 * whole_bytes(self.program, node.output)
+        traffic = 0 if node.operation.memory != "own" else 2 * whole_bytes(self.program, node.output)
         return macs / self.speed.macs + traffic / self.speed.memory
 
     def seconds(self, stage: Pass, plan: _Plan) -> float:

@@ -6,7 +6,6 @@ the true one, which is what makes ratios, odd sizes and divisibility come out as
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +16,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, TraceFailed
+from napari_seamless.program._compat import fake_mode, is_data_of, is_under_no_grad, without_fake_log
 from napari_seamless.program.build import program_of
 from napari_seamless.program.graph import Program, Refusal, check
-from napari_seamless.program.ops.table import COMPOSED
+from napari_seamless.program.ops.decomposed import DECOMPOSED
 from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
 DIVISORS = (2, 4, 8, 16, 32, 64, 128)
 ROOMY = 2 * DIVISORS[-1]
 TIME_LIMIT = 120.0
-DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 
 
 def trace(
@@ -49,12 +47,12 @@ def trace(
     thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so
     that a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised,
     for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
-    program knows how to learn (`learning.py`); its result may also be without positions.
+    program knows how its constants are derived (`Program.training`); its result may also be without positions.
 
     Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
     """
     guard = _Guard(cancelled, time.thread_time() + time_limit, time_limit)
-    with _kept(network, training=training):
+    with _in_its_mode(network, training=training):
         divisor = find_divisor(network, shape, dtype, guard)
         module = network if divisor == 1 else Padded(network, divisor)
         exported = _exported(module, shape, dtype, guard, training=training)
@@ -69,7 +67,7 @@ def trace(
 
 
 @contextmanager
-def _kept(network: nn.Module, *, training: bool) -> Iterator[None]:
+def _in_its_mode(network: nn.Module, *, training: bool) -> Iterator[None]:
     """The network in the mode in which it is traced, and afterwards as it was: a fake step counts itself for real."""
     modes = [(module, module.training) for module in network.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()] if training else []
@@ -111,7 +109,7 @@ class _Guard(TorchFunctionMode):
             raise TraceFailed(
                 f"tracing must end within {self._limit:g} s of computing; this network had not; give it a longer limit"
             )
-        if func == DATA:
+        if is_data_of(func):
             return args[0].detach()
         return func(*args, **(kwargs or {}))
 
@@ -172,7 +170,7 @@ def _failure(
     network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode
 ) -> Exception | None:
     """What the network itself raises on a fake image of this shape, if anything."""
-    with quiet("torch._subclasses.fake_tensor"), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with without_fake_log(), fake_mode(), torch.no_grad():
         image = torch.empty(tuple(shape), dtype=dtype)
         try:
             with guard:
@@ -182,22 +180,6 @@ def _failure(
     if isinstance(result, Tensor) and min(result.shape, default=1) < 1:
         return ValueError(f"Output size is too small: {tuple(result.shape)}")
     return None
-
-
-@contextmanager
-def quiet(name: str) -> Iterator[None]:
-    """Without the log of one of torch's modules: a size that is tried and does not fit is no error to tell anybody."""
-    logger = logging.getLogger(name)
-    logger.addFilter(_nothing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_nothing)
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    del record
-    return False
 
 
 def _explained(failure: Exception, shape: Sequence[int], *, too_small: bool = False) -> Exception:
@@ -226,7 +208,7 @@ def _first_line(failure: Exception) -> str:
 def _exported(
     network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode, *, training: bool = False
 ) -> Any:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = fake_mode()
     with mode:
         image = torch.empty(tuple(shape), dtype=dtype)
     try:
@@ -250,7 +232,7 @@ def _exported(
 def _detach_what_has_no_gradient(graph: torch.fx.Graph) -> None:
     """What is computed under `torch.no_grad` is a part of its own at first, whose results become constants here."""
     for node in list(graph.nodes):
-        if str(node.target) != "wrap_with_set_grad_enabled" or node.args[0]:
+        if not is_under_no_grad(node):
             continue
         for result in list(node.users):
             with graph.inserting_after(result):
@@ -260,9 +242,9 @@ def _detach_what_has_no_gradient(graph: torch.fx.Graph) -> None:
 
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:
-    """torch's own ways of taking apart the operators in COMPOSED; all others stay whole."""
+    """torch's own ways of taking apart the operators in DECOMPOSED; all others stay whole."""
     known: Any = torch.export.default_decompositions()
-    return {op: parts for op, parts in known.items() if str(op) in COMPOSED}
+    return {op: parts for op, parts in known.items() if str(op) in DECOMPOSED}
 
 
 def _has_no_positions(program: Program) -> bool:

@@ -20,7 +20,8 @@ from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import Pixels, Source
 from napari_seamless.models import Model
-from napari_seamless.program.graph import Program, Value
+from napari_seamless.program.graph import Program
+from napari_seamless.program.value import Value
 from napari_seamless.runtime.engine.blended import CACHE_BYTES, BlendedEngine
 from napari_seamless.runtime.engine.precision import Precision
 from napari_seamless.runtime.engine.receptive_field import checked_overlap, overlap_for, probe_reach

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from napari_seamless.program.graph import Program
-from napari_seamless.program.reduced_precision import rounded
+from napari_seamless.program.reduced_precision import in_reduced_precision
 from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.runtime.engine.precision import (
@@ -43,7 +43,7 @@ def in_precision(prepared: Prepared, precision: str, place: torch.device) -> tup
     settled = settle_precision(checked_precision(precision), place)
     if settled.dtype is None or prepared.approximation is not None:
         return prepared, settled
-    program = rounded(prepared.program, settled.dtype)
+    program = in_reduced_precision(prepared.program, settled.dtype)
     if program is prepared.program:
         return prepared, EffectivePrecision(
             "float32", f"the network multiplies no float32 numbers that {precision} could stand for: it runs as it is"

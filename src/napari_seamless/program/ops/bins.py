@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from napari_seamless.program.ops.barrier import Barrier, Constants, State, small
+from napari_seamless.program.ops.extremum import extremum
+from napari_seamless.program.ops.local import stored
 from napari_seamless.program.ops.places import Axes, globally, locally
-from napari_seamless.program.spans import Box, Span
+from napari_seamless.program.ops.reduce import common, mean
+from napari_seamless.program.ops.request import (
+    Built,
+    Request,
+    Unsupported,
+)
+from napari_seamless.program.spans import Box, Dims, Span
+
+MOST_BINS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -20,16 +31,20 @@ class Bins(Barrier):
     """Mean or largest value in each of `counts` bins a spatial dimension, which overlap where sizes do not divide.
 
     Bin i of n over a size s is [floor(i s / n), ceil((i + 1) s / n)), as torch has it. State: (*channels, *bins) of
-    sums or maxima, and (*bins) of how many pixels were counted. Where gradients will be taken (`learns`) also the
-    place of the first maximum, to which torch gives all of it.
+    sums or maxima, and (*bins) of how many pixels were counted. With `tracks_gradients` also the place of
+    the first maximum, to which torch gives all of it.
     """
 
     counts: tuple[int, ...]
     largest: bool = False
-    learns: bool = False
+    tracks_gradients: bool = False
 
-    def learning(self) -> Bins:
-        return replace(self, learns=self.largest)
+    def with_gradients(self) -> Bins:
+        return replace(self, tracks_gradients=self.largest)
+
+    @property
+    def is_per_pixel(self) -> bool:
+        return False
 
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
         x = inputs[0]
@@ -37,7 +52,7 @@ class Bins(Barrier):
         empty = -torch.inf if self.largest else 0.0
         state = torch.full((*lead, *self.counts), empty, dtype=torch.float64)
         counts = torch.zeros(self.counts, dtype=torch.float64)
-        firsts = torch.full_like(state, torch.inf) if self.learns else None
+        firsts = torch.full_like(state, torch.inf) if self.tracks_gradients else None
         for index, piece, axes in self._pieces(x, own):
             place: tuple[Any, ...] = (..., *index)
             rows = piece.flatten(len(lead))
@@ -75,7 +90,7 @@ class Bins(Barrier):
         if not self.largest:
             return a[0] + b[0], a[1] + b[1]
         best = torch.maximum(a[0], b[0])
-        if not self.learns:
+        if not self.tracks_gradients:
             return best, a[1] + b[1]
         places = (torch.where(s[0] == best, s[2], torch.inf) for s in (a, b))
         return best, a[1] + b[1], torch.minimum(*places)
@@ -117,3 +132,22 @@ def _overlaps(held: Span, size: int, count: int) -> Iterator[tuple[int, Span]]:
 
 def _sum(rows: Tensor) -> Tensor:
     return rows.sum(-1, dtype=torch.float64 if rows.device.type == "cpu" else torch.float32)
+
+
+def binned(request: Request, rank: int, *, largest: bool) -> Built:
+    """Adaptive pooling into large bins."""
+    image = request.image()
+    if request.part == 1:
+        raise Unsupported("it uses the positions of the maxima")
+    dims: Dims = image.value.dims
+    counts = request.shape[-rank:]
+    if any(axes for axes in dims[:-rank]):
+        raise Unsupported("it pools some spatial axes and not others")
+    if not any(dims):
+        return stored(request, dims)
+    if prod(counts) > MOST_BINS:
+        raise Unsupported(f"it pools the plane into {prod(counts)} bins; at most {MOST_BINS} are measured")
+    if all(n == 1 for n in counts):
+        make = extremum(True, first=True) if largest else mean
+        return Built(make(request, image, ()), (image,), dims)
+    return Built(Bins(**common(request, image), counts=counts, largest=largest), (image,), dims)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.program.ops.operation import Operation
+from napari_seamless.program.ops.operation import Memory, Operation
 from napari_seamless.program.spans import Box, Span
 
 
 @dataclass(frozen=True)
 class Cast(Operation):
-    """The same numbers in `dtype`, rounded to nearest; `domain` is the input's size along each spatial axis.
+    """The same values in `dtype`, rounded to nearest; `domain` is the input's size along each spatial axis.
 
     Coming from float16, which ends at 65504, infinities and NaN are refused: BadRequest.
     """
@@ -38,8 +38,8 @@ class WithinReach(Operation):
     domain: tuple[int | None, ...]
 
     @property
-    def aliases(self) -> bool:
-        return True
+    def memory(self) -> Memory:
+        return "input"
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         return (span if self.domain[axis] is not None else None,)

@@ -1,26 +1,37 @@
-"""Convolution and transposed convolution in 1, 2 and 3 dimensions: stride, dilation, groups, any padding.
+"""Convolution in 1, 2 and 3 dimensions: stride, dilation, groups, any padding.
 
 Inside the image a convolution runs without padding at all on the pixels it reaches; padding appears only in the tiles
-that touch the true border. A transposed convolution is the same picture read backwards: input i reaches outputs
-i * s - p + d * k', so it runs unpadded on the inputs that reach the wanted outputs, and the surplus is cut off.
-"""
+that touch the true border."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
+from napari_seamless.program.ops.operation import (
+    LowPrecision,
+    Operation,
+)
+from napari_seamless.program.ops.request import (
+    Builder,
+    Built,
+    Operator,
+    Operators,
+    Request,
+    Unsupported,
+    each,
+    spatial_axes,
+)
 from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
-from napari_seamless.program.spans import Box, Span
+from napari_seamless.program.spans import Box
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,25 @@ class Conv(Sliding):
     @property
     def constant_names(self) -> tuple[str, ...]:
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+    @property
+    def copies_parts(self) -> bool:
+        return True
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "product"
+
+    def in_dtype(self, dtype: torch.dtype, name_of: Callable[[str], str]) -> Operation:
+        del dtype
+        return replace(self, weight=name_of(self.weight), bias=None if self.bias is None else name_of(self.bias))
+
+    def then_affine(
+        self, scale: Tensor, shift: Tensor, constants: Mapping[str, Tensor], suffix: str
+    ) -> tuple[Operation, dict[str, Tensor]]:
+        weight = constants[self.weight]
+        made = affine_constants(self, scale.view(-1, *(1,) * (weight.dim() - 1)), scale, shift, constants, suffix)
+        return replace(self, weight=self.weight + suffix, bias=f"{self.weight}{suffix}.bias"), made
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del have
@@ -77,106 +107,56 @@ def framed(x: Tensor, slides: Sequence[Slide], want: Box) -> tuple[Tensor, list[
     return x, symmetric, surplus // slide.stride, span[1] - span[0]
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """One dimension of a transposed convolution: input `size` pixels, output `out` pixels."""
-
-    axis: int | None
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
-    size: int
-    out: int
-
-    def demand(self, span: Span) -> Span:
-        """The inputs that reach outputs `span`; at least one, even where none does."""
-        lo = -((self.dilation * (self.kernel - 1) - span[0] - self.padding) // self.stride)
-        hi = (span[1] - 1 + self.padding) // self.stride + 1
-        lo = min(max(lo, 0), self.size - 1)
-        return lo, max(min(hi, self.size), lo + 1)
-
-    def cover(self, span: Span) -> Span:
-        """The outputs that inputs `span` reach."""
-        lo = span[0] * self.stride - self.padding
-        return lo, (span[1] - 1) * self.stride - self.padding + self.dilation * (self.kernel - 1) + 1
-
-    @property
-    def centre(self) -> Centre:
-        return Fraction(1, self.stride), (self.padding - Fraction(self.dilation * (self.kernel - 1), 2)) / self.stride
+def affine_constants(
+    conv: Any, factors: Tensor, scale: Tensor, shift: Tensor, constants: Mapping[str, Tensor], suffix: str
+) -> dict[str, Tensor]:
+    """Weight and bias of a convolution whose output channels are scaled and shifted; `factors` are broadcast against
+    the weight. In float64, so that this adds no rounding of its own."""
+    weight, bias = constants[conv.weight], constants[conv.bias] if conv.bias is not None else None
+    return {
+        conv.weight + suffix: (weight.double() * factors).to(weight.dtype),
+        f"{conv.weight}{suffix}.bias": (shift if bias is None else bias.double() * scale + shift).to(weight.dtype),
+    }
 
 
-@dataclass(frozen=True)
-class TransposedConv(Operation):
-    """Transposed convolution of (n, c, ...) by a constant weight (c, out / groups, ...)."""
+def conv(rank: int) -> Builder:
+    """aten.convN(input, weight, bias, stride, padding, dilation, groups); padding may be "same" or "valid"."""
 
-    stretches: tuple[Stretch, ...]
-    weight: str
-    bias: str | None
-    groups: int
+    def build(request: Request) -> Built:
+        stride, dilation = each(request.arg(3, 1), rank), each(request.arg(5, 1), rank)
+        weight = request.arg(1)
+        request.constant(1, "weight")
+        pads = _conv_pads(request.arg(4, 0), weight.tensor.shape[2:], dilation)
+        return conv_of(request, stride, pads, dilation, request.arg(6, 1))
 
-    @property
-    def aliases(self) -> bool:
-        return False
-
-    @property
-    def constant_names(self) -> tuple[str, ...]:
-        return (self.weight,) if self.bias is None else (self.weight, self.bias)
-
-    def _along(self, axis: int) -> Stretch | None:
-        return next((s for s in self.stretches if s.axis == axis), None)
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        stretch = self._along(axis)
-        return (stretch.demand(span) if stretch is not None and span is not None else span,)
-
-    def border(self, axis: int, span: Span | None) -> Hashable:
-        stretch = self._along(axis)
-        if stretch is None or span is None:
-            return ()
-        lo, hi = stretch.cover(stretch.demand(span))
-        return span[0] - lo, hi - span[1]
-
-    def centre(self, axis: int) -> Centre:
-        stretch = self._along(axis)
-        return stretch.centre if stretch is not None else IDENTITY
-
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del have
-        strides = tuple(s.stride for s in self.stretches)
-        dilations = tuple(s.dilation for s in self.stretches)
-        crops = [self._crop(s, want) for s in self.stretches]
-        uncovered = any(before < 0 or after < 0 for before, after in crops)
-        bias = constants[self.bias] if self.bias is not None else None
-        full = TRANSPOSED[len(self.stretches)](
-            inputs[0],
-            constants[self.weight],
-            None if uncovered else bias,
-            stride=strides,
-            groups=self.groups,
-            dilation=dilations,
-        )
-        if not uncovered:
-            return cropped(full, crops)
-        result = padded(full, [(-before, -after) for before, after in crops])
-        return result if bias is None else result + bias.view(-1, *(1,) * len(crops))
-
-    def _crop(self, stretch: Stretch, want: Box) -> tuple[int, int]:
-        """Surplus outputs (before, after); negative where outputs are wanted that no input reaches."""
-        span = want[stretch.axis] if stretch.axis is not None else None
-        if span is None:
-            span = (0, stretch.out)
-        lo, hi = stretch.cover(stretch.demand(span))
-        return span[0] - lo, hi - span[1]
-
-    def macs(self, shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
-        return prod(shapes[0]) * (out[1] // self.groups) * prod(s.kernel for s in self.stretches)
+    return build
 
 
-def cropped(x: Tensor, crops: Sequence[tuple[int, int]]) -> Tensor:
-    """Cut (before, after) from the last len(crops) dimensions."""
-    first = x.dim() - len(crops)
-    for k, (before, after) in enumerate(crops):
-        if before or after:
-            x = x.narrow(first + k, before, x.shape[first + k] - before - after)
-    return x
+def _conv_pads(given: Any, kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
+    if given == "valid":
+        return [(0, 0)] * len(kernel)
+    if given == "same":
+        totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return [(t // 2, t - t // 2) for t in totals]
+    return [(p, p) for p in each(given, len(kernel))]
+
+
+def conv_of(
+    request: Request, stride: list[int], pads: list[tuple[int, int]], dilation: list[int], groups: int
+) -> Built:
+    """A convolution of the request's image by its argument 1, with bias 2; `pads` are (before, after)."""
+    image, weight = request.image(), request.arg(1).tensor
+    rank = weight.dim() - 2
+    if len(image.value.shape) != rank + 2:
+        raise Unsupported("it is given no batch dimension")
+    axes = spatial_axes(image, rank)
+    shape = image.value.shape[-rank:]
+    slides = tuple(Slide(axes[k], weight.shape[2 + k], stride[k], *pads[k], dilation[k], shape[k]) for k in range(rank))
+    operation = Conv(slides, request.constant(1, "weight") or "", request.constant(2, "bias"), groups)
+    return Built(operation, (image,), image.value.dims)
+
+
+OPERATORS: Operators = {
+    **{f"aten.conv{n}d.default": Operator(conv(n)) for n in (1, 2, 3)},
+    **{f"aten.conv{n}d.padding": Operator(conv(n)) for n in (1, 2, 3)},
+}

@@ -19,16 +19,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_seamless.program.ops.build_local import stored
-from napari_seamless.program.ops.operation import Operation
-from napari_seamless.program.ops.request import Built, Request, Unsupported
+from napari_seamless.program.ops.operation import (
+    Operation,
+)
+from napari_seamless.program.ops.pointwise import copy_of
+from napari_seamless.program.ops.request import (
+    Built,
+    Operator,
+    Operators,
+    Request,
+    Unsupported,
+)
 from napari_seamless.program.spans import Box, Dims, Span
 
 GOLDEN = 0x9E3779B97F4A7C15
+
+
 FACTORS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+
 BITS = (1 << 64) - 1
+
+
 ROWS = 1 << 16
 """Numbers that are drawn in one go, so that their 64 bits take little memory beside the tensor."""
+
 
 DRAWS = frozenset({"aten.bernoulli.p", "aten.bernoulli.default", "aten.rand.default"})
 """Operators whose draws for tensors without positions are known here."""
@@ -151,8 +166,10 @@ def native_dropout(request: Request) -> Built:
     if request.part not in (None, 0):
         raise Unsupported("the mask that a dropout drew is not available")
     if not request.arg(2, True) or p == 0:
-        plain = Request("aten.clone.default", (image,), {}, request.shape, request.dtype, request.ndim)
-        return stored(plain, image.value.dims)
+        return copy_of(image, request)
     key = f"random key {request.layer}"
     operation = Dropout(p, key, image.value.shape, image.value.dims, image.value.domain)
     return Built(operation, (image,), image.value.dims, image.value.domain)
+
+
+OPERATORS: Operators = {"aten.native_dropout.default": Operator(native_dropout, repeats_draws=True)}

@@ -1,4 +1,4 @@
-"""The largest or smallest number of the whole plane, as a barrier."""
+"""The largest or smallest value of the whole plane, as a barrier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ import torch
 from torch import Tensor
 
 from napari_seamless.program.ops.barrier import Barrier, Constants, State, beside, small
+from napari_seamless.program.ops.operation import (
+    LowPrecision,
+)
 from napari_seamless.program.ops.places import Axes, globally, locally
+from napari_seamless.program.ops.reduce import Make, common, reducing
+from napari_seamless.program.ops.request import (
+    ImageArgument,
+    Operator,
+    Operators,
+    Request,
+    Unsupported,
+)
 from napari_seamless.program.spans import Box
 
 
@@ -17,22 +28,26 @@ from napari_seamless.program.spans import Box
 class Extremum(Barrier):
     """Largest (or smallest) over the plane and over channel-like dimensions `also`; any() and all() too.
 
-    State: the extreme value of each channel. Where gradients will be taken (`learns`) also, for each channel, how many
-    numbers are equal to it, among which torch shares the gradient; or with `first` the place of the first one, in
-    row-major order of the plane, to which torch gives all of it.
+    State: the extreme value of each channel. With `tracks_gradients` also, for each channel, how many pixels
+    are equal to it, among which torch shares the gradient; or with `first` the place of the first one, in row-major
+    order of the plane, to which torch gives all of it.
     """
 
     largest: bool = True
     also: tuple[int, ...] = ()
     first: bool = False
-    learns: bool = False
+    tracks_gradients: bool = False
 
-    def learning(self) -> Extremum:
-        return replace(self, learns=self.has_gradient)
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "reads"
+
+    def with_gradients(self) -> Extremum:
+        return replace(self, tracks_gradients=self.has_gradient)
 
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
         x = inputs[0]
-        if not self.learns:
+        if not self.tracks_gradients:
             return (small(x.amax(self.over) if self.largest else x.amin(self.over)),)
         if self.first:
             top, where = self._rows(x).max(-1) if self.largest else self._rows(x).min(-1)
@@ -42,7 +57,7 @@ class Extremum(Barrier):
 
     def merge(self, a: State, b: State) -> State:
         best = torch.maximum(a[0], b[0]) if self.largest else torch.minimum(a[0], b[0])
-        if not self.learns:
+        if not self.tracks_gradients:
             return (best,)
         if self.first:
             places = (torch.where(s[0] == best, s[1], torch.inf) for s in (a, b))
@@ -54,7 +69,7 @@ class Extremum(Barrier):
         if not self.also:
             return state[0]
         best = state[0].amax(self.also) if self.largest else state[0].amin(self.also)
-        return self._shared(state, best) if self.learns and torch.is_grad_enabled() else best
+        return self._shared(state, best) if self.tracks_gradients and torch.is_grad_enabled() else best
 
     def _shared(self, state: State, best: Tensor) -> Tensor:
         """The same number, whose gradient goes to channels by how many of the equal numbers each has."""
@@ -91,3 +106,28 @@ class Extremum(Barrier):
                 assert size is not None
                 found.append((span, size))
         return found
+
+
+def extremum(largest: bool, *, first: bool = False) -> Make:
+    """`first` says that of equal extremes torch gives the gradient to the first, instead of sharing it."""
+
+    def make(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
+        if request.part == 1:
+            raise Unsupported("it uses the positions of extreme values, which are not measured")
+        is_first = first or request.target.endswith(".dim")
+        return Extremum(**common(request, image), largest=largest, also=also, first=is_first and not also)
+
+    return make
+
+
+def least_and_most(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
+    """aminmax: two results, of which the request asks for one."""
+    return Extremum(**common(request, image), largest=request.part == 1, also=also)
+
+
+OPERATORS: Operators = {
+    **{f"aten.{name}.{kind}": Operator(reducing(extremum(largest)))
+       for name, largest in (("amax", True), ("amin", False), ("max", True), ("min", False), ("any", True),
+                             ("all", False)) for kind in ("dim", "dims", "default")},
+    "aten.aminmax.default": Operator(reducing(least_and_most, keepdim_at=None)),
+}  # fmt: skip

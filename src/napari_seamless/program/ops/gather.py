@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from napari_seamless.program.ops.barrier import Barrier, State
-from napari_seamless.program.ops.bins import Bins
 from napari_seamless.program.ops.operation import Operation, narrow
 from napari_seamless.program.spans import Box, Dims, Span
 
@@ -33,7 +32,7 @@ class Gather(Operation):
     [lo // f, hi // f), f being how many times finer the finest is, so that every pixel has exactly one owner.
 
     `mask` names a constant, (y, x) bool, that covers the image at any resolution: barriers that look at pixels one by
-    one (all but pooling into bins) count only those whose centre it has.
+    one count only those whose centre it has.
     """
 
     barriers: tuple[Barrier, ...]
@@ -105,7 +104,7 @@ class Gather(Operation):
         if len(parts) < len(barrier.dims):
             return None
         own, inputs = parts[0][0], [x for _, x in parts]
-        if self.mask is not None and not isinstance(barrier, Bins):
+        if self.mask is not None and barrier.is_per_pixel:
             chosen = covered(constants[self.mask], own, barrier.domain)
             inputs = [picked(x, dims, chosen) for x, dims in zip(inputs, barrier.dims, strict=True)]
             if not inputs[0].numel():

@@ -1,8 +1,7 @@
-"""Operators that copy pixels: output pixel o of an axis is input pixel f(o).
+"""Copying pixels along axes: output pixel o of an axis is input pixel f(o).
 
-Slicing, cropping, reflect / replicate / circular padding, rolling, flipping and nearest-neighbour resizing are one rule
-with different index functions. Constant padding is the same with a second answer, "the constant".
-"""
+Slicing, reflect / replicate / circular padding, rolling, flipping and nearest-neighbour resizing are one operation with
+different index functions."""
 
 from __future__ import annotations
 
@@ -12,12 +11,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation, gathered
-from napari_seamless.program.ops.sliding import padded, room
-from napari_seamless.program.spans import Box, Span, clip
+from napari_seamless.program.ops.operation import (
+    IDENTITY,
+    Centre,
+    LowPrecision,
+    Memory,
+    Operation,
+    gathered,
+)
+from napari_seamless.program.ops.request import (
+    Built,
+    ImageArgument,
+    spatial_axis,
+)
+from napari_seamless.program.ops.sliding import room
+from napari_seamless.program.spans import Box, Span
 
 NARROW = 64
 """So many pixels of padding are copied one by one; more of them all at once."""
@@ -104,33 +114,6 @@ class Bordered(Index):
 
 
 @dataclass(frozen=True)
-class Nearest(Index):
-    """Nearest-neighbour resizing with torch's own single-precision arithmetic, so that the same pixels are chosen.
-
-    `scale` is input pixels per output pixel as torch computes it; `exact` is mode "nearest-exact" (pixel centres).
-    """
-
-    scale: float
-    exact: bool
-
-    def sources(self, span: Span) -> Sequence[int]:
-        position = torch.arange(*span, dtype=torch.float32)
-        if self.exact:
-            position = position + 0.5
-        scale = torch.tensor(self.scale, dtype=torch.float32)
-        return (position * scale).floor().to(torch.int64).clamp(max=self.size - 1).tolist()
-
-    def demand(self, span: Span) -> Span:
-        first, last = self.sources((span[0], span[0] + 1))[0], self.sources((span[1] - 1, span[1]))[0]
-        return first, last + 1
-
-    @property
-    def centre(self) -> Centre:
-        scale = Fraction(self.scale).limit_denominator(1 << 20)
-        return scale, (scale - 1) / 2
-
-
-@dataclass(frozen=True)
 class Copy(Operation):
     """Copy pixels along one or more axes by their index functions. `dims[axis]` is the tensor dimension of the axis."""
 
@@ -138,8 +121,12 @@ class Copy(Operation):
     """(axis, dimension, index function)"""
 
     @property
-    def aliases(self) -> bool:
-        return True
+    def memory(self) -> Memory:
+        return "input"
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "keeps"
 
     def _along(self, axis: int) -> Index | None:
         return next((index for a, _, index in self.indices if a == axis), None)
@@ -190,6 +177,7 @@ def copied(x: Tensor, dim: int, where: range | Sequence[int], held: Span) -> Ten
 Move = tuple[int, Index, Span, Span]
 """Along a dimension, by an index function: the pixels wanted, from a tensor that holds those of the last span."""
 
+
 Rim = list[tuple[int, int]]
 """Pixels of a result that copy others of it: (to, from), both counted from its start."""
 
@@ -226,142 +214,11 @@ def _framed(x: Tensor, moves: Sequence[Move], rims: Sequence[Rim]) -> Tensor:
     return out
 
 
-@dataclass(frozen=True)
-class Select(Operation):
-    """One fixed pixel of one axis, which the result no longer has."""
-
-    axis: int
-    dim: int
-    at: int
-
-    @property
-    def aliases(self) -> bool:
-        return True
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        return ((self.at, self.at + 1) if axis == self.axis else span,)
-
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del constants, have, want
-        return inputs[0].select(self.dim, 0)
-
-
-@dataclass(frozen=True)
-class ConstantPad(Operation):
-    """Padding by a constant, or cropping where it is negative. `edges` are (axis, before, input size) by dimension.
-
-    `dims` counts tensor dimensions from the last, as torch's pad does.
-    """
-
-    edges: tuple[tuple[int, int, int], ...]
-    dims: tuple[int, ...]
-    value: float
-
-    @property
-    def aliases(self) -> bool:
-        return True
-
-    def _edge(self, axis: int) -> tuple[int, int] | None:
-        return next(((before, size) for a, before, size in self.edges if a == axis), None)
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        edge = self._edge(axis)
-        if edge is None or span is None:
-            return (span,)
-        before, size = edge
-        return (clip((span[0] - before, span[1] - before), size),)
-
-    def border(self, axis: int, span: Span | None) -> Hashable:
-        return self._missing(axis, span) if self._edge(axis) is not None and span is not None else ()
-
-    def centre(self, axis: int) -> Centre:
-        edge = self._edge(axis)
-        return IDENTITY if edge is None else (Fraction(1), Fraction(-edge[0]))
-
-    def _missing(self, axis: int, span: Span | None) -> tuple[int, int]:
-        """Constant pixels before and after what the input holds (negative: the kept single pixel is outside)."""
-        edge = self._edge(axis)
-        assert edge is not None
-        assert span is not None
-        held = self.demand(axis, span)[0]
-        assert held is not None
-        return held[0] - (span[0] - edge[0]), (span[1] - edge[0]) - held[1]
-
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del constants, have
-        pads = [(0, 0)] * max(self.dims)
-        for (axis, _, _), dim in zip(self.edges, self.dims, strict=True):
-            pads[-dim] = self._missing(axis, want[axis])
-        if any(min(p) < 0 for p in pads):
-            return self._beyond(inputs[0], pads)
-        return padded(inputs[0], pads, self.value)
-
-    def _beyond(self, x: Tensor, pads: Sequence[tuple[int, int]]) -> Tensor:
-        """A region that lies wholly in the padding: nothing of the input is left in it."""
-        first = x.dim() - len(pads)
-        shape = list(x.shape[:first]) + [n + b + a for n, (b, a) in zip(x.shape[first:], pads, strict=True)]
-        return x.new_full(shape, self.value)
-
-
-@dataclass(frozen=True)
-class Enlarge(Operation):
-    """Resizing by whole factors with torch's own kernel on an aligned region: the quick way for nearest and linear.
-
-    `factors` are (axis, dimension, factor, input size); `mode` is torch's. For linear modes a further pixel on each
-    side is needed, where there is one. Source coordinates are (o + 0.5) / factor - 0.5 (align_corners=False).
-    """
-
-    factors: tuple[tuple[int, int, int, int], ...]
-    mode: str
-
-    def _along(self, axis: int) -> tuple[int, int] | None:
-        return next(((f, n) for a, _, f, n in self.factors if a == axis), None)
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        along = self._along(axis)
-        if along is None or span is None:
-            return (span,)
-        factor, size = along
-        if self.mode == "nearest":
-            return ((span[0] // factor, (span[1] - 1) // factor + 1),)
-        first = (2 * span[0] + 1 - factor) // (2 * factor)
-        last = (2 * span[1] - 1 - factor) // (2 * factor) + 1
-        return (clip((first, last + 1), size),)
-
-    def border(self, axis: int, span: Span | None) -> Hashable:
-        along = self._along(axis)
-        if along is None or span is None:
-            return ()
-        held = self.demand(axis, span)[0]
-        assert held is not None
-        return span[0] - held[0] * along[0]
-
-    def centre(self, axis: int) -> Centre:
-        along = self._along(axis)
-        if along is None:
-            return IDENTITY
-        return Fraction(1, along[0]), Fraction(1, 2 * along[0]) - Fraction(1, 2)
-
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del constants
-        corners = None if self.mode == "nearest" else False
-        full = F.interpolate(
-            inputs[0], scale_factor=[float(f) for _, _, f, _ in self.factors], mode=self.mode, align_corners=corners
-        )
-        for axis, dim, factor, _ in self.factors:
-            span, held = want[axis], have[0][axis]
-            assert span is not None
-            assert held is not None
-            full = full.narrow(dim, span[0] - held[0] * factor, span[1] - span[0])
-        return full
-
-    def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
-        """The surplus rim of the aligned region."""
-        full, wanted = sizes[0], sizes[0]
-        for axis, _, factor, _ in self.factors:
-            span, held = want[axis], have[0][axis]
-            assert span is not None
-            assert held is not None
-            full *= factor
-            wanted = wanted * (span[1] - span[0]) // (held[1] - held[0])
-        return max(full - wanted, 0)
+def copy_along(image: ImageArgument, indices: list[tuple[int, Index]]) -> Built:
+    """Copy along the given dimensions, all of which must be spatial."""
+    found = []
+    for dim, index in indices:
+        axis = spatial_axis(image.value, dim)
+        assert axis is not None
+        found.append((axis, dim, index))
+    return Built(Copy(tuple(found)), (image,), image.value.dims)

@@ -1,19 +1,30 @@
-"""Operators for which an output pixel needs just its own pixel of each input.
+"""Stored calls: operators for which an output pixel needs just its own pixel of each input.
 
-Pointwise arithmetic (with broadcasting), everything along channels (softmax, argmax, layer norm, linear, sums) and
-everything that only renames dimensions (permute, view, expand). They all run as torch's own operator on the local
-tensors; only sizes written out in the arguments have to be replaced by the local ones.
-"""
+They run as torch's own operator on the local tensors; only sizes written out in the arguments have to be replaced by
+the local ones. The families (pointwise, channelwise, layout, ...) build them, and state what is special about theirs
+in a class of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import Operation, narrow, resolve
+from napari_seamless.program.ops.operation import (
+    LowPrecision,
+    Memory,
+    Operation,
+    resolve,
+)
+from napari_seamless.program.ops.request import (
+    Built,
+    Constant,
+    ImageArgument,
+    Request,
+)
 from napari_seamless.program.spans import Box, Dims, Span, local_shape
 
 Domain = tuple[int | None, ...]
@@ -55,11 +66,11 @@ class Local(Operation):
     domains: tuple[Domain, ...]
     domain: Domain
     part: int | None = None
-    is_view: bool = False
 
     @property
-    def aliases(self) -> bool:
-        return self.is_view
+    def packet(self) -> str:
+        """torch's name without namespace and overload: "relu" of "aten.relu.default"."""
+        return self.target.split(".")[1]
 
     @property
     def constant_names(self) -> tuple[str, ...]:
@@ -80,19 +91,28 @@ class Local(Operation):
 
     def call(self, function: Any, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], want: Box) -> Tensor:
         """Call `function` with the stored arguments filled in."""
-
         args = [_filled(a, inputs, constants, want) for a in self.args]
         kwargs = {k: _filled(v, inputs, constants, want) for k, v in self.kwargs}
         result = function(*args, **kwargs)
         return result if self.part is None else result[self.part]  # type: ignore[no-any-return]
 
-    def macs(self, shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
-        if not self.target.startswith(("aten.linear.", "aten.matmul.", "aten.mm.", "aten.addmm.")):
-            return 0
-        count = shapes[0][-1]
-        for size in out:
-            count *= size
-        return count
+    def in_dtype(self, dtype: torch.dtype, name_of: Callable[[str], str]) -> Operation:
+        del dtype
+        kwargs = tuple((key, _renamed(item, name_of)) for key, item in self.kwargs)
+        return replace(self, args=_renamed(self.args, name_of), kwargs=kwargs)
+
+
+@dataclass(frozen=True)
+class View(Local):
+    """A stored call that only renames or selects what is there, in the memory of its input."""
+
+    @property
+    def memory(self) -> Memory:
+        return "input"
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "keeps"
 
 
 def _filled(item: Any, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], want: Box) -> Any:
@@ -120,30 +140,41 @@ def weights_of(items: tuple[Any, ...]) -> list[str]:
     return names
 
 
-@dataclass(frozen=True)
-class ConstantImage(Operation):
-    """A constant as large as the image (coordinates, position codes): each region takes its own piece of it.
+def _renamed(item: Any, name_of: Callable[[str], str]) -> Any:
+    """A stored argument with other names in the place of its constants'."""
+    match item:
+        case Weight(name):
+            return Weight(name_of(name))
+        case tuple():
+            return tuple(_renamed(one, name_of) for one in item)
+    return item
 
-    `dims` are its dimensions, `domain` its size along each spatial axis.
-    """
 
-    name: str
-    dims: Dims
-    domain: Domain
+def stored(request: Request, dims: Dims, kind: type[Local] = Local, *, args: tuple[Any, ...] | None = None) -> Built:
+    """The request as a stored call of a `kind` with output dimensions `dims`; `args` replace its own."""
+    images: list[ImageArgument] = []
 
-    @property
-    def aliases(self) -> bool:
-        return True
+    def pack(item: Any) -> Any:
+        if isinstance(item, ImageArgument):
+            images.append(item)
+            return Slot(len(images) - 1)
+        if isinstance(item, Constant):
+            return Weight(item.name)
+        return tuple(pack(i) for i in item) if isinstance(item, tuple | list) else item
 
-    @property
-    def constant_names(self) -> tuple[str, ...]:
-        return (self.name,)
+    packed = tuple(pack(a) for a in (request.args if args is None else args))
+    kwargs = tuple((k, pack(v)) for k, v in request.kwargs.items())
+    domain = _domain(request, dims, images)
+    domains = tuple(i.value.domain for i in images)
+    operation = kind(request.target, packed, kwargs, domains, domain, request.part)
+    return Built(operation, tuple(images), dims, domain)
 
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        del axis, span
-        return ()
 
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del inputs, have
-        whole: Box = tuple((0, n) if n is not None else None for n in self.domain)
-        return narrow(constants[self.name], self.dims, whole, want)
+def _domain(request: Request, dims: Dims, images: list[ImageArgument]) -> tuple[int | None, ...]:
+    """Sizes along each spatial axis: the output's own where a dimension is one axis, else the (equal) inputs'."""
+    sizes: list[int | None] = [None] * request.ndim
+    for size, axes in zip(request.shape, dims, strict=True):
+        for axis in axes:
+            known = [i.value.domain[axis] for i in images if i.value.domain[axis] is not None]
+            sizes[axis] = size if len(axes) == 1 else max(n for n in known if n is not None)
+    return tuple(sizes)

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_seamless.program.ops.bins import binned
+from napari_seamless.program.ops.operation import (
+    LowPrecision,
+    Operation,
+)
+from napari_seamless.program.ops.request import (
+    Builder,
+    Built,
+    Operator,
+    Operators,
+    Request,
+    Unsupported,
+    all_spatial_axes,
+    each,
+)
 from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
 from napari_seamless.program.spans import Box
 
 MAXIMA = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+LARGEST_BIN = 64
+FEW_BINS = 8
+"""Adaptive pooling is local with more than FEW_BINS bins of at most LARGEST_BIN pixels a side, else a barrier."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,14 @@ class MaxPool(Pool):
     """Maximum over a sliding kernel; padding never wins. `itemsize` is the bytes of a number, for the prediction."""
 
     itemsize: int = 4
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "keeps"
+
+    def in_dtype(self, dtype: torch.dtype, name_of: Callable[[str], str]) -> Operation:
+        del name_of
+        return replace(self, itemsize=dtype.itemsize)
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have
@@ -50,6 +76,10 @@ class AvgPool(Pool):
 
     counts_padding: bool
     divisor: int | None
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "rounds"
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have
@@ -90,3 +120,85 @@ class AvgPool(Pool):
         if self.counts_padding:
             return min(hi, slide.size + slide.before) - lo
         return min(hi, slide.size) - max(lo, 0)
+
+
+def max_pool(rank: int) -> Builder:
+    """aten.max_poolN(input, kernel, stride, padding, dilation, ceil_mode)."""
+
+    def build(request: Request) -> Built:
+        if request.part == 1:
+            raise Unsupported("it uses the positions of the maxima (max unpooling)")
+        kernel = each(request.arg(1), rank)
+        stride = each(request.arg(2) or kernel, rank)
+        if _is_whole(request, kernel, each(request.arg(3, 0), rank)):
+            return binned(request, rank, largest=True)
+        slides = _pool_slides(request, kernel, stride, each(request.arg(3, 0), rank), each(request.arg(4, 1), rank))
+        return Built(MaxPool(slides), (request.image(),), request.image().value.dims)
+
+    return build
+
+
+def avg_pool(rank: int) -> Builder:
+    """aten.avg_poolN(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)."""
+
+    def build(request: Request) -> Built:
+        kernel = each(request.arg(1), rank)
+        stride = each(request.arg(2) or kernel, rank)
+        if _is_whole(request, kernel, each(request.arg(3, 0), rank)) and request.arg(6) is None:
+            return binned(request, rank, largest=False)
+        slides = _pool_slides(request, kernel, stride, each(request.arg(3, 0), rank), [1] * rank)
+        operation = AvgPool(slides, bool(request.arg(5, True)), request.arg(6))
+        return Built(operation, (request.image(),), request.image().value.dims)
+
+    return build
+
+
+def _pool_slides(
+    request: Request, kernel: list[int], stride: list[int], pad: list[int], dilation: list[int]
+) -> tuple[Slide, ...]:
+    image, rank = request.image(), len(kernel)
+    if len(image.value.shape) != rank + 2:
+        raise Unsupported("it is given no batch dimension")
+    axes, shape = all_spatial_axes(image, rank, "pools"), image.value.shape[-rank:]
+    return tuple(Slide(axes[k], kernel[k], stride[k], pad[k], pad[k], dilation[k], shape[k]) for k in range(rank))
+
+
+def adaptive_pool(rank: int, kind: str) -> Builder:
+    """Adaptive pooling is local where its bins are equal, small and many (mode="area" by a whole factor)."""
+
+    def build(request: Request) -> Built:
+        image = request.image()
+        sizes, bins = image.value.shape[-rank:], request.shape[-rank:]
+        kernel = [n // b for n, b in zip(sizes, bins, strict=True)]
+        uneven = any(n % b for n, b in zip(sizes, bins, strict=True))
+        if uneven or max(kernel) > LARGEST_BIN or min(bins) <= FEW_BINS or request.part == 1:
+            return binned(request, rank, largest=kind == "max")
+        slides = _pool_slides(request, kernel, kernel, [0] * rank, [1] * rank)
+        operation = MaxPool(slides) if kind == "max" else AvgPool(slides, True, None)
+        return Built(operation, (image,), image.value.dims)
+
+    return build
+
+
+def _is_whole(request: Request, kernel: list[int], padding: list[int]) -> bool:
+    """Whether a pooling with such a kernel covers the whole plane at once."""
+    image = request.image()
+    sizes = image.value.shape[-len(kernel) :]
+    return (
+        max(sizes) > 1
+        and all(k >= n for k, n in zip(kernel, sizes, strict=True))
+        and not any(padding)
+        and all(n == 1 for n in request.shape[-len(kernel) :])
+        and request.dtype.is_floating_point
+        and image.value.dtype in (torch.float32, torch.float64)
+    )
+
+
+OPERATORS: Operators = {
+    **{f"aten.max_pool{n}d.default": Operator(max_pool(n)) for n in (1, 2, 3)},
+    **{f"aten.max_pool{n}d_with_indices.default": Operator(max_pool(n)) for n in (2, 3)},
+    **{f"aten.avg_pool{n}d.default": Operator(avg_pool(n)) for n in (1, 2, 3)},
+    **{f"aten.adaptive_avg_pool{n}d.default": Operator(adaptive_pool(n, "avg")) for n in (1, 2, 3)},
+    **{f"aten._adaptive_avg_pool{n}d.default": Operator(adaptive_pool(n, "avg")) for n in (2, 3)},
+    **{f"aten.adaptive_max_pool{n}d.default": Operator(adaptive_pool(n, "max")) for n in (1, 2, 3)},
+}

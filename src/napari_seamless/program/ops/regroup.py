@@ -13,10 +13,22 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from napari_seamless.program.ops.build_local import stored
-from napari_seamless.program.ops.local import LocalShape
-from napari_seamless.program.ops.operation import Centre, Operation, narrow
-from napari_seamless.program.ops.request import Built, ImageArgument, Request, Unsupported
+from napari_seamless.program.ops.local import LocalShape, View, stored
+from napari_seamless.program.ops.operation import (
+    Centre,
+    LowPrecision,
+    Memory,
+    Operation,
+    narrow,
+)
+from napari_seamless.program.ops.request import (
+    Built,
+    ImageArgument,
+    Operator,
+    Operators,
+    Request,
+    Unsupported,
+)
 from napari_seamless.program.spans import Box, Dims, Span, local_shape
 
 Factor = tuple[int, int | None]
@@ -33,8 +45,12 @@ class Regroup(Operation):
     merges: tuple[int, ...]
 
     @property
-    def aliases(self) -> bool:
-        return True
+    def memory(self) -> Memory:
+        return "input"
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "keeps"
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         if span is None:
@@ -69,7 +85,7 @@ def view(request: Request) -> Built:
         domain = tuple(n if n is None else n // splits[a] * merges[a] for a, n in enumerate(sizes))
         return Built(Regroup(request.shape, found.dims, splits, merges), (image,), found.dims, domain)
     local = Request("aten.reshape.default", (), {}, request.shape, request.dtype, request.ndim)
-    return stored(local, found.dims, is_view=True, args=(image, LocalShape(request.shape, found.dims)))
+    return stored(local, found.dims, View, args=(image, LocalShape(request.shape, found.dims)))
 
 
 @dataclass
@@ -134,3 +150,12 @@ def _take(factors: list[Factor], left: int, axes: list[int], *, is_first: bool, 
         raise Unsupported("it mixes positions with channels by reshaping")
     axes += [axis] if axis is not None else []
     return left // have
+
+
+OPERATORS: Operators = {
+    "aten.view.default": Operator(view, is_view=True),
+    "aten._unsafe_view.default": Operator(view),
+    "aten.reshape.default": Operator(view),
+    "aten.unflatten.int": Operator(view),
+    "aten.flatten.using_ints": Operator(view),
+}

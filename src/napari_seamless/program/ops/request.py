@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from napari_seamless.program.graph import Value
 from napari_seamless.program.ops.operation import Operation
 from napari_seamless.program.spans import Dims
+from napari_seamless.program.value import Value
 
 
 class Unsupported(Exception):
@@ -44,7 +44,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Request:
-    """An operator with its arguments; tensors among them are Image or Constant. `shape` is the output's true shape.
+    """An operator with its arguments; tensors among them are ImageArgument or Constant. `shape` is the output's.
 
     `layer` counts the random draws of a program, where it is traced for training.
     """
@@ -113,6 +113,39 @@ class Pending:
     dtype: torch.dtype
 
 
+Builder = Callable[[Request], Built]
+"""Makes the operation for a request. Raises Unsupported with the reason where this use cannot be tiled."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One of torch's operators, as a family of operations states it in its table.
+
+    `build` makes the operation. All else is for special ones:
+
+    - `constant_dims` says which dimensions of a request's output are spatial, where constants among its arguments may
+      have positions (coordinates, position codes), of which every region takes its own part. None where they may not.
+    - `broadcasts`: it stretches arguments of fewer dimensions, or of size 1, by itself.
+    - `is_view`: of a constant it makes a view, which takes no memory.
+    - `fill`: the one number of which the result is full, whatever the image. It becomes a constant.
+    - `momentum_at`: where the momentum stands among the arguments of a normalisation that stores statistics in its
+      arguments 3 and 4 while it is trained.
+    - `repeats_draws`: it draws random numbers, and in such a way that a tile draws them again the same.
+    """
+
+    build: Builder
+    constant_dims: Callable[[Request], Dims | None] | None = None
+    broadcasts: bool = False
+    is_view: bool = False
+    fill: Callable[[Request], float] | None = None
+    momentum_at: int | None = None
+    repeats_draws: bool = False
+
+
+Operators = dict[str, Operator]
+"""By torch's name."""
+
+
 def flatten(items: Any) -> Iterator[Any]:
     """All leaves of nested tuples and lists."""
     if isinstance(items, tuple | list):
@@ -139,3 +172,23 @@ def require_channels(value: Value, dims: list[int], what: str) -> None:
     """Refuse unless all of `dims` are channel-like."""
     if any(value.dims[d] for d in dims):
         raise Unsupported(f"it {what} over the whole plane, so every region needs the whole image")
+
+
+def spatial_axes(image: ImageArgument, count: int) -> list[int | None]:
+    """The spatial axes of the last `count` dimensions; None for channel-like ones."""
+    rank = len(image.value.shape)
+    return [spatial_axis(image.value, d) for d in range(rank - count, rank)]
+
+
+def all_spatial_axes(image: ImageArgument, count: int, what: str) -> list[int]:
+    """The same, refused unless all of them are spatial."""
+    axes = spatial_axes(image, count)
+    if any(a is None for a in axes):
+        raise Unsupported(f"it {what} along a dimension that is not spatial")
+    return [a for a in axes if a is not None]
+
+
+def each(given: Any, count: int) -> list[int]:
+    """torch's "one number or one for each dimension"."""
+    numbers = [given] if isinstance(given, int) else list(given)
+    return numbers * count if len(numbers) == 1 else numbers

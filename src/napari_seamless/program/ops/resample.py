@@ -14,7 +14,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation, gathered
+from napari_seamless.program.ops.operation import IDENTITY, Centre, LowPrecision, Operation, gathered
 from napari_seamless.program.spans import Box, Span
 
 
@@ -102,6 +102,10 @@ class Resample(Operation):
 
     axes: tuple[tuple[int, int, Resize], ...]
     """(axis, dimension, resizing)"""
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "rounds"
 
     def _along(self, axis: int) -> Resize | None:
         return next((r for a, _, r in self.axes if a == axis), None)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_seamless.errors import BadRequest, DeviceUnavailable
-from napari_seamless.runtime.engine.fused import has_instructions
+from napari_seamless.runtime.engine._compat import has_instructions
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}

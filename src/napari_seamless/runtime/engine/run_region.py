@@ -12,16 +12,14 @@ from torch import Tensor
 from napari_seamless.errors import RunCancelled
 from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import Barrier, State
-from napari_seamless.program.ops.local import Local
-from napari_seamless.program.ops.normalise import Normalise
-from napari_seamless.program.ops.operation import narrow, resolve
-from napari_seamless.program.ops.saved import SavedValue
+from napari_seamless.program.ops.operation import narrow
+from napari_seamless.program.ops.saved_value import SavedValue
 from napari_seamless.program.region_program import Placed, RegionStep
 from napari_seamless.program.spans import Box
 from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 
 Fetch = Callable[[int, Box], Tensor]
-"""A region of a kept value, on the device, (1, c, *box) or whatever its layout is."""
+"""A region of a saved value, on the device, (1, c, *box) or whatever its layout is."""
 
 Observe = Callable[[int, State], None]
 """Told the value and the state of each barrier, where a whole image is run at once."""
@@ -34,12 +32,12 @@ def run_region(
     stop: Callable[[], bool],
     fetch: Fetch | None = None,
     observe: Observe | None = None,
-    aside: CpuFallback | None = None,
+    fallback: CpuFallback | None = None,
 ) -> Any:
     """Compute the output region of `placed` from `image`, (1, c, *read.shape) float, which may be overwritten.
 
-    A pass that begins at kept values needs no image; `fetch` brings them. The program's constants must be on the
-    image's device; a step that this lacks goes to `aside`. `stop` is asked before every step; RunCancelled is raised
+    A pass that begins at saved values needs no image; `fetch` brings them. The program's constants must be on the
+    image's device; a step that this lacks goes to `fallback`. `stop` is asked before every step; RunCancelled is raised
     when it says True.
     """
     values: dict[int, Any] = {program.input: image}
@@ -56,7 +54,7 @@ def run_region(
             observe(step.node.output, state)
             result = operation.finish(state, program.constants).to(inputs[0].device)
         else:
-            result = _step(program, placed, index, step, values, aside)
+            result = _step(program, placed, index, step, values, fallback)
         values[step.node.output] = result
         for done in step.frees:
             del values[done]
@@ -64,7 +62,12 @@ def run_region(
 
 
 def _step(
-    program: Program, placed: Placed, index: int, step: RegionStep, values: Mapping[int, Any], aside: CpuFallback | None
+    program: Program,
+    placed: Placed,
+    index: int,
+    step: RegionStep,
+    values: Mapping[int, Any],
+    fallback: CpuFallback | None,
 ) -> Any:
     needs = placed.needs(index)
     inputs = [
@@ -72,21 +75,18 @@ def _step(
         for i, need in zip(step.node.inputs, needs, strict=True)
     ]
     want: Box = placed.box(step.node.output)
-    if aside is None:
+    if fallback is None:
         return _done(program, step, inputs, needs, want)
-    if not aside.takes(step.node):
+    if not fallback.takes(step.node):
         with suppress(NotImplementedError):  # torch's answer where a device lacks an operator
             return _done(program, step, inputs, needs, want)
-    return aside.run(step.node, inputs, needs, want)
+    return fallback.run(step.node, inputs, needs, want)
 
 
 def _done(program: Program, step: RegionStep, inputs: list[Tensor], needs: list[Box], want: Box) -> Any:
     operation = step.node.operation
-    if step.in_place is not None and not _is_expanded(inputs[0]):
-        if isinstance(operation, Normalise):
-            return operation.overwrite(inputs)
-        if isinstance(operation, Local):
-            return operation.call(resolve(step.in_place), inputs, program.constants, want)
+    if step.overwrites and not _is_expanded(inputs[0]):
+        return operation.overwrite(inputs, program.constants, want)
     return operation.run(inputs, program.constants, needs, want)
 
 

@@ -13,18 +13,12 @@ from weakref import finalize
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedFakeTensorException,
-    UnsupportedOperatorException,
-)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from napari_seamless.errors import ModelError
-from napari_seamless.program.trace import quiet
+from napari_seamless.program._compat import fake_mode, needs_values, without_fake_log
+from napari_seamless.runtime.engine._compat import storage_key
 
 DEFAULT_EDGES = {2: 512, 3: 96}
 COMMON_EDGES = (512, 256, 224, 384, 448, 518, 1024, 128, 336, 320, 480, 640, 768, 192, 96, 64, 32)
@@ -32,12 +26,6 @@ SIZE_NAMES = ("img_size", "image_size", "input_size", "tile_size")
 """What networks call the size that they were made for."""
 DIVISOR = 32
 NAMED_EDGES = range(16, 2049)
-NEEDS_PIXELS = (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedFakeTensorException,
-    UnsupportedOperatorException,
-)
 FAILURES = (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError, AttributeError)
 Edges = tuple[int, ...]
 
@@ -150,9 +138,9 @@ def look(module: nn.Module, channels: int, edges: Edges, dtype: torch.dtype = to
     """
     shape = (1, channels, *edges)
     try:
-        with quiet("torch._subclasses.fake_tensor"), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        with without_fake_log(), fake_mode(), torch.no_grad():
             result, peak = _watched(module, torch.empty(shape, dtype=dtype))
-    except NEEDS_PIXELS:
+    except needs_values():
         result, peak = _with_pixels(module, shape, dtype)
     except FAILURES as failure:
         raise ModelError(_says(failure)) from failure
@@ -188,16 +176,16 @@ class Allocated(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._users: Counter[int] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {_storage(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        given = {storage_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and (_storage(tensor) in self._users or _storage(tensor) not in given):
+            if isinstance(tensor, Tensor) and (storage_key(tensor) in self._users or storage_key(tensor) not in given):
                 self._add(tensor)
         self.peak = max(self.peak, self._now)
         return result
 
     def _add(self, tensor: Tensor) -> None:
-        key, size = _storage(tensor), tensor.untyped_storage().nbytes()
+        key, size = storage_key(tensor), tensor.untyped_storage().nbytes()
         self._now += 0 if self._users[key] else size
         self._users[key] += 1
         finalize(tensor, self._drop, key, size).atexit = False
@@ -207,10 +195,6 @@ class Allocated(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not self._users[key]:
             del self._users[key]
             self._now -= size
-
-
-def _storage(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _read_off(result: Any, edges: Edges, peak: int) -> Output:

@@ -17,13 +17,14 @@ from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
+from napari_seamless.runtime.engine._compat import has_fused_convolution
 from napari_seamless.runtime.engine.activation_store import ActivationStore
 from napari_seamless.runtime.engine.allocator import KeptBuffers, keep_large_buffers
 from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
 from napari_seamless.runtime.engine.dtypes import storable
-from napari_seamless.runtime.engine.fused import can_fuse, fuse
+from napari_seamless.runtime.engine.fused_convolution import fuse
 from napari_seamless.runtime.engine.moments import States, as_numbers
 from napari_seamless.runtime.engine.precision import arithmetic
 from napari_seamless.runtime.engine.run_region import as_image, run_region
@@ -36,7 +37,7 @@ class TorchEngine:
     `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
     the device can do quicker is used (on CPUs fused convolutions), equal up to rounding. A program that is one pass of
     several finds kept values on the `shelf`, and puts those that it is to keep there. With `tf32` a CUDA device may
-    multiply float32 numbers in TF32; other precisions are the program's own (`program.rounding`).
+    multiply float32 numbers in TF32; other precisions are the program's own (`program.reduced_precision`).
 
     Every method may be called from any thread; tiles are computed one at a time, while others may be read.
     """
@@ -58,12 +59,12 @@ class TorchEngine:
         if self.device.type == "cpu":
             torch.set_flush_denormal(True)
         self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
-        lowered = fuse(program) if fast and self.device.type == "cpu" and can_fuse() else program
+        lowered = fuse(program) if fast and self.device.type == "cpu" and has_fused_convolution() else program
         constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
         self._program = replace(lowered, constants=constants)
         self._regions = RegionPrograms(self._program)
         self._clock = DeviceClock()
-        self._aside = None if self.device.type == "cpu" else CpuFallback(self.device, lowered.constants)
+        self._fallback = None if self.device.type == "cpu" else CpuFallback(self.device, lowered.constants)
 
     def tile(self, write: Region) -> Tile:
         """What must be read to write `write` (output pixels)."""
@@ -90,7 +91,7 @@ class TorchEngine:
         handed = [None if pixels is None else as_image(as_tensor(pixels), self.device, self.dtype)]
         fetch = None if self._shelf is None else self._shelf.get
         del pixels
-        result = run_region(self._program, place, handed.pop(), stop, fetch, aside=self._aside)
+        result = run_region(self._program, place, handed.pop(), stop, fetch, fallback=self._fallback)
         return result if isinstance(result, Gathered) else result.cpu()
 
     def measure(self, pixels: Pixels, stop: StopFlag) -> dict[int, State]:
@@ -104,7 +105,7 @@ class TorchEngine:
         states: dict[int, State] = {}
         with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
             image = as_image(as_tensor(pixels), self.device, self.dtype)
-            run_region(program, place, image, stop, observe=states.__setitem__, aside=self._aside)
+            run_region(program, place, image, stop, observe=states.__setitem__, fallback=self._fallback)
         return states
 
     def _gathered(self, found: Gathered) -> States:
@@ -143,7 +144,7 @@ class TorchEngine:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know about the way it was computed."""
-        return () if self._aside is None else self._aside.notices
+        return () if self._fallback is None else self._fallback.notices
 
     def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, ActivationStore | None, bool]]:
         return _rebuilt, (self._given, self.device.type, self._fast, self._shelf, self._tf32)

@@ -22,6 +22,7 @@ from napari_seamless.program.analysis import inner_tile
 from napari_seamless.program.ops.gather import OwnParts
 from napari_seamless.program.passes import known_name
 from napari_seamless.program.spans import Box, local_shape
+from napari_seamless.runtime.engine._compat import storage_key
 from napari_seamless.runtime.engine.run_region import run_region
 from napari_seamless.training.streaming.plan import LearningPlan, TrainingPass
 
@@ -45,7 +46,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = storage._cdata
+        key = storage_key(tensor)
         if key in self._alive:
             return
         size = storage.nbytes()

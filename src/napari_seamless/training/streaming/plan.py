@@ -15,11 +15,9 @@ from napari_seamless.program.derived_constants import DerivedConstant
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.gather import Gather, OwnParts
-from napari_seamless.program.ops.local import Local
 from napari_seamless.program.passes import Pass, barriers_of, depths, plan_passes, settled
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.saved_activations import DeviceSpeed, StorageTier, plan_saved_activations
-from napari_seamless.program.simplify import DETACH
 from napari_seamless.program.trace import Padded
 
 HOST_RATE = 2e9
@@ -65,7 +63,7 @@ class LearningPlan:
     def of(cls, program: Program, keep: int = 0, speed: DeviceSpeed = CPU) -> LearningPlan:
         """`keep` is how many bytes of host memory values kept between passes, and their gradients, may take."""
         nodes = tuple(
-            replace(n, operation=n.operation.learning()) if isinstance(n.operation, Barrier) else n
+            replace(n, operation=n.operation.with_gradients()) if isinstance(n.operation, Barrier) else n
             for n in program.nodes
         )
         learning = replace(program, nodes=nodes)
@@ -79,9 +77,9 @@ class LearningPlan:
         return self.stages[-1].part.shape
 
     @property
-    def recipes(self) -> tuple[DerivedConstant, ...]:
-        assert self.program.learning is not None
-        return self.program.learning.recipes
+    def derived(self) -> tuple[DerivedConstant, ...]:
+        assert self.program.training is not None
+        return self.program.training.derived
 
     @cached_property
     def depth(self) -> list[int]:
@@ -103,7 +101,7 @@ class LearningPlan:
         """The values through which gradients flow, to constants that have some or to the image."""
         found = {self.program.input} if image else set()
         for node in self.program.nodes:
-            stops = isinstance(node.operation, Local) and node.operation.target == DETACH
+            stops = node.operation.stops_gradient
             is_number = self.program.values[node.output].dtype.is_floating_point
             own = any(constants[name].requires_grad for name in node.operation.constant_names)
             if is_number and not stops and (own or any(i in found for i in node.inputs)):

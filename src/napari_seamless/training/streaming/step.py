@@ -25,11 +25,12 @@ import torch
 from torch import Tensor
 
 from napari_seamless.geometry import Interval, Region
-from napari_seamless.program.graph import Node, Program, Value
+from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.passes import known_name, settle
 from napari_seamless.program.region_program import Placed
 from napari_seamless.program.spans import Box
+from napari_seamless.program.value import Value
 from napari_seamless.runtime.engine.activation_store import slices
 from napari_seamless.runtime.engine.precision import arithmetic
 from napari_seamless.runtime.engine.run_region import as_image, run_region

@@ -26,7 +26,7 @@ class Weights:
     def __init__(self, plan: LearningPlan, module: nn.Module, device: torch.device, seed: int, step: int) -> None:
         self._module = dict(module.named_parameters(remove_duplicate=False))
         self._buffers = dict(module.named_buffers(remove_duplicate=False))
-        made = {recipe.name for recipe in plan.recipes}
+        made = {one.name for one in plan.derived}
         own: dict[str, Tensor] = {}
         for name, traced in plan.program.constants.items():
             if name in made:
@@ -38,7 +38,7 @@ class Weights:
                 learns = torch.is_grad_enabled() and tensor.requires_grad
                 own[name] = tensor.detach().to(device).requires_grad_(learns)
         self._own = own
-        self._made = derive(plan.recipes, own, seed, step)
+        self._made = derive(plan.derived, own, seed, step)
         cut = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in self._made.items()}
         self.constants: dict[str, Tensor] = {**own, **cut}
 
@@ -71,12 +71,12 @@ class Weights:
     @torch.no_grad()
     def store(self, plan: LearningPlan, states: dict[int, State]) -> None:
         """Bring the module's buffers up to date, as torch's own layers do once in a step."""
-        learning = plan.program.learning
-        assert learning is not None
-        for running in learning.running:
+        constants = plan.program.training
+        assert constants is not None
+        for running in constants.running:
             if running.barrier in states:
                 self._follow(running, states[running.barrier])
-        for buffer, constant in learning.written:
+        for buffer, constant in constants.written:
             self._buffers[buffer].copy_(self.constants[constant])
 
     def _follow(self, running: RunningStatistics, state: State) -> None:

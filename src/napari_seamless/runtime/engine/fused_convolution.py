@@ -1,10 +1,10 @@
 """On CPUs: a convolution and the activation after it as one pass over memory.
 
 oneDNN, torch's library for convolutions on CPUs, can apply an activation while a result is still in cache, with its
-weights in the order it likes best. torch offers that as `mkldnn::_convolution_pointwise`, which its own compiler uses.
-Where it is missing (other processors, other builds) the program stays as it is.
+weights in the order it likes best. Where torch does not offer that (other processors, other builds) the program stays
+as it is. Which operations are such activations, they say themselves (`Operation.activation`).
 
-bfloat16 and float16 need instructions that not every processor has. Where they are missing, the rounded numbers are
+bfloat16 and float16 need instructions that not every processor has. Where they are missing, the rounded values are
 multiplied and summed in float32, and the result is rounded: what the instructions give, and many times quicker than
 torch's own way without them.
 """
@@ -19,52 +19,52 @@ import torch
 from torch import Tensor
 
 from napari_seamless.program.graph import Node, Program
-from napari_seamless.program.ops.conv import Conv, TransposedConv
-from napari_seamless.program.ops.local import Local, Slot
+from napari_seamless.program.ops.conv import Conv
+from napari_seamless.program.ops.conv_transpose import TransposedConv
+from napari_seamless.program.ops.operation import Activation
 from napari_seamless.program.spans import Box
+from napari_seamless.runtime.engine._compat import fused_convolution, has_instructions, packed_weight
 
 LOW = (torch.bfloat16, torch.float16)
 
-ACTIVATIONS = {"aten.relu.default": "relu", "aten.sigmoid.default": "sigmoid", "aten.tanh.default": "tanh",
-               "aten.leaky_relu.default": "leaky_relu", "aten.silu.default": "swish"}  # fmt: skip
+ONEDNN = {"relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", "leaky_relu": "leaky_relu", "silu": "swish"}
+"""Activations by torch's name, and their names there."""
 
 
 @dataclass(frozen=True)
 class FusedConv(Conv):
-    """A convolution followed by `activation` ("none", "relu", ...), by oneDNN; `weight` names the packed weight.
+    """A convolution followed by the activation `fused`, by oneDNN; `weight` names the packed weight.
 
-    With `wide` it is done in float32, whatever the type of its input and result.
+    With `is_wide` it is done in float32, whatever the type of its input and result.
     """
 
-    activation: str
-    scalars: tuple[float, ...]
+    fused: Activation | None
     features: int
-    wide: bool
+    is_wide: bool
 
     def convolve(self, x: Tensor, pads: Sequence[int], constants: Mapping[str, Tensor]) -> Tensor:
-        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x.float() if self.wide else x,
+        result = fused_convolution(
+            x.float() if self.is_wide else x,
             constants[self.weight],
             constants[self.bias] if self.bias is not None else None,
             pads,
             self.strides,
             self.dilations,
             self.groups,
-            self.activation,
-            list(self.scalars),
-            "",
+            ONEDNN[self.fused.name] if self.fused is not None else "none",
+            self.fused.parameters if self.fused is not None else (),
         )
         return result.to(x.dtype)
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         """Where it is done in float32: the input and the result in that."""
         own = super().workspace(have, want, sizes)
-        return own + _wide_bytes(want, sizes[0], self.features) if self.wide else own
+        return own + _wide_bytes(want, sizes[0], self.features) if self.is_wide else own
 
 
 @dataclass(frozen=True)
 class WideTransposedConv(TransposedConv):
-    """A transposed convolution of low numbers that is done in float32; its constants are float32 as well."""
+    """A transposed convolution of bfloat16 or float16 values done in float32; its constants are float32, too."""
 
     features: int
 
@@ -76,26 +76,15 @@ class WideTransposedConv(TransposedConv):
 
 
 def _wide_bytes(want: Box, low_input: int, features: int) -> int:
-    """Float32 copies of an input of half as wide numbers and of the result, beside the result itself."""
+    """Float32 copies of an input of half the width and of the result, beside the result itself."""
     made = features * prod(span[1] - span[0] for span in want if span is not None)
     return max(2 * low_input - 2 * made, 0) + 4 * made
-
-
-def has_instructions(dtype: torch.dtype) -> bool:
-    """Whether this processor multiplies numbers of this type itself, as far as torch knows it."""
-    asked = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
-    return dtype not in asked or bool(getattr(torch.ops.mkldnn, asked[dtype])())
-
-
-def can_fuse() -> bool:
-    """Whether this build of torch has the fused convolution."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
 
 
 def fuse(program: Program) -> Program:
     """Replace convolutions (2-D and 3-D) by fused ones, with the activation that alone reads each of them.
 
-    float64 ones stay; those of low numbers are done in float32 where the processor has no instructions for them.
+    float64 ones stay; those of lower precision are done in float32 where the processor has no instructions for them.
     """
     users = program.users
     constants = dict(program.constants)
@@ -112,11 +101,12 @@ def fuse(program: Program) -> Program:
             continue
         readers = users[node.output]
         alone = len(readers) == 1 and node.output != program.output and readers[0].inputs == (node.output,)
-        activation = _activation(readers[0]) if alone else None
-        name, scalars = activation or ("none", ())
-        output = readers[0].output if activation else node.output
+        activation = readers[0].operation.activation if alone else None
+        if activation is not None and activation.name not in ONEDNN:
+            activation = None
+        output = readers[0].output if activation is not None else node.output
         absorbed.add(output)
-        fused = _fused(node.operation, name, scalars, constants)
+        fused = _fused(node.operation, activation, constants)
         nodes.append(replace(node, operation=fused, output=output))
     used = {name for node in nodes for name in node.operation.constant_names}
     return replace(program, nodes=tuple(nodes), constants={k: v for k, v in constants.items() if k in used})
@@ -129,25 +119,15 @@ def _fits(program: Program, node: Node) -> bool:
     return weight.dtype in (torch.float32, *LOW) and weight.dim() in (4, 5)
 
 
-def _activation(node: Node) -> tuple[str, tuple[float, ...]] | None:
-    operation = node.operation
-    if not isinstance(operation, Local) or operation.args[:1] != (Slot(0),) or operation.target not in ACTIVATIONS:
-        return None
-    slope = (float(operation.args[1]) if len(operation.args) > 1 else 0.01,)
-    return ACTIVATIONS[operation.target], slope if operation.target.startswith("aten.leaky_relu") else ()
-
-
-def _fused(conv: Conv, activation: str, scalars: tuple[float, ...], constants: dict[str, Tensor]) -> FusedConv:
+def _fused(conv: Conv, activation: Activation | None, constants: dict[str, Tensor]) -> FusedConv:
     name = f"{conv.weight} (packed)"
     order = torch.channels_last if len(conv.slides) == 2 else torch.channels_last_3d
     weight = constants[conv.weight].contiguous(memory_format=order)
     wide = not has_instructions(weight.dtype)
     bias = _in_float32(conv.bias, constants) if wide else conv.bias
-    zeros = (0,) * len(conv.slides)
-    constants[name] = torch.ops.mkldnn._reorder_convolution_weight(
-        weight.float() if wide else weight, zeros, conv.strides, conv.dilations, conv.groups
-    )
-    return FusedConv(conv.slides, name, bias, conv.groups, activation, scalars, len(weight), wide)
+    used = weight.float() if wide else weight
+    constants[name] = packed_weight(used, conv.strides, conv.dilations, conv.groups)
+    return FusedConv(conv.slides, name, bias, conv.groups, activation, len(weight), wide)
 
 
 def _widened(conv: TransposedConv, constants: dict[str, Tensor]) -> TransposedConv:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import Operation
+from napari_seamless.program.ops.operation import (
+    Memory,
+    Operation,
+)
 from napari_seamless.program.spans import Box, Dims, Span
 
 
@@ -19,8 +22,8 @@ class SavedValue(Operation):
     dims: Dims
 
     @property
-    def aliases(self) -> bool:
-        return True
+    def memory(self) -> Memory:
+        return "saved"
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         del axis, span
@@ -28,4 +31,4 @@ class SavedValue(Operation):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del inputs, constants, have, want
-        raise AssertionError("a kept value is fetched by the engine, which knows where it lies")
+        raise AssertionError("a saved value is fetched by the engine, which knows where it lies")

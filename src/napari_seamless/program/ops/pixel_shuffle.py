@@ -1,4 +1,4 @@
-"""Operators that put tensors side by side or move channels into space: cat, pixel shuffle and unshuffle."""
+"""Channels moved into space, and back: pixel shuffle and unshuffle."""
 
 from __future__ import annotations
 
@@ -6,48 +6,25 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_seamless.program.ops.operation import IDENTITY, Centre, Operation
-from napari_seamless.program.spans import Box, Span, clip
-
-
-@dataclass(frozen=True)
-class SpatialCat(Operation):
-    """Inputs one after the other along a spatial axis. `sizes` are their true sizes along it."""
-
-    axis: int
-    dim: int
-    sizes: tuple[int, ...]
-
-    def _starts(self) -> list[int]:
-        return [sum(self.sizes[:k]) for k in range(len(self.sizes))]
-
-    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        if axis != self.axis or span is None:
-            return (span,) * len(self.sizes)
-        return tuple(
-            clip((span[0] - start, span[1] - start), size)
-            for start, size in zip(self._starts(), self.sizes, strict=True)
-        )
-
-    def border(self, axis: int, span: Span | None) -> Hashable:
-        if axis != self.axis or span is None:
-            return ()
-        return tuple(self._shared(span, k) for k in range(len(self.sizes)))
-
-    def _shared(self, span: Span, k: int) -> int:
-        """How many pixels of input k are in the region."""
-        start = self._starts()[k]
-        return max(min(span[1] - start, self.sizes[k]) - max(span[0] - start, 0), 0)
-
-    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
-        del constants, have
-        span = want[self.axis]
-        assert span is not None
-        return torch.cat([x for k, x in enumerate(inputs) if self._shared(span, k)], self.dim)
+from napari_seamless.program.ops.operation import (
+    IDENTITY,
+    Centre,
+    LowPrecision,
+    Memory,
+    Operation,
+)
+from napari_seamless.program.ops.request import (
+    Builder,
+    Built,
+    Operator,
+    Operators,
+    Request,
+    all_spatial_axes,
+)
+from napari_seamless.program.spans import Box, Span
 
 
 @dataclass(frozen=True)
@@ -58,8 +35,12 @@ class PixelShuffle(Operation):
     factor: int
 
     @property
-    def aliases(self) -> bool:
-        return True
+    def memory(self) -> Memory:
+        return "input"
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "keeps"
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         if axis not in self.axes or span is None:
@@ -92,6 +73,10 @@ class PixelUnshuffle(Operation):
     axes: tuple[int, int]
     factor: int
 
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "keeps"
+
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         if axis not in self.axes or span is None:
             return (span,)
@@ -105,3 +90,19 @@ class PixelUnshuffle(Operation):
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have, want
         return F.pixel_unshuffle(inputs[0], self.factor)
+
+
+def shuffle(up: bool) -> Builder:
+    def build(request: Request) -> Built:
+        image = request.image()
+        y, x = all_spatial_axes(image, 2, "moves channels")
+        kind = PixelShuffle if up else PixelUnshuffle
+        return Built(kind((y, x), request.arg(1)), (image,), image.value.dims)
+
+    return build
+
+
+OPERATORS: Operators = {
+    "aten.pixel_shuffle.default": Operator(shuffle(True)),
+    "aten.pixel_unshuffle.default": Operator(shuffle(False)),
+}

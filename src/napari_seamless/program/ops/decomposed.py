@@ -1,0 +1,11 @@
+"""Operators that torch itself can take apart into some that are known here, and that need no rule of their own."""
+
+from __future__ import annotations
+
+DECOMPOSED = frozenset({
+    "aten.glu.default", "aten.channel_shuffle.default", "aten.native_channel_shuffle.default", "aten.rot90.default",
+    "aten.fliplr.default", "aten.flipud.default", "aten.tile.default", "aten.concat.default",
+    "aten.concatenate.default", "aten.rms_norm.default", "aten._fused_rms_norm.default",
+    "aten.cosine_similarity.default", "aten.t.default", "aten.std_mean.dim", "aten.var_mean.dim",
+    "aten.einsum.default", "aten.linalg_norm.default", "aten.std_mean.default", "aten.var_mean.default",
+})  # fmt: skip

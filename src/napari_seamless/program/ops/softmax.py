@@ -1,0 +1,111 @@
+"""Softmax and log-sum-exp: along channels, or over the whole plane by a barrier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_seamless.program.ops.barrier import Barrier, Constants, State, beside, small
+from napari_seamless.program.ops.channelwise import along_channels
+from napari_seamless.program.ops.operation import (
+    Operation,
+)
+from napari_seamless.program.ops.reduce import common, reducing
+from napari_seamless.program.ops.request import (
+    Builder,
+    Built,
+    ImageArgument,
+    Operator,
+    Operators,
+    Pending,
+    Request,
+    Unsupported,
+    wrap,
+)
+from napari_seamless.program.spans import Box, Span
+
+
+@dataclass(frozen=True)
+class LogSumExp(Barrier):
+    """log(sum(exp(x))) over the plane and over channel-like dimensions `also`: the normaliser of a spatial softmax.
+
+    State: the largest x, and the sum of exp(x - largest), as in Milakov and Gimelshein (2018, arXiv 1805.02867).
+    """
+
+    also: tuple[int, ...] = ()
+
+    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
+        del own
+        x = inputs[0]
+        top = x.amax(self.over, keepdim=True)
+        return small(top.squeeze(self.over)), small((x - top).exp_().sum(self.over))
+
+    def merge(self, a: State, b: State) -> State:
+        top = torch.maximum(a[0], b[0])
+        return top, a[1] * (a[0] - top).exp() + b[1] * (b[0] - top).exp()
+
+    def value(self, state: State, constants: Constants) -> Tensor:
+        del constants
+        each = state[0] + state[1].log()
+        return torch.logsumexp(each, self.also) if self.also else each
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        """The largest x only sets the scale, so all of the gradient goes by way of the sum."""
+        del own
+        x = inputs[0]
+        return ((x - beside(state[0], x, self.over)).exp_().mul_(beside(cotangent[1], x, self.over)),)
+
+
+@dataclass(frozen=True)
+class SpatialSoftmax(Operation):
+    """exp(x - log(sum(exp(x)))), or without exp with `log`; the second input is the barrier's log of the sum.
+
+    `keep` is the shape that lets the barrier's value be broadcast against x.
+    """
+
+    keep: tuple[int, ...]
+    log: bool = False
+
+    def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
+        del axis
+        return (span, None)
+
+    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
+        del constants, have, want
+        shifted = inputs[0] - inputs[1].reshape(self.keep)
+        return shifted if self.log else shifted.exp_()
+
+
+def log_sum_exp(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
+    return LogSumExp(**common(request, image), also=also)
+
+
+def softmax(*, log: bool) -> Builder:
+    """aten.softmax.int(input, dim): along channels it is local, along (flattened) positions a barrier."""
+    local = along_channels(1)
+
+    def build(request: Request) -> Built:
+        image = request.image()
+        dim = wrap(request.arg(1), len(image.value.shape))
+        value = image.value
+        if not value.dims[dim]:
+            return local(request)
+        if any(axes and d != dim and value.shape[d] > 1 for d, axes in enumerate(value.dims)):
+            raise Unsupported("it normalises along one spatial axis and not along another")
+        keep = tuple(1 if axes else n for n, axes in zip(value.shape, value.dims, strict=True))
+        inner = Request(request.target, request.args, {}, keep, request.dtype, request.ndim)
+        barrier = Built(log_sum_exp(inner, image, ()), (image,), ((),) * len(keep))
+        pending = Pending(barrier, keep, request.dtype)
+        return Built(SpatialSoftmax(keep, log), (image, pending), value.dims, value.domain)
+
+    return build
+
+
+OPERATORS: Operators = {
+    **{f"aten.{kind}softmax.int": Operator(softmax(log=bool(kind))) for kind in ("", "log_")},
+    **{f"aten._{kind}softmax.default": Operator(softmax(log=bool(kind))) for kind in ("", "log_")},
+    "aten.logsumexp.default": Operator(reducing(log_sum_exp)),
+}
