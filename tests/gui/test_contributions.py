@@ -84,9 +84,9 @@ def test_a_slide_tells_how_it_is_stored(tmp_path: Path) -> None:
 
 def large_slide(path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """A file of one level of 1200 x 1300 that is taken for a large one."""
-    from napari_seamless.io.readers import coarse
+    from napari_seamless.io.readers import coarse_levels
 
-    monkeypatch.setattr(coarse, "NEEDED", 1_000_000)
+    monkeypatch.setattr(coarse_levels, "NEEDED", 1_000_000)
     pixels = np.add.outer(np.arange(1200), np.arange(1300)).astype(np.uint8)
     colours = np.stack([pixels, 255 - pixels, pixels // 2], axis=-1)
     tifffile.imwrite(path, colours, tile=(128, 128), compression="zlib", photometric="rgb")

@@ -16,8 +16,8 @@ from napari_seamless.interfaces import LabelClass, Pixels, Source, unnamed
 from napari_seamless.io.readers import open_image
 from napari_seamless.runs.origin import Origin, origin_of
 from napari_seamless.store import Store, open_store
+from napari_seamless.units import micrometres_in
 
-MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 HOW_TO_SAY = "; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel"
 
 
@@ -70,7 +70,7 @@ def target_of(
     size, note = _micrometres(source, pixel_size)
     origin = origin_of(what) if isinstance(what, Store) else Origin("", {}, (1.0,) * ndim, (0.0,) * ndim)
     start = what.spec.translation if isinstance(what, Store) else None
-    factor = MICROMETRES.get(info.unit, 1.0)
+    factor = micrometres_in(info.unit) or 1.0
     target = Target(
         source=source,
         name=info.name,
@@ -114,9 +114,10 @@ def _micrometres(source: Source, given: float | Sequence[float] | None) -> tuple
                 f"a pixel size is a positive number of micrometres, one for each of {info.ndim} axes; got {given}"
             )
         return sizes, ""
-    if info.pixel_size is None or info.unit not in MICROMETRES:
+    factor = micrometres_in(info.unit)
+    if info.pixel_size is None or factor is None:
         return None, f"the size of a pixel is not known, so areas are in pixels{HOW_TO_SAY}"
-    return tuple(s * MICROMETRES[info.unit] for s in info.pixel_size), ""
+    return tuple(s * factor for s in info.pixel_size), ""
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,10 @@ from dataclasses import replace
 from napari_seamless.errors import BadRequest, PixelSizeUnknown
 from napari_seamless.interfaces import ImageInfo
 from napari_seamless.models import Model
+from napari_seamless.units import micrometres_in
 
 PixelSize = float | Sequence[float]
 """Micrometres per level-0 pixel, one number for all axes or ((z,) y, x)."""
-
-MICROMETRES = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "nm": 1e-3,
-    "micrometer": 1.0,
-    "micron": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "millimeter": 1e3,
-    "mm": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}
 
 
 def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSize | None) -> Model:
@@ -52,7 +39,7 @@ def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSi
 
 def in_micrometres(info: ImageInfo) -> tuple[float, ...] | None:
     """The pixel size that an image states; None where it states none, or in a unit that is no length."""
-    factor = MICROMETRES.get(info.unit)
+    factor = micrometres_in(info.unit)
     if info.pixel_size is None or factor is None or min(info.pixel_size) <= 0:
         return None
     return tuple(size * factor for size in info.pixel_size)

@@ -30,6 +30,7 @@ from napari_seamless._napari.layers.texture_patcher import LivePatcher, Refreshe
 from napari_seamless._napari.widgets.wording import size
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import APPROXIMATE, FreshPixels, LabelClass, LiveImage, Pixels, Source
+from napari_seamless.units import symbol_of
 
 if TYPE_CHECKING:
     import napari
@@ -132,8 +133,7 @@ def about(layer: Image, letters: str = "") -> str:
         parts.append("1 channel" if source.info.channels == 1 else f"{source.info.channels} channels")
     parts.append(str(layer.dtype))
     if source is not None and source.info.pixel_size is not None:
-        unit = {"micrometer": "µm"}.get(source.info.unit, source.info.unit)
-        parts.append(f"{source.info.pixel_size[-1]:.3g}\u00a0{unit}/\N{WORD JOINER}px")
+        parts.append(f"{source.info.pixel_size[-1]:.3g}\u00a0{symbol_of(source.info.unit)}/\N{WORD JOINER}px")
     if len(layer.level_shapes) > 1:
         parts.append(f"{len(layer.level_shapes)} levels")
     return " · ".join(parts)

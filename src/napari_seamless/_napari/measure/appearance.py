@@ -12,6 +12,7 @@ from napari_seamless._napari.measure.state import ClassRow
 from napari_seamless._napari.widgets.wording import size
 from napari_seamless._napari.writer import SavedLayer, layer_classes
 from napari_seamless.interfaces import LabelClass, unnamed
+from napari_seamless.units import symbol_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -47,8 +48,7 @@ def about_labels(layer: Labels) -> str:
     shape = layer.level_shapes[0][: layer.ndim] if result is None else result.info.levels.shape(0)
     parts = [size(tuple(int(n) for n in shape)), str(layer.dtype)]
     if str(layer.units[-1]) != "pixel":
-        unit = {"micrometer": "µm"}.get(str(layer.units[-1]), str(layer.units[-1]))
-        parts.append(f"{float(layer.scale[-1]):.3g}\u00a0{unit}/px")
+        parts.append(f"{float(layer.scale[-1]):.3g}\u00a0{symbol_of(str(layer.units[-1]))}/px")
     if result is not None and not result.finished.all():
         parts.append(f"{result.finished.mean():.0%} finished")
     return " · ".join(parts)

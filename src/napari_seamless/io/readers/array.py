@@ -13,6 +13,7 @@ from napari_seamless.errors import InputUnreadable
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, Pixels
 from napari_seamless.io.readers.axes import Layout, info_at, layout_of, named_axes, native, require_inside, require_time
+from napari_seamless.units import MICROMETER
 
 SAMPLES_IN_DIGEST = 4096
 EDGE_IN_DIGEST = 8
@@ -56,7 +57,7 @@ def open_arrays(
     rgb: bool | None = None,
     name: str = "array",
     pixel_size: tuple[float, ...] | None = None,
-    unit: str = "micrometer",
+    unit: str = MICROMETER,
     channel_names: tuple[str, ...] = (),
     format: str = "array",
     identity: str | None = None,

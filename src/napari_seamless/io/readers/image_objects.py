@@ -9,9 +9,9 @@ from typing import Any
 
 from napari_seamless.io.readers.array import ArraySource, open_arrays
 from napari_seamless.io.readers.scenes import Scene, chosen, only, with_scenes
+from napari_seamless.units import full_name
 
 LARGE = 1 << 26
-UNITS = {"µm": "micrometer", "μm": "micrometer", "um": "micrometer", "micron": "micrometer"}
 
 
 def is_layer(what: Any) -> bool:
@@ -47,7 +47,7 @@ def _unit(layer: Any, axis: int) -> str:
     """The unit of an axis, counted from the last one."""
     units = getattr(layer, "units", None) or ()
     name = str(units[axis]) if len(units) >= -axis else "pixel"
-    return UNITS.get(name, name)
+    return full_name(name)
 
 
 def is_bioimage(what: Any) -> bool:

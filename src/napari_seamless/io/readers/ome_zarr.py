@@ -29,6 +29,7 @@ from napari_seamless.io.readers.file_type import zarr_metadata
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.io.readers.urls import network_errors
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
+from napari_seamless.units import MICROMETER, full_name
 
 MOST_NAMED = 8
 PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
@@ -234,8 +235,8 @@ def _pixel_size(image: Any, described: list[Any], letters: str) -> tuple[tuple[f
     transforms = [*finest, *image.get("coordinateTransformations", [])]
     scales = [t["scale"] for t in transforms if t.get("type") == "scale"]
     if unit is None or not scales:
-        return None, "micrometer"
+        return None, MICROMETER
     size = [1.0] * len(letters)
     for scale in scales:
         size = [a * float(b) for a, b in zip(size, scale, strict=True)]
-    return tuple(size[k] for k in spatial), str(unit)
+    return tuple(size[k] for k in spatial), full_name(str(unit))

@@ -11,8 +11,7 @@ import numpy as np
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
-
-MICROMETRE = "micrometer"
+from napari_seamless.units import MICROMETER
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Selected:
     def info(self) -> ImageInfo:
         info = self.source.info
         if self.pixel_size is not None:
-            info = replace(info, pixel_size=self.pixel_size, unit=MICROMETRE)
+            info = replace(info, pixel_size=self.pixel_size, unit=MICROMETER)
         if self.channels is None:
             return info
         names = tuple(info.channel_names[k] for k in self.channels) if info.channel_names else ()

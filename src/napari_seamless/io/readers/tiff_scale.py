@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import tifffile
 
-MICROMETRES = {
-    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "nm": 1e-3, "mm": 1e3,
-    "cm": 1e4, "inch": 25400.0, "m": 1e6, "\\u00B5m": 1.0,
-}  # fmt: skip
+from napari_seamless.units import micrometres_in
+
+UNITS_OF_RESOLUTION = {2: "inch", 3: "centimeter"}
+"""Values of TIFF's tag 296."""
 # a resolution tag that gives pixels larger than this (some 1200 dpi) was written for a printer, not by a microscope
 LARGEST_BELIEVED = 20.0
 Sizes = Mapping[str, float]
@@ -71,7 +71,7 @@ def _ome(tiff: tifffile.TiffFile, number: int) -> Sizes:
         return {}
     sizes: dict[str, float] = {}
     for axis in "XYZ":
-        unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        unit = micrometres_in(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         size = _positive(pixels.get(f"PhysicalSize{axis}"))
         if unit and size:
             sizes[axis.lower()] = size * unit
@@ -79,7 +79,7 @@ def _ome(tiff: tifffile.TiffFile, number: int) -> Sizes:
 
 
 def _imagej(metadata: Mapping[str, Any], page: tifffile.TiffPage) -> Sizes:
-    unit = MICROMETRES.get(str(metadata.get("unit", "")))
+    unit = micrometres_in(str(metadata.get("unit", "")))
     if unit is None:
         return {}
     spacing = _positive(metadata.get("spacing"))
@@ -87,7 +87,7 @@ def _imagej(metadata: Mapping[str, Any], page: tifffile.TiffPage) -> Sizes:
 
 
 def _resolution(page: tifffile.TiffPage) -> Sizes:
-    unit = {2: 25400.0, 3: 1e4}.get(page.tags.valueof(296, default=2))
+    unit = micrometres_in(UNITS_OF_RESOLUTION.get(page.tags.valueof(296, default=2), ""))
     sizes = _per_pixel(page, unit) if unit else {}
     return sizes if sizes and max(sizes.values()) <= LARGEST_BELIEVED else {}
 

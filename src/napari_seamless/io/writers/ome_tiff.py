@@ -19,6 +19,7 @@ from tifffile import TiffWriter
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.io.writers.output_file import Exportable, OnProgress, put_in_place, told
+from napari_seamless.units import symbol_of
 
 TILE = 512
 CLASSIC_BYTES = 2 * 10**9
@@ -26,7 +27,6 @@ CLASSIC_BYTES = 2 * 10**9
 
 BUFFER_BYTES = 32 * 2**20
 SUFFIXES = (".tif", ".tiff")
-UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "centimeter": "cm", "meter": "m", "angstrom": "Å"}
 
 
 def save_ome_tiff(
@@ -134,7 +134,7 @@ def _metadata(result: Exportable, axes: str) -> dict[str, Any]:
     if info.pixel_size is not None:
         for letter, size in zip("ZYX"[-info.ndim :], info.pixel_size, strict=True):
             found[f"PhysicalSize{letter}"] = size
-            found[f"PhysicalSize{letter}Unit"] = UNITS.get(info.unit, info.unit)
+            found[f"PhysicalSize{letter}Unit"] = symbol_of(info.unit)
     if "C" in axes and info.channel_names:
         found["Channel"] = {"Name": list(info.channel_names)}
     if result.classes:
