@@ -15,7 +15,7 @@ from test_scenes import IMAGES, several
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Source
-from napari_seamless.io.readers import open_image, opener
+from napari_seamless.io.readers import formats, open_image, opener
 from sources_oracle import assert_reads_equal, texture
 
 pytestmark = [
@@ -80,12 +80,12 @@ def test_its_object_is_accepted_with_its_current_scene(tmp_path: Path) -> None:
 
 
 def test_it_is_asked_last_for_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [each.name for each in opener.OPENERS][-2:] == ["bioio", "aicsimageio"]
+    assert [each.title for each in formats.FORMATS][-2:] == ["bioio", "aicsimageio"]
     (tmp_path / "image.lif").write_bytes(bytes(1000))
     with pytest.raises(InputUnreadable, match=r"aicsimageio: no installed part of aicsimageio reads image\.lif"):
         open_image(tmp_path / "image.lif")
-    only = [each for each in opener.OPENERS if each.name == "aicsimageio"]
-    monkeypatch.setattr(opener, "_openers_for", lambda _: only)
+    only = [each for each in formats.FORMATS if each.title == "aicsimageio"]
+    monkeypatch.setattr(opener, "formats_for", lambda _: only)
     source = open_image(stack(tmp_path / "a.ome.tif"))
     np.testing.assert_array_equal(
         source.read(Region.of((0, 5), (3, 9), (0, 40))), texture(2, 5, 30, 40, dtype="uint16")[:, :, 3:9]

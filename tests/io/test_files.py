@@ -152,7 +152,7 @@ def test_an_unknown_format_without_bioio_names_the_extra(tmp_path: Path, monkeyp
 
 def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     """As if `package` were not installed."""
-    from napari_seamless.io.readers import opener
+    from napari_seamless.io.readers import formats
 
-    real: Any = opener.find_spec
-    monkeypatch.setattr(opener, "find_spec", lambda name: None if name == package else real(name))
+    real: Any = formats.find_spec
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == package else real(name))

@@ -14,7 +14,15 @@ from typing import Any
 import tifffile
 
 from napari_seamless.errors import InputUnreadable
-from napari_seamless.io.readers.library_images import LibrarySource
+from napari_seamless.io.readers.library_images import LibrarySource, write_example
+from napari_seamless.io.readers.scenes import Scene
+
+__all__ = ["AicsimageioSource", "open_file", "write_example"]
+
+
+def open_file(path: Path, axes: str | None, scene: Scene) -> AicsimageioSource:
+    """A file or folder, as `Reader.open_file` says."""
+    return AicsimageioSource(path, axes, scene)
 
 
 class AicsimageioSource(LibrarySource):

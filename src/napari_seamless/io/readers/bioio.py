@@ -13,7 +13,15 @@ from bioio import BioImage
 from bioio_base.exceptions import UnsupportedFileFormatError
 
 from napari_seamless.errors import InputUnreadable
-from napari_seamless.io.readers.library_images import LibrarySource
+from napari_seamless.io.readers.library_images import LibrarySource, write_example
+from napari_seamless.io.readers.scenes import Scene
+
+__all__ = ["BioioSource", "open_file", "write_example"]
+
+
+def open_file(path: Path, axes: str | None, scene: Scene) -> BioioSource:
+    """A file or folder, as `Reader.open_file` says."""
+    return BioioSource(path, axes, scene)
 
 
 class BioioSource(LibrarySource):

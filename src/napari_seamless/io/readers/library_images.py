@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import tifffile
+
 from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels
@@ -62,3 +65,10 @@ class LibrarySource(ABC):
 
     def __reduce__(self) -> tuple[type[LibrarySource], tuple[Path, str | None, Scene, int | None]]:
         return type(self), (self._path, self._axes, self._scene, self._time)
+
+
+def write_example(folder: Path) -> Path:
+    """An OME-TIFF of two channels, (c, y, x), which both libraries read."""
+    pixels = np.add.outer([0, 99], np.add.outer(np.arange(30), np.arange(40))).astype(np.uint16)
+    tifffile.imwrite(folder / "example.ome.tif", pixels, metadata={"axes": "CYX"})
+    return folder / "example.ome.tif"

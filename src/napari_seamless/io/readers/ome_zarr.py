@@ -16,6 +16,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import numpy as np
 import zarr
 import zarr.errors
 
@@ -64,6 +65,25 @@ class ArrayLocation:
         arrays = [node] if isinstance(node, zarr.Array) else []
         facts = f"{dict(node.attrs)} {[(a.shape, a.dtype, a.chunks) for a in arrays]}"
         return f"{self.path}|{sha256(facts.encode()).hexdigest()[:16]}"
+
+
+def open_file(path: Path, axes: str | None, scene: Scene) -> ZarrSource:
+    """A folder, as `Reader.open_file` says."""
+    return ZarrSource(path, axes, scene)
+
+
+def write_example(folder: Path) -> Path:
+    """An OME-Zarr 0.5 of two levels of two channels, (c, y, x)."""
+    group = zarr.create_group(str(folder / "example.zarr"), zarr_format=3)
+    axes: Any = [{"name": "c", "type": "channel"}, *({"name": a, "type": "space", "unit": MICROMETER} for a in "yx")]
+    datasets: Any = []
+    for level, (height, width) in enumerate([(60, 70), (30, 35)]):
+        array = group.create_array(f"s{level}", shape=(2, height, width), chunks=(1, 16, 32), dtype="u2")
+        array[...] = np.add.outer([0, 500], np.add.outer(np.arange(height), np.arange(width))) << level
+        scale = {"type": "scale", "scale": [1.0, 0.5 * 2**level, 0.5 * 2**level]}
+        datasets.append({"path": f"s{level}", "coordinateTransformations": [scale]})
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    return folder / "example.zarr"
 
 
 class ZarrSource:

@@ -10,15 +10,55 @@ from pathlib import Path
 
 import numpy as np
 import openslide
+import tifffile
 from numpy.typing import NDArray
 
 from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Levels, Region
-from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.axes import require_inside
 from napari_seamless.io.readers.file_access import identity_of_path
+from napari_seamless.io.readers.file_type import not_tiff, require_file
+from napari_seamless.io.readers.formats import format_by_suffix
+from napari_seamless.io.readers.scenes import Scene, single
 
 WHITE = "FFFFFF"
+
+
+def open_file(path: Path, axes: str | None, scene: Scene) -> Source:  # noqa: ARG001
+    """A file, as `Reader.open_file` says; the axes are always those of colours.
+
+    Where the name does not promise a slide, other readers may know better: of a TIFF file only those of scanners are
+    taken (of any other red, green and blue would be made), of other files no scenes (of some, as CZI, all are shown as
+    one image), and what fails is not called damaged.
+    """
+    require_file(path)
+    if format_by_suffix(path) is not None:
+        return single(OpenSlideSource(path), scene)
+    if not not_tiff(path):
+        return _of_a_scanner(path, scene)
+    if scene is not None:
+        raise InputUnreadable("it shows a file as one image, without scenes")
+    try:
+        return OpenSlideSource(path)
+    except InputDamaged as problem:
+        raise InputUnreadable(str(problem)) from problem
+
+
+def write_example(folder: Path) -> Path:
+    """A slide in JPEG tiles; OpenSlide goes by what is in it, and not by its name."""
+    pixels = np.add.outer(np.arange(300), np.add.outer(np.arange(400), [0, 40, 80])).astype(np.uint8)
+    path = folder / "example.bif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="jpeg", photometric="rgb", metadata=None)
+    return path
+
+
+def _of_a_scanner(path: Path, scene: Scene) -> Source:
+    source = single(OpenSlideSource(path), scene)
+    if source.info.format.endswith("generic-tiff"):
+        source.close()
+        raise InputUnreadable("it is of no scanner that OpenSlide knows")
+    return source
 
 
 class OpenSlideSource:

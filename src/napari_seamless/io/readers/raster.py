@@ -14,14 +14,29 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.array import open_arrays
 from napari_seamless.io.readers.file_access import identity_of_path
+from napari_seamless.io.readers.file_type import require_file
+from napari_seamless.io.readers.scenes import Scene, single
 
 LARGEST = 2_000_000_000
 LARGE = 200_000_000
 GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 ADVICE = "convert it to a tiled TIFF or to OME-Zarr, which are read piece by piece"
+
+
+def open_file(path: Path, axes: str | None, scene: Scene) -> Source:
+    """A file, as `Reader.open_file` says."""
+    require_file(path)
+    return single(RasterSource(path, axes), scene)
+
+
+def write_example(folder: Path) -> Path:
+    """A PNG in colour."""
+    pixels = np.add.outer(np.arange(60), np.add.outer(np.arange(70), [0, 40, 80])).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / "example.png")
+    return folder / "example.png"
 
 
 class RasterSource:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.interfaces import ImageInfo
+from napari_seamless.interfaces import ImageInfo, Source
 
 Scene = int | str | None
 """Number (from 0) or name of an image in its file; None for the first."""
@@ -32,6 +32,16 @@ def only(scene: Scene, file: str) -> None:
     """For what holds a single image. Raises BadRequest where another one is asked for."""
     if scene not in (None, 0, "0"):
         raise BadRequest(f"a scene must exist; got {scene!r}; {file} holds a single image; leave the scene out")
+
+
+def single(source: Source, scene: Scene) -> Source:
+    """What holds a single image, once it is known that the file is of its kind. Raises BadRequest for another scene."""
+    try:
+        only(scene, source.info.name)
+    except BadRequest:
+        source.close()
+        raise
+    return source
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:

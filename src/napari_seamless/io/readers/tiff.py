@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import tifffile
 
 from napari_seamless.errors import InputDamaged, SeamlessError
@@ -33,6 +34,20 @@ DAMAGE = (
     ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError, OSError,
     EOFError, MemoryError, struct.error,
 )  # fmt: skip
+
+
+def open_file(path: Path, axes: str | None, scene: Scene) -> TiffSource:
+    """A file, as `Reader.open_file` says."""
+    return TiffSource(path, axes, scene)
+
+
+def write_example(folder: Path) -> Path:
+    """An OME-TIFF of two levels of two channels, (c, y, x), in compressed tiles."""
+    pixels = np.add.outer([0, 99], np.add.outer(np.arange(60), np.arange(70))).astype(np.uint16)
+    with tifffile.TiffWriter(folder / "example.ome.tif", ome=True) as tiff:
+        tiff.write(pixels, subifds=1, tile=(16, 32), compression="zlib", metadata={"axes": "CYX"})
+        tiff.write(pixels[:, ::2, ::2], subfiletype=1, tile=(16, 32), compression="zlib")
+    return folder / "example.ome.tif"
 
 
 class TiffSource:
