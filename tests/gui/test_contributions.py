@@ -11,6 +11,9 @@ import tifffile
 from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
 
+from napari_seamless.io.readers import formats as image_formats
+from napari_seamless.io.writers import formats as output_formats
+
 PACKAGED = Path(str(files("napari_seamless") / "napari.yaml"))
 
 
@@ -33,6 +36,23 @@ def test_slides_are_ours_to_read_and_plain_pictures_are_not(manifest: PluginMani
     manager.register(manifest)
     assert [r.command for r in manager.iter_compatible_readers(["a.svs"])] == ["napari-seamless.get_reader"]
     assert not list(manager.iter_compatible_readers(["a.png"]))
+
+
+def test_napari_offers_the_suffixes_of_the_table_of_image_formats(manifest: PluginManifest) -> None:
+    (reader,) = manifest.contributions.readers
+    assert reader.filename_patterns == [f"*{suffix}" for one in image_formats.FORMATS for suffix in one.in_napari]
+
+
+def test_napari_offers_to_save_what_the_table_of_output_formats_holds(manifest: PluginManifest) -> None:
+    offered = [
+        (w.display_name, tuple(w.filename_extensions), tuple(str(kind) for kind in w.layer_types), w.command)
+        for w in manifest.contributions.writers
+    ]
+    assert offered == [
+        (one.title, one.suffixes, (kind,), f"napari-seamless.write_{kind}")
+        for one in output_formats.FORMATS
+        for kind in one.kinds
+    ]
 
 
 def test_a_list_of_files_is_left_to_others() -> None:

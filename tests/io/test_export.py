@@ -12,7 +12,7 @@ import zarr
 
 from napari_seamless.errors import BadRequest, OutputExists, OutputUnwritable, RunCancelled
 from napari_seamless.geometry import Region, cells_of
-from napari_seamless.io.writers import save_ome_zarr
+from napari_seamless.io.writers.ome_zarr import save_ome_zarr
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
 
 

@@ -25,8 +25,10 @@ from napari_seamless import cli
 from napari_seamless.errors import BadRequest, OutputExists, OutputUnwritable, RunCancelled
 from napari_seamless.geometry import Region, cells_of
 from napari_seamless.interfaces import LabelClass
-from napari_seamless.io.writers import geojson, ome_tiff, save_geojson, save_ome_tiff
+from napari_seamless.io.writers import geojson, ome_tiff
+from napari_seamless.io.writers.geojson import save_geojson
 from napari_seamless.io.writers.label_outlines import Outlines
+from napari_seamless.io.writers.ome_tiff import save_ome_tiff
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
 
 CLASSES = (

@@ -17,7 +17,7 @@ from label_images import CLASSES, SHAPE, cells, store_of
 from napari_seamless.errors import BadRequest, InputMismatch, InputNotFound, InputUnreadable, OutputExists, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass
-from napari_seamless.io.writers import save_geojson
+from napari_seamless.io.writers.geojson import save_geojson
 from napari_seamless.measurement.measure import label_outlines
 from napari_seamless.store import StoreSpec, create_store
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from napari.utils import progress
 
 from napari_seamless._napari.layers.live_layers import RESULT, SOURCE
 from napari_seamless.interfaces import LabelClass, unnamed
-
-Kind = Literal["labels", "image"]
+from napari_seamless.io.writers.formats import Kind
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import typer
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import busy, display, follow, save_moments, say
 from napari_seamless.errors import OutputExists, OutputUnwritable
+from napari_seamless.io.writers.formats import usual_suffixes
 
 if TYPE_CHECKING:
     from napari_seamless import interfaces
@@ -180,7 +181,7 @@ def export(
     path: Annotated[
         Path,
         typer.Argument(
-            help="The file to write: .ome.zarr, .ome.tif, or .geojson (labels).", metavar="OUT", show_default=False
+            help=f"The file to write: {usual_suffixes()} (the last for labels).", metavar="OUT", show_default=False
         ),
     ],
     region: given.RegionOption = None,

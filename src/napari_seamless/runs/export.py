@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil, prod
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.geometry import Interval, Region, cells_of
 from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
-from napari_seamless.io.writers import save_geojson, save_ome_tiff, save_ome_zarr
+from napari_seamless.io.writers.formats import Kind, OnProgress, Writer, format_for, writer_of
 from napari_seamless.io.writers.geojson import PLACE
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
 from napari_seamless.store.arrays import disk_errors
 
-OnProgress = Callable[[int, int], None]
-Kind = Literal["labels", "image"]
 IN_MEMORY_BYTES = 256 * 2**20
-
-
-class Writer(Protocol):
-    """One of `export`'s functions."""
-
-    def __call__(
-        self, result: Store, path: str | Path, *, overwrite: bool = False, on_progress: OnProgress | None = None
-    ) -> Path: ...
-
-
-WRITERS: tuple[tuple[tuple[str, ...], Writer], ...] = (
-    ((".zarr",), save_ome_zarr),
-    ((".ome.tif", ".ome.tiff"), save_ome_tiff),
-    ((".geojson",), save_geojson),
-)
-"""Endings of names, and what writes such files."""
 
 
 def export(
@@ -62,7 +44,7 @@ def export(
     Raises BadRequest, OutputExists, OutputUnwritable, and what opening raises.
     """
     path = Path(path)
-    write = writer_for(path)
+    write = writer_of(format_for(path))
     if isinstance(what, Store):
         return _export(what, what.spec, path, write, region, level, overwrite, on_progress, what)
     if isinstance(what, str | Path):
@@ -74,17 +56,6 @@ def export(
             return export(store, path, region=region, level=level, overwrite=overwrite, on_progress=on_progress)
     source = open_image(what)
     return _export(source, described(source, kind, classes), path, write, region, level, overwrite, on_progress)
-
-
-def writer_for(path: Path) -> Writer:
-    """What writes a file of this name. Raises BadRequest."""
-    name = path.name.lower()
-    for endings, write in WRITERS:
-        if name.endswith(endings):
-            return write
-    raise BadRequest(
-        f"an export has a name that ends in .ome.zarr, .ome.tif or .geojson; got {path.name!r}; choose one of them"
-    )
 
 
 def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) -> StoreSpec:

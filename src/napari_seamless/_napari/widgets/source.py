@@ -9,6 +9,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_seamless._napari.widgets.combo import NameList
+from napari_seamless.io.readers.formats import FORMATS
+
+KINDS = f"All files (*);;Images ({' '.join(f'*{suffix}' for one in FORMATS for suffix in one.suffixes)})"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,6 @@ class SourcePicker(QWidget):
         self.valueChanged.emit(self.value())
 
     def _ask(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open an image", "", "All files (*)")
+        name, _ = QFileDialog.getOpenFileName(self, "Open an image", "", KINDS)
         if name:
             self.openRequested.emit(name)

@@ -14,7 +14,8 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.interfaces import unnamed
-from napari_seamless.io.writers.output_file import Exportable, OnProgress, put_in_place, told
+from napari_seamless.io.writers.formats import OnProgress
+from napari_seamless.io.writers.output_file import Exportable, put_in_place, told
 
 if TYPE_CHECKING:
     from napari_seamless.io.writers.label_outlines import Outline

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tifffile import TiffWriter
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.io.writers.output_file import Exportable, OnProgress, put_in_place, told
+from napari_seamless.io.writers.formats import OnProgress
+from napari_seamless.io.writers.output_file import Exportable, put_in_place, told
 from napari_seamless.units import symbol_of
 
 TILE = 512

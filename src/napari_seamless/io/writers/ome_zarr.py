@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.io.writers.formats import OnProgress
 
 
 class Copyable(Protocol):
     """A result that knows its own layout: a store. Safe to call from any thread, also while the run goes on."""
 
-    def copy_to(
-        self, path: str | Path, *, overwrite: bool = False, on_progress: Callable[[int, int], None] | None = None
-    ) -> Path: ...
+    def copy_to(self, path: str | Path, *, overwrite: bool = False, on_progress: OnProgress | None = None) -> Path: ...
 
 
 def save_ome_zarr(
@@ -22,7 +20,7 @@ def save_ome_zarr(
     path: str | Path,
     *,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Save a result, finished or not, as an OME-Zarr 0.5 at `path`; returns the path.
 

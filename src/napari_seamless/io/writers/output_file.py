@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import OutputExists, OutputUnwritable, SeamlessError
 from napari_seamless.interfaces import ImageInfo, LabelClass
-
-OnProgress = Callable[[int, int], None]
-"""Told how much is done, of how much; what it raises ends the export and leaves nothing behind."""
 
 
 class Exportable(Protocol):
