@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_seamless.models import Model
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
-    from napari_seamless.models.add_model import add_model, remove_model
+    from napari_seamless.models.add_model import add_model
+    from napari_seamless.models.library import remove_model
     from napari_seamless.models.load import load_model
     from napari_seamless.models.loaders.recipe_folder import save_recipe
     from napari_seamless.models.trust import trust
@@ -66,7 +67,7 @@ _HOMES = {
     "open_result": "store:open_store",
     "open_sample": "io.readers",
     "prepare": "runs.prepare",
-    "remove_model": "models.add_model",
+    "remove_model": "models.library",
     "run": "runs.start",
     "save_recipe": "models.loaders.recipe_folder",
     "select": "io.readers.selection",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from napari_seamless.models.listing import describe, names
+from napari_seamless.models.library import describe, names
 
 if TYPE_CHECKING:
     from napari_seamless.models.load import load_model

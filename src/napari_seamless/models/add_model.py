@@ -1,4 +1,4 @@
-"""Models of a person's own: added under a name, removed."""
+"""A model of a person's own, tried and added to the library under a name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from napari_seamless.errors import InputNotFound, ModelError
-from napari_seamless.models import Model, load_model, user_library
+from napari_seamless.models.library import copy_to_library
+from napari_seamless.models.load import load_model
 from napari_seamless.models.loaders.recipe_folder import save_recipe
+from napari_seamless.models.model import Model
 
 MOST_CHANNELS = 32
 TRIED_EDGE = {2: 64, 3: 16}
@@ -38,14 +40,14 @@ def add_model(
     model = load_model(source, architecture=architecture, arguments=arguments, trust=trust)
     chosen = model.name if name is None else name
     if architecture is None:
-        user_library.keep(source, chosen)
+        copy_to_library(source, chosen)
         return chosen
     with tempfile.TemporaryDirectory(prefix="napari-seamless-") as scratch:
         folder = save_recipe(
             Path(scratch) / "recipe", model.module, _said(model, chosen, architecture, arguments or {})
         )
-        kept = user_library.keep(folder, chosen)
-    load_model(kept, trust=True)  # an import path is the caller's own word, here as above
+        copied = copy_to_library(folder, chosen)
+    load_model(copied, trust=True)  # an import path is the caller's own word, here as above
     return chosen
 
 
@@ -79,8 +81,3 @@ def _takes(module: torch.nn.Module, ndim: int, channels: int) -> bool:
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
         return False
     return True
-
-
-def remove_model(name: str) -> None:
-    """Delete a model that was added. Raises UnknownModel, and ModelError for a bundled one."""
-    user_library.remove(name)

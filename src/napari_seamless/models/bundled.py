@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from napari_seamless.errors import UnknownModel
+from napari_seamless.models.loaders.formats import WEIGHTS
 
 TITLES = MappingProxyType(
     {
@@ -19,9 +20,6 @@ TITLES = MappingProxyType(
 
 STYLES = tuple(name for name in TITLES if name.startswith("style-"))
 """The names of those that paint."""
-
-WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
-"""Files that are taken for weights, of a style network or of the nuclei network."""
 
 
 def names() -> tuple[str, ...]:
@@ -48,6 +46,6 @@ def unknown(name: str) -> UnknownModel:
     nearest = get_close_matches(name.lower(), TITLES, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "choose one of these"
     return UnknownModel(
-        f"a model is one of {', '.join(TITLES)}, or a file of weights ({', '.join(WEIGHT_SUFFIXES)}); "
+        f"a model is one of {', '.join(TITLES)}, or a file of weights ({', '.join(WEIGHTS.suffixes)}); "
         f"got {name!r}: {hint}"
     )

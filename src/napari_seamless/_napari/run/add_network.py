@@ -19,8 +19,7 @@ from napari_seamless._napari.run.loaded_networks import LoadedNetworks, LoadRequ
 from napari_seamless._napari.widgets import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, ArchitectureWish, TrustDialog
 from napari_seamless.errors import ModelError, NotTrusted, OutputExists, OutputUnwritable, WeightsMismatch
-
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt")
+from napari_seamless.models.loaders.formats import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Bringing:
             self._ask_trust(outcome)
         elif self._dialog is not None:
             self._dialog.show_refusal(sentence_of(outcome))
-        elif isinstance(outcome, WeightsMismatch) and Path(self._request.what).suffix.lower() in WEIGHTS:
+        elif isinstance(outcome, WeightsMismatch) and Path(self._request.what).suffix.lower() in WEIGHTS.suffixes:
             self._ask_architecture()
         else:
             self._hooks.report(outcome)

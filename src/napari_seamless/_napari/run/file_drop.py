@@ -10,17 +10,19 @@ from qtpy.QtCore import QEvent, QMimeData, QObject
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QWidget
 
-SUFFIXES = (".pt2", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx")
-DESCRIPTIONS = ("recipe.toml", "rdf.yaml", "bioimageio.yaml", "model.yaml")
+from napari_seamless.models.loaders.formats import DESCRIPTIONS, SUFFIXES
+
+ZIP = ".zip"
+"""Not every zip file is a network."""
 
 
 def is_model(path: Path) -> bool:
     """Whether a file or folder is a network and no image, by its name or by the description in it."""
-    if path.name in DESCRIPTIONS or path.suffix.lower() in SUFFIXES:
+    if path.name in DESCRIPTIONS or path.suffix.lower() in {*SUFFIXES} - {ZIP}:
         return True
     if path.is_dir():
         return any((path / name).is_file() for name in DESCRIPTIONS)
-    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
+    if path.suffix.lower() != ZIP or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(Path(name).name in DESCRIPTIONS for name in archive.namelist())

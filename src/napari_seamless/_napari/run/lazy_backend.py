@@ -10,7 +10,7 @@ from napari_seamless._napari.layers.warm_up import warm_labels
 from napari_seamless._napari.run.backend import Backend
 
 _HOMES = {
-    "added_models": "models.user_library:added_names",
+    "added_models": "models.library:added_names",
     "architecture_names": "models.architectures_installed",
     "cost_of": "runs.tile_cost",
     "found_at": "runs.existing_output",

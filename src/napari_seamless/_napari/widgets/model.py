@@ -19,10 +19,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless._napari.widgets.combo import NameList
+from napari_seamless.models.loaders.formats import DESCRIPTIONS, FORMATS, WEIGHTS
 
-KINDS = "Networks and weights (*.safetensors *.pt *.pth *.ckpt *.pt2 *.zip *.toml *.yaml *.yml);;All files (*)"
-DESCRIPTIONS = (".toml", ".yaml", ".yml")
-"""Files that stand for the folder that they lie in."""
+PATTERNS = [*(f"*{suffix}" for one in FORMATS if one.loader for suffix in one.suffixes), *DESCRIPTIONS]
+KINDS = f"Networks and weights ({' '.join(PATTERNS)});;All files (*)"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ModelPicker(QWidget):
         self._combo.setPlaceholderText("loading…")
         self._load = QPushButton("Load…")
         self._load.setToolTip(
-            "Bring a network of your own: .pt2, TorchScript, weights (.safetensors, .pt, .pth),\n"
+            f"Bring a network of your own: .pt2, TorchScript, weights ({', '.join(WEIGHTS.suffixes)}),\n"
             "a bioimage.io package, a recipe folder. It can be dropped here, too."
         )
         menu = QMenu(self._load)
@@ -155,7 +155,7 @@ class ModelPicker(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, "Load a model", "", KINDS)
         if name:
             path = Path(name)
-            self.loadRequested.emit(str(path.parent if path.suffix.lower() in DESCRIPTIONS else path))
+            self.loadRequested.emit(str(path.parent if path.name in DESCRIPTIONS else path))
 
     def _ask_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Load a model from its folder")

@@ -20,7 +20,9 @@ from napari_seamless.errors import InputNotFound, ModelError, WeightsMismatch
 from napari_seamless.models.architecture import LIBRARIES, build
 from napari_seamless.models.loaders.bioimageio_arrays import check_arrays
 from napari_seamless.models.loaders.bioimageio_axes import Reordered, spatial
+from napari_seamless.models.loaders.bioimageio_example import write_example
 from napari_seamless.models.loaders.bioimageio_steps import steps_for
+from napari_seamless.models.loaders.formats import PACKAGE
 from napari_seamless.models.loaders.python_source import build_from_source
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.loaders.torchscript import load_script
@@ -31,16 +33,21 @@ from napari_seamless.models.trust import require_trust
 if TYPE_CHECKING:
     from bioimageio.spec.model.v0_5 import ModelDescr
 
-DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
+__all__ = ["find_description", "inside", "load", "matches", "read_description", "write_example"]
 
 
 def find_description(folder: Path) -> Path | None:
     """The description of a package in a folder, if there is one."""
-    return next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
+    return next((folder / name for name in PACKAGE.descriptions if (folder / name).is_file()), None)
 
 
-def load_package(folder: Path, *, trust: bool = False) -> Model:
-    """The model of an unpacked package, checked against the package's own test arrays.
+def matches(path: Path) -> bool:
+    """Whether it is a folder with a description in it."""
+    return path.is_dir() and find_description(path) is not None
+
+
+def load(folder: Path, *, trust: bool = False) -> Model:
+    """The model of an unpacked package, as `Loader.load` says, checked against the package's own test arrays.
 
     Raises ModelError for what cannot be run here or does not give the test output, NotTrusted where the weights need
     Python code of the package or an import path, InputNotFound and WeightsMismatch.

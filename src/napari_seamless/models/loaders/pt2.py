@@ -24,6 +24,8 @@ from torch import nn
 
 from napari_seamless.errors import ModelError
 from napari_seamless.models.loaders.archive import opened
+from napari_seamless.models.loaders.example_network import CHANNELS, example_network
+from napari_seamless.models.model import Model
 
 TARGETS = re.compile(
     r"torch\.ops\.(aten|prims|napari_seamless)\.[A-Za-z0-9_]+\.[A-Za-z0-9_]+"
@@ -91,6 +93,30 @@ def is_exported(path: Path) -> bool:
         return any(
             name.endswith(("/archive_format", "serialized_exported_program.json")) for name in archive.namelist()
         )
+
+
+def matches(path: Path) -> bool:
+    """Whether it is one, or its name says so (then what is wrong with it is told)."""
+    return is_exported(path) or (path.is_file() and path.suffix.lower() == ".pt2")
+
+
+def load(path: Path, *, trust: bool) -> Model:
+    """The model, as `Loader.load` says; no trust is needed."""
+    exported = load_exported(path, trust=trust)
+    card: dict[str, object] = {"format": "torch.export", "input": str(exported)}
+    if exported.fixed is not None:
+        card["input_size"] = list(exported.fixed)
+    ndim, title = len(exported.sizes), f"{path.name}: {exported}"
+    return Model(path.stem, exported.module, title, channels=exported.channels, ndim=ndim, card=card)
+
+
+def write_example(folder: Path) -> Path:
+    """A network that takes images of any size."""
+    sides = {axis: torch.export.Dim.AUTO for axis in (2, 3)}
+    image = torch.zeros(1, CHANNELS, 32, 40)
+    exported = torch.export.export(example_network(), (image,), dynamic_shapes=(sides,))
+    torch.export.save(exported, folder / "example.pt2")
+    return folder / "example.pt2"
 
 
 def load_exported(path: Path, *, trust: bool = False) -> Exported:

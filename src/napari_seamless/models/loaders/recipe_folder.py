@@ -14,6 +14,7 @@ from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError, OutputExists, WeightsMismatch
 from napari_seamless.models.architecture import build, is_listed
+from napari_seamless.models.loaders.example_network import CHANNELS
 from napari_seamless.models.loaders.pt2 import is_exported, load_exported
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.loaders.torchscript import is_script, load_script
@@ -29,8 +30,25 @@ COLOURS = ("#1fd160", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f
 DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
 
 
-def load_recipe(folder: Path, *, trust: bool = False) -> Model:
-    """The model of a recipe's folder.
+def matches(path: Path) -> bool:
+    """Whether it is a folder with a recipe in it."""
+    return path.is_dir() and (path / FILE).is_file()
+
+
+def write_example(folder: Path) -> Path:
+    """A recipe for labels of planes of two channels."""
+    arguments = {"inputs": CHANNELS, "outputs": 2, "widths": [4, 6]}
+    fields = {
+        "name": "example",
+        "network": {"architecture": "unet", "arguments": arguments},
+        "input": {"channels": ["one", "two"], "multiple_of": 2},
+        "output": {"kind": "labels", "classes": [{"value": 0, "name": "ground"}, {"value": 1, "name": "cell"}]},
+    }
+    return save_recipe(folder / "example", build("unet", arguments), fields)
+
+
+def load(folder: Path, *, trust: bool = False) -> Model:
+    """The model of a recipe's folder, as `Loader.load` says.
 
     An import path in it needs a yes, since it runs the code that it leads to. Raises ModelError, WeightsMismatch,
     NotTrusted or InputNotFound.

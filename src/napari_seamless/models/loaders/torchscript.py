@@ -13,7 +13,9 @@ from torch import nn
 
 from napari_seamless.errors import ModelError
 from napari_seamless.models.loaders.archive import opened
+from napari_seamless.models.loaders.example_network import example_network
 from napari_seamless.models.loaders.script_graph import ScriptGraph
+from napari_seamless.models.model import ANY_NDIM, Model
 from napari_seamless.models.trust import require_trust
 
 REACHING_OUT = re.compile(rb"\b(from_file|save|load|PythonOp|__setstate__)\b")
@@ -48,6 +50,27 @@ def is_script(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         parts = {name.partition("/")[2] for name in archive.namelist()}
     return "constants.pkl" in parts and any(part.startswith("code/") for part in parts)
+
+
+def matches(path: Path) -> bool:
+    """Whether it is one, by its content."""
+    return is_script(path)
+
+
+def load(path: Path, *, trust: bool) -> Model:
+    """The model, as `Loader.load` says; it may be one that cannot be traced, which its card says as `not_exact`."""
+    script = load_script(path, trust=trust)
+    reason: dict[str, object] = {"not_exact": script.reason} if script.reason else {}
+    card = {"format": "TorchScript", "ndim": ANY_NDIM, **reason}
+    return Model(path.stem, script.module, f"TorchScript of {path.name}", card=card)
+
+
+def write_example(folder: Path) -> Path:
+    """A scripted network."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(example_network()), folder / "example.pt")
+    return folder / "example.pt"
 
 
 def load_script(path: Path, *, trust: bool = False) -> Script:

@@ -15,8 +15,8 @@ from torch import nn
 from napari_seamless.errors import InputMismatch, ModelError, UnknownModel
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Source
-from napari_seamless.models import user_library
 from napari_seamless.models.architecture import build, is_listed
+from napari_seamless.models.library import added_path
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.recipe_file import FILE, AsIs, Range, Scaling, Standard, read_recipe
 
@@ -53,7 +53,7 @@ def from_model(what: str | Path, info: ImageInfo, classes: int) -> InitialNetwor
 
     Raises UnknownModel, ModelError or InputMismatch where it cannot be taught on this image and these classes.
     """
-    folder = user_library.added(what) if isinstance(what, str) and user_library.added(what) else Path(what)
+    folder = (added_path(what) if isinstance(what, str) else None) or Path(what)
     if folder is None or not (folder / FILE).is_file():
         raise UnknownModel(
             f"a lesson goes on with a model of yours, by its name or recipe folder; there is none at '{what}'; see "

@@ -29,7 +29,8 @@ from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass, Source, StopFlag
 from napari_seamless.io.readers import open_image
-from napari_seamless.models import Model, user_library
+from napari_seamless.models import Model
+from napari_seamless.models.library import copy_to_library
 from napari_seamless.models.loaders.recipe_folder import model_of, save_recipe, scaling_modules
 from napari_seamless.models.recipe_file import checked_recipe
 from napari_seamless.runs.tiling import parse_budget
@@ -166,7 +167,7 @@ class Lesson:
         if folder is not None:
             return save_recipe(folder, network, fields)
         with tempfile.TemporaryDirectory(prefix="napari-seamless-") as scratch:
-            return user_library.keep(save_recipe(Path(scratch) / "recipe", network, fields), name)
+            return copy_to_library(save_recipe(Path(scratch) / "recipe", network, fields), name)
 
     # --- how it comes about ----------------------------------------------------------------
 

@@ -1,16 +1,39 @@
-"""Models that a person has added: a folder each, under their own name. Cheap to import: no torch."""
+"""The models that there are by name: those that ship, and those that a person has added, a folder each.
+
+Cheap to import: no torch. Adding one, which loads it first, is in `add_model.py`.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from napari_seamless.errors import ModelError, OutputExists, OutputUnwritable
+from napari_seamless.models import bundled
 from napari_seamless.models.bundled import TITLES, unknown
 from napari_seamless.models.folders import model_folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load_model` knows, bundled ones first."""
+    return (*bundled.names(), *added_names())
+
+
+def describe(name: str) -> str:
+    """One line about a model. Raises `UnknownModel` for a name that is not in the list."""
+    path = added_path(name)
+    if name in TITLES or path is None:
+        return bundled.describe(name)
+    try:
+        recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8")) if path.is_dir() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        recipe = {}
+    title = recipe.get("title") or path.name
+    return f"{title} (added)"
 
 
 def added_names() -> tuple[str, ...]:
@@ -21,7 +44,7 @@ def added_names() -> tuple[str, ...]:
         return ()
 
 
-def added(name: str) -> Path | None:
+def added_path(name: str) -> Path | None:
     """What lies under a name: a folder, or the one file in it that is the model; None where there is none."""
     folder = model_folder() / name
     if not NAME.fullmatch(name) or not folder.is_dir():
@@ -30,7 +53,7 @@ def added(name: str) -> Path | None:
     return files[0] if len(files) == 1 and files[0].is_file() else folder
 
 
-def keep(path: Path, name: str) -> Path:
+def copy_to_library(path: Path, name: str) -> Path:
     """Copy a model's file or folder to the library, under a new name; give where it is.
 
     Raises ModelError for a name that cannot be one, OutputExists where it is taken, OutputUnwritable.
@@ -52,10 +75,10 @@ def keep(path: Path, name: str) -> Path:
     return target
 
 
-def remove(name: str) -> None:
+def remove_model(name: str) -> None:
     """Delete a model that was added. Raises UnknownModel, and ModelError for a bundled one."""
     if name in TITLES:
         raise ModelError(f"only models that were added can be removed; {name} comes with the package; leave it")
-    if added(name) is None:
+    if added_path(name) is None:
         raise unknown(name)
     shutil.rmtree(model_folder() / name)
