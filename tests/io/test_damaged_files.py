@@ -18,7 +18,7 @@ from test_ome_zarr import ome_zarr
 import fuzzing
 from napari_seamless.errors import InputDamaged, InputUnreadable, SeamlessError
 from napari_seamless.geometry import Region
-from napari_seamless.io.readers import open_image
+from napari_seamless.io.readers import open_image, tiff_parsed, tiff_stack
 from sources_oracle import texture
 
 PARTS = 6
@@ -42,6 +42,29 @@ def test_a_failure_would_be_noticed(tmp_path: Path) -> None:
     assert fuzzing.outcome(base.path, fuzzing.Base(base.path, (good[None] + 1,))) == "as stored"
     (tmp_path / "bad.tif").write_bytes(base.path.read_bytes()[:300])
     assert fuzzing.outcome(tmp_path / "bad.tif", base) == "refused"
+
+
+@pytest.mark.parametrize("problem", tiff_parsed.DAMAGE)
+def test_a_fault_of_this_package_is_not_taken_for_a_damaged_file(
+    problem: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise problem("a fault of ours")
+
+    tifffile.imwrite(tmp_path / "a.tif", texture(40, 50), tile=(16, 16))
+    monkeypatch.setattr(tiff_stack, "_page_order", broken)
+    with pytest.raises(problem, match="a fault of ours"):
+        open_image(tmp_path / "a.tif")
+
+
+def test_a_fault_of_tifffile_is_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("tags contradict each other")
+
+    tifffile.imwrite(tmp_path / "a.tif", texture(40, 50), tile=(16, 16))
+    monkeypatch.setattr(tifffile.TiffFile, "series", property(broken))
+    with pytest.raises(InputDamaged, match=r"must be consistent; a\.tif: ZeroDivisionError tags contradict"):
+        open_image(tmp_path / "a.tif")
 
 
 def damaged_levels(path: Path, shapes: list[tuple[int, int]]) -> None:

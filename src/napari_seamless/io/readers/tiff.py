@@ -11,7 +11,6 @@ no-data value.
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +24,11 @@ from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
 from napari_seamless.io.readers.scenes import Scene, chosen, unique, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
+from napari_seamless.io.readers.tiff_parsed import Images, Metadata, metadata_of, opened
 from napari_seamless.io.readers.tiff_scale import channel_names, pixel_sizes
 from napari_seamless.io.readers.tiff_stack import Stack, notices_of, stacks_of
 
 CACHE_BYTES = 256 << 20
-# what tifffile raises when tags contradict each other
-DAMAGE = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError, OSError,
-    EOFError, MemoryError, struct.error,
-)  # fmt: skip
 
 
 def open_file(path: Path, axes: str | None, scene: Scene) -> TiffSource:
@@ -115,29 +110,22 @@ def _parsed(
     path: Path, files: dict[Path, ByteFile], axes: str | None, scene: Scene, time: int | None
 ) -> tuple[ImageInfo, tuple[Stack, ...]]:
     check_directories(files[path.resolve()])
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            is_ome = tiff.series[0].kind == "ome"
-            names = unique([str(series.name) for series in tiff.series]) if is_ome else (path.name,)
-            number = chosen(scene, names, path.name)
-            stacks = stacks_of(tiff, files, axes, number, time or 0)
-            info = _info(path, tiff, stacks, number)
-            if time is not None:
-                info = info_at(info, time)
-            return with_scenes(info, names, number, told=scene is not None), stacks
-    except SeamlessError:
-        raise
-    except DAMAGE as problem:
-        raise InputDamaged(
-            f"a TIFF file must be consistent; {path.name}: {type(problem).__name__} {problem}; copy or export it again"
-        ) from problem
+    with opened(path) as tiff:
+        images = Images(path, tiff)
+        names = unique(images.names) if images.kinds[0] == "ome" else (path.name,)
+        number = chosen(scene, names, path.name)
+        stacks = stacks_of(images, files, axes, number, time or 0)
+        info = _info(path, images.kinds[0], metadata_of(path, tiff, number), stacks, number)
+    if time is not None:
+        info = info_at(info, time)
+    return with_scenes(info, names, number, told=scene is not None), stacks
 
 
-def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...], number: int) -> ImageInfo:
+def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], number: int) -> ImageInfo:
     base = stacks[0]
-    sizes = pixel_sizes(tiff, number)
+    sizes = pixel_sizes(metadata, number)
     spatial = "zyx" if base.volume else "yx"
-    names = ("red", "green", "blue") if base.rgb else channel_names(tiff, number)
+    names = ("red", "green", "blue") if base.rgb else channel_names(metadata, number)
     return ImageInfo(
         name=path.name,
         levels=Levels(tuple(stack.spatial_shape for stack in stacks)),
@@ -147,7 +135,7 @@ def _info(path: Path, tiff: tifffile.TiffFile, stacks: tuple[Stack, ...], number
         channel_names=names if len(names) == base.channels else (),
         rgb=base.rgb,
         pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
-        format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(tiff.series[0].kind, "TIFF"),
+        format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(kind, "TIFF"),
         notices=notices_of(path.name, base),
         times=max(1, base.times),
     )

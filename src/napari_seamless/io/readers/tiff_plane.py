@@ -32,7 +32,7 @@ DAMAGE = (ValueError, RuntimeError, OSError, TypeError, IndexError, KeyError, st
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class TiledPlane:
     """Pixels (separate sample, depth, y, x, contiguous sample) of one directory, in pieces of `cell` (depth, y, x).
 
     `offsets` and `counts` are indexed (sample, depth, y, x) in C order; a count of 0 is a piece that was never
@@ -101,7 +101,7 @@ class Plane:
 class RawPlane:
     """A directory whose pixels lie in the file as they are, in one run: only the rows of a region are read.
 
-    So an uncompressed image in one strip of gigabytes costs no more than one in tiles. Same shape as `Plane`.
+    So an uncompressed image in one strip of gigabytes costs no more than one in tiles. Same shape as `TiledPlane`.
     """
 
     file: ByteFile
@@ -111,7 +111,7 @@ class RawPlane:
     stored: np.dtype
 
     def read_into(self, out: Pixels, region: Region, cache: DecodedCache) -> None:  # noqa: ARG002
-        """As `Plane.read_into`; nothing is decoded, so that nothing is cached."""
+        """As `TiledPlane.read_into`; nothing is decoded, so that nothing is cached."""
         depth, rows, columns = region.intervals
         samples, depths, height, width, colours = self.shape
         for sample, z in product(range(samples), range(depth.lo, depth.hi)):

@@ -8,8 +8,7 @@ from math import inf
 from typing import Any
 from xml.etree import ElementTree
 
-import tifffile
-
+from napari_seamless.io.readers.tiff_parsed import Metadata
 from napari_seamless.units import micrometres_in
 
 UNITS_OF_RESOLUTION = {2: "inch", 3: "centimeter"}
@@ -19,21 +18,21 @@ LARGEST_BELIEVED = 20.0
 Sizes = Mapping[str, float]
 
 
-def pixel_sizes(tiff: tifffile.TiffFile, number: int = 0) -> Sizes:
+def pixel_sizes(metadata: Metadata, number: int = 0) -> Sizes:
     """Micrometres per level-0 pixel of an image, under `z`, `y`, `x`; empty where the file does not say."""
-    page = tiff.series[number].keyframe
-    if tiff.is_svs:
-        return _aperio(page.description)
-    if tiff.is_ome and tiff.ome_metadata:
-        return _ome(tiff, number)
-    if tiff.is_imagej:
-        return _imagej(tiff.imagej_metadata or {}, page)
-    return _resolution(page)
+    match metadata.dialect:
+        case "svs":
+            return _aperio(metadata.description)
+        case "ome":
+            return _ome(metadata, number)
+        case "imagej":
+            return _imagej(metadata)
+    return _resolution(metadata)
 
 
-def channel_names(tiff: tifffile.TiffFile, number: int = 0) -> tuple[str, ...]:
+def channel_names(metadata: Metadata, number: int = 0) -> tuple[str, ...]:
     """Names of the channels of an OME-TIFF's image, or nothing."""
-    pixels = _ome_pixels(tiff, number) if tiff.is_ome and tiff.ome_metadata else None
+    pixels = _ome_pixels(metadata, number)
     names = [] if pixels is None else [c.get("Name", "") for c in pixels.findall("{*}Channel")]
     return tuple(names) if all(names) else ()
 
@@ -53,20 +52,22 @@ def _aperio(description: str) -> Sizes:
     return dict.fromkeys("yx", size) if size else {}
 
 
-def _ome_pixels(tiff: tifffile.TiffFile, number: int) -> ElementTree.Element | None:
+def _ome_pixels(metadata: Metadata, number: int) -> ElementTree.Element | None:
     """The description of an image: by its number, or by its name where tifffile has left images out."""
+    if not metadata.ome_xml:
+        return None
     try:
-        images = ElementTree.fromstring(tiff.ome_metadata or "").findall("{*}Image")
+        images = ElementTree.fromstring(metadata.ome_xml).findall("{*}Image")
     except ElementTree.ParseError:
         return None
-    if len(images) != len(tiff.series):
-        images = [image for image in images if image.get("Name") == tiff.series[number].name] or images[:1]
+    if len(images) != metadata.images:
+        images = [image for image in images if image.get("Name") == metadata.name] or images[:1]
         number = 0
     return images[number].find("{*}Pixels") if images else None
 
 
-def _ome(tiff: tifffile.TiffFile, number: int) -> Sizes:
-    pixels = _ome_pixels(tiff, number)
+def _ome(metadata: Metadata, number: int) -> Sizes:
+    pixels = _ome_pixels(metadata, number)
     if pixels is None:
         return {}
     sizes: dict[str, float] = {}
@@ -78,20 +79,20 @@ def _ome(tiff: tifffile.TiffFile, number: int) -> Sizes:
     return sizes
 
 
-def _imagej(metadata: Mapping[str, Any], page: tifffile.TiffPage) -> Sizes:
-    unit = micrometres_in(str(metadata.get("unit", "")))
+def _imagej(metadata: Metadata) -> Sizes:
+    unit = micrometres_in(str(metadata.imagej.get("unit", "")))
     if unit is None:
         return {}
-    spacing = _positive(metadata.get("spacing"))
-    return _per_pixel(page, unit) | ({"z": spacing * unit} if spacing else {})
+    spacing = _positive(metadata.imagej.get("spacing"))
+    return _per_pixel(metadata, unit) | ({"z": spacing * unit} if spacing else {})
 
 
-def _resolution(page: tifffile.TiffPage) -> Sizes:
-    unit = micrometres_in(UNITS_OF_RESOLUTION.get(page.tags.valueof(296, default=2), ""))
-    sizes = _per_pixel(page, unit) if unit else {}
+def _resolution(metadata: Metadata) -> Sizes:
+    unit = micrometres_in(UNITS_OF_RESOLUTION.get(metadata.resolution_unit, ""))
+    sizes = _per_pixel(metadata, unit) if unit else {}
     return sizes if sizes and max(sizes.values()) <= LARGEST_BELIEVED else {}
 
 
-def _per_pixel(page: tifffile.TiffPage, unit: float) -> dict[str, float]:
+def _per_pixel(metadata: Metadata, unit: float) -> dict[str, float]:
     """Micrometres per pixel from the resolution tags, which count pixels per unit of so many micrometres."""
-    return {axis: unit / per_unit for axis, per_unit in zip("xy", page.resolution, strict=True) if per_unit > 0}
+    return {axis: unit / per_unit for axis, per_unit in zip("xy", metadata.resolution, strict=True) if per_unit > 0}

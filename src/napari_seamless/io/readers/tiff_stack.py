@@ -1,4 +1,4 @@
-"""From tifffile's parsed series to planes in (channel, z) order, one stack a level."""
+"""From parsed series to planes in (channel, z) order, one stack a level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Interval, Region
@@ -18,13 +17,15 @@ from napari_seamless.io.readers.axes import MOST_CHANNELS_GUESSED, checked, nati
 from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile
 from napari_seamless.io.readers.tiff_directories import check_directories
-from napari_seamless.io.readers.tiff_plane import Plane, RawPlane
+from napari_seamless.io.readers.tiff_parsed import Images, Page, Series
+from napari_seamless.io.readers.tiff_plane import RawPlane, TiledPlane
 
 LARGEST_PIECE = 1 << 31
 LARGE = 1 << 26
 JPEG = (6, 7, 34892, 33007)
 RGB, YCBCR = 2, 6
-ALPHA = (1, 2)
+ALPHA = ((1,), (2,))
+JPEG2000_YCBCR = 33003
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Stack:
     They are those of one of `times` time points; 0 where the file has no such axis.
     """
 
-    planes: tuple[tuple[Plane | RawPlane | None, ...], ...]
+    planes: tuple[tuple[TiledPlane | RawPlane | None, ...], ...]
     page: tuple[int, int, int, int, int]
     dtype: np.dtype
     volume: bool
@@ -53,7 +54,7 @@ class Stack:
     @property
     def piece_bytes(self) -> int:
         """Bytes of the largest decoded piece."""
-        cells = [(*p.cell, self.page[4]) for row in self.planes for p in row if isinstance(p, Plane)]
+        cells = [(*p.cell, self.page[4]) for row in self.planes for p in row if isinstance(p, TiledPlane)]
         return max((prod(cell) for cell in cells), default=0) * self.dtype.itemsize
 
     def read(self, region: Region, cache: DecodedCache) -> Pixels:
@@ -80,14 +81,17 @@ class Stack:
 
 
 def stacks_of(
-    tiff: tifffile.TiffFile, files: dict[Path, ByteFile], axes: str | None, number: int = 0, time: int = 0
+    images: Images, files: dict[Path, ByteFile], axes: str | None, number: int = 0, time: int = 0
 ) -> tuple[Stack, ...]:
-    """The levels of one image, finest first; what does not match the finest (a thumbnail) is left out."""
-    series = tiff.series[number]
+    """The levels of one image of a file, finest first; what does not match the finest (a thumbnail) is left out.
+
+    Raises InputUnreadable for what only others read, InputDamaged, and BadRequest for `axes` that cannot be.
+    """
+    series = images[number]
     numbers = iter(range(1 << 31))
     base = _stack(series, files, axes, numbers, time)
     stacks = [base]
-    for level in sorted((*series.levels[1:], *_loose_levels(tiff)), key=lambda level: -prod(level.shape)):
+    for level in sorted((*series.coarser(), *_loose_levels(images)), key=lambda level: -prod(level.shape)):
         if not _stored_alike(level, series):
             continue
         stack = _stack(level, files, axes, numbers, time)
@@ -98,7 +102,7 @@ def stacks_of(
 
 def notices_of(name: str, base: Stack) -> tuple[str, ...]:
     """What to tell the user of the way in which the finest level is stored."""
-    planes = [plane for row in base.planes for plane in row if isinstance(plane, Plane)]
+    planes = [plane for row in base.planes for plane in row if isinstance(plane, TiledPlane)]
     y, x = base.spatial_shape[-2:]
     if not planes or y * x < LARGE or planes[0].cell[2] < x:
         return ()
@@ -109,22 +113,26 @@ def notices_of(name: str, base: Stack) -> tuple[str, ...]:
     )
 
 
-def _stored_alike(level: tifffile.TiffPageSeries, base: tifffile.TiffPageSeries) -> bool:
+def _stored_alike(level: Series, base: Series) -> bool:
     """Same type and axes, and a page of its own is tiled when the finest level is (a thumbnail often is not)."""
-    tiling = level.keyframe.is_subifd or level.keyframe.is_tiled == base.keyframe.is_tiled
-    return tiling and np.dtype(level.dtype) == np.dtype(base.dtype) and len(level.axes) == len(base.axes)
+    tiling = level.directory.is_subifd or level.directory.is_tiled == base.directory.is_tiled
+    return tiling and level.dtype == base.dtype and len(level.axes) == len(base.axes)
 
 
-def _loose_levels(tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
+def _loose_levels(images: Images) -> list[Series]:
     """Pages that may be levels although tifffile has not put them with the first one (steps other than 2, 3 or 4).
 
     They say that they are reduced, or are tiled pages of a file without any dialect.
     """
-    first = tiff.series[0]
-    if first.kind not in ("generic", "uniform", "shaped"):
+    kind = images.kinds[0]
+    if kind not in ("generic", "uniform", "shaped"):
         return []
-    plain = first.kind == "generic"
-    return [s for s in tiff.series[1:] if s.keyframe.is_reduced or (plain and s.keyframe.is_tiled)]
+    plain = kind == "generic"
+    return [
+        s
+        for s in map(images.__getitem__, range(1, len(images)))
+        if s.directory.is_reduced or (plain and s.directory.is_tiled)
+    ]
 
 
 def _is_level(stack: Stack, base: Stack) -> bool:
@@ -136,41 +144,33 @@ def _is_level(stack: Stack, base: Stack) -> bool:
     return h <= h0 and w <= w0 and abs(h / h0 * w0 - w) <= slack + w0 / h0
 
 
-def _stack(
-    series: tifffile.TiffPageSeries,
-    files: dict[Path, ByteFile],
-    axes: str | None,
-    numbers: Iterator[int],
-    time: int,
-) -> Stack:
-    key = series.keyframe
-    _require_readable(series, files)
-    shape, letters = series.shape, series.axes  # without axes of length 1, except y and x
-    page = tuple(int(n) for n in key.shaped)
-    count = prod(shape) // prod(page)
-    leading = _leading(letters, shape, page, axes)
+def _stack(series: Series, files: dict[Path, ByteFile], axes: str | None, numbers: Iterator[int], time: int) -> Stack:
+    directory = series.directory
+    dtype = _readable_dtype(series)
+    page = directory.shaped
+    count = prod(series.shape) // prod(page)
+    # without axes of length 1, except y and x
+    leading = _leading(series.axes, series.shape, page, axes)
     order = _page_order(leading, count, time)
-    pages = _Pages(series, files, numbers, count)
-    planes = tuple(tuple(pages.plane(index) for index in row) for row in order)
+    planes = _Planes(series, files, numbers, count)
+    rows = tuple(tuple(planes.plane(index) for index in row) for row in order)
     volume = "z" in dict(leading) or page[1] > 1
     colours = page[0] * page[4]
-    rgb = key.photometric in (RGB, YCBCR) and len(planes) == 1 and np.dtype(series.dtype).itemsize <= 2
-    rgb = rgb and (colours == 3 or (colours == 4 and bool(key.extrasamples) and key.extrasamples[0] in ALPHA))
-    return Stack(planes, page, native(np.dtype(series.dtype)), volume, rgb, dict(leading).get("t", 0))  # type: ignore[arg-type]
+    rgb = directory.photometric in (RGB, YCBCR) and len(rows) == 1 and dtype.itemsize <= 2
+    rgb = rgb and (colours == 3 or (colours == 4 and directory.extrasamples[:1] in ALPHA))
+    return Stack(rows, page, native(dtype), volume, rgb, dict(leading).get("t", 0))
 
 
-def _require_readable(series: tifffile.TiffPageSeries, files: dict[Path, ByteFile]) -> None:
-    key = series.keyframe
-    name = next(iter(files)).name
-    if series.transform is not None or key.dtype is None or 0 in key.shaped:
-        raise InputUnreadable(f"{name} holds pixels of a kind that is not read here ({series.kind}, {key.dtype})")
-    try:
-        known = key.compression == 1 or tifffile.TIFF.DECOMPRESSORS[key.compression] is not None
-    except KeyError as problem:
-        raise InputUnreadable(f"{name} is compressed in a way that is not read here: {problem.args[0]}") from None
+def _readable_dtype(series: Series) -> np.dtype[Any]:
+    directory, name = series.directory, series.path.name
+    if series.is_transformed or series.dtype is None or directory.dtype is None or 0 in directory.shaped:
+        raise InputUnreadable(f"{name} holds pixels of a kind that is not read here ({series.kind}, {directory.dtype})")
+    if directory.codec_problem is not None:
+        raise InputUnreadable(f"{name} is compressed in a way that is not read here: {directory.codec_problem}")
     # OpenSlide converts this kind's colours (JPEG 2000 in YCbCr); tifffile gives them as they are stored
-    if not known or (key.compression == 33003 and series.kind == "svs"):
-        raise InputUnreadable(f"{name} is compressed as {key.compression!r}, which is left to OpenSlide")
+    if directory.compression == JPEG2000_YCBCR and series.kind == "svs":
+        raise InputUnreadable(f"{name} is compressed as {directory.compression_name}, which is left to OpenSlide")
+    return series.dtype
 
 
 def _leading(
@@ -209,33 +209,28 @@ def _page_order(leading: tuple[tuple[str, int], ...], count: int, time: int) -> 
     return [[int(i) for i in row] for row in ordered.reshape(-1, depth)]
 
 
-class _Pages:
+class _Planes:
     """The planes of a series by page number; only while a file is being opened, in one thread."""
 
-    def __init__(
-        self, series: tifffile.TiffPageSeries, files: dict[Path, ByteFile], numbers: Iterator[int], count: int
-    ) -> None:
+    def __init__(self, series: Series, files: dict[Path, ByteFile], numbers: Iterator[int], count: int) -> None:
         self._series = series
         self._files = files
         self._numbers = numbers
         # one directory may describe many planes that follow each other in the file
-        self._single = len(series) != count
-        if self._single and not (len(series) == 1 and series.keyframe.is_contiguous):
+        self._single = series.pages != count
+        if self._single and not (series.pages == 1 and series.directory.is_contiguous):
             raise InputDamaged(
-                f"a TIFF file must have a page for every plane; {next(iter(files)).name} has {len(series)} for {count}"
+                f"a TIFF file must have a page for every plane; {series.path.name} has {series.pages} for {count}"
             )
 
-    def plane(self, index: int) -> Plane | RawPlane | None:
-        page: Any = self._series[0 if self._single else index]
+    def plane(self, index: int) -> TiledPlane | RawPlane | None:
+        page, directory = self._series.page(0 if self._single else index), self._series.directory
         if page is None:
             return None
-        file = self._file(Path(page.parent.filehandle.path).resolve())
-        key = page.keyframe
-        if self._single or (key.is_contiguous and key.is_memmappable and not key.is_tiled):
-            skipped = index * prod(key.shaped) * key.dtype.itemsize if self._single else 0
-            stored = np.dtype(page.parent.byteorder + np.dtype(key.dtype).char)
-            return RawPlane(file, next(self._numbers), key.shaped, int(page.dataoffsets[0]) + skipped, stored)
-        return self._pieces(page, key, file)
+        file = self._file(page.path)
+        if self._single or (directory.is_contiguous and directory.is_memmappable and not directory.is_tiled):
+            return self._raw(page, file, index)
+        return self._tiled(page, file)
 
     def _file(self, path: Path) -> ByteFile:
         """The planes of an OME-TIFF may lie in several files."""
@@ -244,27 +239,37 @@ class _Pages:
             check_directories(self._files[path])
         return self._files[path]
 
-    def _pieces(self, page: Any, key: tifffile.TiffPage, file: ByteFile) -> Plane:
-        tiled = bool(key.is_tiled)
-        rows = min(int(key.rowsperstrip), key.imagelength)
-        cell = (key.tiledepth, key.tilelength, key.tilewidth) if tiled else (1, rows, key.imagewidth)
-        plane = Plane(
+    def _raw(self, page: Page, file: ByteFile, index: int) -> RawPlane:
+        shape, dtype = self._series.directory.shaped, self._series.directory.dtype
+        assert dtype is not None
+        if not len(page.offsets):
+            raise InputDamaged(f"a TIFF file must say where its pixels lie; {file.path.name} does not; copy it again")
+        skipped = index * prod(shape) * dtype.itemsize if self._single else 0
+        stored = np.dtype(page.byteorder + dtype.char)
+        return RawPlane(file, next(self._numbers), shape, int(page.offsets[0]) + skipped, stored)
+
+    def _tiled(self, page: Page, file: ByteFile) -> TiledPlane:
+        directory = self._series.directory
+        tables = {"jpegtables": page.jpegtables, "jpegheader": directory.jpegheader}
+        plane = TiledPlane(
             file=file,
             number=next(self._numbers),
-            shape=key.shaped,
-            cell=tuple(int(n) for n in cell),  # type: ignore[arg-type]
-            offsets=np.asarray(page.dataoffsets, np.int64),
-            counts=np.asarray(page.databytecounts, np.int64),
-            decode=key.decode,
-            jpeg={"jpegtables": page.jpegtables, "jpegheader": key.jpegheader} if key.compression in JPEG else {},
-            nodata=key.nodata,
+            shape=directory.shaped,
+            cell=directory.cell,
+            offsets=page.offsets,
+            counts=page.counts,
+            decode=directory.decode,
+            jpeg=tables if directory.compression in JPEG else {},
+            nodata=directory.nodata,
         )
         _require_whole(plane)
         return plane
 
 
-def _require_whole(plane: Plane) -> None:
+def _require_whole(plane: TiledPlane) -> None:
     name = plane.file.path.name
+    if min(plane.cell) < 1:
+        raise InputDamaged(f"tiles and strips must hold pixels; those of {name} have {plane.cell}; copy it again")
     expected = plane.shape[0] * plane.grid.size
     if len(plane.offsets) != expected or len(plane.counts) != expected:
         raise InputDamaged(
