@@ -7,7 +7,7 @@ import pytest
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.io.readers import MirrorTiled, open_image, sample_slide
-from napari_seamless.io.readers.thumbnail import looked_at
+from napari_seamless.io.readers.thumbnail import thumbnail
 from napari_seamless.runs.tissue import tissue_mask
 from sources_oracle import texture
 
@@ -60,7 +60,7 @@ def test_without_colours_it_is_what_differs_from_the_commonest_brightness(dtype:
         np.testing.assert_array_equal(tissue_mask(open_image(grey.astype(dtype))), wanted())
 
 
-def test_of_a_volume_the_middle_plane_is_looked_at() -> None:
+def test_of_a_volume_the_middle_plane_is_taken() -> None:
     volume = np.zeros((5, 400, 600), np.uint8)
     volume[2][wanted()] = 200
     np.testing.assert_array_equal(tissue_mask(open_image(volume, axes="zyx")), wanted())
@@ -85,12 +85,12 @@ def test_the_sample_slide_is_partly_tissue_at_any_size() -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "edge"), [(100, 64, 100), (101, 64, 25), (7, 90, 11), (5, 5, 1)])
-def test_a_look_averages_whole_squares(height: int, width: int, edge: int) -> None:
+def test_a_thumbnail_averages_whole_squares(height: int, width: int, edge: int) -> None:
     image = texture(3, height, width, dtype="uint16")
     step = -(-max(height, width) // edge)
     rows, columns = (range(0, n, step) for n in (height, width))
     expected = [[image[:, y : y + step, x : x + step].mean(axis=(1, 2)) for x in columns] for y in rows]
-    seen = looked_at(open_image(image), edge)
+    seen = thumbnail(open_image(image), edge)
     assert np.abs(seen - np.moveaxis(expected, 2, 0)).max() <= 0.51
 
 

@@ -9,16 +9,16 @@ its brightness is taken instead, and tissue is what differs from the most common
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label
+from skimage.filters import threshold_otsu
+from skimage.morphology import remove_small_holes, remove_small_objects
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.interfaces import Pixels
 from napari_seamless.io.readers.opener import open_image
-from napari_seamless.io.readers.thumbnail import looked_at
+from napari_seamless.io.readers.thumbnail import thumbnail
 
 EDGE = 1024
 SMALLEST_OBJECT = 0.0005
@@ -36,13 +36,13 @@ def tissue_mask(
     `threshold` is a saturation (0 to 1) above which a pixel is tissue; without it Otsu's is used, times `adjust` (less
     than 1 finds more tissue). Objects, and holes in them, smaller than the share `smallest` of the image are removed.
     An image whose saturation (or brightness) hardly varies is all tissue: it has no background to leave out. Of a
-    volume the middle plane is looked at. Any thread. Raises BadRequest for parameters that cannot be, and what reading
+    volume the middle plane is taken. Any thread. Raises BadRequest for parameters that cannot be, and what reading
     raises.
     """
     _require(threshold, adjust, smallest)
     source = open_image(image)
     try:
-        seen = saturation(looked_at(source, EDGE))
+        seen = saturation(thumbnail(source, EDGE))
     finally:
         if source is not image:
             source.close()
@@ -76,23 +76,18 @@ def saturation(pixels: Pixels) -> NDArray[np.float32]:
     return different
 
 
-def otsu(values: NDArray[np.floating[Any]]) -> float:
-    """The threshold that splits values into two groups with the least variance within them."""
-    counts, edges = np.histogram(values, BINS)
-    middles = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts, dtype=float)
-    above = below[-1] - below
-    total = np.cumsum(counts * middles)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (total / below - (total[-1] - total) / above) ** 2
-    return float(edges[1:][np.nanargmax(between[:-1])])
+def otsu(values: NDArray[np.float32]) -> float:
+    """The threshold that splits values into two groups with the least variance within them.
+
+    scikit-image gives the middle of a bin; all of that bin belongs to the lower group.
+    """
+    return float(threshold_otsu(values, nbins=BINS)) + float(np.ptp(values)) / BINS / 2
 
 
 def without_small(found: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:
-    """Without objects, and then without holes, of fewer than `smallest` pixels."""
-    for _ in range(2):
-        numbers = label(found, connectivity=1)
-        is_large = np.bincount(numbers.ravel()) >= smallest
-        is_large[0] = False
-        found = ~is_large[numbers]
-    return found
+    """Without objects, and then without holes, of fewer than `smallest` pixels, which touch along edges."""
+    if smallest <= 1:
+        return found
+    objects = remove_small_objects(found, max_size=smallest - 1, connectivity=1)
+    filled: NDArray[np.bool_] = remove_small_holes(objects, max_size=smallest - 1, connectivity=1)
+    return filled

@@ -10,7 +10,7 @@ from napari_seamless.interfaces import Pixels, Source
 READ_EDGE = 2048
 
 
-def looked_at(source: Source, edge: int) -> Pixels:
+def thumbnail(source: Source, edge: int) -> Pixels:
     """(c, y, x) of the whole image, neither side longer than `edge`; of a volume the middle plane.
 
     Of the coarsest level that is at least as large, whole squares of pixels are averaged, a part of it at a time. Any
