@@ -27,10 +27,10 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from napari_seamless.training.pyramid import PyramidClassifier
-from napari_seamless.training.sampling.batching import BucketBatchSampler, PadCollate, PaddedBatch
-from napari_seamless.training.sampling.buckets import BucketPlan, Shape, padded_shape, plan_buckets
-from napari_seamless.training.streaming.measured_memory import bytes_per_pixel
+from napari_seamless.training.buckets.batches import BucketBatchSampler, PadCollate, PaddedBatch
+from napari_seamless.training.buckets.bytes_per_pixel import bytes_per_pixel
+from napari_seamless.training.buckets.plan import BucketPlan, Shape, padded_shape, plan_buckets
+from napari_seamless.training.buckets.pyramid_classifier import PyramidClassifier
 
 Batches = list[list[int]]
 SUPERS, BUCKETS = 6, 6

@@ -75,13 +75,13 @@ def step(way: str, size: int, budget: str, widths: Sequence[int], output: str | 
     """One step, in this process."""
     import napari_seamless as ns
     from napari_seamless.io.readers.samples import MirrorTiled, sample_slide
-    from napari_seamless.training.image_training import SourceImage
+    from napari_seamless.training.gradients.images import LevelImage
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = UNet(widths)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
-    image = SourceImage(MirrorTiled(ns.open_image(sample_slide()), (size, size)))
+    image = LevelImage(MirrorTiled(ns.open_image(sample_slide()), (size, size)))
     facts: dict[str, Any] = {"way": way, "size": size}
     if way == "streamed":
         stream = ns.StreamedGradient(network, budget=budget)

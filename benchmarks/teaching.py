@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 import napari_seamless as ns
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.readers import sample_slide
-from napari_seamless.training.loop.events import Stepped
+from napari_seamless.training.loop.events import StepDone
 from napari_seamless.training.teach.lesson import Lesson
 
 CLASSES = (
@@ -87,9 +87,9 @@ def taught(
     looks = [seconds / 3, seconds]
     for event in lesson.learn():
         gone = process_time() - began - spent
-        if isinstance(event, Stepped) and gone >= looks[0]:
+        if isinstance(event, StepDone) and gone >= looks[0]:
             paused = process_time()
-            found = lesson.look(whole)
+            found = lesson.preview(whole)
             took = process_time() - paused
             spent += took
             right = shares(found, truth)

@@ -31,8 +31,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_seamless.models.networks.tschopp import SKNet, UNet, USKNet, ValidNetwork
+from napari_seamless.training.data.equalised_crops import EqualisedCrops
 from napari_seamless.training.losses.affinity import affinities_of_probability, segments_of
-from napari_seamless.training.losses.equalise import EqualisedCrops
 from napari_seamless.training.losses.malis import MalisLoss
 
 HELD_OUT = 0.15

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from napari_seamless.runs.tissue import tissue_mask
     from napari_seamless.store import open_store as open_result
     from napari_seamless.training.classify import classify
-    from napari_seamless.training.command.train import train
-    from napari_seamless.training.image_training import StreamedGradient
+    from napari_seamless.training.from_files.train import train
+    from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
     from napari_seamless.training.teach.lesson import Lesson
 
 __version__ = "0.1.0"
@@ -54,7 +54,7 @@ _HOMES = {
     "Report": "runs.result",
     "Result": "runs.result",
     "SeamlessError": "errors",
-    "StreamedGradient": "training.image_training",
+    "StreamedGradient": "training.gradients.streamed_gradient",
     "add_model": "models.add_model",
     "classify": "training.classify",
     "describe_model": "models:describe",
@@ -74,7 +74,7 @@ _HOMES = {
     "start": "runs.start",
     "tile_for": "runs.tiling",
     "tissue_mask": "runs.tissue",
-    "train": "training.command.train",
+    "train": "training.from_files.train",
     "trust": "models.trust",
 }
 """The module of each public name, and its name there where that is another one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,25 @@ import tifffile
 import tomli_w
 import torch
 import zarr
-from torch import nn
+from torch import Tensor, nn
+
+from napari_seamless.geometry import Region
 
 SIDE = 48
+
+
+@dataclass(frozen=True)
+class ArrayImage:
+    """An array (c, [z,] y, x) as a TrainingImage."""
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    def read(self, region: Region) -> Tensor:
+        return torch.from_numpy(np.array(self.array[(slice(None), *region.slices())]))
 
 
 def spots(number: int, shape: tuple[int, int] = (SIDE, SIDE)) -> tuple[np.ndarray, np.ndarray]:

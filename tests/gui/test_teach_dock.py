@@ -22,8 +22,8 @@ from napari_seamless._napari.teach.state import Looked, TeachSnapshot
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass
-from napari_seamless.training.loop.events import Stepped, Validated
-from napari_seamless.training.loop.scores import Figures
+from napari_seamless.training.loop.events import StepDone, Validated
+from napari_seamless.training.loop.metrics import ValidationMetrics
 
 
 class FakeLesson:
@@ -47,14 +47,14 @@ class FakeLesson:
             if not self.gate.wait(0.02):
                 continue
             self.step += 1
-            yield Stepped(self.step, 1000, 1 / self.step, 0.001, ())
-            yield Validated(self.step, Figures(1, 0.5, 0.75), True)
+            yield StepDone(self.step, 1000, 1 / self.step, 0.001, ())
+            yield Validated(self.step, ValidationMetrics(1, 0.5, 0.75), True)
 
-    def look(self, region: Region, _stop: Callable[[], bool]) -> NDArray[np.uint8]:
+    def preview(self, region: Region, _stop: Callable[[], bool]) -> NDArray[np.uint8]:
         assert self.labels is not None
         return np.full(region.shape, np.bincount(self.labels[self.labels > 0]).argmax(), np.uint8)
 
-    def keep(self, name: str) -> Path:
+    def save(self, name: str) -> Path:
         self.kept.append(name)
         return Path(name)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import barrier_networks
 import networks
 from napari_seamless.program.trace import Padded
-from napari_seamless.training import StreamedGradient
+from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
 
 FLOAT32, FLOAT64 = 1e-5, 1e-10
 TILES = (19, 30)

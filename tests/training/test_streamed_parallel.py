@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from napari_seamless.training import StreamedGradient
+from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
 
 
 def network() -> nn.Module:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import napari_seamless as ns
 from napari_seamless.errors import BadRequest, BudgetTooSmall, InputMismatch, NotTileable, RunCancelled
-from napari_seamless.training import StreamedGradient
+from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
 
 IMAGE = torch.rand(1, 3, 50, 44, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 TARGET = torch.randint(2, (1, 50, 44), generator=torch.Generator().manual_seed(6))

@@ -20,13 +20,13 @@ from napari_seamless.models.architecture import build
 from napari_seamless.models.loaders.recipe_folder import save_recipe
 from napari_seamless.models.networks.unet import PixelNorm
 from napari_seamless.runs.prepare import prepare
-from napari_seamless.training.loop.events import Stepped, Validated
-from napari_seamless.training.sampling.pieces import IGNORED
-from napari_seamless.training.sampling.strokes import CELL, Strokes, places
-from napari_seamless.training.streaming.image_reads import ArrayImage
+from napari_seamless.training.data.examples import IGNORED
+from napari_seamless.training.loop.events import StepDone, Validated
 from napari_seamless.training.teach import network_preview
 from napari_seamless.training.teach.lesson import Lesson
 from napari_seamless.training.teach.network_preview import NetworkPreview
+from napari_seamless.training.teach.strokes import CELL, Strokes, stroke_examples
+from training_images import ArrayImage
 
 CLASSES = (LabelClass(1, "dark", "#4363d8"), LabelClass(2, "bright", "#ffe119"))
 
@@ -53,7 +53,7 @@ def strokes(height: int, width: int) -> NDArray[np.uint8]:
 def test_every_painted_pixel_is_learned_from_or_held_out_once() -> None:
     labels = np.zeros((700, 900), np.uint8)
     labels[10:690, 100:108], labels[300:306, 5:890] = 1, 2
-    found = places(ArrayImage(np.zeros((1, 700, 900), np.uint8)), Strokes(labels), [1, 2])
+    found = stroke_examples(ArrayImage(np.zeros((1, 700, 900), np.uint8)), Strokes(labels), [1, 2])
     seen = np.zeros((700, 900), np.int64)
     for example in (*found.learned, *found.held_out):
         at = example.image.region.slices()
@@ -69,7 +69,7 @@ def test_strokes_that_come_later_move_no_place_from_one_side_to_the_other() -> N
     first[100, 20:1400], first[110, 20:1400] = 1, 2
     more = first.copy()
     more[800, 20:1400] = 1
-    before, after = (places(image, Strokes(labels), [1, 2]) for labels in (first, more))
+    before, after = (stroke_examples(image, Strokes(labels), [1, 2]) for labels in (first, more))
     assert {e.name for e in before.held_out} <= {e.name for e in after.held_out}
     assert {e.name for e in before.learned} <= {e.name for e in after.learned}
 
@@ -77,7 +77,7 @@ def test_strokes_that_come_later_move_no_place_from_one_side_to_the_other() -> N
 def test_a_coarse_stroke_stands_for_all_pixels_under_it() -> None:
     labels = np.zeros((50, 50), np.uint8)
     labels[3, 4], labels[40, 40] = 1, 2
-    found = places(ArrayImage(np.zeros((1, 400, 397), np.uint8)), Strokes(labels, 8), [1, 2])
+    found = stroke_examples(ArrayImage(np.zeros((1, 400, 397), np.uint8)), Strokes(labels, 8), [1, 2])
     assert sum(int((e.target != IGNORED).sum()) for e in (*found.learned, *found.held_out)) == 2 * 64
 
 
@@ -92,12 +92,12 @@ def test_a_coarse_stroke_stands_for_all_pixels_under_it() -> None:
 )
 def test_strokes_that_nothing_can_be_learned_from_are_refused(labels: NDArray[np.uint8], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        places(ArrayImage(np.zeros((1, 64, 64), np.uint8)), Strokes(labels), [1, 2])
+        stroke_examples(ArrayImage(np.zeros((1, 64, 64), np.uint8)), Strokes(labels), [1, 2])
 
 
 def test_strokes_of_another_size_are_refused() -> None:
     with pytest.raises(InputMismatch, match="cover the whole image, 64 x 64 here with 1 pixels each; got 32 x 64"):
-        places(ArrayImage(np.zeros((1, 64, 64), np.uint8)), Strokes(np.zeros((32, 64), np.uint8)), [1, 2])
+        stroke_examples(ArrayImage(np.zeros((1, 64, 64), np.uint8)), Strokes(np.zeros((32, 64), np.uint8)), [1, 2])
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +106,13 @@ def taught() -> Lesson:
     lesson = Lesson(halves(96, 160), CLASSES, device="cpu")
     lesson.paint(strokes(96, 160))
     for event in lesson.learn():
-        if isinstance(event, Stepped) and event.step == 24:
+        if isinstance(event, StepDone) and event.step == 24:
             break
     return lesson
 
 
 def test_what_was_not_painted_is_told_apart_after_a_few_steps(taught: Lesson) -> None:
-    found = taught.look(ns.Region.of((60, 90), (0, 160)))
+    found = taught.preview(ns.Region.of((60, 90), (0, 160)))
     truth = np.where(np.arange(160) < 80, 1, 2)[None]
     assert found.shape == (30, 160)
     assert (found == truth).mean() > 0.9
@@ -120,24 +120,24 @@ def test_what_was_not_painted_is_told_apart_after_a_few_steps(taught: Lesson) ->
 
 def test_a_look_at_a_part_is_the_part_of_a_run_over_the_whole(taught: Lesson) -> None:
     whole = np.asarray(ns.run(taught.model("halves"), taught.source, scheduler="serial"))
-    part = taught.look(ns.Region.of((13, 77), (31, 130)))
+    part = taught.preview(ns.Region.of((13, 77), (31, 130)))
     assert (part == whole[13:77, 31:130]).mean() > 0.999
 
 
 def test_what_is_kept_is_a_model_that_gives_the_same(taught: Lesson, tmp_path: Path) -> None:
-    folder = taught.keep("halves", tmp_path / "halves")
+    folder = taught.save("halves", tmp_path / "halves")
     model = ns.load_model(folder)
     assert [c.name for c in model.classes] == ["dark", "bright"]
     assert "strokes on" in str(model.card["data"])
     again = np.asarray(ns.run(model, taught.source, scheduler="serial"))
-    assert (again == taught.look(ns.Region.of((0, 96), (0, 160)))).mean() > 0.999
+    assert (again == taught.preview(ns.Region.of((0, 96), (0, 160)))).mean() > 0.999
 
 
 def test_a_lesson_goes_on_with_a_model_of_ones_own(taught: Lesson, tmp_path: Path) -> None:
-    folder = taught.keep("halves", tmp_path / "halves")
+    folder = taught.save("halves", tmp_path / "halves")
     lesson = Lesson(taught.source, CLASSES, network=folder, device="cpu")
     region = ns.Region.of((0, 96), (0, 160))
-    assert (lesson.look(region) == taught.look(region)).mean() > 0.999
+    assert (lesson.preview(region) == taught.preview(region)).mean() > 0.999
     with pytest.raises(InputMismatch, match="'halves' has 2 and 3, the lesson 3 and 'array' 3"):
         Lesson(taught.source, (*CLASSES, LabelClass(3, "grey", "#1fd160")), network=folder)
 
@@ -171,7 +171,7 @@ def test_each_look_shows_the_weights_as_they_are_then(norm: type[nn.Module]) -> 
     weights, found = dict(network.state_dict()), []
     for changed in ("3.bias", "3.weight", "0.weight"):
         weights[changed] = -weights[changed]
-        found.append(seen.at(ns.Region.of((5, 60), (3, 61)), weights, lambda: False))
+        found.append(seen.labels(ns.Region.of((5, 60), (3, 61)), weights, lambda: False))
         plain = deepcopy(network)
         plain.load_state_dict(weights)
         with torch.no_grad():
@@ -187,7 +187,7 @@ def test_a_network_is_traced_once_for_all_looks(monkeypatch: pytest.MonkeyPatch)
     lesson = Lesson(halves(64, 64), CLASSES, device="cpu")
     lesson.paint(strokes(64, 64))
     for event in lesson.learn():
-        lesson.look(ns.Region.of((0, 30), (0, 30)))
+        lesson.preview(ns.Region.of((0, 30), (0, 30)))
         if event.step == 3:
             break
     assert len(traced) == 1
@@ -210,14 +210,14 @@ def test_strokes_painted_while_it_learns_are_taken_in() -> None:
     lesson.paint(labels)
     events = lesson.learn()
     next(events)
-    before = lesson._places
+    before = lesson._examples
     labels[80, 10:70] = 1
     lesson.paint(labels)
     next(events)
     next(events)
     assert before is not None
-    assert lesson._places is not None
-    assert sum(lesson._places.counts) == sum(before.counts) + 60
+    assert lesson._examples is not None
+    assert sum(lesson._examples.counts) == sum(before.counts) + 60
 
 
 def test_a_lesson_is_the_same_again_wherever_it_was_stopped() -> None:
@@ -227,7 +227,7 @@ def test_a_lesson_is_the_same_again_wherever_it_was_stopped() -> None:
         lesson.paint(strokes(64, 64))
         events = lesson.learn()
         for _ in range(4):
-            event = next(e for e in events if isinstance(e, Stepped | Validated))
+            event = next(e for e in events if isinstance(e, StepDone | Validated))
             if stops and event.step == 2:
                 events = lesson.learn()
         weights.append(lesson.model("again").module.state_dict())
@@ -237,7 +237,7 @@ def test_a_lesson_is_the_same_again_wherever_it_was_stopped() -> None:
 def test_a_lesson_that_has_not_begun_cannot_be_kept(tmp_path: Path) -> None:
     lesson = Lesson(halves(64, 64), CLASSES)
     with pytest.raises(BadRequest, match="this lesson has not begun"):
-        lesson.keep("nothing", tmp_path / "nothing")
+        lesson.save("nothing", tmp_path / "nothing")
     with pytest.raises(BadRequest, match="nothing is painted yet"):
         next(lesson.learn())
 
@@ -251,10 +251,10 @@ def test_places_that_are_streamed_within_a_budget_are_learned_from_too() -> None
     lesson = Lesson(halves(64, 64), CLASSES, device="cpu", budget="100MB")
     lesson.paint(strokes(64, 64))
     events = lesson.learn()
-    losses = [next(e.loss for e in events if isinstance(e, Stepped)) for _ in range(3)]
+    losses = [next(e.loss for e in events if isinstance(e, StepDone)) for _ in range(3)]
     assert losses[-1] < losses[0]
 
 
 def test_a_cell_is_smaller_than_what_the_network_is_shown() -> None:
-    found = places(ArrayImage(pixels(600, 600)), Strokes(strokes(600, 600)), [1, 2])
+    found = stroke_examples(ArrayImage(pixels(600, 600)), Strokes(strokes(600, 600)), [1, 2])
     assert {e.image.shape for e in found.learned} == {(3, CELL + 64, CELL + 64)}

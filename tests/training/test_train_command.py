@@ -35,11 +35,11 @@ from napari_seamless.errors import (
     SeamlessError,
 )
 from napari_seamless.store.lock import locked
-from napari_seamless.training.command.data import Seen, divided
-from napari_seamless.training.command.events import Began, Stepped
-from napari_seamless.training.command.files import Pair, pairs_in
-from napari_seamless.training.command.masks import MaskValues
-from napari_seamless.training.command.training_file import ClassEntry, checked_training, example_training
+from napari_seamless.training.from_files.data import CheckedPair, split
+from napari_seamless.training.from_files.events import StepDone, TrainingStarted
+from napari_seamless.training.from_files.files import Pair, pairs_in
+from napari_seamless.training.from_files.masks import MaskValues
+from napari_seamless.training.from_files.training_file import ClassEntry, checked_training, example_training
 from training_images import fields, spots, write_folders, write_training, write_zarr
 
 
@@ -162,7 +162,7 @@ def test_values_are_learned_from_images_of_values(tmp_path: Path) -> None:
     for path in sorted((write_folders(tmp_path) / "images").iterdir()):
         pixels = imageio.v3.imread(path).astype(np.float32) / 255
         tifffile.imwrite(tmp_path / "masks" / f"{path.stem}.tif", 1 - pixels.mean(-1))
-    training = {"loss": "mse", "steps": 60, "variation": {"light": 0.0}}
+    training = {"loss": "mse", "steps": 60, "augmentation": {"light": 0.0}}
     told = fields(training=training, classes=[], network={"arguments": {"widths": [8]}})
     told["data"] = {name: str(tmp_path / name) for name in ("images", "masks")}
     folder = ns.train(told, output=tmp_path / "out")
@@ -219,7 +219,7 @@ def test_a_killed_training_goes_on_to_the_weights_of_one_that_was_not(tmp_path: 
     began: list[int] = []
 
     def watch(event: object) -> None:
-        if isinstance(event, Began):
+        if isinstance(event, TrainingStarted):
             began.append(event.step)
 
     ns.train(config, output=killed, on_event=watch)
@@ -275,7 +275,7 @@ def test_a_folder_in_which_a_training_goes_on_is_left_to_it(tmp_path: Path, caps
     said: list[str] = []
 
     def second(event: object) -> None:
-        if isinstance(event, Stepped) and event.step == 3:
+        if isinstance(event, StepDone) and event.step == 3:
             for more in ([], ["--restart"]):
                 assert main(["train", str(config), *more]) == 7
                 said.append(capsys.readouterr().err)
@@ -307,9 +307,9 @@ def test_a_loss_that_is_no_number_stops_keeps_the_last_good_weights_and_names_th
         validation={"share": 0},
         training={"crop": crop, "steps": 40},
     )
-    steps: list[Stepped] = []
+    steps: list[StepDone] = []
     with pytest.raises(LossNotFinite, match=r"step \d+ it was nan with the image 2\.tif.*weights from before"):
-        ns.train(config, on_event=lambda e: steps.append(e) if isinstance(e, Stepped) else None)
+        ns.train(config, on_event=lambda e: steps.append(e) if isinstance(e, StepDone) else None)
     kept = weights(tmp_path / "spots-model")
     assert all(bool(tensor.isfinite().all()) for tensor in kept.values())
     assert kept["down.0.0.1.num_batches_tracked"] == len(steps) * (2 if crop == "whole" else 1)
@@ -483,7 +483,7 @@ def test_the_example_is_a_training_and_shows_every_field(tmp_path: Path, capsys:
     assert main(["train", "--example", str(tmp_path)]) == 7
     assert main(["train", str(path)]) == 3  # there are no images yet
     told = checked_training(fields(), "here")
-    for part in (told.data, told.validation, told.network, told.input, told.training, told.training.variation):
+    for part in (told.data, told.validation, told.network, told.input, told.training, told.training.augmentation):
         for name in type(part).model_fields:
             shown = rf"^(# )?{name} = |\(with {name} = |or {name} = |^\[training\.{name}\]"
             assert re.search(shown, example_training(), re.MULTILINE), name
@@ -511,13 +511,13 @@ def test_values_and_colours_in_masks_are_classes() -> None:
 
 
 def test_of_each_kind_of_mask_the_same_share_is_held_out() -> None:
-    seen = [Seen(Pair(f"{k}", ""), (1, 1), (1, int(k % 5 == 0))) for k in range(40)]
-    learned, held_out = divided(seen, 0.25, seed=0)
+    seen = [CheckedPair(Pair(f"{k}", ""), (1, 1), (1, int(k % 5 == 0))) for k in range(40)]
+    learned, held_out = split(seen, 0.25, seed=0)
     assert len(held_out) == 10
     assert sum(one.counts[1] for one in held_out) == 2
     assert sorted(int(one.pair.name) for one in learned + held_out) == list(range(40))
-    assert divided(seen, 0.25, seed=0) == (learned, held_out)
-    assert divided(seen, 0.25, seed=1) != (learned, held_out)
+    assert split(seen, 0.25, seed=0) == (learned, held_out)
+    assert split(seen, 0.25, seed=1) != (learned, held_out)
 
 
 def test_files_of_the_same_name_but_for_the_format_are_refused(tmp_path: Path) -> None:

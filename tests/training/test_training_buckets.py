@@ -15,10 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
 from napari_seamless.errors import BadRequest, BudgetTooSmall, InputMismatch
-from napari_seamless.training.pyramid import MaskedGroupNorm, PyramidClassifier, SpatialPyramidPool
-from napari_seamless.training.sampling.batching import BucketBatchSampler, PadCollate, PaddedBatch, linear_scaling
-from napari_seamless.training.sampling.buckets import BucketPlan, padding_share, plan_buckets, settled
-from napari_seamless.training.streaming.measured_memory import bytes_per_pixel, step_bytes
+from napari_seamless.training.buckets.batches import BucketBatchSampler, PadCollate, PaddedBatch, linear_scaling
+from napari_seamless.training.buckets.bytes_per_pixel import bytes_per_pixel, step_bytes
+from napari_seamless.training.buckets.plan import BucketPlan, padding_share, plan_buckets, settled
+from napari_seamless.training.buckets.pyramid_classifier import MaskedGroupNorm, PyramidClassifier, SpatialPyramidPool
 
 SHAPES = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), min_size=1, max_size=40)
 

@@ -16,17 +16,16 @@ from torch import Tensor, nn
 from napari_seamless.errors import BadRequest, InputDamaged, InputMismatch, NotTileable
 from napari_seamless.geometry import Region
 from napari_seamless.models.networks.unet import UNet
+from napari_seamless.training.data.examples import IGNORED, AugmentationSample, AugmentedImage, Example, random_crop
 from napari_seamless.training.loop.checkpoint import load_checkpoint, save_checkpoint
-from napari_seamless.training.loop.events import Saved, Stepped, Stopped, Validated
-from napari_seamless.training.loop.settings import Settings, Variation
+from napari_seamless.training.loop.evaluation_weights import debiased_statistics
+from napari_seamless.training.loop.events import CheckpointSaved, StepDone, TrainingStopped, Validated
+from napari_seamless.training.loop.settings import Augmentation, TrainingSettings
 from napari_seamless.training.loop.trainer import Trainer
-from napari_seamless.training.losses.objective import Objective, equalised
-from napari_seamless.training.sampling.pieces import IGNORED, Example, Look, Piece, crop_of
-from napari_seamless.training.streaming.image_reads import ArrayImage
-from napari_seamless.training.streaming.shown_weights import without_beginning
-from training_images import spots
+from napari_seamless.training.losses.objective import Objective, class_weights
+from training_images import ArrayImage, spots
 
-AS_THEY_ARE = Variation(flips=False, turns=False, light=0.0)
+AS_THEY_ARE = Augmentation(flips=False, turns=False, light=0.0)
 
 
 def example(number: int, shape: tuple[int, int] = (48, 48)) -> Example:
@@ -41,7 +40,7 @@ def small_network(seed: int = 0) -> UNet:
 
 
 def trainer(network: nn.Module, **changes: Any) -> Trainer:
-    """On four images, two held out, without variation."""
+    """On four images, two held out, without augmentation."""
     told = {name: changes.pop(name) for name in list(changes) if name in ("folder", "key", "stop", "device")}
     base: dict[str, Any] = {
         "steps": 3,
@@ -51,14 +50,14 @@ def trainer(network: nn.Module, **changes: Any) -> Trainer:
         "schedule": "constant",
         "clip": None,
     }
-    settings = Settings(**{**base, "variation": AS_THEY_ARE, **changes})
+    settings = TrainingSettings(**{**base, "augmentation": AS_THEY_ARE, **changes})
     learned, held_out = [example(k) for k in range(4)], [example(k) for k in range(4, 6)]
     return Trainer(network, learned, held_out, Objective(), settings, classes=2, **told)
 
 
 def test_whole_images_train_a_network_as_plain_torch_does() -> None:
     mine, plain = small_network(), small_network().train()
-    told = [e for e in trainer(mine).run() if isinstance(e, Stepped)]
+    told = [e for e in trainer(mine).run() if isinstance(e, StepDone)]
     optimiser = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
     for step in told:
         optimiser.zero_grad()
@@ -78,18 +77,18 @@ def test_whole_images_train_a_network_as_plain_torch_does() -> None:
 def test_a_training_that_stopped_and_went_on_gives_the_same_weights(
     tmp_path: Path, crop: int | None, average: float
 ) -> None:
-    told = {"steps": 4, "crop": crop, "average": average, "variation": Variation(stain=0.2), "optimiser": "adamw"}
+    told = {"steps": 4, "crop": crop, "average": average, "augmentation": Augmentation(stain=0.2), "optimiser": "adamw"}
     whole = trainer(small_network(), **told)
     list(whole.run())
     first = trainer(small_network(), folder=tmp_path, **told)
     events = first.run()
-    assert isinstance(next(events), Stepped)
-    assert isinstance(next(events), Stepped)
+    assert isinstance(next(events), StepDone)
+    assert isinstance(next(events), StepDone)
     first._stop = lambda: True
-    assert [type(e) for e in events] == [Saved, Stopped]
+    assert [type(e) for e in events] == [CheckpointSaved, TrainingStopped]
     again = trainer(small_network(9), folder=tmp_path, **told)
     assert again.resume()
-    assert [e.step for e in again.run() if isinstance(e, Stepped)] == [3, 4]
+    assert [e.step for e in again.run() if isinstance(e, StepDone)] == [3, 4]
     for name, weight in whole.weights().items():
         assert torch.equal(again.weights()[name], weight), name
     assert again.best == whole.best
@@ -108,12 +107,12 @@ def test_held_out_images_that_were_not_all_looked_at_are_looked_at_again(tmp_pat
     first, second = mine.held_out
     mine.held_out = [replace(first, image=Telling(first.image.array)), second]
     events = list(mine.run())
-    assert [type(e) for e in events] == [Stepped, Saved, Stopped]
+    assert [type(e) for e in events] == [StepDone, CheckpointSaved, TrainingStopped]
     again = trainer(small_network(9), **told)
     again.resume()
-    assert [(type(e), e.step) for e in again.run() if not isinstance(e, Saved)] == [
+    assert [(type(e), e.step) for e in again.run() if not isinstance(e, CheckpointSaved)] == [
         (Validated, 1),
-        (Stepped, 2),
+        (StepDone, 2),
         (Validated, 2),
     ]
 
@@ -124,7 +123,7 @@ def test_a_step_that_was_broken_off_while_weights_moved_is_not_kept(
     mine = trainer(small_network(), crop=16, folder=tmp_path, checkpoint_every=1, validate_every=99)
     events = mine.run()
     next(events)
-    assert isinstance(next(events), Saved)
+    assert isinstance(next(events), CheckpointSaved)
 
     def interrupted(closure: None = None) -> None:
         with torch.no_grad():
@@ -143,7 +142,7 @@ def test_a_step_that_was_broken_off_while_weights_moved_is_not_kept(
 
 
 def test_an_epoch_shows_every_image_once() -> None:
-    names = [n for e in trainer(small_network(), steps=6, crop=16).run() if isinstance(e, Stepped) for n in e.images]
+    names = [n for e in trainer(small_network(), steps=6, crop=16).run() if isinstance(e, StepDone) for n in e.images]
     assert all(sorted(names[k : k + 4]) == ["0", "1", "2", "3"] for k in range(0, 12, 4))
     assert names[:4] != names[4:8] or names[4:8] != names[8:12]
 
@@ -169,7 +168,7 @@ def test_running_statistics_forget_what_they_began_with() -> None:
     layer = nn.BatchNorm2d(1, momentum=0.02).train()
     for _ in range(3):
         layer(torch.tensor([[[[3.0, 7.0]]]]))
-    found = without_beginning(layer)
+    found = debiased_statistics(layer)
     assert found["running_mean"].item() == pytest.approx(5, rel=1e-4)
     assert found["running_var"].item() == pytest.approx(8, rel=1e-4)
     assert layer.running_mean is not None
@@ -185,21 +184,21 @@ def test_averaged_weights_are_a_mean_over_steps_and_are_what_held_out_images_are
         kept = min(0.2, (step + 1) / (step + 10))
         mean = now if mean is None else mean + (1 - kept) * (now - mean)
         torch.testing.assert_close(mine.weights()["head.weight"], mean)
-    figures = next(e.figures for e in events if isinstance(e, Validated))
+    metrics = next(e.metrics for e in events if isinstance(e, Validated))
     assert torch.equal(mine.network.head.weight, now)
     shown = small_network()
     shown.load_state_dict(mine.weights())
     alone = trainer(shown, crop=48)
     alone._is_fresh = False
-    assert figures.loss == pytest.approx(alone.evaluate().loss)
+    assert metrics.loss == pytest.approx(alone.evaluate().loss)
     alone.network.load_state_dict(mine.network.state_dict())
-    assert figures.loss != pytest.approx(alone.evaluate().loss)
+    assert metrics.loss != pytest.approx(alone.evaluate().loss)
 
 
 def test_the_best_weights_are_kept_not_the_last() -> None:
     mine = trainer(small_network(), crop=16, steps=2, validate_every=1)
     events = [e for e in mine.run() if isinstance(e, Validated)]
-    assert mine.best_step == max(events, key=lambda e: e.figures.rank).step
+    assert mine.best_step == max(events, key=lambda e: e.metrics.rank).step
     assert events[0].is_best
 
 
@@ -222,43 +221,47 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
 # --- what a network is shown --------------------------------------------------------------
 
 
-def all_looks() -> list[Look]:
-    return [Look(bool(k & 1), bool(k & 2), bool(k & 4), gain=1.0 + k / 10) for k in range(8)]
+def all_samples() -> list[AugmentationSample]:
+    return [AugmentationSample(bool(k & 1), bool(k & 2), bool(k & 4), gain=1.0 + k / 10) for k in range(8)]
 
 
-@pytest.mark.parametrize("look", all_looks(), ids=str)
-def test_parts_of_a_piece_are_those_of_the_whole_and_its_target_turns_with_it(look: Look) -> None:
+@pytest.mark.parametrize("sample", all_samples(), ids=str)
+def test_parts_of_an_augmented_image_are_those_of_the_whole_and_its_target_turns_too(
+    sample: AugmentationSample,
+) -> None:
     shape = (11, 7)
     values = np.arange(77).reshape(1, *shape)
-    piece = Piece(Example("a", ArrayImage(values), values[0]), look)
-    size = piece.shape[1:]
-    whole = piece.read(Region.from_shape(size))
-    target = piece.target(size, (0, 0))
-    torch.testing.assert_close(whole[0], target.whole().float() * look.gain)
+    image = AugmentedImage(Example("a", ArrayImage(values), values[0]), sample)
+    size = image.shape[1:]
+    whole = image.read(Region.from_shape(size))
+    target = image.target(size, (0, 0))
+    torch.testing.assert_close(whole[0], target.whole().float() * sample.gain)
     part = Region.of((2, 5), (1, 6))
-    assert torch.equal(piece.read(part), whole[(slice(None), *part.slices())])
+    assert torch.equal(image.read(part), whole[(slice(None), *part.slices())])
     assert torch.equal(target[(..., *part.slices())], target.whole()[part.slices()])
     assert sorted(target.whole().flatten().tolist()) == list(range(77))
 
 
-def drawn(how: Variation, square: bool = True) -> set[tuple[bool, bool, bool]]:
+def drawn(how: Augmentation, square: bool = True) -> set[tuple[bool, bool, bool]]:
     random = np.random.default_rng(0)
-    looks = [Look.drawn(random, how, 3, square=square) for _ in range(200)]
+    looks = [AugmentationSample.draw(random, how, 3, square=square) for _ in range(200)]
     return {(k.transposed, k.upside_down, k.mirrored) for k in looks}
 
 
 def test_turns_alone_never_mirror_and_images_that_are_no_squares_keep_their_shape() -> None:
-    assert len(drawn(Variation())) == 8
+    assert len(drawn(Augmentation())) == 8
     turned = {np.rot90(np.arange(4).reshape(2, 2), k).tobytes() for k in range(4)}
-    looks = drawn(Variation(flips=False))
-    assert {Look(*k).posed(torch.arange(4).reshape(2, 2)).numpy().tobytes() for k in looks} == turned
-    assert not any(transposed for transposed, _, _ in drawn(Variation(), square=False))
+    looks = drawn(Augmentation(flips=False))
+    assert {AugmentationSample(*k).orient(torch.arange(4).reshape(2, 2)).numpy().tobytes() for k in looks} == turned
+    assert not any(transposed for transposed, _, _ in drawn(Augmentation(), square=False))
     assert drawn(AS_THEY_ARE) == {(False, False, False)}
 
 
 def test_an_image_smaller_than_the_crop_goes_on_mirrored() -> None:
     values = np.arange(6).reshape(1, 2, 3)
-    x, target = crop_of(Example("a", ArrayImage(values), values[0]), 5, Look(), np.random.default_rng(0))
+    x, target = random_crop(
+        Example("a", ArrayImage(values), values[0]), 5, AugmentationSample(), np.random.default_rng(0)
+    )
     expected = torch.from_numpy(np.pad(values[0], [(0, 3), (0, 2)], mode="symmetric"))
     assert torch.equal(x[0], expected.float())
     assert torch.equal(target, expected)
@@ -284,10 +287,10 @@ def test_a_loss_falls_towards_the_truth_and_ignored_pixels_do_not_count(kind: An
 
 def test_equalised_classes_weigh_the_same_in_all() -> None:
     counts = (900, 90, 10, 0)
-    weights = equalised(counts)
+    weights = class_weights(counts)
     assert [w * n for w, n in zip(weights[:3], counts, strict=False)] == pytest.approx([1000 / 3] * 3)
-    assert equalised(counts, 0.0) == (1.0, 1.0, 1.0, 1.0)
-    half = equalised(counts, 0.5)
+    assert class_weights(counts, 0.0) == (1.0, 1.0, 1.0, 1.0)
+    half = class_weights(counts, 0.5)
     assert 1 < half[2] / half[0] < weights[2] / weights[0]
 
 
@@ -306,7 +309,7 @@ class Sorted(nn.Module):
 
 
 def refused(network: nn.Module, crop: int | None = None, held_out: Sequence[Example] = ()) -> None:
-    settings = Settings(steps=1, crop=crop, batch=1)
+    settings = TrainingSettings(steps=1, crop=crop, batch=1)
     next(Trainer(network, [example(0)], held_out, Objective(), settings, classes=2).run())
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_seamless.errors import BadRequest, InputMismatch
+from napari_seamless.training.data.equalised_crops import IGNORE, EqualisedCrops
 from napari_seamless.training.losses.affinity import (
     PLANE,
     VOLUME,
@@ -28,7 +29,6 @@ from napari_seamless.training.losses.affinity import (
     edge_list,
     segments_of,
 )
-from napari_seamless.training.losses.equalise import IGNORE, EqualisedCrops
 from napari_seamless.training.losses.malis import MalisLoss, constrained_pairs, maximin_pairs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

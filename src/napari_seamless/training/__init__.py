@@ -1,5 +1,6 @@
-"""Training on images that do not fit: each module is one published method, imported by its own name."""
+"""Training on images that do not fit.
 
-from napari_seamless.training.streaming.streamed_module import StreamedGradient
-
-__all__ = ["StreamedGradient"]
+`gradients` streams exact gradients of whole images, `patchgd` and `buckets` are two published ways around them, `data`
+and `losses` are what is learned, `loop` trains, `from_files` is `train` and `teach` is `Lesson`. Each imports only from
+those before it.
+"""

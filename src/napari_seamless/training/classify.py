@@ -10,8 +10,8 @@ from napari_seamless.errors import ModelError
 from napari_seamless.io.readers import open_image
 from napari_seamless.models import Model, load_model
 from napari_seamless.runs.prepare import AnyModel, check_fit
-from napari_seamless.training import StreamedGradient
-from napari_seamless.training.image_training import SourceImage
+from napari_seamless.training.gradients.images import LevelImage
+from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
 
 
 def classify(
@@ -29,7 +29,7 @@ def classify(
     check_fit(loaded, source.info)
     stream = StreamedGradient(loaded.module.eval(), budget=budget, device=device)
     with torch.no_grad():
-        found = stream(SourceImage(source, level))
+        found = stream(LevelImage(source, level))
     if found.dim() != 2:
         raise _gives_an_image(loaded)
     numbers = found[0].tolist()

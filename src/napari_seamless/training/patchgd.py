@@ -31,7 +31,7 @@ from napari_seamless.errors import BadRequest, InputMismatch, LossNotFinite
 Loss = Callable[[Tensor, Any], Tensor]
 
 
-class Images(Protocol):
+class ImageBatch(Protocol):
     """A batch (n, c, y, x) of images of one size: a tensor, or any array that is read where it is sliced.
 
     Tiles are brought to the dtype and device of the weights; values stay as they are.
@@ -97,7 +97,7 @@ class PatchGD:
                 f"{inner_steps} inner steps; use one of its divisors"
             )
 
-    def grid(self, images: Images) -> tuple[int, int]:
+    def grid(self, images: ImageBatch) -> tuple[int, int]:
         """Rows and columns of tiles in an image. Raises InputMismatch for anything but (n, c, y, x)."""
         if len(images.shape) != 4 or min(images.shape) < 1:
             raise InputMismatch(
@@ -105,12 +105,12 @@ class PatchGD:
             )
         return ceil(images.shape[2] / self.tile), ceil(images.shape[3] / self.tile)
 
-    def sampled(self, images: Images) -> int:
+    def sampled(self, images: ImageBatch) -> int:
         """Tiles of each image that one inner step draws."""
         rows, columns = self.grid(images)
         return ceil(self.share * rows * columns)
 
-    def fill(self, images: Images) -> Tensor:
+    def fill(self, images: ImageBatch) -> Tensor:
         """Z (n, d, rows, columns) of all tiles, without gradients, as many tiles at a time as an inner step has."""
         rows, columns = self.grid(images)
         count, at_once = images.shape[0], self.sampled(images)
@@ -122,7 +122,7 @@ class PatchGD:
             ]
         return torch.cat(parts, dim=1).transpose(1, 2).reshape(count, -1, rows, columns)
 
-    def step(self, images: Images, targets: Any) -> float:
+    def step(self, images: ImageBatch, targets: Any) -> float:
         """One outer iteration on a batch: fill Z, then all inner steps; gives the mean loss of these.
 
         `targets` go to the loss as they are. Raises LossNotFinite before the weights are changed by such a loss.
@@ -147,20 +147,20 @@ class PatchGD:
                 self.optimizer.zero_grad(set_to_none=True)
         return float(np.mean(losses))
 
-    def refreshed(self, z: Tensor, images: Images, drawn: np.ndarray) -> Tensor:
+    def refreshed(self, z: Tensor, images: ImageBatch, drawn: np.ndarray) -> Tensor:
         """`z` with the vectors of tiles `drawn` (n, k), numbered row by row, encoded again with gradients."""
         count, depth, rows, columns = z.shape
         places = torch.from_numpy(drawn).to(z.device)[:, None].expand(-1, depth, -1)  # (n, d, k)
         vectors = self._encoded(images, drawn).transpose(1, 2)
         return z.flatten(2).scatter(2, places, vectors).view(count, depth, rows, columns)
 
-    def predict(self, images: Images) -> Tensor:
+    def predict(self, images: ImageBatch) -> Tensor:
         """Answers (n, ...) without gradients: Z-filling, then the head. Set both modules to eval first."""
         with torch.no_grad():
             answers: Tensor = self.head(self.fill(images))
         return answers
 
-    def _drawn(self, images: Images) -> list[np.ndarray]:
+    def _drawn(self, images: ImageBatch) -> list[np.ndarray]:
         """For each inner step the tiles (n, k) of each image; none twice before all were drawn."""
         rows, columns = self.grid(images)
         count, k = images.shape[0], self.sampled(images)
@@ -170,7 +170,7 @@ class PatchGD:
         )
         return [orders[:, step * k : (step + 1) * k] for step in range(self.inner_steps)]
 
-    def _encoded(self, images: Images, tiles: np.ndarray) -> Tensor:
+    def _encoded(self, images: ImageBatch, tiles: np.ndarray) -> Tensor:
         """The vectors (n, k, d) of tiles (n, k)."""
         read = torch.stack([self._read(images, image, t) for image, row in enumerate(tiles) for t in row])
         vectors: Tensor = self.encoder(read)
@@ -181,7 +181,7 @@ class PatchGD:
             )
         return vectors.view(*tiles.shape, -1)
 
-    def _read(self, images: Images, image: int, tile: int) -> Tensor:
+    def _read(self, images: ImageBatch, image: int, tile: int) -> Tensor:
         top, left = (self.tile * n for n in divmod(int(tile), self.grid(images)[1]))
         found = images[image, :, top : top + self.tile, left : left + self.tile]
         weight: Tensor = self.optimizer.param_groups[0]["params"][0]

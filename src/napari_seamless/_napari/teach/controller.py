@@ -86,7 +86,7 @@ class TeachController:
 
         def work(_stop: StopFlag) -> Path:
             lesson.rename(classes)
-            kept: Path = lesson.keep(name)
+            kept: Path = lesson.save(name)
             return kept
 
         self._keeping = self._background.begin(work)
@@ -147,10 +147,10 @@ class TeachController:
         """Events are told apart by what they carry."""
         if hasattr(event, "loss"):
             self._losses.append((event.step, float(event.loss)))
-        elif hasattr(event, "figures") and event.figures.accuracy is not None:
-            self._held_out.append((event.step, float(event.figures.accuracy)))
+        elif hasattr(event, "metrics") and event.metrics.accuracy is not None:
+            self._held_out.append((event.step, float(event.metrics.accuracy)))
 
     def _look(self, lesson: Any, stop: StopFlag) -> None:
         region = self._view
         if region is not None:
-            self._looked = Looked(region, lesson.look(region, stop), lesson.step)
+            self._looked = Looked(region, lesson.preview(region, stop), lesson.step)

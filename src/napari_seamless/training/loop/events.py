@@ -1,16 +1,16 @@
-"""What a training tells of itself while it goes on."""
+"""The events of a training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_seamless.training.loop.scores import Figures
+from napari_seamless.training.loop.metrics import ValidationMetrics
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """A step was done: `step` of `steps`, the mean `loss` of its pieces before it, and the images they came from."""
+class StepDone:
+    """A step was done: `step` of `steps`, the mean `loss` of its examples before it, and the images they came from."""
 
     step: int
     steps: int
@@ -21,15 +21,15 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Validated:
-    """The held-out images were looked at after `step`; `is_best` where this was the best so far."""
+    """The held-out images were evaluated after `step`; `is_best` where this was the best so far."""
 
     step: int
-    figures: Figures
+    metrics: ValidationMetrics
     is_best: bool
 
 
 @dataclass(frozen=True)
-class Saved:
+class CheckpointSaved:
     """A checkpoint is on disk."""
 
     step: int
@@ -37,10 +37,10 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class TrainingStopped:
     """Somebody stopped the training after `step`. It can go on from there."""
 
     step: int
 
 
-Event = Stepped | Validated | Saved | Stopped
+LoopEvent = StepDone | Validated | CheckpointSaved | TrainingStopped

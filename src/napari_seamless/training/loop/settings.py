@@ -1,42 +1,29 @@
-"""What a training is told, as plain values."""
+"""The settings of a training, as plain values."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from napari_seamless.training.data.augmentation import Augmentation
 
 Schedule = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True)
-class Variation:
-    """How the same pixels are shown differently each time.
-
-    `flips` and `turns` (by 90 degrees) are of the plane (y, x). `light` is how far contrast may be off (a share) and
-    brightness (in units of the scaled image); `stain` how far the optical density of each colour may be off (a share),
-    for bright-field images with 255 as white.
-    """
-
-    flips: bool = True
-    turns: bool = True
-    light: float = 0.1
-    stain: float = 0.0
-
-
-@dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How long and how fast a network learns.
 
-    A step moves the weights by the mean gradient of `batch` pieces: crops of `crop` pixels a side (more than one at a
+    A step moves the weights by the mean gradient of `batch` examples: crops of `crop` pixels a side (more than one at a
     time, `accumulate` of such batches a step), or, where that is None, whole images, one after another. `rate` is the
     highest learning rate; after `warm_up` steps of rising it follows the `schedule` down to nothing at the last step.
-    `clip` bounds the norm of the gradient. With `average` the weights that are used, kept and looked at are a mean over
-    the last steps, about 1 / (1 - average) of them. `half` computes layers in bfloat16, with weights in float32.
+    `clip` bounds the norm of the gradient. With `average` the weights that are used, saved and validated are a mean
+    over the last steps, about 1 / (1 - average) of them. `half` computes layers in bfloat16, with weights in float32.
 
     Everything random is drawn from `seed` and the number of the step, so that it does not matter where a training was
-    interrupted. Held-out images are looked at every `validate_every` steps and at the end; a checkpoint is written
-    every `checkpoint_every` steps, after each look at held-out images, and at the end.
+    interrupted. Held-out images are evaluated every `validate_every` steps and at the end; a checkpoint is written
+    every `checkpoint_every` steps, after each evaluation, and at the end.
     """
 
     steps: int
@@ -55,11 +42,11 @@ class Settings:
     seed: int = 0
     validate_every: int = 100
     checkpoint_every: int = 50
-    variation: Variation = Variation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
-    def pieces(self) -> int:
-        """How many pieces a step looks at."""
+    def examples_per_step(self) -> int:
+        """How many examples a step takes."""
         return self.batch * self.accumulate
 
     def rate_at(self, step: int) -> float:

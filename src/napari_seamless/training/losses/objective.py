@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_seamless.training.sampling.pieces import IGNORED
+from napari_seamless.training.data.examples import IGNORED
 
 Kind = Literal["cross-entropy", "dice", "cross-entropy+dice", "bce", "mse"]
 SMOOTH = 1.0
@@ -78,7 +78,7 @@ def dice(output: Tensor, target: Tensor) -> Tensor:
     return (both / (truth.sum(over) + guess.sum(over) + SMOOTH)).mean()
 
 
-def equalised(counts: Sequence[int], strength: float = 1.0) -> tuple[float, ...]:
+def class_weights(counts: Sequence[int], strength: float = 1.0) -> tuple[float, ...]:
     """Weights by which every class counts the same, whatever its share of the pixels.
 
     The same end as label histogram equalisation (equalise.py), without leaving pixels out.

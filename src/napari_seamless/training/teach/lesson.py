@@ -1,12 +1,12 @@
-"""A network learns from a few strokes on an image, and shows at any time what it makes of any part of it.
+"""A network learns from a few strokes on an image, and what it makes of any part can be previewed at any time.
 
 ::
 
     lesson = Lesson(image, classes)
     lesson.paint(labels)                          # any thread, as often as one likes; taken in at the next step
     for event in lesson.learn(stop=...):          # one thread; to pause is not to ask for the next event
-        classes = lesson.look(region)             # in that thread, between two events
-    lesson.keep("my-tissue")                      # from then on a model as any other
+        classes = lesson.preview(region)             # in that thread, between two events
+    lesson.save("my-tissue")                      # from then on a model as any other
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ from napari_seamless.models.loaders.recipe_folder import model_of, save_recipe, 
 from napari_seamless.models.recipe_file import checked_recipe
 from napari_seamless.runs.tiling import parse_budget
 from napari_seamless.runtime.engine import resolve_device
-from napari_seamless.training.image_training import SourceImage
-from napari_seamless.training.loop.events import Event, Stepped, Validated
-from napari_seamless.training.loop.scores import Figures
-from napari_seamless.training.loop.settings import Settings, Variation
+from napari_seamless.training.data.augmentation import Augmentation
+from napari_seamless.training.gradients.images import LevelImage
+from napari_seamless.training.loop.events import LoopEvent, StepDone, Validated
+from napari_seamless.training.loop.metrics import ValidationMetrics
+from napari_seamless.training.loop.settings import TrainingSettings
 from napari_seamless.training.loop.trainer import Trainer
-from napari_seamless.training.losses.objective import Objective, equalised
-from napari_seamless.training.sampling.strokes import PLACE, Places, Strokes, places
+from napari_seamless.training.losses.objective import Objective, class_weights
 from napari_seamless.training.teach.initial_network import from_model, new_network
 from napari_seamless.training.teach.network_preview import NetworkPreview
+from napari_seamless.training.teach.strokes import CROP, StrokeExamples, Strokes, stroke_examples
 
 STEPS, BATCH, RATE, AVERAGE, VALIDATE_EVERY = 1_000_000, 2, 5e-3, 0.98, 20
 MOST_CLASSES = 20
@@ -58,7 +59,7 @@ class Lesson:
     """`image` is whatever `open_image` takes, of planes (c, y, x); `classes` are two or more labels above 0.
 
     `network` is a small new one, or a model of yours that labels with as many classes, to go on with: a name of
-    `models list`, or a recipe folder. Places of 256 x 256 pixels are learned from, two at a time; with a `budget`
+    `models list`, or a recipe folder. Squares of 256 x 256 pixels are learned from, two at a time; with a `budget`
     (bytes of device memory, or "2GB") their gradients are streamed in tiles that fit, which is as exact. `seed` makes
     the same lesson again, from the same strokes at the same steps.
 
@@ -88,18 +89,18 @@ class Lesson:
         self._budget = parse_budget(budget) if isinstance(budget, str) else budget
         self._seed = seed
         count = len(self.classes)
-        self._beginning = new_network(self.source, count, seed) if network is None else from_model(network, info, count)
-        shown = deepcopy(self._beginning.network).cpu()
-        self._looking = NetworkPreview(self.source, shown, partial(self._model_of, "lesson"), self._device)
+        self._initial = new_network(self.source, count, seed) if network is None else from_model(network, info, count)
+        previewed = deepcopy(self._initial.network).cpu()
+        self._preview = NetworkPreview(self.source, previewed, partial(self._model_of, "lesson"), self._device)
         if network is not None:
-            self._looking.require_local(never)
+            self._preview.require_local(never)
         self._strokes: Strokes | None = None
         self._taken: Strokes | None = None
-        self._places: Places | None = None
+        self._examples: StrokeExamples | None = None
         self._trainer: Trainer | None = None
         self._stop: StopFlag = never
         self._lock = Lock()
-        self.figures: Figures | None = None
+        self.metrics: ValidationMetrics | None = None
 
     @property
     def step(self) -> int:
@@ -122,7 +123,7 @@ class Lesson:
         with self._lock:
             self._strokes = strokes
 
-    def learn(self, stop: StopFlag = never) -> Iterator[Event]:
+    def learn(self, stop: StopFlag = never) -> Iterator[LoopEvent]:
         """Learn until `stop` says so, or nobody asks for the next event. One thread at a time.
 
         Raises BadRequest where fewer than two classes are painted, LossNotFinite (the weights from before that step are
@@ -132,36 +133,36 @@ class Lesson:
         trainer = self._ready()
         for event in trainer.run():
             if isinstance(event, Validated):
-                self.figures = event.figures
+                self.metrics = event.metrics
             yield event
-            if isinstance(event, Stepped):
-                self._take_strokes(trainer)
+            if isinstance(event, StepDone):
+                self._take_new_strokes(trainer)
 
-    def look(self, region: Region, stop: StopFlag = never) -> NDArray[np.uint8]:
+    def preview(self, region: Region, stop: StopFlag = never) -> NDArray[np.uint8]:
         """What the network as it is now makes of a region of level 0: labels (y, x), exact, in tiles within the budget.
 
         In the thread that learns, between two events, or when nobody learns. Raises RunCancelled once `stop` says True.
         """
-        weights = self._beginning.network.state_dict() if self._trainer is None else self._trainer.weights()
-        return self._looking.at(region, weights, stop)
+        weights = self._initial.network.state_dict() if self._trainer is None else self._trainer.weights()
+        return self._preview.labels(region, weights, stop)
 
     def model(self, name: str) -> Model:
         """The network as it is now, with its scaling and classes, as `run` takes it."""
-        network = deepcopy(self._beginning.network).cpu()
+        network = deepcopy(self._initial.network).cpu()
         if self._trainer is not None:
             network.load_state_dict(self._trainer.weights())
         return self._model_of(name, network)
 
-    def keep(self, name: str, folder: str | Path | None = None) -> Path:
+    def save(self, name: str, folder: str | Path | None = None) -> Path:
         """Save what was learned, with a card, as a recipe folder; by default among the user's models, under `name`.
 
-        The weights are those that `look` shows: a mean over the last steps. Raises BadRequest where nothing was learned
-        yet, ModelError for a name that cannot be one, OutputExists where it is taken, OutputUnwritable.
+        The weights are those that `preview` uses: a mean over the last steps. Raises BadRequest where nothing was
+        learned yet, ModelError for a name that cannot be one, OutputExists where it is taken, OutputUnwritable.
         """
         trainer = self._trainer
         if trainer is None or not trainer.step:
             raise BadRequest("what is kept has learned something; this lesson has not begun; paint, and teach first")
-        network = deepcopy(self._beginning.network).cpu()
+        network = deepcopy(self._initial.network).cpu()
         network.load_state_dict(trainer.weights())
         fields = {**self._fields(name), "card": self._card(trainer.step)}
         if folder is not None:
@@ -169,7 +170,7 @@ class Lesson:
         with tempfile.TemporaryDirectory(prefix="napari-seamless-") as scratch:
             return copy_to_library(save_recipe(Path(scratch) / "recipe", network, fields), name)
 
-    # --- how it comes about ----------------------------------------------------------------
+    # --- the trainer, the examples and the recipe -------------------------------------------
 
     def _ready(self) -> Trainer:
         """The trainer, which is made at the first time, with what is painted now."""
@@ -177,10 +178,10 @@ class Lesson:
         trainer = self._trainer
         if trainer is None:
             is_bright = self.source.info.rgb and self.source.info.dtype == np.uint8
-            variation = Variation(light=0.1, stain=0.1 if is_bright else 0.0)
-            settings = Settings(
+            augmentation = Augmentation(light=0.1, stain=0.1 if is_bright else 0.0)
+            settings = TrainingSettings(
                 steps=STEPS,
-                crop=PLACE if self._budget is None else None,
+                crop=CROP if self._budget is None else None,
                 batch=BATCH,
                 rate=RATE,
                 schedule="constant",
@@ -188,10 +189,10 @@ class Lesson:
                 seed=self._seed,
                 validate_every=VALIDATE_EVERY,
                 checkpoint_every=STEPS,
-                variation=variation,
+                augmentation=augmentation,
             )
             trainer = self._trainer = Trainer(
-                self._beginning.network,
+                self._initial.network,
                 found.learned,
                 found.held_out,
                 objective,
@@ -199,25 +200,25 @@ class Lesson:
                 classes=len(self.classes),
                 budget=self._budget,
                 device=self._device,
-                fresh=self._beginning.is_fresh,
+                fresh=self._initial.is_fresh,
                 stop=lambda: self._stop(),
             )
         else:
-            trainer.exchange(found.learned, found.held_out, objective)
+            trainer.set_data(found.learned, found.held_out, objective)
         return trainer
 
-    def _painted(self) -> tuple[Places, Objective]:
+    def _painted(self) -> tuple[StrokeExamples, Objective]:
         with self._lock:
             strokes = self._taken = self._strokes
         if strokes is None:
             raise BadRequest("a lesson begins with strokes; nothing is painted yet; paint a few strokes of each class")
-        scaling = nn.Sequential(*scaling_modules(self._beginning.scaling))
-        image = SourceImage(self.source)
-        found = places(image, strokes, [c.value for c in self.classes], lambda x: scaling(x[None])[0])
-        self._places = found
-        return found, Objective("cross-entropy", equalised(found.counts))
+        scaling = nn.Sequential(*scaling_modules(self._initial.scaling))
+        image = LevelImage(self.source)
+        found = stroke_examples(image, strokes, [c.value for c in self.classes], lambda x: scaling(x[None])[0])
+        self._examples = found
+        return found, Objective("cross-entropy", class_weights(found.counts))
 
-    def _take_strokes(self, trainer: Trainer) -> None:
+    def _take_new_strokes(self, trainer: Trainer) -> None:
         """Takes in what was painted meanwhile; strokes that nothing can be learned from wait for more."""
         with self._lock:
             is_new = self._strokes is not self._taken
@@ -226,22 +227,22 @@ class Lesson:
                 found, objective = self._painted()
             except BadRequest:
                 return
-            trainer.exchange(found.learned, found.held_out, objective)
+            trainer.set_data(found.learned, found.held_out, objective)
 
     def _model_of(self, name: str, network: nn.Module) -> Model:
-        said = {**self._fields(name), "schema": 1}
-        said["network"] = {**said["network"], "weights": "weights.safetensors"}
-        return model_of(checked_recipe(said, "the lesson"), network.eval())
+        config = {**self._fields(name), "schema": 1}
+        config["network"] = {**config["network"], "weights": "weights.safetensors"}
+        return model_of(checked_recipe(config, "the lesson"), network.eval())
 
     def _fields(self, name: str) -> dict[str, Any]:
-        info, beginning = self.source.info, self._beginning
+        info, initial = self.source.info, self._initial
         return {
             "name": name,
             "title": f"{', '.join(c.name for c in self.classes)}, taught by strokes on {info.name}",
-            "network": {"architecture": beginning.architecture, "arguments": dict(beginning.arguments)},
+            "network": {"architecture": initial.architecture, "arguments": dict(initial.arguments)},
             "input": {
                 "channels": list(info.channel_names) or [f"channel {k}" for k in range(info.channels)],
-                "scaling": beginning.scaling.model_dump(),
+                "scaling": initial.scaling.model_dump(),
             },
             "output": {
                 "kind": "labels",
@@ -250,11 +251,11 @@ class Lesson:
         }
 
     def _card(self, step: int) -> dict[str, Any]:
-        found, figures = self._places, self.figures
+        found, metrics = self._examples, self.metrics
         counts = ", ".join(f"{c.name} {n}" for c, n in zip(self.classes, found.counts if found else (), strict=False))
         held_out = "nothing was held out, so that nothing is known of its quality"
-        if figures is not None and figures.accuracy is not None:
-            held_out = f"{figures.accuracy:.1%} of the painted pixels in {figures.images} held-out places are right"
+        if metrics is not None and metrics.accuracy is not None:
+            held_out = f"{metrics.accuracy:.1%} of the painted pixels in {metrics.images} held-out places are right"
         return {
             "data": f"strokes on '{self.source.info.name}'; pixels: {counts}",
             "held_out": held_out,

@@ -1,4 +1,4 @@
-"""A network that is learning, looked at again and again without tracing it anew each time."""
+"""Previews of a network that is learning, again and again without tracing it anew each time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from napari_seamless.program.passes import barriers_of
 from napari_seamless.runs.prepare import Prepared, prepare
 from napari_seamless.runtime.engine import TorchEngine
 
-EDGE = 512
+TILE = 512
 
 
 class NetworkPreview:
-    """What `network` makes of parts of a source, with weights that change between two looks. One thread at a time.
+    """What `network` makes of parts of a source, with weights that change between two previews. One thread at a time.
 
     `model_of` puts scaling and classes around a network. A program whose constants are the network's own tensors sees
     their new values; one for which tensors were combined (a norm folded into a convolution) is traced again.
@@ -32,7 +32,7 @@ class NetworkPreview:
         self._prepared: Prepared | None = None
 
     def require_local(self, stop: StopFlag) -> None:
-        """Raises NotTileable where a pixel depends on the whole plane: every look would have to measure all of it."""
+        """Raises NotTileable where a pixel depends on the whole plane: each preview would have to measure all of it."""
         if found := barriers_of(self._traced(stop).program):
             raise NotTileable(
                 f"a network is taught in places, so no layer of it may look at the whole plane; '{found[0].path}' "
@@ -40,7 +40,7 @@ class NetworkPreview:
                 "'napari-seamless train'"
             )
 
-    def at(self, region: Region, weights: Mapping[str, Tensor], stop: StopFlag) -> NDArray[np.uint8]:
+    def labels(self, region: Region, weights: Mapping[str, Tensor], stop: StopFlag) -> NDArray[np.uint8]:
         """Labels (y, x) of a region of level 0, exact. Raises RunCancelled once `stop` says True."""
         if self._prepared is not None and not _is_made_of(self._prepared.last_pass, self._prepared.model.module):
             self._prepared = None
@@ -50,8 +50,8 @@ class NetworkPreview:
         for write in _tiles(region):
             if stop():
                 raise RunCancelled("the look at the image was stopped")
-            labels = engine.compute(engine.tile(write), lambda part: self._source.read(part, 0), stop)
-            found[write.shift([-n for n in region.start]).slices()] = labels[0]
+            computed = engine.compute(engine.tile(write), lambda part: self._source.read(part, 0), stop)
+            found[write.shift([-n for n in region.start]).slices()] = computed[0]
         return found
 
     def _traced(self, stop: StopFlag) -> Prepared:
@@ -73,6 +73,6 @@ def _memory(tensor: Tensor) -> int:
 def _tiles(region: Region) -> Iterator[Region]:
     """The tiles of a grid anchored at the image's corner, cut to a region."""
     (y0, x0), (y1, x1) = region.start, region.stop
-    for y in range(y0 // EDGE * EDGE, y1, EDGE):
-        for x in range(x0 // EDGE * EDGE, x1, EDGE):
-            yield Region.of((max(y, y0), min(y + EDGE, y1)), (max(x, x0), min(x + EDGE, x1)))
+    for y in range(y0 // TILE * TILE, y1, TILE):
+        for x in range(x0 // TILE * TILE, x1, TILE):
+            yield Region.of((max(y, y0), min(y + TILE, y1)), (max(x, x0), min(x + TILE, x1)))

@@ -1,0 +1,1 @@
+"""Batches of images of different shapes, and a classifier that takes them."""

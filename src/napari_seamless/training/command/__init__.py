@@ -1,1 +1,0 @@
-"""From a training file to a model: images, masks, network, log and card."""

@@ -1,0 +1,1 @@
+"""What a network learns from: images with targets, augmentation, crops."""

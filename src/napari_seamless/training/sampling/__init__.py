@@ -1,1 +1,0 @@
-"""What a network learns from: pieces of images, strokes, and batches of images of different shapes."""
