@@ -7,16 +7,17 @@ import importlib
 import os
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from pytestqt.qtbot import QtBot
+
+from docks import docked, ours
 
 HERE = Path(__file__).parent
 HAS_DISPLAY = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -65,10 +66,6 @@ def _nothing_stays() -> Iterator[None]:
     assert not top_level_widgets(), f"widgets left over: {top_level_widgets()}"
 
 
-def ours() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("seamless")]
-
-
 def top_level_widgets() -> list[str]:
     from qtpy.QtWidgets import QApplication
 
@@ -111,11 +108,3 @@ def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
 @pytest.fixture
 def dock(viewer: napari.Viewer, pipeline: FakePipeline) -> SeamlessDock:
     return docked(viewer, pipeline)
-
-
-def docked(viewer: napari.Viewer, pipeline: Any) -> SeamlessDock:
-    from napari_seamless._napari.run.dock import SeamlessDock
-
-    dock = SeamlessDock(viewer, pipeline)
-    viewer.window.add_dock_widget(dock, name="napari-seamless")
-    return dock

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import docked
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 from safetensors.torch import save_file
 
 import napari_seamless as ns
+from docks import docked
 from gui_fakes import CLASSES, FakeNetwork, FakePipeline, FakeResolution, FakeTiming
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.widgets import Extent, SourceChoice

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import docked
 from npe2 import PluginManifest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QSlider, QWidget
 
+from docks import docked
 from napari_seamless._napari import commands
 from napari_seamless._napari.run.shortcuts import CANCEL, DRAW, RUN
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import docked
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
 
 import napari_seamless as ns
+from docks import docked
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
 from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, Passes, TileSetting
 from napari_seamless.cli import main

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import docked
 from pytestqt.qtbot import QtBot
 
+from docks import docked
 from gui_fakes import FakePipeline, FakeRun
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.run.temporary_folder import TemporaryFolder

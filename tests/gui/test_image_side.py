@@ -9,10 +9,10 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from conftest import docked
 from napari.layers import Image
 from pytestqt.qtbot import QtBot
 
+from docks import docked
 from gui_fakes import FakeNetwork, FakeSource
 from napari_seamless._napari.layers.live_layers import source_layer
 from napari_seamless._napari.layers.readings import readings_of, setting_of

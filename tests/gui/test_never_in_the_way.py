@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from conftest import docked, ours
 from pytestqt.qtbot import QtBot
 
+from docks import docked, ours
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.widgets import TileSetting
 

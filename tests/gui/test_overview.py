@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import docked
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 
+from docks import docked
 from gui_fakes import FakeLive, FakePipeline, FakeReport, FakeRun
 from napari_seamless._napari.layers.tile_outlines import segments
 from napari_seamless._napari.run.dock import SeamlessDock

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import docked
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDockWidget
 
+from docks import docked
 from gui_fakes import FakeCheck, FakeLive, FakePipeline, FakeReport, FakeRun
 from napari_seamless._napari.layers.live_layers import FACTS, ResultLayers
 from napari_seamless._napari.layers.preview_layers import SIGN, uncovered

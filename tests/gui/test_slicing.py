@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import docked
 from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
 
 import napari_seamless as ns
+from docks import docked
 from napari_seamless._napari.layers.texture_patcher import region_on_screen
 
 PATIENCE = 240_000

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import docked
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from pytestqt.qtbot import QtBot
 from scipy import ndimage
 
 import napari_seamless as ns
+from docks import docked
 from napari_seamless._napari.layers.texture_patcher import region_on_screen
 from napari_seamless._napari.layers.tile_outlines import segments
 from napari_seamless._napari.layers.view import displayed_axes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from conftest import docked
 from pytestqt.qtbot import QtBot
 
 import napari_seamless as ns
+from docks import docked
 
 
 def test_a_run_in_the_window_gives_the_pixels_of_the_library(make_napari_viewer, qtbot: QtBot, tmp_path) -> None:

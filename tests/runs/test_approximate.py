@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_blended import Attention, Centred, Classes, Local, Resized, seeded
 from torch import Tensor, nn
 
 import napari_seamless as ns
+from approximate_networks import Attention, Centred, Classes, Local, Resized, seeded
 from napari_seamless.errors import BadRequest, NotTileable, RunCancelled, TraceFailed
 from napari_seamless.geometry import Region
 from napari_seamless.models import Model

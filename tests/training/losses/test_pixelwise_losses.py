@@ -31,7 +31,7 @@ from napari_seamless.training.losses.affinity import (
 )
 from napari_seamless.training.losses.malis import MalisLoss, constrained_pairs, maximin_pairs
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 DIAGONALS: Offsets = ((1, 0), (0, 1), (1, 1), (1, -1), (0, 3))
 
 

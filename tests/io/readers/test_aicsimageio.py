@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from test_scenes import IMAGES, several
 
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Source
 from napari_seamless.io.readers import formats, open_image, opener
+from scene_files import IMAGES, several
 from sources_oracle import assert_reads_equal, texture
 
 pytestmark = [

@@ -27,17 +27,7 @@ from napari_seamless.testing.fakes import (
     ListQueue,
     RecordingSink,
 )
-
-SHAPE = (90, 130)
-CHUNKS = Grid(SHAPE, (10, 10))
-
-
-def never() -> bool:
-    return False
-
-
-def todo(tile: int = 20) -> ViewFirstQueue:
-    return ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, tile)
+from tile_queues import SHAPE, never, todo
 
 
 def job(sink: Sink, **engine: object) -> Job:

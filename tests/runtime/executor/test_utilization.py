@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_dask_executor import SHAPE, never, todo
 
 import napari_seamless as ns
 from napari_seamless.geometry import Region, Tile
@@ -23,6 +22,7 @@ from napari_seamless.runtime.executor.driver import Driver
 from napari_seamless.runtime.executor.serial import SerialExecutor
 from napari_seamless.runtime.executor.utilization import ObservedJob, Utilization
 from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, RecordingSink
+from tile_queues import SHAPE, never, todo
 
 PATIENCE = 60.0
 """Seconds after which something that ought to happen is taken to be missing."""

@@ -200,7 +200,7 @@ def test_shipped_styles_differ_in_colour() -> None:
 
 # --- the training script ------------------------------------------------------------------
 
-TRAINING_SCRIPT = Path(__file__).parents[2] / "examples" / "train_style.py"
+TRAINING_SCRIPT = Path(__file__).parents[3] / "examples" / "train_style.py"
 
 
 def script() -> ModuleType:

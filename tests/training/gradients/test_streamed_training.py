@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_streamed_gradients import gradients, largest_error, weighing
 from tifffile import imwrite
 from torch import Tensor, nn
 
 import napari_seamless as ns
+from gradient_checks import gradients, largest_error, weighing
 from napari_seamless.errors import BadRequest, BudgetTooSmall, InputMismatch, NotTileable, RunCancelled
 from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from test_ome_zarr import ome_zarr
 
 import fuzzing
 from napari_seamless.errors import InputDamaged, InputUnreadable, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import open_image, tiff_parsed, tiff_stack
+from ome_zarr_images import ome_zarr
 from sources_oracle import texture
 
 PARTS = 6

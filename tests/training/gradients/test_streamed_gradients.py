@@ -10,32 +10,13 @@ from torch import Tensor, nn
 
 import barrier_networks
 import networks
+from gradient_checks import gradients, largest_error, weighing
 from napari_seamless.program.trace import Padded
 from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
 
 FLOAT32, FLOAT64 = 1e-5, 1e-10
 TILES = (19, 30)
 SIZES = {2: (53, 47), 3: (9, 17, 14)}
-
-
-def weighing(output: Tensor) -> Tensor:
-    """A loss that weighs every pixel of the output differently."""
-    weights = torch.linspace(-1, 2, output.numel(), dtype=output.dtype).reshape(output.shape)
-    return (output * weights.cos()).sum() / output.numel() ** 0.5 + (output**2).mean()
-
-
-def gradients(network: nn.Module) -> dict[str, Tensor]:
-    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-
-
-def largest_error(found: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
-    """The largest difference, as a share of the largest gradient of that parameter or of a hundredth of all."""
-    assert found.keys() == truth.keys()
-    scale = max(float(t.abs().max()) for t in truth.values())
-    return max(
-        float((found[name].double() - t).abs().max()) / max(float(t.abs().max()), 1e-2 * scale)
-        for name, t in truth.items()
-    )
 
 
 def whole(network: nn.Module, image: Tensor, divisor: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -13,23 +13,11 @@ import pytest
 import tifffile
 import zarr
 from PIL import Image
-from test_ome_zarr import ome_zarr
 
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.io.readers import open_image
+from scene_files import IMAGES, raw_folder, several
 from sources_oracle import assert_reads_equal, texture
-
-IMAGES = (texture(30, 40), texture(2, 50, 20, dtype="uint16"), texture(25, 25, seed=3))
-
-
-def several(path: Path) -> Path:
-    """An OME-TIFF of three images of different size, type and pixel size."""
-    with tifffile.TiffWriter(path, ome=True) as tiff:
-        for k, (name, image) in enumerate(zip(("left", "right", "left"), IMAGES, strict=True)):
-            about = {"axes": "YX" if image.ndim == 2 else "CYX", "Name": name}
-            about |= {"PhysicalSizeX": 0.5 + k, "PhysicalSizeY": 0.5 + k}
-            tiff.write(image, tile=(16, 16), metadata=about, photometric="minisblack")
-    return path
 
 
 def test_an_ome_tiff_gives_its_first_image_and_tells_of_the_others(tmp_path: Path) -> None:
@@ -73,19 +61,6 @@ def test_what_holds_one_image_has_no_other_scene(tmp_path: Path) -> None:
         source.close()
         with pytest.raises(BadRequest, match=r"got 1; .* (has 0 'a.tif'|holds a single image)"):
             open_image(what, scene=1)
-
-
-def raw_folder(path: Path, zarr_format: Any, *, listed: bool) -> Path:
-    """What bioformats2raw makes of a file of two images."""
-    root = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
-    layout = {"bioformats2raw.layout": 3}
-    root.attrs.update({"ome": {"version": "0.5", **layout}} if zarr_format == 3 else layout)
-    for key, image in (("0", texture(30, 40)), ("1", texture(20, 10))):
-        ome_zarr(path / key, [image], "yx", "0.5" if zarr_format == 3 else "0.4")
-    if listed:
-        series = {"series": ["1", "0"]}
-        root.create_group("OME").attrs.update({"ome": series} if zarr_format == 3 else series)
-    return path
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

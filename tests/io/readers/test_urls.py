@@ -13,12 +13,12 @@ from typing import Any
 import fsspec
 import pytest
 import zarr
-from test_ome_zarr import ome_zarr as written_ome_zarr
-from test_scenes import raw_folder
 
 from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import ome_zarr, open_image, opener, sample_slide, urls
+from ome_zarr_images import ome_zarr as written_ome_zarr
+from scene_files import raw_folder
 from sources_oracle import assert_reads_equal, texture
 
 

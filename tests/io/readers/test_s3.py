@@ -9,11 +9,11 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from test_ome_zarr import ome_zarr
 
 from napari_seamless.cli import main
 from napari_seamless.errors import InputUnreadable
 from napari_seamless.io.readers import open_image
+from ome_zarr_images import ome_zarr
 from sources_oracle import assert_reads_equal, texture
 
 boto3 = pytest.importorskip("boto3")

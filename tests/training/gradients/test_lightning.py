@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 import napari_seamless as ns
 from napari_seamless.io.readers import sample_slide
 
-PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
 RATE = 0.1
 
 pytestmark = [
