@@ -100,7 +100,7 @@ class FedRun:
             region = Region.of((y * TILE, (y + 1) * TILE), (x * TILE, (x + 1) * TILE))
             self._in_work = (region,)
             self.store.write(region, pool[self.tiles % 8].copy())
-            self.store.landed(region)
+            self.store.commit(region)
             self.tiles += 1
             sleep(max(0.0, began + self.tiles / RATE - perf_counter()))
 

@@ -271,12 +271,12 @@ def written(options: argparse.Namespace, image: Path, output: Path, precision: s
 
 def watched(split: Split) -> None:
     """Note what reading, writing and kept values take, in the threads that do it."""
-    from napari_seamless.interfaces import Job
     from napari_seamless.runtime.engine.activation_store import ActivationStore
+    from napari_seamless.runtime.executor.job import TileJob
     from napari_seamless.store.store import Store
 
     for owner, name, part in (
-        (Job, "read", "reading"), (Store, "write", "writing"), (ActivationStore, "put", "keeping"),
+        (TileJob, "read", "reading"), (Store, "write", "writing"), (ActivationStore, "put", "keeping"),
         (ActivationStore, "get", "fetching"),
     ):  # fmt: skip
         plain = getattr(owner, name)

@@ -1,6 +1,6 @@
-"""The Protocols between rooms, each with its thread and ownership rules.
+"""The Protocols and frozen values that cross layers, each with its thread and ownership rules; no logic.
 
-Arrays that cross a seam have axes (c, [z,] y, x): channels first, no batch axis, even for one channel.
+Arrays have axes (c, [z,] y, x): channels first, no batch axis, even for one channel.
 """
 
 from __future__ import annotations
@@ -8,20 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import sleep
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import InputDamaged, RegionUnreadable
+from napari_seamless.errors import RegionUnreadable
 from napari_seamless.geometry import Grid, Levels, Region, Tile
 
 Pixels = NDArray[np.generic]
 StopFlag = Callable[[], bool]
-
-SECONDS_BEFORE_SECOND_READ = 0.1
-"""Time for a network drive to come back to itself."""
 
 APPROXIMATE = " (approximate)"
 """What the name of a result ends in that is not exact."""
@@ -97,9 +93,7 @@ class Source(Protocol):
 
     @property
     def info(self) -> ImageInfo: ...
-
     def read(self, region: Region, level: int = 0) -> Pixels: ...
-
     def close(self) -> None: ...
 
 
@@ -113,13 +107,10 @@ class GrowingSource(Protocol):
     """
 
     def glance(self, region: Region, level: int = 0) -> Pixels: ...
-
     @property
     def overview(self) -> Pixels: ...
-
     @property
     def fraction(self) -> float: ...
-
     def grow(self, changed: Callable[[], None]) -> None: ...
 
 
@@ -134,7 +125,6 @@ class Engine(Protocol):
     """
 
     def tile(self, write: Region) -> Tile: ...
-
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any: ...
 
 
@@ -150,27 +140,33 @@ class DeviceTime:
 class TimedEngine(Protocol):
     """An engine that knows how long its device was at work.
 
-    `spent` is what it was since this was last asked, by anybody, so that a sum counts nothing twice; None where it is
-    not known. Any thread.
+    `take_device_time` gives the time since it was last asked, by anybody, so that a sum counts nothing twice; None
+    where it is not known. Any thread.
     """
 
-    def spent(self) -> DeviceTime | None: ...
+    def take_device_time(self) -> DeviceTime | None: ...
 
 
 class Sink(Protocol):
     """Where computed pixels go.
 
-    `write` is called from worker threads or processes; no two calls touch one chunk. `landed` is called in the
-    thread that drives the run, once for every write, after it returned: coarser levels, journal and watchers are
-    updated there. Both raise OutputUnwritable when the disk says no.
+    `write` is called from worker threads or processes; no two calls touch one chunk. `commit` is called in the
+    driving thread, once for every write, after it returned: coarser levels, journal and watchers are updated there.
+    Both raise OutputUnwritable when the disk says no.
 
-    What `write` returns, unless it is None, is small and picklable, and is brought back to `receive`, in the driving
-    thread before `landed`: the way by which what tiles measured comes home from other processes.
+    What `write` returns, unless it is None, is small and picklable, and is brought to `Receiver.receive`, in the
+    driving thread before `commit`: the way home, from other processes too, of what a tile measured.
     """
 
     def write(self, region: Region, pixels: Any) -> object: ...
+    def commit(self, region: Region) -> None: ...
 
-    def landed(self, region: Region) -> None: ...
+
+@runtime_checkable
+class Receiver(Protocol):
+    """A sink whose writes return something that it wants back. Driving thread."""
+
+    def receive(self, region: Region, receipt: Any) -> None: ...
 
 
 class TileQueue(Protocol):
@@ -178,124 +174,89 @@ class TileQueue(Protocol):
 
     Safe to call from any thread. `take` returns None when nothing is left to start right now. What it gave comes
     back exactly once, by `done`, `give_back` or `fail`. `revision` grows whenever the order was changed from outside,
-    so that a scheduler that groups tiles can begin with single ones again. `is_aside` says of what was taken whether to
-    leave it unfinished, since it is not on screen and something that is waits to be started.
+    so that an executor that batches tiles can begin with single ones again. `is_preempted` says of a tile that was
+    taken whether to leave it unfinished: it is off screen while something on screen waits to be started.
     """
 
     @property
     def revision(self) -> int: ...
-
     def take(self) -> Region | None: ...
-
     def done(self, write: Region) -> None: ...
-
     def give_back(self, write: Region) -> None: ...
-
     def fail(self, write: Region, error: RegionUnreadable) -> None: ...
+    def is_preempted(self, write: Region) -> bool: ...
 
-    def is_aside(self, write: Region) -> bool: ...
 
+class PassQueue(TileQueue, Protocol):
+    """A queue that knows how far it is: `counts` are (done, total) pixels."""
 
-@runtime_checkable
-class Receiver(Protocol):
-    """A sink whose writes return something that it wants to have at home."""
-
-    def receive(self, region: Region, receipt: Any) -> None: ...
+    @property
+    def counts(self) -> tuple[int, int]: ...
+    @property
+    def is_finished(self) -> bool: ...
 
 
 class Scratch(Protocol):
     """Arrays on disk for the length of a run. Any thread or process; writes never overlap."""
 
     def create(self, name: str, shape: tuple[int, ...], dtype: Any) -> None: ...
-
     def write(self, name: str, at: tuple[slice, ...], pixels: Pixels) -> None: ...
-
     def read(self, name: str, at: tuple[slice, ...]) -> Pixels: ...
-
     def drop(self, name: str) -> None: ...
-
     def remove(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What comes back of a tile that was made: what the sink's `write` gave, and how long the device was at work."""
+
+    receipt: object
+    device_time: DeviceTime | None = None
+
+
+class Job(Protocol):
+    """What a worker needs to make a tile: read, compute, write.
+
+    `make` is called in any thread or process, `receive` with what it returned in the driving thread, before
+    `sink.commit`. A job is picklable when its parts are. `make` raises RegionUnreadable where the image cannot be read.
+    """
+
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def sink(self) -> Sink: ...
+    def make(self, write: Region, stop: StopFlag) -> TileResult: ...
+    def receive(self, write: Region, result: TileResult) -> None: ...
 
 
 class PrecedingPass(Protocol):
     """A pass that must be over before a run's own tiles can be made: it measures, and makes no pixels.
 
     `cost` is its work, as a number of output pixels of the run that take as long. `begin` and `end` are called in the
-    driving thread, once each, in this order and after the `end` of the stage before.
+    driving thread, once each, in this order and after the `end` of the pass before.
     """
 
     @property
-    def agenda(self) -> PassQueue: ...
-
+    def queue(self) -> PassQueue: ...
     @property
     def cost(self) -> float: ...
-
     def begin(self) -> Job: ...
-
     def end(self) -> None: ...
 
 
-class PassQueue(TileQueue, Protocol):
-    """An agenda that knows how far it is: `counts` are (done, total) pixels."""
-
-    @property
-    def counts(self) -> tuple[int, int]: ...
-
-    @property
-    def is_finished(self) -> bool: ...
-
-
-@dataclass(frozen=True)
-class TileResult:
-    """What comes home of a region that was made: what the sink gave for it, and how long the device was at work."""
-
-    receipt: object
-    spent: DeviceTime | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to make a tile: read, compute, write. Picklable when its parts are."""
-
-    source: Source
-    level: int
-    engine: Engine
-    sink: Sink
-
-    def make(self, write: Region, stop: StopFlag) -> TileResult:
-        """Compute one write region, and put it in the sink. Any thread."""
-        tile = self.engine.tile(write)
-        receipt = self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
-        return TileResult(receipt, self.engine.spent() if isinstance(self.engine, TimedEngine) else None)
-
-    def receive(self, write: Region, made: TileResult) -> None:
-        """Bring home what `make` returned. Driving thread, before the region is told to have landed."""
-        if isinstance(self.sink, Receiver):
-            self.sink.receive(write, made.receipt)
-
-    def read(self, region: Region) -> Pixels:
-        """Pixels of the source, at a second attempt if need be. Raises RegionUnreadable."""
-        try:
-            return self.source.read(region, self.level)
-        except (InputDamaged, OSError):
-            sleep(SECONDS_BEFORE_SECOND_READ)
-        try:
-            return self.source.read(region, self.level)
-        except (InputDamaged, OSError) as error:
-            raise RegionUnreadable(f"the pixels {region!r} cannot be read, tried twice: {error}") from error
-
-
+@runtime_checkable
 class Executor(Protocol):
-    """Runs an agenda to its end.
+    """Makes the tiles of a queue; `is_remote` where its workers are in other processes, which share but the disk.
 
-    Blocks the calling thread (the driving thread) until the agenda has nothing to start and nothing is in flight, or
-    `stop` says True and what was in flight has come back. `landed` is called in the driving thread after each finished
-    tile, before the agenda's `done`. A tile whose pixels cannot be read goes to the agenda's `fail`, which may raise.
-    Any other exception of a worker stops the run and is raised here; what was not finished is given back.
+    `run` blocks the calling thread (the driving thread) until the queue has nothing to start and nothing is in flight,
+    or `stop` says True and what was in flight has come back. `commit` is called in the driving thread after each
+    finished tile, before the queue's `done`. A tile whose pixels cannot be read goes to the queue's `fail`, which may
+    raise. Any other exception of a worker stops the run and is raised here; what was not finished is given back.
     """
 
-    def run(self, job: Job, agenda: TileQueue, landed: Callable[[Region], None], stop: StopFlag) -> None: ...
-
+    @property
+    def is_remote(self) -> bool: ...
+    def run(self, job: Job, queue: TileQueue, commit: Callable[[Region], None], stop: StopFlag) -> None: ...
     def close(self) -> None: ...
 
 
@@ -312,8 +273,8 @@ class Progress:
     `pass_number` counts from 1; it is `passes` when pixels are made. `pass_fraction` is the share of the present pass
     that is done.
 
-    `busy` is the share of the time with tiles in flight in which the device was at work, over the run so far (the mean
-    of several devices); None where nobody measured it, or nothing is done yet.
+    `utilization` is the share of the time with tiles in flight in which the device was at work, over the run so far
+    (the mean of several devices); None where nobody measured it, or nothing is done yet.
     """
 
     state: RunState
@@ -328,7 +289,7 @@ class Progress:
     passes: int = 1
     failed: int = 0
     pass_fraction: float = 0.0
-    busy: float | None = None
+    utilization: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -344,17 +305,11 @@ class RunHandle(Protocol):
     """
 
     def progress(self) -> Progress: ...
-
     def retarget(self, view: Region | None) -> None: ...
-
     def set_tile(self, tile: int) -> None: ...
-
     def pause(self) -> None: ...
-
     def resume(self) -> None: ...
-
     def cancel(self) -> None: ...
-
     def wait(self, timeout: float | None = None) -> None: ...
 
 
@@ -366,10 +321,10 @@ class LabelClass:
     name: str
     colour: str
 
-
-def unnamed(value: int) -> str:
-    """What a value of a label image is called where nobody has named it."""
-    return f"class {value}" if value else "background"
+    @staticmethod
+    def default_name(value: int) -> str:
+        """What a value of a label image is called where nobody has named it."""
+        return f"class {value}" if value else "background"
 
 
 @dataclass(frozen=True)
@@ -395,20 +350,14 @@ class LiveImage(Protocol):
 
     @property
     def info(self) -> ImageInfo: ...
-
     @property
     def kind(self) -> Literal["labels", "image"]: ...
-
     @property
     def classes(self) -> Sequence[LabelClass]: ...
-
     @property
     def levels(self) -> Sequence[object]: ...
-
     @property
     def grid(self) -> Grid: ...
-
     @property
     def finished(self) -> NDArray[np.bool_]: ...
-
     def watch(self) -> deque[FreshPixels]: ...

@@ -22,8 +22,9 @@ from time import monotonic, sleep
 import numpy as np
 
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Job, Pixels
-from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.interfaces import Pixels
+from napari_seamless.runtime.executor.driver import Driver, RunEvents
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.serial import SerialExecutor
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
@@ -46,9 +47,9 @@ def small_run(output: Path) -> None:
     """A run without a network, which starts in a second: 432 tiles, two levels."""
     spec = StoreSpec(SHAPE, None, np.dtype(np.float32), "image", "source", "program", chunk=64)
     store = resume_or_create(output, spec)
-    agenda = ViewFirstQueue(store.grid, Region.from_shape(SHAPE), store.finished, view_first, 64)
-    job = Job(SlowSource(SHAPE), 0, BoxBlurEngine(SHAPE), store)
-    Driver(job, agenda, SerialExecutor(), on_end=store.close).start().wait()
+    queue = ViewFirstQueue(store.grid, Region.from_shape(SHAPE), store.finished, view_first, 64)
+    job = TileJob(SlowSource(SHAPE), 0, BoxBlurEngine(SHAPE), store)
+    Driver(job, queue, SerialExecutor(), events=RunEvents(on_end=store.close)).start().wait()
 
 
 def killed_run(command: Sequence[str], output: Path, kills: int, seed: int, span: float) -> int:

@@ -36,5 +36,5 @@ def store_of(labels: NDArray[Any], path: Path | None = None, cells_done: int | N
         for cell in list(cells_of(Region.from_shape(spec.grid.counts)))[:cells_done]:
             region = spec.grid.region(cell)
             store.write(region, labels[region.slices()][None])
-            store.landed(region)
+            store.commit(region)
     return store

@@ -135,7 +135,7 @@ def test_info_changes_nothing_in_a_result_whose_writer_died(tmp_path: Path, caps
     path, first = tmp_path / "out.ome.zarr", Region.of((0, 512), (0, 512))
     store = create_store(path, result.store.spec)
     store.write(first, np.full((2, 512, 512), 200, store.spec.dtype))
-    store.landed(first)
+    store.commit(first)
     del store  # without the coarse levels
     before = contents(path)
     assert re.search(r"^finished +\d+ % of it", said(capsys, "info", str(path)), re.MULTILINE)

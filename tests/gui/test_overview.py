@@ -162,7 +162,7 @@ def test_a_budget_that_is_too_small_is_put_right_by_a_button(qtbot: QtBot, dock,
 def test_how_busy_the_device_is_is_told_where_it_is_known(qtbot: QtBot, dock, pipeline) -> None:
     run = started(qtbot, dock, pipeline)
     run.land(Region.of((0, 304), (0, 400)), 1)
-    run.now = replace(run.now, busy=0.934)
+    run.now = replace(run.now, utilization=0.934)
     qtbot.waitUntil(lambda: "device 93 % busy" in (dock.poll() and dock.panel.progress.caption.text()))
 
 

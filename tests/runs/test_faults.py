@@ -23,13 +23,14 @@ import napari_seamless as ns
 from napari_seamless import cli
 from napari_seamless.errors import DeviceFull, OutputExists, OutputUnwritable, RegionUnreadable
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.interfaces import Executor, Job, Source
+from napari_seamless.interfaces import Executor, Source
 from napari_seamless.io.readers import sample_slide
 from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry, halves
-from napari_seamless.runtime.executor import driver as run_module
+from napari_seamless.runtime.executor import counted_queue, job
 from napari_seamless.runtime.executor.dask_executor import DaskExecutor
 from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.serial import SerialExecutor
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
@@ -60,10 +61,10 @@ def scheduler(request: pytest.FixtureRequest) -> Iterator[Executor]:
 def over(source: Source, scheduler: Executor, **more: Any) -> tuple[Driver, ViewFirstQueue, RecordingSink]:
     """A run over a source, to its end."""
     sink = RecordingSink(SHAPE)
-    agenda = ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 40)
-    run = Driver(Job(source, 0, BoxBlurEngine(SHAPE), sink), agenda, scheduler, **more).start()
+    queue = ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 40)
+    run = Driver(TileJob(source, 0, BoxBlurEngine(SHAPE), sink), queue, scheduler, **more).start()
     run.wait(60)
-    return run, agenda, sink
+    return run, queue, sink
 
 
 def undisturbed() -> np.ndarray:
@@ -74,11 +75,11 @@ def undisturbed() -> np.ndarray:
 
 
 def test_a_run_leaves_out_the_chunks_that_cannot_be_read_and_makes_all_others(scheduler: Executor) -> None:
-    run, agenda, sink = over(DamagedSource(GradientSource(SHAPE), SPOT), scheduler)
+    run, queue, sink = over(DamagedSource(GradientSource(SHAPE), SPOT), scheduler)
     now = run.progress()
     assert (now.state, now.failed, now.done) == ("finished", UNREADABLE.size, now.total - UNREADABLE.size)
-    assert sum(region.size for region in agenda.failed) == UNREADABLE.size
-    assert all(UNREADABLE.contains(region) for region in agenda.failed)
+    assert sum(region.size for region in queue.failed) == UNREADABLE.size
+    assert all(UNREADABLE.contains(region) for region in queue.failed)
     expected = undisturbed()
     expected[(slice(None), *UNREADABLE.slices())] = 0
     np.testing.assert_array_equal(sink.pixels, expected)
@@ -86,14 +87,14 @@ def test_a_run_leaves_out_the_chunks_that_cannot_be_read_and_makes_all_others(sc
 
 
 def test_a_read_that_goes_wrong_once_is_tried_again(scheduler: Executor) -> None:
-    run, agenda, sink = over(DamagedSource(GradientSource(SHAPE), SPOT, times=1), scheduler)
-    assert (run.progress().failed, agenda.failed) == (0, ())
+    run, queue, sink = over(DamagedSource(GradientSource(SHAPE), SPOT, times=1), scheduler)
+    assert (run.progress().failed, queue.failed) == (0, ())
     np.testing.assert_array_equal(sink.pixels, undisturbed())
 
 
 def test_an_image_that_is_gone_altogether_ends_the_run(scheduler: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "MOST_FAILURES", 5)
-    monkeypatch.setattr("napari_seamless.interfaces.SECONDS_BEFORE_SECOND_READ", 0.0)
+    monkeypatch.setattr(counted_queue, "MOST_FAILURES", 5)
+    monkeypatch.setattr(job, "SECONDS_BEFORE_SECOND_READ", 0.0)
     with pytest.raises(RegionUnreadable, match=r"the pixels y\[.*cannot be read, tried twice: .*copy the file again"):
         over(DamagedSource(GradientSource(SHAPE), Region.from_shape(SHAPE)), scheduler)
 
@@ -320,7 +321,7 @@ def test_a_sharded_run_of_two_processes_of_which_one_dies_misses_nothing(tmp_pat
         run.set_tile(192)
         run.wait()
     assert (tmp_path / "died").exists()
-    assert run.result().report.busy is not None
+    assert run.result().report.utilization is not None
     np.testing.assert_array_equal(open_store(tmp_path / "a.ome.zarr").read(Region.from_shape(shape)), whole)
 
 
@@ -357,7 +358,7 @@ def test_a_second_run_on_an_output_is_refused_until_the_first_ends_even_by_a_kil
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the dead worker's own
 def test_a_worker_that_dies_is_replaced_and_its_tiles_are_made_by_others(tmp_path: Path) -> None:
     sink = FileSink(tmp_path / "pixels.npy", SHAPE)
-    agenda = ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 20)
+    queue = ViewFirstQueue(CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, 20)
     engine = FatalEngine(BoxBlurEngine(SHAPE), (50, 60), once=tmp_path / "died")
     with (
         LocalCluster(
@@ -365,9 +366,9 @@ def test_a_worker_that_dies_is_replaced_and_its_tiles_are_made_by_others(tmp_pat
         ) as cluster,
         Client(cluster) as client,
     ):
-        DaskExecutor(client).run(Job(GradientSource(SHAPE), 0, engine, sink), agenda, sink.landed, lambda: False)
+        DaskExecutor(client).run(TileJob(GradientSource(SHAPE), 0, engine, sink), queue, sink.commit, lambda: False)
     assert (tmp_path / "died").exists()
-    assert agenda.is_finished
+    assert queue.is_finished
     np.testing.assert_array_equal(sink.pixels, undisturbed())
 
 
@@ -420,9 +421,9 @@ def test_a_disk_that_may_only_be_read_is_said_so(small_disk: Path) -> None:
 
 def test_a_clock_that_goes_backwards_harms_neither_the_run_nor_its_figures() -> None:
     hours = iter(range(10_000, 0, -1))
-    run, agenda, sink = over(GradientSource(SHAPE), SerialExecutor(), clock=lambda: 3600.0 * next(hours))
+    run, queue, sink = over(GradientSource(SHAPE), SerialExecutor(), clock=lambda: 3600.0 * next(hours))
     now = run.progress()
-    assert (now.state, now.done, agenda.is_finished) == ("finished", now.total, True)
+    assert (now.state, now.done, queue.is_finished) == ("finished", now.total, True)
     assert now.seconds >= 0
     assert now.rate >= 0
     assert now.eta is not None

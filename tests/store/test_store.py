@@ -72,7 +72,7 @@ def tiles(spec: StoreSpec, edge: int, seed: int) -> list[Region]:
 def fill(store: Store, pixels: Array, regions: list[Region]) -> None:
     for region in regions:
         store.write(region, pixels[(slice(None), *region.slices())])
-        store.landed(region)
+        store.commit(region)
 
 
 def whole(store: Store, level: int) -> Array:
@@ -200,7 +200,7 @@ def test_threads_may_write_while_one_thread_lands_and_another_reads() -> None:
     done = 0
     while done < len(regions):
         if done < len(written):
-            store.landed(written[done])
+            store.commit(written[done])
             done += 1
     stop.set()
     for thread in (*writers, reader):
@@ -209,14 +209,14 @@ def test_threads_may_write_while_one_thread_lands_and_another_reads() -> None:
         np.testing.assert_array_equal(whole(store, level), expected)
 
 
-def test_nothing_is_shown_before_it_landed() -> None:
+def test_nothing_is_shown_before_it_is_committed() -> None:
     spec = spec_for((32, 32))
     store = create_store(None, spec)
     region = spec.grid.region((0, 1))
     store.write(region, np.ones((1, 16, 16), np.uint8))
     assert not np.asarray(store.levels[0]).any()
     assert not store.finished.any()
-    store.landed(region)
+    store.commit(region)
     assert np.asarray(store.levels[0])[:16, 16:].all()
     assert store.finished.tolist() == [[False, True], [False, False]]
 
@@ -325,7 +325,7 @@ def test_regions_that_are_not_whole_chunks_are_refused(region: Region) -> None:
     with pytest.raises(BadRequest, match="must be made of whole chunks"):
         store.write(region, np.zeros((1, *region.shape), np.uint8))
     with pytest.raises(BadRequest, match="must be made of whole chunks"):
-        store.landed(region)
+        store.commit(region)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((16, 16), np.uint8), np.zeros((1, 16, 16), np.int64)])

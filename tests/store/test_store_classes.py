@@ -26,7 +26,7 @@ SPEC = StoreSpec((20, 30), None, np.dtype(np.uint8), "labels", "s", "p", chunk=8
 def land(store: Store, column: int) -> None:
     region = SPEC.grid.region((0, column))
     store.write(region, np.full((1, *region.shape), 1, np.uint8))
-    store.landed(region)
+    store.commit(region)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_while_another_process_writes_it_they_stay_as_they_are(path: Path) -> No
         store = open_store({str(path)!r})
         region = store.grid.region((1, 1))
         store.write(region, np.ones((1, *region.shape), np.uint8))
-        store.landed(region)
+        store.commit(region)
         print("writing", flush=True)
         sys.stdin.read()
     """

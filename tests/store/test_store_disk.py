@@ -69,7 +69,7 @@ def chunks_of(spec: StoreSpec) -> list[Region]:
 def fill(store: Store, pixels: Array, regions: list[Region]) -> None:
     for region in regions:
         store.write(region, pixels[(slice(None), *region.slices())])
-        store.landed(region)
+        store.commit(region)
 
 
 def unfinished(store: Store) -> list[Region]:
@@ -137,7 +137,7 @@ def test_after_a_crash_the_coarse_levels_are_right_before_anything_is_written_ag
     assert_pixels_agree(open_store(tmp_path / "crashed.zarr"), memory)
 
 
-def test_a_killed_process_loses_nothing_that_landed(tmp_path: Path) -> None:
+def test_a_killed_process_loses_nothing_that_was_committed(tmp_path: Path) -> None:
     path = tmp_path / "killed.ome.zarr"
     spec = spec_for((200, 180), "image", channels=3)
     code = f"""
@@ -266,7 +266,7 @@ for region in chunks_of(spec):
     subprocess.run([sys.executable, "-c", worker_code], check=True)
     assert not store.finished.any()
     for region in chunks_of(spec):
-        store.landed(region)
+        store.commit(region)
     store.close()
     assert files(tmp_path / "a.zarr") == expected
     assert_pixels_agree(store, open_store(tmp_path / "whole.zarr"))
@@ -276,7 +276,7 @@ def test_a_worker_cannot_land_and_can_be_sent_on(tmp_path: Path) -> None:
     writer = pickle.loads(pickle.dumps(create_store(tmp_path / "a.zarr", spec_for())))
     again = pickle.loads(pickle.dumps(writer))
     with pytest.raises(BadRequest, match="lands in the process that drives the run"):
-        again.landed(chunks_of(spec_for())[0])
+        again.commit(chunks_of(spec_for())[0])
 
 
 def test_a_result_in_memory_refuses_to_travel() -> None:
@@ -455,7 +455,7 @@ class FullDisk(MemoryStore):
         await super().set(key, value, byte_range)
 
 
-def test_a_full_disk_ends_a_run_with_one_sentence_and_keeps_what_landed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_a_run_with_one_sentence_and_keeps_what_was_committed(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_for(kind="image")
     arrays = create_arrays(FullDisk(), spec, groups_of(spec))
     store = Store(spec, arrays, np.zeros(spec.grid.counts, bool), cache_bytes=600)
@@ -463,8 +463,8 @@ def test_a_full_disk_ends_a_run_with_one_sentence_and_keeps_what_landed(monkeypa
     pixels = np.ones((1, *spec.shape), np.uint8)
     with pytest.raises(OutputUnwritable, match="the disk is full; free some space and run the same command again"):
         fill(store, pixels, chunks_of(spec))
-    landed = np.count_nonzero(store.finished)
-    assert 0 < landed < store.finished.size
+    committed = np.count_nonzero(store.finished)
+    assert 0 < committed < store.finished.size
     monkeypatch.setattr(FullDisk, "room", 10**9)
     fill(store, pixels, unfinished(store))
     memory = create_store(None, spec)

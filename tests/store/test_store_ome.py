@@ -51,7 +51,7 @@ def made(folder: Path, spec: StoreSpec) -> Path:
     with create_store(path, spec) as store:
         region = spec.grid.region((0,) * len(spec.shape))
         store.write(region, np.ones((spec.channels or 1, *region.shape), spec.dtype))
-        store.landed(region)
+        store.commit(region)
     return path
 
 
@@ -163,7 +163,7 @@ def test_a_result_says_when_it_is_complete(tmp_path: Path) -> None:
     with open_store(path) as store:
         everything = Region.from_shape(store.grid.shape)
         store.write(everything, np.ones((1, *everything.shape), np.uint8))
-        store.landed(everything)
+        store.commit(everything)
     assert zarr.open_group(path).attrs["napari-seamless"]["complete"] is True  # type: ignore[index,call-overload]
 
 

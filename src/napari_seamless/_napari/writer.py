@@ -9,7 +9,7 @@ from typing import Any
 from napari.utils import progress
 
 from napari_seamless._napari.layers.live_layers import RESULT, SOURCE
-from napari_seamless.interfaces import LabelClass, unnamed
+from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import Kind
 
 
@@ -78,5 +78,7 @@ def layer_classes(meta: Mapping[str, Any], kind: Kind) -> tuple[LabelClass, ...]
     found = []
     for value in sorted(int(v) for v in colours if v is not None):
         red, green, blue = (round(float(part) * 255) for part in colours[value][:3])
-        found.append(LabelClass(value, str(names.get(value, unnamed(value))), f"#{red:02x}{green:02x}{blue:02x}"))
+        found.append(
+            LabelClass(value, str(names.get(value, LabelClass.default_name(value))), f"#{red:02x}{green:02x}{blue:02x}")
+        )
     return tuple(found)

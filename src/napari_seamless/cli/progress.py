@@ -174,7 +174,7 @@ def _named(regions: Sequence[Region]) -> str:
 
 def _busy(now: interfaces.Progress) -> str:
     """The share of the time in which the device did not wait."""
-    return "" if now.busy is None else f", device busy {now.busy:.0%}"
+    return "" if now.utilization is None else f", device busy {now.utilization:.0%}"
 
 
 def say(text: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, InputMismatch, InputUnreadable
 from napari_seamless.geometry import Interval, Region
-from napari_seamless.interfaces import LabelClass, Pixels, Source, unnamed
+from napari_seamless.interfaces import LabelClass, Pixels, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.runs.origin import Origin, origin_of
 from napari_seamless.store import Store, open_store
@@ -45,7 +45,7 @@ class Target:
 
     def class_name(self, value: int) -> str:
         known = next((c.name for c in self.classes if c.value == value), None)
-        return known or unnamed(value)
+        return known or LabelClass.default_name(value)
 
 
 def target_of(

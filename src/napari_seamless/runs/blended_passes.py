@@ -27,7 +27,7 @@ class BlendedPasses:
 
     def __post_init__(self) -> None:
         self.keeping = ActivationPlan()
-        self.stages: tuple[PrecedingPass, ...] = ()
+        self.preceding: tuple[PrecedingPass, ...] = ()
         self.states: dict[int, State] = {}
 
     @property

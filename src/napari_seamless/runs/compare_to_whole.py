@@ -38,12 +38,12 @@ class WholeComparison:
             self.prepared, self.device, keeping, self.choice.tile, self.choice.depth, scratch_parent=self.scratch
         )
         try:
-            for stage in measuring.stages:
-                job = stage.begin()
-                SerialExecutor().run(job, stage.agenda, job.sink.landed, stop)
+            for preceding in measuring.preceding:
+                job = preceding.begin()
+                SerialExecutor().run(job, preceding.queue, job.sink.commit, stop)
                 if stop():
                     return None
-                stage.end()
+                preceding.end()
             return self_check(measuring.checking_engine(), self.prepared, store, region, stop)
         finally:
             measuring.close()

@@ -1,4 +1,4 @@
-"""The passes before the last one: how they are planned, and what each of them is for the scheduler."""
+"""The passes before the last one: how they are planned, and what each of them is for the driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.interfaces import Job
 from napari_seamless.program.analysis import inner_tile
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.passes import Pass, barriers_of, plan_passes, settle
@@ -37,6 +36,7 @@ from napari_seamless.runtime.engine.activation_store import ActivationStore
 from napari_seamless.runtime.engine.device import free_bytes
 from napari_seamless.runtime.engine.moments import MomentsSink
 from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import readable, view_first
 from napari_seamless.store.scratch import DiskScratch, sweep
@@ -64,20 +64,20 @@ def plan_activations(
     budget: int | None = None,
     half: bool = False,
     scratch: Path | None = None,
-    is_far: bool = False,
+    is_remote: bool = False,
     given: Mapping[int, State] | None = None,
 ) -> ActivationPlan:
     """What a run keeps between its passes, and where, by predicted cost.
 
     At most half of the budget is used for kept values on the device, 40 % of what is free in host memory, and 80 % of
-    what is free on the disk of `scratch`. Workers in other processes (`is_far`) share nothing but the disk, which is
+    what is free on the disk of `scratch`. Workers in other processes (`is_remote`) share nothing but the disk, which is
     used only if asked for, since they might run on other machines. What is asked for by name may take all that is free.
 
     Raises BadRequest for an unknown `keep`, and where what is asked for has no room.
     """
     if keep not in get_args(Keep):
         raise BadRequest(f"keep is one of {', '.join(get_args(Keep))}; got {keep!r}")
-    if is_far and keep in ("device", "host"):
+    if is_remote and keep in ("device", "host"):
         raise BadRequest(
             f"workers in other processes cannot reach values kept in memory; got keep={keep!r} "
             f"(--keep {keep}); use disk or recompute"
@@ -96,8 +96,8 @@ def plan_activations(
     }
     match keep:
         case "auto":
-            places = [] if is_far else [everything["device"], everything["disk"]]
-            if device.type != "cpu" and not is_far:
+            places = [] if is_remote else [everything["device"], everything["disk"]]
+            if device.type != "cpu" and not is_remote:
                 places.insert(1, everything["host"])
         case "recompute":
             places = []
@@ -171,8 +171,8 @@ class ExactPasses:
         return self._needed <= self.states.keys()
 
     @cached_property
-    def stages(self) -> tuple[MeasuringPass, ...]:
-        """The passes that measure, as the scheduler takes them."""
+    def preceding(self) -> tuple[MeasuringPass, ...]:
+        """The passes that measure, as the driver takes them."""
         return tuple(MeasuringPass(self, p) for p in self.passes[:-1])
 
     def engine(self, stage: Pass) -> TorchEngine:
@@ -250,7 +250,7 @@ class MeasuringPass:
         edge, shape = measuring.tile_of(stage), stage.shape
         full = measuring.cell_of(stage, edge)
         self._grid = Grid(shape, full)
-        self.agenda = ViewFirstQueue(
+        self.queue = ViewFirstQueue(
             self._grid,
             Region.from_shape(shape),
             np.zeros(self._grid.counts, bool),
@@ -268,12 +268,12 @@ class MeasuringPass:
         seconds = self._measuring.keeping.seconds
         return prod(self._measuring.prepared.output_shape) * seconds[self._pass.number] / max(seconds[-1], 1e-9)
 
-    def begin(self) -> Job:
+    def begin(self) -> TileJob:
         measuring = self._measuring
         measuring.prepare_shelf(self._pass)
         prepared = measuring.prepared
         engine = OutOfMemoryRetry(measuring.engine(self._pass), self._barriers)
-        return Job(prepared.source, prepared.level, engine, self._sink)
+        return TileJob(prepared.source, prepared.level, engine, self._sink)
 
     def end(self) -> None:
         self._measuring.take(self._pass, self._sink.result())

@@ -181,7 +181,7 @@ def _fill(
         there = region.shift(wanted.start)
         if store is None or _is_begun(store, there, level):
             copy.write(region, source.read(there, level).astype(copy.spec.dtype, copy=False))
-            copy.landed(region)
+            copy.commit(region)
         if on_progress is not None:
             on_progress(number + 1, grid.size)
     copy.close()

@@ -17,6 +17,7 @@ from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runs.provenance import origins, to_slide
 from napari_seamless.runs.statistics import PREVIEW, WHOLE, StatisticsDomain
+from napari_seamless.runtime.executor.executors import is_cluster
 from napari_seamless.runtime.planning import chunk_of, readable
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
 from napari_seamless.store.arrays import disk_errors
@@ -39,7 +40,7 @@ def store_for(
     spec = store_spec(prepared, tile, scope, shards)
     if output is not None:
         return resume_or_create(output, spec, overwrite, tile=tile, same_image=same_image)
-    if scheduler not in ("dask", "serial"):
+    if is_cluster(scheduler):
         raise BadRequest(
             "a cluster needs a result that every worker can write to; got no output; give output=PATH (--output)"
         )

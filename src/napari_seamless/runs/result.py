@@ -73,12 +73,12 @@ class Report:
     processes count for themselves). A result that is not `exact` was blended of
     overlapping tiles; `mismatch` says how far these differ (None: there was only one). `failed` are output regions
     that were left out since the image could not be read there. `largest_piece` is how many pixels were computed at once
-    since the device had no memory for a whole tile; None where it had. `busy` is the share of the time with tiles in
-    flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading, writing
-    and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what else was
-    done for want of something that the device does not have. `peak` is the most bytes that torch held on a CUDA device
-    meanwhile, in this process; None elsewhere, where nobody counts. `growth` is by how many bytes, at most, the memory
-    of this process grew meanwhile on a CPU, whatever for (see `Growth`); None elsewhere.
+    since the device had no memory for a whole tile; None where it had. `utilization` is the share of the time with
+    tiles in flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading,
+    writing and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what
+    else was done for want of something that the device does not have. `peak` is the most bytes that torch held on a
+    CUDA device meanwhile, in this process; None elsewhere, where nobody counts. `growth` is by how many bytes, at most,
+    the memory of this process grew meanwhile on a CPU, whatever for (see `Growth`); None elsewhere.
     """
 
     state: str
@@ -101,7 +101,7 @@ class Report:
     exact: bool = True
     failed: tuple[Region, ...] = ()
     largest_piece: int | None = None
-    busy: float | None = None
+    utilization: float | None = None
     precision: str = "float32"
     notices: tuple[str, ...] = ()
     peak: int | None = None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import CountsReads, Executor, Job, Progress, StopFlag
+from napari_seamless.interfaces import CountsReads, Executor, Progress, StopFlag
 from napari_seamless.runs.blended_passes import BlendedPasses
 from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.compare_to_whole import WholeComparison
@@ -30,7 +30,8 @@ from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.engine.blended import BlendedEngine
 from napari_seamless.runtime.engine.mismatch import Mismatch
 from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
-from napari_seamless.runtime.executor.driver import Driver as ScheduledRun
+from napari_seamless.runtime.executor.driver import Driver, RunEvents
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import TileChoice, view_first
 from napari_seamless.store import Store
@@ -71,15 +72,15 @@ class Run:
         self._skipped = 0.0
         self._view: Region | None = None
         self.preview: Run | None = None
-        self._agenda: ViewFirstQueue | None = None
-        self._scheduled: ScheduledRun | None = None
+        self._queue: ViewFirstQueue | None = None
+        self._driver: Driver | None = None
         self._checked: SelfCheck | None = None
         self._mismatch: Mismatch | None = None
         self._growth: MemoryGrowth | None = None
 
     def begin(
         self,
-        scheduler: Executor,
+        executor: Executor,
         view: Region | None,
         whole: bool,
         follow: bool,
@@ -92,7 +93,7 @@ class Run:
         if self._scope.only is not None:
             self._skipped = skip_outside(self.store, self._scope.only, self.region)
         wanted, only = self._asked_for()
-        self._agenda = ViewFirstQueue(
+        self._queue = ViewFirstQueue(
             self.store.grid,
             wanted,
             self.store.finished,
@@ -103,34 +104,30 @@ class Run:
             whole=whole,
             only=only,
         )
-        stages = () if self._agenda.is_finished and not follow else self._measuring.stages
+        preceding = () if self._queue.is_finished and not follow else self._measuring.preceding
         if self._measuring.is_measured:
             self._engine = OutOfMemoryRetry(self._measuring.last_engine())
 
         def end() -> None:
             try:
-                scheduler.close()
+                executor.close()
             finally:
                 self._end()
 
         def look() -> None:
-            if preview is not None and stages:
+            if preview is not None and preceding:
                 self.preview = preview(self._view, self._is_stopped)
                 self._show_preview()
 
-        self._scheduled = ScheduledRun(
-            self._last_job,
-            self._agenda,
-            scheduler,
-            before=stages,
-            follow=follow,
-            on_landed=lambda _region: self._look_at_memory(),
+        events = RunEvents(
             on_start=look,
-            on_rest=self._check,
+            on_commit=lambda _region: self._look_at_memory(),
+            on_idle=self._check,
             on_end=end,
-            gives_way=self._gives_way,
+            should_wait=self._should_wait,
         )
-        self._scheduled.start()
+        self._driver = Driver(self._last_job, self._queue, executor, preceding=preceding, follow=follow, events=events)
+        self._driver.start()
 
     def _asked_for(self) -> tuple[Region, NDArray[np.bool_] | None]:
         """What is asked for: a box of output pixels, and which chunks of it (None: all)."""
@@ -149,16 +146,16 @@ class Run:
         if self.preview is not None:
             self.preview.retarget(self._view)
 
-    def _gives_way(self) -> bool:
+    def _should_wait(self) -> bool:
         """Passes wait while the first look at what is on screen is being made."""
         return self.preview is not None and self.preview.progress().state in ("waiting", "running")
 
-    def _last_job(self) -> Job:
+    def _last_job(self) -> TileJob:
         """What makes the output, once everything is measured. The preview has served its turn then."""
         if self.preview is not None:
             self.preview.cancel()
         self._engine = self._engine or OutOfMemoryRetry(self._measuring.last_engine())
-        return Job(self.prepared.source, self.prepared.level, self._engine, self.store)
+        return TileJob(self.prepared.source, self.prepared.level, self._engine, self.store)
 
     def _depth(self) -> int | None:
         if self._choice.depth is None:
@@ -167,9 +164,9 @@ class Run:
         return max(cell, self._choice.depth // cell * cell)
 
     @property
-    def _handle(self) -> ScheduledRun:
-        assert self._scheduled is not None
-        return self._scheduled
+    def _handle(self) -> Driver:
+        assert self._driver is not None
+        return self._driver
 
     def progress(self) -> Progress:
         self._look_at_memory()
@@ -209,14 +206,14 @@ class Run:
     @property
     def tile(self) -> int:
         """The present tile's edge in output pixels."""
-        assert self._agenda is not None
-        return self._agenda.tile[-1]
+        assert self._queue is not None
+        return self._queue.tile[-1]
 
     @property
     def in_work(self) -> tuple[Region, ...]:
         """The output pixels of the tiles that are being made now."""
-        assert self._agenda is not None
-        return self._agenda.in_work
+        assert self._queue is not None
+        return self._queue.in_work
 
     def result(self) -> Result:
         """What there is so far; complete once the state is "finished"."""
@@ -274,14 +271,14 @@ class Run:
 
     def _report(self) -> Report:
         now = self.progress()
-        assert self._agenda is not None
+        assert self._queue is not None
         return Report(
             state=now.state,
             tiles=now.tiles,
             passes=now.passes,
-            pixels=self._agenda.counts[0],
+            pixels=self._queue.counts[0],
             seconds=now.seconds,
-            tile=self._agenda.tile,
+            tile=self._queue.tile,
             bytes=self._choice.bytes + self._measuring.keeping.most.get("device", 0),
             device=str(self._measuring.device),
             region_programs=self._engine.inner.region_programs if self._engine is not None else 0,
@@ -294,11 +291,11 @@ class Run:
             statistics=self._scope.name if self._measuring.states or self._is_local else "",
             mismatch=self._mismatch,
             exact=self.prepared.approximation is None and not self._scope.is_rounded,
-            failed=self._agenda.failed,
+            failed=self._queue.failed,
             peak=measured_peak(self._measuring.device),
             growth=None if self._growth is None else self._growth.bytes,
             largest_piece=self._engine.largest if self._engine is not None else None,
-            busy=now.busy,
+            utilization=now.utilization,
             precision=self._scope.precision,
             notices=self.notices,
         )

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import ArrayLike
 
 from napari_seamless.errors import BadRequest, RunCancelled, SeamlessError
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Executor, Progress, StopFlag
+from napari_seamless.interfaces import Progress, StopFlag
 from napari_seamless.io.readers import open_image
 from napari_seamless.runs.blended_passes import BlendedPasses, locally
 from napari_seamless.runs.compare_to_whole import WholeComparison
@@ -31,8 +30,7 @@ from napari_seamless.runs.run import Run
 from napari_seamless.runs.statistics import LOCAL, PREVIEW, Statistics, StatisticsDomain, statistics_domain
 from napari_seamless.runs.tiling import choice_for, parse_budget
 from napari_seamless.runtime.engine import TorchEngine, resolve_device
-from napari_seamless.runtime.executor.dask_executor import DaskExecutor
-from napari_seamless.runtime.executor.serial import SerialExecutor
+from napari_seamless.runtime.executor.executors import make_executor
 
 PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
 """While one tile is computed the next is read, so that the device waits neither for a disk nor for a network; an
@@ -76,8 +74,9 @@ def start(
     later run on the same output may name another place, and adds to it.
     Without `whole` only the view and its surroundings are made. With `follow` the run stays alive when all that is
     asked for is done, and goes on when it is retargeted. `budget` is in bytes of device memory; `tile` overrides the
-    tile edge that follows from it. `scheduler` is "dask", "serial", a dask address or a distributed.Client. `output`
-    is the OME-Zarr folder to write; the same run on the same folder continues it. Without one the result is in memory.
+    tile edge that follows from it. `scheduler` is "dask", "serial", a dask address, a distributed.Client
+    or an Executor, which the run closes. `output` is the OME-Zarr folder to write; the same run on the same folder
+    continues it. Without one the result is in memory.
     With `shards` the chunks of a tile share a file, so that a large result has a hundredth of the files.
     With `same_image` a result is continued although the image is another file than before: repaired, or copied again.
 
@@ -111,7 +110,8 @@ def start(
     scope, device = replace(scope, precision=settled.precision), str(place)
     notices = tuple(notice for notice in (told, settled.notice) if notice)
     area = None if where is None else roi_of(where)
-    wanted, worker = output_region(prepared, region), _scheduler(scheduler, place)
+    wanted = output_region(prepared, region)
+    executor = make_executor(scheduler, PROCESSOR_THREADS if place.type == "cpu" else ACCELERATED_THREADS)
     made = wanted if area is None else area.box(prepared, wanted)
     if prepared.approximation is not None:
         if scope.moments is not None:
@@ -125,13 +125,19 @@ def start(
             WholeComparison(exact, place, choice, budget) if compare_to_whole and scope.name == LOCAL.name else None
         )
         blended = Run(prepared, BlendedPasses(prepared, engine), store, wanted, choice, scope, compare, area, notices)
-        blended.begin(worker, view, whole, follow)
+        blended.begin(executor, view, whole, follow)
         return blended
     folder = Path(scratch) if scratch is not None else Path(output).parent if output is not None else None
     frozen = {} if scope.moments is None else scope.moments.given(prepared)
-    is_far = isinstance(worker, DaskExecutor) and worker.is_far
     plan = partial(
-        plan_activations, prepared, place, keep=keep, budget=budget, half=keep_half, scratch=folder, is_far=is_far
+        plan_activations,
+        prepared,
+        place,
+        keep=keep,
+        budget=budget,
+        half=keep_half,
+        scratch=folder,
+        is_remote=executor.is_remote,
     )
     keeping = plan(given=frozen)
     if keep_half and prepared.program is not prepared.last_pass:
@@ -159,7 +165,7 @@ def start(
     compare = WholeComparison(full, place, choice, budget, folder) if compare_to_whole and differs else None
     run = Run(prepared, measuring, store, wanted, choice, scope, compare, area, notices)
     first = partial(_first_look, full, PREVIEW_TILE, device, area) if preview else None
-    run.begin(worker, view, whole, follow, first)
+    run.begin(executor, view, whole, follow, first)
     return run
 
 
@@ -274,14 +280,3 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
             stacklevel=2,
         )
     return handle.result()
-
-
-def _scheduler(scheduler: Any, device: torch.device) -> Executor:
-    match scheduler:
-        case "serial":
-            return SerialExecutor()
-        case "dask":
-            return DaskExecutor(threads=PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS)
-        case str() if "://" not in scheduler:
-            raise BadRequest(f"a scheduler is dask, serial or an address such as tcp://host:8786; got {scheduler!r}")
-    return DaskExecutor(scheduler)

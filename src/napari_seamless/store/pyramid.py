@@ -2,13 +2,13 @@
 
 ::
 
-    landed region, level 0 ──halve──> level 1 ──halve──> ... ──halve──> last level
+    committed, level 0     ──halve──> level 1 ──halve──> ... ──halve──> last level
        clean chunks (RAM)             dirty chunks (RAM)                one plain array
        on disk since `write`          on disk on eviction and flush     on disk on flush
 
-Each level is the halved next finer level, unwritten pixels counting as 0. A landed region changes at each level the
+Each level is the halved next finer level, unwritten pixels counting as 0. A committed region changes at each level the
 pixels that touch it and nothing else. With chunks of 2**n its own pixels are all that is needed for n levels; further
-up, the neighbours that share a coarse pixel are read again, so that the last one to land completes it.
+up, the neighbours that share a coarse pixel are read again, so that the last one to be committed completes it.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
 ::
 
     worker threads, processes        driving thread                         any thread
-    write(region, pixels) ──────>  landed(region)                           levels[k][...]
+    write(region, pixels) ──────>  commit(region)                           levels[k][...]
       level-0 chunks on disk         coarse levels, last level in place     read(region, k)
                                      journal line                           finished
                                      pieces into every watcher's deque
 
-A chunk is readable from the moment its region landed. What is on disk at any moment is a valid OME-Zarr; its coarse
-levels lag behind until `flush` or `close`, and are rebuilt from level 0 when the process died before that.
+A chunk is readable from the moment its region was committed. What is on disk at any moment is a valid OME-Zarr; its
+coarse levels lag behind until `flush` or `close`, and are rebuilt from level 0 when the process died before that.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Store:
         self._watchers: list[deque[FreshPixels]] = []
         self._noting = RLock()
         self.lags = False
-        """Whether the coarse levels must be made anew before anything lands."""
+        """Whether the coarse levels must be made anew before anything is committed."""
         with disk_errors(self._place):
             self._pyramid = Pyramid(spec, arrays, finished, cache_bytes)
 
@@ -109,7 +109,7 @@ class Store:
 
     @property
     def finished(self) -> NDArray[np.bool_]:
-        """Which chunks of `grid` have landed: a read-only view that goes on changing."""
+        """Which chunks of `grid` are committed: a read-only view that goes on changing."""
         view = self._pyramid.finished.view()
         view.flags.writeable = False
         return view
@@ -140,7 +140,7 @@ class Store:
     # -- Source
 
     def read(self, region: Region, level: int = 0) -> Array:
-        """(c, *region.shape) of a level, 0 where nothing has landed. Any thread. Raises BadRequest outside it."""
+        """(c, *region.shape) of a level, 0 where nothing is committed. Any thread. Raises BadRequest outside it."""
         shape = self.info.levels.shape(level)
         if region.ndim != len(shape) or not Region.from_shape(shape).contains(region):
             raise BadRequest(f"a region must lie inside its level of {shape} pixels; got {region!r} of level {level}")
@@ -153,7 +153,7 @@ class Store:
         self._writer.write(region, pixels)
         self._fresh.put(region, owned(pixels))
 
-    def landed(self, region: Region) -> None:
+    def commit(self, region: Region) -> None:
         """Take a written region into levels, journal and watchers. Driving thread. Raises OutputUnwritable."""
         check(self.spec, region)
         if self.lags:
@@ -260,7 +260,7 @@ class Store:
                 self._journal.sync()
 
     def close(self) -> None:
-        """Flush, and mark the result as consistent. Reading goes on working; so does `landed`, until the next close."""
+        """Flush, and mark the result as consistent. Reading goes on working; so does `commit`, until the next close."""
         with disk_errors(self._place):
             if self._journal is not None and self._journal.is_open:
                 try:

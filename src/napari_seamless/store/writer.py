@@ -57,7 +57,7 @@ class RemoteWriter:
         """As `ChunkWriter.write`."""
         self._writer.write(region, pixels)
 
-    def landed(self, region: Region) -> NoReturn:
+    def commit(self, region: Region) -> NoReturn:
         """Always raises BadRequest: only the process that made the store keeps its levels and journal."""
         raise BadRequest(f"a region lands in the process that drives the run; got {region!r} in a worker process")
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.interfaces import Executor, Job, Source
+from napari_seamless.interfaces import Executor, Source
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, ListQueue, RecordingSink, StepEngine
 
 LARGEST_PIXELS = 4_000_000
@@ -113,7 +114,7 @@ class ExecutorConformance(ABC):
 
     def test_every_tile_is_made_once_and_right(self, scheduler: Executor) -> None:
         case = _Case()
-        scheduler.run(case.job, case.agenda, case.sink.landed, _never)
+        scheduler.run(case.job, case.queue, case.sink.commit, _never)
         assert (case.sink.times == 1).all()
         np.testing.assert_array_equal(case.sink.pixels, case.expected())
 
@@ -121,55 +122,55 @@ class ExecutorConformance(ABC):
         case = _Case()
         early: list[Region] = []
 
-        def landed(write: Region) -> None:
-            case.sink.landed(write)
-            early.extend(w for w in (write,) if w not in case.sink.written or w in case.agenda.finished)
+        def commit(write: Region) -> None:
+            case.sink.commit(write)
+            early.extend(w for w in (write,) if w not in case.sink.written or w in case.queue.finished)
 
-        scheduler.run(case.job, case.agenda, landed, _never)
-        assert {thread for _, thread in case.sink.landings} == {threading.current_thread().name}
-        assert sorted(write for write, _ in case.sink.landings) == sorted(case.agenda.finished)
+        scheduler.run(case.job, case.queue, commit, _never)
+        assert {thread for _, thread in case.sink.commits} == {threading.current_thread().name}
+        assert sorted(write for write, _ in case.sink.commits) == sorted(case.queue.finished)
         assert early == []
 
     def test_a_scheduler_can_run_again(self, scheduler: Executor) -> None:
         for _ in range(2):
             case = _Case()
-            scheduler.run(case.job, case.agenda, case.sink.landed, _never)
+            scheduler.run(case.job, case.queue, case.sink.commit, _never)
             assert (case.sink.times == 1).all()
 
-    def test_an_empty_agenda_is_no_work(self, scheduler: Executor) -> None:
+    def test_an_empty_queue_is_no_work(self, scheduler: Executor) -> None:
         case = _Case()
-        scheduler.run(case.job, ListQueue([]), case.sink.landed, _never)
+        scheduler.run(case.job, ListQueue([]), case.sink.commit, _never)
         assert case.sink.written == []
 
     def test_the_first_failure_of_a_tile_is_raised_as_it_was_and_the_rest_given_back(self, scheduler: Executor) -> None:
         failure = InputDamaged("the image must be whole; got a hole; copy it again")
         case = _Case(fails_at=(30, 30), failure=failure)
         with pytest.raises(InputDamaged, match="got a hole"):
-            scheduler.run(case.job, case.agenda, case.sink.landed, _never)
-        assert case.agenda.taken == []
-        assert sorted(case.agenda.finished + case.agenda.left) == sorted(case.writes)
+            scheduler.run(case.job, case.queue, case.sink.commit, _never)
+        assert case.queue.taken == []
+        assert sorted(case.queue.finished + case.queue.left) == sorted(case.writes)
 
     def test_a_failing_sink_stops_the_run(self, scheduler: Executor) -> None:
         case = _Case()
 
-        def landed(write: Region) -> None:
+        def commit(write: Region) -> None:
             raise OSError(f"no space left for {write!r}")
 
         with pytest.raises(OSError, match="no space left"):
-            scheduler.run(case.job, case.agenda, landed, _never)
-        assert (case.agenda.taken, case.agenda.finished) == ([], [])
+            scheduler.run(case.job, case.queue, commit, _never)
+        assert (case.queue.taken, case.queue.finished) == ([], [])
 
     def test_a_stop_before_the_beginning_makes_nothing(self, scheduler: Executor) -> None:
         case = _Case()
-        scheduler.run(case.job, case.agenda, case.sink.landed, lambda: True)
+        scheduler.run(case.job, case.queue, case.sink.commit, lambda: True)
         assert case.sink.written == []
 
     def test_a_stop_in_a_tile_keeps_what_is_finished_and_gives_the_rest_back(self, scheduler: Executor) -> None:
         case = _Case()
         steps = StepEngine(case.engine)
         stop = threading.Event()
-        job = Job(case.job.source, 0, steps, case.sink)
-        runner = threading.Thread(target=scheduler.run, args=(job, case.agenda, case.sink.landed, stop.is_set))
+        job = TileJob(case.job.source, 0, steps, case.sink)
+        runner = threading.Thread(target=scheduler.run, args=(job, case.queue, case.sink.commit, stop.is_set))
         runner.start()
         steps.allow(2)
         assert steps.wait_for(2, WAIT_SECONDS)
@@ -177,10 +178,10 @@ class ExecutorConformance(ABC):
         steps.allow(len(case.writes))
         runner.join(WAIT_SECONDS)
         assert not runner.is_alive()
-        assert case.agenda.taken == []
-        assert sorted(case.agenda.finished) == sorted(case.sink.written)
-        assert sorted(case.agenda.finished + case.agenda.left) == sorted(case.writes)
-        assert len(case.agenda.finished) == 2
+        assert case.queue.taken == []
+        assert sorted(case.queue.finished) == sorted(case.sink.written)
+        assert sorted(case.queue.finished + case.queue.left) == sorted(case.writes)
+        assert len(case.queue.finished) == 2
 
 
 class _Case:
@@ -190,10 +191,10 @@ class _Case:
         shape = (70, 50)
         grid = Grid(shape, (16, 16))
         self.writes = [grid.region(cell) for cell in cells_of(Region.from_shape(grid.counts))]
-        self.agenda = ListQueue(self.writes)
+        self.queue = ListQueue(self.writes)
         self.engine = BoxBlurEngine(shape, fails_at=fails_at, failure=failure)
         self.sink = RecordingSink(shape)
-        self.job = Job(GradientSource(shape), 0, self.engine, self.sink)
+        self.job = TileJob(GradientSource(shape), 0, self.engine, self.sink)
 
     def expected(self) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
         """The whole image as one tile."""

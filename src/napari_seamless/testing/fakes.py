@@ -197,7 +197,7 @@ class RecordingSink:
         self.pixels = np.zeros((channels, *shape), dtype)
         self.times = np.zeros(shape, np.int32)
         self.written: list[Region] = []
-        self.landings: list[tuple[Region, str]] = []
+        self.commits: list[tuple[Region, str]] = []
         self._lock = Lock()
 
     def write(self, region: Region, pixels: Pixels) -> None:
@@ -206,9 +206,9 @@ class RecordingSink:
             self.times[region.slices()] += 1
             self.written.append(region)
 
-    def landed(self, region: Region) -> None:
+    def commit(self, region: Region) -> None:
         """Remembers the region with the name of the thread that said so."""
-        self.landings.append((region, current_thread().name))
+        self.commits.append((region, current_thread().name))
 
 
 class FileSink:
@@ -216,7 +216,7 @@ class FileSink:
 
     def __init__(self, path: Path, shape: Sequence[int], channels: int = 1, dtype: DTypeLike = np.float32) -> None:
         self._path = path
-        self.landings: list[Region] = []
+        self.commits: list[Region] = []
         np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (channels, *shape)).flush()
 
     @property
@@ -229,12 +229,12 @@ class FileSink:
         whole[(slice(None), *region.slices())] = pixels
         whole.flush()
 
-    def landed(self, region: Region) -> None:
-        self.landings.append(region)
+    def commit(self, region: Region) -> None:
+        self.commits.append(region)
 
 
 class ListQueue:
-    """The plainest agenda: the given regions, in their order; what is given back comes again at the end."""
+    """The plainest queue: the given regions, in their order; what is given back comes again at the end."""
 
     def __init__(self, writes: Iterable[Region]) -> None:
         self.left = list(writes)
@@ -266,7 +266,7 @@ class ListQueue:
             self.taken.remove(write)
             self.failed.append(write)
 
-    def is_aside(self, write: Region) -> bool:  # noqa: ARG002 - nothing is on screen
+    def is_preempted(self, write: Region) -> bool:  # noqa: ARG002 - nothing is on screen
         return False
 
 

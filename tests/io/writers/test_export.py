@@ -26,7 +26,7 @@ def result(path: Path | None, kind: Any = "labels", chunks: int | None = None) -
     for cell in list(cells_of(Region.from_shape(spec.grid.counts)))[:chunks]:
         region = spec.grid.region(cell)
         store.write(region, rng.integers(0, 3, (channels or 1, *region.shape)).astype(dtype))
-        store.landed(region)
+        store.commit(region)
     return store
 
 
@@ -59,7 +59,7 @@ def test_a_copy_of_a_partial_result_says_so_and_can_be_continued(tmp_path: Path)
         for cell in zip(*np.nonzero(~copy.finished), strict=True):
             region = copy.grid.region(tuple(map(int, cell)))
             copy.write(region, whole.read(region))
-            copy.landed(region)
+            copy.commit(region)
     again = open_store(path)
     assert again.finished.all()
     assert_same_pixels(again, whole)

@@ -62,7 +62,7 @@ def result(path: Path | None, case: str = "labels", chunks: int | None = None, *
         small = rng.integers(0, 3, (spec.channels or 1, *(-(-n // 40) for n in region.shape)))
         blobs = np.kron(small, np.ones((1, *(40,) * len(region.shape)), int))
         store.write(region, blobs[(slice(None), *Region.from_shape(region.shape).slices())].astype(spec.dtype))
-        store.landed(region)
+        store.commit(region)
     return store
 
 
@@ -139,7 +139,7 @@ def test_names_of_classes_are_in_the_ome_metadata(tmp_path: Path) -> None:
 def test_labels_that_do_not_fit_into_32_bits_are_refused(tmp_path: Path) -> None:
     store = result(None, "wide labels")
     store.write(region := store.grid.region((0, 0)), np.full((1, *region.shape), 2**40))
-    store.landed(region)
+    store.commit(region)
     with pytest.raises(BadRequest, match=r"between 0 and 4294967295; got 1099511627776; number them anew"):
         save_ome_tiff(store, tmp_path / "a.ome.tif")
     assert not list(tmp_path.iterdir())
@@ -226,7 +226,7 @@ def drawn(pixels: np.ndarray, **more: Any) -> Store:
     for cell in cells_of(Region.from_shape(spec.grid.counts)):
         region = spec.grid.region(cell)
         store.write(region, pixels[None][(slice(None), *region.slices())])
-        store.landed(region)
+        store.commit(region)
     return store
 
 
@@ -276,7 +276,7 @@ def test_an_object_keeps_its_id_whatever_else_is_there_by_then(tmp_path: Path) -
     for cell in ((1, 1), (0, 0)):
         region = spec.grid.region(cell)
         store.write(region, pixels[None][(slice(None), *region.slices())])
-        store.landed(region)
+        store.commit(region)
         seen.append({f["id"] for f in features(save_geojson(store, tmp_path / f"{len(seen)}.geojson"))})
     assert [len(ids) for ids in seen] == [1, 2]
     assert seen[0] < seen[1]
@@ -289,7 +289,7 @@ def test_geojson_counts_in_pixels_of_the_slide(tmp_path: Path) -> None:
     pixels = np.zeros((1, 20, 30), np.uint8)
     pixels[0, 2:4, 5:9] = 1
     store.write(Region.from_shape((20, 30)), pixels)
-    store.landed(Region.from_shape((20, 30)))
+    store.commit(Region.from_shape((20, 30)))
     (feature,) = features(save_geojson(store, tmp_path / "a.geojson"))
     # a pixel of the result covers four of the slide, from 4 y on and from 100 + 4 x on
     assert shapely.from_geojson(json.dumps(feature["geometry"])).bounds == (120, 8, 136, 16)
@@ -312,7 +312,7 @@ def test_memory_for_outlines_does_not_grow_with_the_image(tmp_path: Path, monkey
             region = spec.grid.region(cell)
             if region.start[0] < rows:
                 store.write(region, pattern[None, : region.shape[0], : region.shape[1]])
-                store.landed(region)
+                store.commit(region)
         tracemalloc.start()
         save_geojson(store, tmp_path / f"{rows}.geojson")
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -42,7 +42,7 @@ def result(path: Path | None, **more: Any) -> Store:
     for cell in cells_of(Region.from_shape(spec.grid.counts)):
         region = spec.grid.region(cell)
         store.write(region, np.full((spec.channels or 1, *region.shape), sum(cell) % 2, spec.dtype))
-        store.landed(region)
+        store.commit(region)
     return store
 
 

@@ -13,8 +13,9 @@ from distributed import Client, LocalCluster
 
 from napari_seamless.errors import BadRequest, InputDamaged, WorkersLost
 from napari_seamless.geometry import Grid, Region, cells_of
-from napari_seamless.interfaces import Executor, Job, Pixels, Sink
+from napari_seamless.interfaces import Executor, Pixels, Sink
 from napari_seamless.runtime.executor.dask_executor import DaskExecutor
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.serial import SerialExecutor
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
@@ -30,13 +31,13 @@ from napari_seamless.testing.fakes import (
 from tile_queues import SHAPE, never, todo
 
 
-def job(sink: Sink, **engine: object) -> Job:
-    return Job(GradientSource(SHAPE), 0, BoxBlurEngine(SHAPE, **engine), sink)  # type: ignore[arg-type]
+def job(sink: Sink, **engine: object) -> TileJob:
+    return TileJob(GradientSource(SHAPE), 0, BoxBlurEngine(SHAPE, **engine), sink)  # type: ignore[arg-type]
 
 
 def oracle() -> Pixels:
     sink = RecordingSink(SHAPE)
-    SerialExecutor().run(job(sink), todo(), sink.landed, never)
+    SerialExecutor().run(job(sink), todo(), sink.commit, never)
     return sink.pixels
 
 
@@ -66,7 +67,7 @@ def test_dask_equals_serial_pixel_for_pixel(tile: int, threads: int) -> None:
     sink = RecordingSink(SHAPE)
     scheduler = DaskExecutor(threads=threads)
     try:
-        scheduler.run(job(sink), todo(tile), sink.landed, never)
+        scheduler.run(job(sink), todo(tile), sink.commit, never)
     finally:
         scheduler.close()
     assert (sink.times == 1).all()
@@ -79,9 +80,9 @@ def test_a_volume_is_made_like_a_plane() -> None:
     results = []
     for scheduler in (SerialExecutor(), DaskExecutor()):
         sink = RecordingSink(shape, channels=2)
-        volume = Job(GradientSource(shape, channels=2), 0, BoxBlurEngine(shape), sink)
-        agenda = ViewFirstQueue(chunks, Region.from_shape(shape), np.zeros(chunks.counts, bool), view_first, 20, z=6)
-        scheduler.run(volume, agenda, sink.landed, never)
+        volume = TileJob(GradientSource(shape, channels=2), 0, BoxBlurEngine(shape), sink)
+        queue = ViewFirstQueue(chunks, Region.from_shape(shape), np.zeros(chunks.counts, bool), view_first, 20, z=6)
+        scheduler.run(volume, queue, sink.commit, never)
         scheduler.close()
         assert (sink.times == 1).all()
         results.append(sink.pixels)
@@ -99,10 +100,10 @@ def test_quick_tiles_travel_together_and_slow_ones_alone() -> None:
             super().done(write)
 
     grid = Grid(SHAPE, (10, 10))
-    agenda = Counting(grid.region(cell) for cell in cells_of(Region.from_shape(grid.counts)))
+    queue = Counting(grid.region(cell) for cell in cells_of(Region.from_shape(grid.counts)))
     scheduler = DaskExecutor()
     try:
-        scheduler.run(job(sink), agenda, sink.landed, never)
+        scheduler.run(job(sink), queue, sink.commit, never)
     finally:
         scheduler.close()
     assert max(sizes[:2]) <= 3
@@ -115,7 +116,7 @@ def test_closing_leaves_no_thread_and_no_warning_behind() -> None:
         warnings.simplefilter("always")
         scheduler = DaskExecutor()
         sink = RecordingSink(SHAPE)
-        scheduler.run(job(sink), todo(), sink.landed, never)
+        scheduler.run(job(sink), todo(), sink.commit, never)
         assert len(set(threading.enumerate()) - before) >= 2
         scheduler.close()
         scheduler.close()
@@ -142,7 +143,7 @@ def test_a_clients_own_cluster_is_used_and_left_open() -> None:
     with cluster, Client(cluster, set_as_default=False) as client:
         sink = RecordingSink(SHAPE)
         scheduler = DaskExecutor(client)
-        scheduler.run(job(sink), todo(), sink.landed, never)
+        scheduler.run(job(sink), todo(), sink.commit, never)
         scheduler.close()
         assert client.status == "running"
         assert all(
@@ -174,33 +175,33 @@ def test_a_cluster_of_processes_makes_the_same_pixels_and_reports_what_fails(tmp
         sink = FileSink(tmp_path / "pixels.npy", SHAPE)
         moving = todo()
 
-        def landed(write: Region) -> None:
-            sink.landed(write)
+        def commit(write: Region) -> None:
+            sink.commit(write)
             moving.retarget(write.shift((30, -20)))
 
-        scheduler.run(job(sink), moving, landed, never)
+        scheduler.run(job(sink), moving, commit, never)
         np.testing.assert_array_equal(sink.pixels, oracle())
         assert moving.is_finished
-        assert sum(region.size for region in sink.landings) == SHAPE[0] * SHAPE[1]
+        assert sum(region.size for region in sink.commits) == SHAPE[0] * SHAPE[1]
 
         failure = InputDamaged("the image must be whole; got a hole; copy it again")
-        agenda = todo()
+        queue = todo()
         with pytest.raises(InputDamaged, match="got a hole"):
-            scheduler.run(job(sink, fails_at=(45, 45), failure=failure), agenda, sink.landed, never)
-        assert agenda._taken == set()
+            scheduler.run(job(sink, fails_at=(45, 45), failure=failure), queue, sink.commit, never)
+        assert queue.in_work == ()
 
         with pytest.raises(BadRequest, match="must be picklable"):
-            scheduler.run(job(RecordingSink(SHAPE)), todo(), sink.landed, never)
+            scheduler.run(job(RecordingSink(SHAPE)), todo(), sink.commit, never)
 
         enough = threading.Event()
-        agenda = todo(10)
-        scheduler.run(job(sink), agenda, lambda _: enough.set(), enough.is_set)
-        assert agenda._taken == set()
-        assert 0 < agenda.counts[0] < agenda.counts[1]
+        queue = todo(10)
+        scheduler.run(job(sink), queue, lambda _: enough.set(), enough.is_set)
+        assert queue.in_work == ()
+        assert 0 < queue.counts[0] < queue.counts[1]
 
         alone = ListQueue([Region.of((0, 20), (0, 20))])  # dask blames whatever lies on a worker that dies
-        fatal = Job(GradientSource(SHAPE), 0, FatalEngine(BoxBlurEngine(SHAPE), (5, 5)), sink)
+        fatal = TileJob(GradientSource(SHAPE), 0, FatalEngine(BoxBlurEngine(SHAPE), (5, 5)), sink)
         with pytest.raises(WorkersLost, match=r"while they held y\[0, 20\) x\[0, 20\)"):
-            scheduler.run(fatal, alone, sink.landed, never)
+            scheduler.run(fatal, alone, sink.commit, never)
         assert (alone.taken, alone.left) == ([], [Region.of((0, 20), (0, 20))])
         scheduler.close()

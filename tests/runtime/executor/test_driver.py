@@ -11,9 +11,10 @@ import pytest
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.interfaces import Executor, Job
+from napari_seamless.interfaces import Executor
 from napari_seamless.runtime.executor.dask_executor import DaskExecutor
-from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.runtime.executor.driver import Driver, RunEvents
+from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.serial import SerialExecutor
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning.order import view_first
@@ -38,13 +39,13 @@ class Slide:
         self.engine = BoxBlurEngine(SHAPE, **engine)  # type: ignore[arg-type]
         self.steps = StepEngine(self.engine)
         self.sink = RecordingSink(SHAPE)
-        self.job = Job(GradientSource(SHAPE), 0, self.steps, self.sink)
-        self.agenda = ViewFirstQueue(
+        self.job = TileJob(GradientSource(SHAPE), 0, self.steps, self.sink)
+        self.queue = ViewFirstQueue(
             CHUNKS, Region.from_shape(SHAPE), np.zeros(CHUNKS.counts, bool), view_first, tile, view=view, whole=whole
         )
 
     def run(self, scheduler: Executor, **more: object) -> Driver:
-        return Driver(self.job, self.agenda, scheduler, **more).start()  # type: ignore[arg-type]
+        return Driver(self.job, self.queue, scheduler, **more).start()  # type: ignore[arg-type]
 
     def step(self, tiles: int) -> None:
         """Let some tiles be computed, and wait for the next one to stand in line."""
@@ -59,7 +60,7 @@ class Slide:
 def undisturbed() -> np.ndarray:
     slide = Slide()
     slide.go_on()
-    SerialExecutor().run(slide.job, slide.agenda, slide.sink.landed, lambda: False)
+    SerialExecutor().run(slide.job, slide.queue, slide.sink.commit, lambda: False)
     return slide.sink.pixels
 
 
@@ -165,9 +166,9 @@ def test_a_paused_run_starts_nothing_new_until_it_is_resumed(scheduler: Executor
     run = slide.run(scheduler)
     slide.step(2)
     run.pause()
-    in_flight = len(slide.agenda._taken)
+    in_flight = len(slide.queue.in_work)
     slide.go_on()
-    until(lambda: slide.agenda._taken == set())
+    until(lambda: slide.queue.in_work == ())
     assert run.progress().state == "paused"
     taking = 1  # a tile that was just being taken
     assert 3 <= len(slide.sink.written) <= 2 + in_flight + taking < 30
@@ -195,7 +196,7 @@ def test_a_cancelled_run_keeps_what_is_finished(scheduler: Executor) -> None:
 
 def test_a_paused_run_can_be_cancelled() -> None:
     slide = Slide()
-    run = Driver(slide.job, slide.agenda, SerialExecutor())
+    run = Driver(slide.job, slide.queue, SerialExecutor())
     run.pause()
     run.start()
     run.cancel()
@@ -213,7 +214,7 @@ def test_what_makes_a_tile_fail_is_raised_to_who_waits(scheduler: Executor) -> N
         run.wait(PATIENCE)
     progress = run.progress()
     assert (progress.state, progress.error) == ("failed", failure)
-    assert progress.done == sum(region.size for region, _ in slide.sink.landings) > 0
+    assert progress.done == sum(region.size for region, _ in slide.sink.commits) > 0
 
 
 def test_a_failure_after_a_retarget_leaves_nothing_in_flight(scheduler: Executor) -> None:
@@ -224,7 +225,7 @@ def test_a_failure_after_a_retarget_leaves_nothing_in_flight(scheduler: Executor
     slide.go_on()
     with pytest.raises(OutputUnwritable, match="disk must have room"):
         run.wait(PATIENCE)
-    assert slide.agenda._taken == set()
+    assert slide.queue.in_work == ()
     assert 4 * 400 <= run.progress().done <= 6 * 400
 
 
@@ -235,22 +236,22 @@ def test_the_hooks_are_called_in_the_driving_thread_and_the_end_comes_once() -> 
     def note(what: str) -> None:
         calls.append((what, threading.current_thread().name))
 
-    run = slide.run(SerialExecutor(), on_landed=lambda _: note("landed"), on_end=lambda: note("end"))
+    run = slide.run(SerialExecutor(), events=RunEvents(on_commit=lambda _: note("commit"), on_end=lambda: note("end")))
     slide.go_on()
     run.wait(PATIENCE)
-    assert calls == [("landed", "napari-seamless run")] * 30 + [("end", "napari-seamless run")]
+    assert calls == [("commit", "napari-seamless run")] * 30 + [("end", "napari-seamless run")]
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail"])
 def test_the_end_is_told_whatever_it_is(end: str) -> None:
     slide = Slide(fails_at=(0, 0), failure=OSError("gone"))
     ends: list[str] = []
-    run = Driver(slide.job, slide.agenda, SerialExecutor(), on_end=lambda: ends.append(end))
+    run = Driver(slide.job, slide.queue, SerialExecutor(), events=RunEvents(on_end=lambda: ends.append(end)))
     if end == "cancel":
         run.cancel()
     slide.go_on()
     run.start()
-    until(lambda: run._is_over)
+    until(lambda: run.is_over)
     assert ends == [end]
     assert run.progress().state == {"cancel": "cancelled", "fail": "failed"}[end]
 
@@ -260,7 +261,7 @@ def test_an_end_that_goes_wrong_makes_the_run_fail() -> None:
         raise OSError("the report could not be written")
 
     slide = Slide()
-    run = slide.run(SerialExecutor(), on_end=end)
+    run = slide.run(SerialExecutor(), events=RunEvents(on_end=end))
     slide.go_on()
     with pytest.raises(OSError, match="report could not be written"):
         run.wait(PATIENCE)
@@ -285,10 +286,10 @@ def test_a_run_that_follows_goes_on_with_the_next_view(scheduler: Executor) -> N
     assert run.progress().state == "finished"
     first = len(slide.sink.written)
     run.retarget(Region.of((40, 60), (60, 80)))
-    until(lambda: len(slide.sink.landings) == first + 3 and run._state == "finished")
+    until(lambda: len(slide.sink.commits) == first + 3 and run.progress().state == "finished")
     assert run.progress().state == "finished"
     run.cancel()
-    until(lambda: run._is_over)
+    until(lambda: run.is_over)
     assert run.progress().state == "cancelled"
     assert (slide.sink.times <= 1).all()
 
@@ -299,7 +300,7 @@ def test_a_run_that_follows_with_nothing_to_do_is_finished_at_once() -> None:
     run.wait(PATIENCE)
     assert run.progress().state == "finished"
     run.cancel()
-    until(lambda: run._is_over)
+    until(lambda: run.is_over)
 
 
 def test_a_tile_size_that_cuts_chunks_is_refused_and_the_run_goes_on() -> None:
@@ -315,7 +316,7 @@ def test_a_tile_size_that_cuts_chunks_is_refused_and_the_run_goes_on() -> None:
 def test_progress_tells_rate_and_eta_of_working_time() -> None:
     now = 100.0
     slide = Slide()
-    run = Driver(slide.job, slide.agenda, SerialExecutor(), clock=lambda: now)
+    run = Driver(slide.job, slide.queue, SerialExecutor(), clock=lambda: now)
     assert run.progress().eta is None
     run.start()
     assert slide.steps.wait_for(0, PATIENCE)

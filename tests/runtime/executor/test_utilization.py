@@ -14,13 +14,14 @@ import torch
 
 import napari_seamless as ns
 from napari_seamless.geometry import Region, Tile
-from napari_seamless.interfaces import DeviceTime, Executor, Job, Pixels, StopFlag
+from napari_seamless.interfaces import DeviceTime, Executor, Pixels, StopFlag
 from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.executor.batcher import ENOUGH_SECONDS
 from napari_seamless.runtime.executor.dask_executor import DaskExecutor
 from napari_seamless.runtime.executor.driver import Driver
+from napari_seamless.runtime.executor.job import ObservedJob, TileJob
 from napari_seamless.runtime.executor.serial import SerialExecutor
-from napari_seamless.runtime.executor.utilization import ObservedJob, Utilization
+from napari_seamless.runtime.executor.utilization import Utilization
 from napari_seamless.testing.fakes import BoxBlurEngine, GradientSource, RecordingSink
 from tile_queues import SHAPE, never, todo
 
@@ -84,11 +85,11 @@ class PatientEngine(BoxBlurEngine):
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_the_next_tile_is_read_while_one_is_computed(threads: int) -> None:
-    events, sink, agenda = Events(), RecordingSink(SHAPE), todo(50)
+    events, sink, queue = Events(), RecordingSink(SHAPE), todo(50)
     engine = PatientEngine(events, SHAPE, tiles=6)
     scheduler = DaskExecutor(threads=threads)
     try:
-        scheduler.run(Job(TellingSource(events, SHAPE), 0, engine, sink), agenda, sink.landed, never)
+        scheduler.run(TileJob(TellingSource(events, SHAPE), 0, engine, sink), queue, sink.commit, never)
     finally:
         scheduler.close()
     assert events.seen.count("computed") == 6
@@ -156,7 +157,7 @@ class TimedEngine(BoxBlurEngine):
         self._spent += self._compute
         return super().compute(tile, read, stop)
 
-    def spent(self) -> DeviceTime:
+    def take_device_time(self) -> DeviceTime:
         seconds, self._spent = self._spent, 0.0
         return DeviceTime("fake", seconds)
 
@@ -173,41 +174,41 @@ def test_a_run_says_what_share_of_the_time_the_device_was_at_work(
     read: float, share: float, scheduler: Executor
 ) -> None:
     clock, sink = [0.0], RecordingSink(SHAPE)
-    job = Job(GradientSource(SHAPE), 0, TimedEngine(clock, read, 3.0), sink)
+    job = TileJob(GradientSource(SHAPE), 0, TimedEngine(clock, read, 3.0), sink)
     run = Driver(job, todo(), scheduler, clock=lambda: clock[0])
-    assert run.progress().busy is None
+    assert run.progress().utilization is None
     run.start().wait(PATIENCE)
-    busy = run.progress().busy
-    assert busy is not None
+    utilization = run.progress().utilization
+    assert utilization is not None
     # with dask the last tile's time may be up before the one before it is told
-    assert abs(busy - share) < (1e-9 if isinstance(scheduler, SerialExecutor) else 0.1)
+    assert abs(utilization - share) < (1e-9 if isinstance(scheduler, SerialExecutor) else 0.1)
 
 
 def test_an_engine_that_does_not_count_leaves_the_figure_out() -> None:
     sink = RecordingSink(SHAPE)
-    run = Driver(Job(GradientSource(SHAPE), 0, BoxBlurEngine(SHAPE), sink), todo(), SerialExecutor()).start()
+    run = Driver(TileJob(GradientSource(SHAPE), 0, BoxBlurEngine(SHAPE), sink), todo(), SerialExecutor()).start()
     run.wait(PATIENCE)
-    assert run.progress().busy is None
+    assert run.progress().utilization is None
 
 
 def test_time_without_a_tile_in_flight_and_that_of_every_engine_counts() -> None:
-    busy = Utilization()
-    busy.depart(10.0)
-    busy.depart(11.0)
-    busy.hear(DeviceTime("a", 3.0), 14.0)
-    busy.arrive(14.0)
-    busy.hear(DeviceTime("b", 1.0), 14.0)
-    busy.arrive(14.0)
-    assert busy.share == (3 + 1) / (4 + 4)
-    busy.begin_pass()
-    busy.depart(100.0)
-    busy.hear(DeviceTime("c", 2.0), 102.0)
-    assert busy.share == (3 + 1 + 2) / (4 + 4 + 2)
+    utilization = Utilization()
+    utilization.tile_started(10.0)
+    utilization.tile_started(11.0)
+    utilization.add(DeviceTime("a", 3.0), 14.0)
+    utilization.tile_ended(14.0)
+    utilization.add(DeviceTime("b", 1.0), 14.0)
+    utilization.tile_ended(14.0)
+    assert utilization.share == (3 + 1) / (4 + 4)
+    utilization.begin_pass()
+    utilization.tile_started(100.0)
+    utilization.add(DeviceTime("c", 2.0), 102.0)
+    assert utilization.share == (3 + 1 + 2) / (4 + 4 + 2)
 
 
 def test_a_job_in_another_process_is_a_plain_one() -> None:
-    job = ObservedJob(GradientSource(SHAPE), 0, TimedEngine([0.0], 0.0, 0.0), RecordingSinkLike(), print)
-    assert type(pickle.loads(pickle.dumps(job))) is Job
+    job = TileJob(GradientSource(SHAPE), 0, TimedEngine([0.0], 0.0, 0.0), RecordingSinkLike())
+    assert type(pickle.loads(pickle.dumps(ObservedJob(job, print)))) is TileJob
 
 
 class RecordingSinkLike:
@@ -215,13 +216,13 @@ class RecordingSinkLike:
 
     def write(self, region: Region, pixels: Pixels) -> None: ...
 
-    def landed(self, region: Region) -> None: ...
+    def commit(self, region: Region) -> None: ...
 
 
 def test_a_report_says_how_busy_the_device_was() -> None:
     image = np.random.default_rng(0).integers(0, 255, (300, 300), dtype=np.uint8)
     result = ns.run(torch.nn.Conv2d(1, 4, 5), image, tile=128, device="cpu", scheduler="serial")
-    busy = result.report.busy
-    assert busy is not None
-    assert 0 < busy <= 1
-    assert result.report.as_dict()["busy"] == busy
+    utilization = result.report.utilization
+    assert utilization is not None
+    assert 0 < utilization <= 1
+    assert result.report.as_dict()["utilization"] == utilization

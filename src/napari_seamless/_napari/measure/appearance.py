@@ -11,7 +11,7 @@ from napari_seamless._napari.layers.live_layers import FACTS, RESULT, TRANSPAREN
 from napari_seamless._napari.measure.state import ClassRow
 from napari_seamless._napari.widgets.wording import size
 from napari_seamless._napari.writer import SavedLayer, layer_classes
-from napari_seamless.interfaces import LabelClass, unnamed
+from napari_seamless.interfaces import LabelClass
 from napari_seamless.units import symbol_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rows_for(
 
     colormap = layer.colormap if isinstance(layer.colormap, CyclicLabelColormap) else label_colormap()
     missing = sorted(set(values) - {row.value for row in known})
-    fresh = [LabelClass(v, unnamed(v), _hex(colormap.map(v)) if v else BACKGROUND) for v in missing]
+    fresh = [LabelClass(v, LabelClass.default_name(v), _hex(colormap.map(v)) if v else BACKGROUND) for v in missing]
     rows = (ClassRow(c.value, c.name, c.colour, is_counted=c.name in counted) for c in fresh)
     return tuple(sorted((*known, *rows), key=lambda row: row.value))
 

@@ -94,8 +94,8 @@ def advance(progress: Progress) -> str:
     rate = progress.done / progress.seconds if is_over else progress.rate  # the smoothed one fades while it is checked
     if rate > 0 and progress.passes == 1:
         parts.append(f"{rate / 1e6:.2f} MP/s")
-    if progress.busy is not None and progress.state in ("running", "finished"):
-        parts.append(f"device {progress.busy * 100:.0f} % busy")
+    if progress.utilization is not None and progress.state in ("running", "finished"):
+        parts.append(f"device {progress.utilization * 100:.0f} % busy")
     if progress.state == "running" and progress.eta is not None:
         parts.append(f"{duration(progress.eta)} left")
     elif progress.state == "finished":

@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.interfaces import unnamed
+from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import OnProgress
 from napari_seamless.io.writers.output_file import Exportable, put_in_place, told
 
@@ -100,7 +100,9 @@ def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) ->
     """
     value, polygon = outline
     known = next((c for c in result.classes if c.value == value), None)
-    name, colour = (unnamed(value), _made_up(value)) if known is None else (known.name, _rgb(known.colour))
+    name, colour = (
+        (LabelClass.default_name(value), _made_up(value)) if known is None else (known.name, _rgb(known.colour))
+    )
     rings = [np.asarray(ring.coords) for ring in (polygon.exterior, *polygon.interiors)]
     first = min((y, x) for x, y in rings[0].tolist())
     return {

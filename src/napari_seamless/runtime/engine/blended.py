@@ -145,9 +145,9 @@ class BlendedEngine:
         result = (self._voted if self.labels else self._averaged)(tile.write, made)
         return result.astype(stored_dtype(self.output.dtype), copy=False)
 
-    def spent(self) -> DeviceTime:
-        """As `interfaces.TimedEngine.spent`: in the network; what it made is blended aside."""
-        return self._clock.spent()
+    def take_device_time(self) -> DeviceTime:
+        """As `interfaces.TimedEngine.take_device_time`: in the network; what it made is blended aside."""
+        return self._clock.take_device_time()
 
     def tile_output(self, index: Index, read: Callable[[Region], Pixels]) -> Pixels:
         """What one input tile alone gives, not blended: (c, *makes(index).shape)."""

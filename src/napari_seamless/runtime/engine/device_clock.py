@@ -30,8 +30,8 @@ class DeviceClock:
             self._seconds += perf_counter() - self._since
         self._device.release()
 
-    def spent(self) -> DeviceTime:
-        """As `interfaces.TimedEngine.spent`."""
+    def take_device_time(self) -> DeviceTime:
+        """As `interfaces.TimedEngine.take_device_time`."""
         with self._counting:
             seconds, self._seconds = self._seconds, 0.0
         return DeviceTime(self._name, seconds)

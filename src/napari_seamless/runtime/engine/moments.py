@@ -40,7 +40,7 @@ class MomentsSink:
         states = tuple(s if s is None else tuple(torch.from_numpy(a) for a in s) for s in receipt)
         self._merge(0, self._number(region), states)
 
-    def landed(self, region: Region) -> None:
+    def commit(self, region: Region) -> None:
         """Nothing more is to be done."""
 
     def result(self) -> tuple[State, ...]:

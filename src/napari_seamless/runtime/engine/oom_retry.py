@@ -37,9 +37,9 @@ class OutOfMemoryRetry(Generic[E]):
     def tile(self, write: Region) -> Tile:
         return self.inner.tile(write)
 
-    def spent(self) -> DeviceTime | None:
+    def take_device_time(self) -> DeviceTime | None:
         """The other engine's, where it is `interfaces.TimedEngine`."""
-        return self.inner.spent() if isinstance(self.inner, TimedEngine) else None
+        return self.inner.take_device_time() if isinstance(self.inner, TimedEngine) else None
 
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         """As the other engine. Raises DeviceFull where not even the smallest piece fits."""

@@ -114,9 +114,9 @@ class TorchEngine:
             self._shelf.put(value, box, piece)
         return as_numbers(found.states)
 
-    def spent(self) -> DeviceTime:
-        """As `interfaces.TimedEngine.spent`: from when a tile's pixels are read until the result is in host memory."""
-        return self._clock.spent()
+    def take_device_time(self) -> DeviceTime:
+        """As `interfaces.TimedEngine`: from when a tile's pixels are read until the result is in host memory."""
+        return self._clock.take_device_time()
 
     def peak_bytes(self, write: Region, source_itemsize: int = 1) -> int:
         """Predicted peak of device memory while `write` is computed: weights, tensors, and the pixels as read."""

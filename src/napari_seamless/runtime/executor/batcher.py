@@ -9,7 +9,7 @@ MOST_TILES = 8
 class Batcher:
     """Learns from measured tiles; begins with one, doubles at most, and begins again after a retarget.
 
-    A group never holds more work than about 50 ms, so that what is asked for next does not wait for it.
+    A batch never holds more work than about 50 ms, so that what is asked for next does not wait for it.
     """
 
     def __init__(self) -> None:
@@ -17,14 +17,14 @@ class Batcher:
         self._revision = 0
         self._seconds: float | None = None
 
-    def heed(self, revision: int) -> None:
+    def set_revision(self, revision: int) -> None:
         """Go back to single tiles if the order was changed since."""
         if revision != self._revision:
             self._revision = revision
             self.size = 1
 
-    def learn(self, tiles: int, seconds: float) -> None:
-        """Take in that a task made `tiles` tiles in `seconds`."""
+    def add(self, tiles: int, seconds: float) -> None:
+        """Learn that a task made `tiles` tiles in `seconds`."""
         if not tiles:
             return
         each = seconds / tiles

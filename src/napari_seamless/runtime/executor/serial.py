@@ -1,4 +1,4 @@
-"""The plan in the calling thread: the oracle of every other scheduler, and the debugger's friend."""
+"""The plan in the calling thread: the oracle of every other executor, and the debugger's friend."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from napari_seamless.interfaces import Job, StopFlag, TileQueue
 class SerialExecutor:
     """Makes one tile after the other where it is called; implements `interfaces.Executor`."""
 
-    def run(self, job: Job, agenda: TileQueue, landed: Callable[[Region], None], stop: StopFlag) -> None:
-        """Work until the agenda has nothing to start, or `stop` says True; an unfinished tile is given back."""
-        while not stop() and (write := agenda.take()) is not None:
+    is_remote = False
+
+    def run(self, job: Job, queue: TileQueue, commit: Callable[[Region], None], stop: StopFlag) -> None:
+        """Work until the queue has nothing to start, or `stop` says True; an unfinished tile is given back."""
+        while not stop() and (write := queue.take()) is not None:
             try:
                 job.receive(write, job.make(write, stop))
-                landed(write)
+                commit(write)
             except RunCancelled:
-                agenda.give_back(write)
+                queue.give_back(write)
                 if not stop():
                     raise
             except RegionUnreadable as error:
-                agenda.fail(write, error)
+                queue.fail(write, error)
             except BaseException:
-                agenda.give_back(write)
+                queue.give_back(write)
                 raise
             else:
-                agenda.done(write)
+                queue.done(write)
 
     def close(self) -> None:
         """Nothing is held."""

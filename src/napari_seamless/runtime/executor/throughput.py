@@ -17,14 +17,14 @@ class Throughput:
     def __init__(self) -> None:
         self._worked = 0.0
         self._since: float | None = None
-        self._gains: deque[tuple[float, int]] = deque([(0.0, 0)])
+        self._added: deque[tuple[float, int]] = deque([(0.0, 0)])
 
     def start(self, now: float) -> None:
         """Work begins, or goes on."""
         if self._since is None:
             self._since = now
 
-    def rest(self, now: float) -> None:
+    def stop(self, now: float) -> None:
         """Work pauses."""
         self._worked = self.seconds(now)
         self._since = None
@@ -33,22 +33,22 @@ class Throughput:
         """Seconds of work so far."""
         return self._worked + (now - self._since if self._since is not None else 0.0)
 
-    def gain(self, now: float, pixels: int) -> None:
+    def add(self, now: float, pixels: int) -> None:
         """So many output pixels are done."""
-        self._gains.append((self.seconds(now), pixels))
-        self._forget(now)
+        self._added.append((self.seconds(now), pixels))
+        self._drop_old(now)
 
     def rate(self, now: float) -> float:
         """Output pixels per second; 0 until something is done."""
-        self._forget(now)
-        (begin, _), *later = self._gains
+        self._drop_old(now)
+        (begin, _), *later = self._added
         span = self.seconds(now) - begin
         return sum(pixels for _, pixels in later) / span if span > 0 else 0.0
 
-    def _forget(self, now: float) -> None:
-        """Keep one gain from before the window, which says when the next began, and at least one after it."""
-        while len(self._gains) > 2 and self._gains[1][0] < self.seconds(now) - WINDOW_SECONDS:
-            self._gains.popleft()
+    def _drop_old(self, now: float) -> None:
+        """Keep one entry from before the window, which says when the next began, and at least one after it."""
+        while len(self._added) > 2 and self._added[1][0] < self.seconds(now) - WINDOW_SECONDS:
+            self._added.popleft()
 
 
 class MonotonicClock:

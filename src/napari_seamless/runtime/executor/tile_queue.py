@@ -15,24 +15,30 @@ What a new view gives first is a single chunk, the one nearest its centre: it is
 
 Two cursors walk the tiles: the near one over the view and its surroundings, begun anew at every retarget, and the
 far one over everything, which is not, so that a pan never walks again over thousands of finished tiles. A retarget
-only leaves a request, which the next `take` heeds: it returns at once even while `take` walks over what is done.
+only leaves a request, which the next `take` applies: it returns at once even while `take` walks over what is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, RegionUnreadable
 from napari_seamless.geometry import Cell, Grid, Interval, Region, hull_of
+from napari_seamless.runtime.executor.chunk_boxes import (
+    BoxCursor,
+    Chunks,
+    first_chunk,
+    first_rectangle,
+    pixels_in,
+    tile_shape,
+)
 
 Order = Callable[[Grid, Region, Region | None, bool], Iterator[Cell]]
-Chunks = NDArray[np.bool_]
 
 NEAREST = 64
 """Where so many chunks about the centre of a view are done, its first tile need not be cut small to be soon."""
@@ -83,9 +89,9 @@ class ViewFirstQueue:
         self._failed: list[Region] = []
         self._taken: set[Region] = set()
         self._lock = Lock()
-        self._request = _Request(view, _tile_shape(chunks, tile, z))
+        self._request = _Request(view, tile_shape(chunks, tile, z))
         self._requesting = Lock()
-        self._heeded = self._request
+        self._current = self._request
         self._is_new_view = view is not None
         self._counts = self._count(self._box) if whole else None
         self._rewind()
@@ -102,7 +108,7 @@ class ViewFirstQueue:
 
     @property
     def wanted(self) -> Region:
-        """The output pixels that this agenda is about: what was asked for, rounded out to whole chunks."""
+        """The output pixels that this queue is about: what was asked for, rounded out to whole chunks."""
         return self._wanted
 
     @property
@@ -133,7 +139,7 @@ class ViewFirstQueue:
         if self._whole and self._counts:
             return self._counts
         with self._lock:
-            self._heed()
+            self._apply_request()
             if self._counts is None:
                 self._counts = self._count(hull_of((_nowhere(self._box.ndim), *self._near_boxes())))
             return self._counts
@@ -144,7 +150,7 @@ class ViewFirstQueue:
             box = self._seek()
             if box is None:
                 return None
-            piece = self._foremost() or self._piece(box)
+            piece = self._nearest_chunk() or self._piece(box)
             self._todo[piece.slices()] = False
             write = self._chunks.pixels(piece)
             self._taken.add(write)
@@ -160,7 +166,7 @@ class ViewFirstQueue:
     def give_back(self, write: Region) -> None:
         """What `take` gave was not written; it will be given again, soon."""
         with self._lock:
-            self._again(self._return(write))
+            self._requeue(self._return(write))
 
     def fail(self, write: Region, error: RegionUnreadable) -> None:  # noqa: ARG002 - the caller's to tell
         """What `take` gave cannot be made. Its chunks are given once more, each by itself; one that was is given up."""
@@ -170,22 +176,22 @@ class ViewFirstQueue:
                 self._failed.append(write)
             else:
                 self._single[box.slices()] = True
-                self._again(box)
+                self._requeue(box)
 
-    def _again(self, box: Region) -> None:
+    def _requeue(self, box: Region) -> None:
         self._todo[box.slices()] = True
         self._near.restart(self._near_boxes())
         if self._whole:
-            self._far.again(box)
+            self._far.revisit(box)
 
     def _piece(self, box: Region) -> Region:
         """Of a tile's box of chunks the next ones to do."""
         todo, single = self._todo[box.slices()], self._single[box.slices()]
         if (todo & single).any():
-            return _first(todo & single).shift(box.start)
-        return _rectangle(todo).shift(box.start)
+            return first_chunk(todo & single).shift(box.start)
+        return first_rectangle(todo).shift(box.start)
 
-    def is_aside(self, write: Region) -> bool:
+    def is_preempted(self, write: Region) -> bool:
         """Whether `write`, which was taken, is not on screen while something that is waits to be started."""
         view = self._request.view
         if view is None:
@@ -199,39 +205,39 @@ class ViewFirstQueue:
     def retarget(self, view: Region | None) -> None:
         """Make what `view` (output pixels) shows before everything else."""
         with self._requesting:
-            self._request = self._request.altered(view, self._request.tile)
+            self._request = self._request.changed(view, self._request.tile)
 
     def set_tile(self, tile: int, z: int | None = None) -> None:
         """Use another tile edge from the next tile on. Raises BadRequest unless it is a whole number of chunks."""
         with self._requesting:
             before = self._request
-            shape = _tile_shape(self._chunks, tile, z or (before.tile[0] if len(before.tile) == 3 else None))
-            self._request = before.altered(before.view, shape)
+            shape = tile_shape(self._chunks, tile, z or (before.tile[0] if len(before.tile) == 3 else None))
+            self._request = before.changed(before.view, shape)
 
-    def _heed(self) -> None:
+    def _apply_request(self) -> None:
         """Begin anew what the latest request changed."""
-        before, self._heeded = self._heeded, self._request
-        if self._heeded == before:
+        before, self._current = self._current, self._request
+        if self._current == before:
             return
         if not self._whole:
             self._counts = None
-        if self._heeded.view != before.view:
-            self._is_new_view = self._heeded.view is not None
-        if self._heeded.tile != before.tile:
+        if self._current.view != before.view:
+            self._is_new_view = self._current.view is not None
+        if self._current.tile != before.tile:
             self._rewind()
         else:
             self._near.restart(self._near_boxes())
 
     def _rewind(self) -> None:
-        self._near = _Cursor(self._near_boxes())
-        self._far = _Cursor(self._boxes(None, whole=self._whole))
+        self._near = BoxCursor(self._near_boxes())
+        self._far = BoxCursor(self._boxes(None, whole=self._whole))
 
     def _near_boxes(self) -> Iterator[Region]:
-        return self._boxes(self._heeded.view, whole=False)
+        return self._boxes(self._current.view, whole=False)
 
     def _boxes(self, view: Region | None, *, whole: bool) -> Iterator[Region]:
         """The wanted chunks of each tile, as boxes of chunk indices."""
-        tiles = Grid(self._chunks.shape, self._heeded.tile)
+        tiles = Grid(self._chunks.shape, self._current.tile)
         per_tile = tuple(-(-t // c) for t, c in zip(tiles.cell, self._chunks.cell, strict=True))
         for cell in self._order(tiles, self._wanted, view, whole):
             spans = zip(cell, per_tile, self._box.intervals, strict=True)
@@ -239,16 +245,16 @@ class ViewFirstQueue:
 
     def _seek(self) -> Region | None:
         """The next tile's box of chunks that holds something to do."""
-        self._heed()
+        self._apply_request()
         return self._near.seek(self._todo) or self._far.seek(self._todo)
 
     def _seen(self, view: Region) -> Region:
         """The wanted chunks that a view shows, as a box of chunk indices."""
         return self._chunks.covering(view.intersect(self._wanted))
 
-    def _foremost(self) -> Region | None:
+    def _nearest_chunk(self) -> Region | None:
         """Of a new view the chunk to do that is nearest its centre; None where there is none, or at the next call."""
-        view, is_new = self._heeded.view, self._is_new_view
+        view, is_new = self._current.view, self._is_new_view
         self._is_new_view = False
         if view is None or not is_new:
             return None
@@ -261,12 +267,9 @@ class ViewFirstQueue:
 
     def _count(self, box: Region) -> tuple[int, int]:
         """Output pixels (done, in all) of a box of chunks, as far as they are asked for."""
-        sizes = [
-            np.diff(np.minimum(np.arange(i.lo, i.hi + 1) * cell, size))
-            for i, cell, size in zip(box.intervals, self._chunks.cell, self._chunks.shape, strict=True)
-        ]
         asked = self._only[box.slices()]
-        return _weigh(self._done[box.slices()] & asked, sizes), _weigh(asked, sizes)
+        done = self._done[box.slices()] & asked
+        return pixels_in(done, box, self._chunks), pixels_in(asked, box, self._chunks)
 
     def _return(self, write: Region) -> Region:
         if write not in self._taken:
@@ -283,77 +286,10 @@ class _Request:
     tile: tuple[int, ...]
     revision: int = 0
 
-    def altered(self, view: Region | None, tile: tuple[int, ...]) -> _Request:
+    def changed(self, view: Region | None, tile: tuple[int, ...]) -> _Request:
         is_same = (view, tile) == (self.view, self.tile)
         return self if is_same else _Request(view, tile, self.revision + 1)
 
 
-class _Cursor:
-    """Walks boxes of chunks and stays at one for as long as it holds something to do: it can give several pieces."""
-
-    def __init__(self, boxes: Iterator[Region]) -> None:
-        self._boxes = boxes
-        self._here: Region | None = None
-
-    def seek(self, todo: Chunks) -> Region | None:
-        """The present box, or the next one, in which something is to do; None at the end."""
-        while self._here is None or not todo[self._here.slices()].any():
-            self._here = next(self._boxes, None)
-            if self._here is None:
-                return None
-        return self._here
-
-    def again(self, box: Region) -> None:
-        """Come to this box next, and then go on where we were."""
-        here = (self._here,) if self._here is not None else ()
-        self._boxes = chain((box, *here), self._boxes)
-        self._here = None
-
-    def restart(self, boxes: Iterator[Region]) -> None:
-        """Walk these instead."""
-        self._boxes = boxes
-        self._here = None
-
-
 def _nowhere(ndim: int) -> Region:
     return Region.from_shape((0,) * ndim)
-
-
-def _tile_shape(chunks: Grid, tile: int, z: int | None) -> tuple[int, ...]:
-    """The tile's edges, checked; along an axis that is a single chunk any edge will do."""
-    asked = (tile, tile) if len(chunks.cell) == 2 else (z or chunks.cell[0], tile, tile)
-    for edge, chunk, count in zip(asked, chunks.cell, chunks.counts, strict=True):
-        if edge < 1 or (count > 1 and edge % chunk):
-            raise BadRequest(
-                f"a tile must be a whole number of chunks, of {chunk} pixels along this axis; got {edge}; "
-                f"use {max(1, round(edge / chunk)) * chunk}"
-            )
-    pairs = zip(asked, chunks.cell, chunks.counts, strict=True)
-    return tuple(edge if count > 1 else chunk for edge, chunk, count in pairs)
-
-
-def _first(chosen: Chunks) -> Region:
-    """The first True in row-major order, as a box of one."""
-    return Region.of(*((int(i), int(i) + 1) for i in np.unravel_index(int(chosen.argmax()), chosen.shape)))
-
-
-def _rectangle(todo: Chunks) -> Region:
-    """A box of True that starts at the first one in row-major order and grows along x, then y, then z."""
-    start = _first(todo).start
-    stop = [i + 1 for i in start]
-    for axis in reversed(range(todo.ndim)):
-        while stop[axis] < todo.shape[axis]:
-            ahead = [slice(a, b) for a, b in zip(start, stop, strict=True)]
-            ahead[axis] = slice(stop[axis], stop[axis] + 1)
-            if not todo[tuple(ahead)].all():
-                break
-            stop[axis] += 1
-    return Region.of(*zip(start, stop, strict=True))
-
-
-def _weigh(chosen: Chunks, sizes: list[NDArray[np.int64]]) -> int:
-    """Pixels of the chosen chunks, from the chunks' sizes along each axis."""
-    total = chosen.astype(np.int64)
-    for size in reversed(sizes):
-        total = total @ size
-    return int(total)

@@ -23,10 +23,10 @@ from napari_seamless.interfaces import Job, StopFlag, TileQueue, TileResult
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What a task did: the regions it had in the end and those of them that it finished, with what came
-    of each, in so many seconds, those whose pixels could not be read, and what went wrong after them."""
+    """What a task did in so many `seconds`: of the regions that it had in the end (`writes`) those that it finished,
+    with what came of each, those whose pixels could not be read, and what went wrong after them."""
 
-    held: tuple[Region, ...]
+    writes: tuple[Region, ...]
     done: tuple[tuple[Region, TileResult], ...]
     seconds: float
     error: BaseException | None = None
@@ -36,16 +36,16 @@ class TaskReport:
 class JobPlugin(WorkerPlugin):
     """A job on workers of this process, shared by all of them; its stop flag is the run's own.
 
-    A task that waited for its turn while the order was changed exchanges its tiles at the `agenda` for what is
-    wanted now, or, where the agenda is in another process (None), makes nothing. One that is at work leaves a tile
-    unfinished when the view has moved to where something else is to be made. `latest` is the agenda's revision.
+    A task that waited for its turn while the order was changed exchanges its tiles at the `queue` for what is
+    wanted now, or, where the queue is in another process (None), makes nothing. One that is at work leaves a tile
+    unfinished that is preempted. `revision` gives the queue's.
     """
 
-    def __init__(self, job: Job, stop: StopFlag, agenda: TileQueue | None, latest: Callable[[], int]) -> None:
+    def __init__(self, job: Job, stop: StopFlag, queue: TileQueue | None, revision: Callable[[], int]) -> None:
         self._job = job
         self._stop = stop
-        self._agenda = agenda
-        self._latest = latest
+        self._queue = queue
+        self._revision = revision
         self._halted = Event()
 
     def halt(self) -> None:
@@ -55,54 +55,56 @@ class JobPlugin(WorkerPlugin):
     def make(self, writes: tuple[Region, ...], revision: int) -> TaskReport:
         """Make the regions until one goes wrong, the run is stopped or the order changed. Called in a worker's thread.
 
-        What cannot be read is left out.
+        `revision` is the queue's when the task was submitted. What cannot be read is left out.
         """
-        held, done, begin = writes, list[tuple[Region, TileResult]](), perf_counter()
+        done, begin = list[tuple[Region, TileResult]](), perf_counter()
         failed: list[tuple[Region, RegionUnreadable]] = []
-        latest = self._latest()
-        if latest > revision and self._agenda is not None and not self._stopped():
-            held, revision = _exchanged(self._agenda, writes), latest
+        latest = self._revision()
+        if latest > revision and self._queue is not None and not self._is_stopped():
+            writes, revision = _exchanged(self._queue, writes), latest
         try:
-            for write in held:
-                if self._stopped() or self._latest() > revision:
+            for write in writes:
+                if self._is_stopped() or self._revision() > revision:
                     break
-                ending = _Ending(write, revision, self._stopped, self._agenda, self._latest)
+                stop = _TileStop(write, revision, self._is_stopped, self._queue, self._revision)
                 try:
-                    done.append((write, self._job.make(write, ending)))
+                    done.append((write, self._job.make(write, stop)))
                 except RegionUnreadable as error:
                     failed.append((write, error))
         except BaseException as error:  # noqa: BLE001 - carried to the driving thread, which raises it
-            stopped = isinstance(error, RunCancelled) and ending.has_come
-            return TaskReport(held, tuple(done), perf_counter() - begin, None if stopped else error, tuple(failed))
-        return TaskReport(held, tuple(done), perf_counter() - begin, failed=tuple(failed))
+            was_stopped = isinstance(error, RunCancelled) and stop.was_set
+            return TaskReport(
+                writes, tuple(done), perf_counter() - begin, None if was_stopped else error, tuple(failed)
+            )
+        return TaskReport(writes, tuple(done), perf_counter() - begin, failed=tuple(failed))
 
-    def _stopped(self) -> bool:
+    def _is_stopped(self) -> bool:
         return self._halted.is_set() or self._stop()
 
 
-class _Ending:
-    """The stop flag of one tile: the run is stopped, or the order changed and this tile is aside of it."""
+class _TileStop:
+    """The stop flag of one tile: the run is stopped, or the order changed and this tile is preempted."""
 
     def __init__(
-        self, write: Region, revision: int, stop: StopFlag, agenda: TileQueue | None, latest: Callable[[], int]
+        self, write: Region, revision: int, stop: StopFlag, queue: TileQueue | None, latest: Callable[[], int]
     ) -> None:
         self._write = write
         self._revision = revision
         self._stop = stop
-        self._agenda = agenda
+        self._queue = queue
         self._latest = latest
-        self.has_come = False
+        self.was_set = False
 
     def __call__(self) -> bool:
-        self.has_come = self.has_come or self._stop() or self._is_aside()
-        return self.has_come
+        self.was_set = self.was_set or self._stop() or self._is_preempted()
+        return self.was_set
 
-    def _is_aside(self) -> bool:
+    def _is_preempted(self) -> bool:
         """Asked once for every change of the order, since it is looked at between any two operators."""
-        if self._agenda is None or (latest := self._latest()) == self._revision:
+        if self._queue is None or (latest := self._latest()) == self._revision:
             return False
         self._revision = latest
-        return self._agenda.is_aside(self._write)
+        return self._queue.is_preempted(self._write)
 
 
 class PickledJobPlugin(WorkerPlugin):
@@ -111,26 +113,26 @@ class PickledJobPlugin(WorkerPlugin):
     def __init__(self, job: Job) -> None:
         self._pickled = dumps(job)
         self._revision = 0
-        self._resident: JobPlugin | None = None
+        self._plugin: JobPlugin | None = None
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
         """Called by dask on each worker when it gets the plugin."""
-        self._resident = JobPlugin(loads(self._pickled), _never, None, lambda: self._revision)
+        self._plugin = JobPlugin(loads(self._pickled), _never, None, lambda: self._revision)
 
-    def heed(self, revision: int) -> None:
+    def set_revision(self, revision: int) -> None:
         """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
         self._revision = revision
 
     def halt(self) -> None:
         """As `JobPlugin.halt`, on this worker."""
-        if self._resident is not None:
-            self._resident.halt()
+        if self._plugin is not None:
+            self._plugin.halt()
 
     def make(self, writes: tuple[Region, ...], revision: int) -> TaskReport:
         """As `JobPlugin.make`, but an error is raised, since dask knows how to carry one between processes."""
-        if self._resident is None:
+        if self._plugin is None:
             raise RuntimeError("dask ran a task before it set the worker up")
-        report = self._resident.make(writes, revision)
+        report = self._plugin.make(writes, revision)
         if report.error is not None:
             raise report.error
         return report
@@ -144,21 +146,21 @@ def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> TaskRepo
     return plugin.make(writes, revision)
 
 
-def tell(name: str, revision: int | None, dask_worker: Worker) -> None:
+def update_plugin(name: str, revision: int | None, dask_worker: Worker) -> None:
     """Run by the client on each worker's event loop, beside its tasks: a new revision, or (None) the end."""
     plugin = dask_worker.plugins.get(name)
     if isinstance(plugin, PickledJobPlugin):  # a worker that has just joined may not have the job yet
         if revision is None:
             plugin.halt()
         else:
-            plugin.heed(revision)
+            plugin.set_revision(revision)
 
 
-def _exchanged(agenda: TileQueue, writes: tuple[Region, ...]) -> tuple[Region, ...]:
+def _exchanged(queue: TileQueue, writes: tuple[Region, ...]) -> tuple[Region, ...]:
     """Put tiles back and take the one that is wanted most; perhaps there is none."""
     for write in writes:
-        agenda.give_back(write)
-    wanted = agenda.take()
+        queue.give_back(write)
+    wanted = queue.take()
     return () if wanted is None else (wanted,)
 
 
