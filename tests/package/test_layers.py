@@ -15,8 +15,8 @@ PACKAGE = "napari_seamless"
 SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
 
 LAYERS = (
-    *("errors", "units", "geometry", "interfaces", "program", "runtime", "io", "models", "store", "postprocess"),
-    *("runs", "measurement", "training", "_napari", "cli", "testing"),
+    *("errors", "units", "geometry", "interfaces", "byte_cache", "program", "runtime", "io", "models", "store"),
+    *("postprocess", "runs", "measurement", "training", "_napari", "cli", "testing"),
 )
 """From the top down: what stands later may import what stands earlier."""
 
@@ -25,17 +25,18 @@ LIBRARIES = {
     "units": "",
     "geometry": "",
     "interfaces": "numpy",
-    "program": "torch networkx numpy",
+    "byte_cache": "cachetools",
+    "program": "torch networkx numpy cachetools",
     "runtime": "torch numpy psutil dask distributed psygnal",
     "io": "numpy dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio aiohttp"
     " skimage shapely scipy",
     "models": "torch safetensors numpy pydantic platformdirs tomli_w bioimageio ruyaml",
-    "store": "numpy zarr yaozarrs",
+    "store": "numpy zarr yaozarrs filelock",
     "postprocess": "numpy scipy skimage",
     "runs": "numpy dask distributed torch psutil safetensors shapely skimage",
     "measurement": "numpy scipy skimage shapely",
-    "training": "torch numpy scipy pydantic",
-    "_napari": "numpy napari qtpy magicgui superqt vispy",
+    "training": "torch numpy scipy pydantic cachetools",
+    "_napari": "cachetools numpy napari qtpy magicgui superqt vispy",
     "cli": "typer rich",
     "testing": "numpy pytest hypothesis",
 }

@@ -7,10 +7,11 @@ from the same liveness it predicts the peak of memory.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from threading import Lock
+
+from cachetools import LRUCache
 
 from napari_seamless.geometry import Interval, Region, Tile
 from napari_seamless.program.demand import AxisDemand, axis_demand, boxes
@@ -65,7 +66,7 @@ class RegionPrograms:
 
     program: Program
     overwrites: bool = True
-    _axes: OrderedDict[tuple[int, Span], AxisDemand] = field(default_factory=OrderedDict)
+    _axes: LRUCache[tuple[int, Span], AxisDemand] = field(default_factory=lambda: LRUCache(CACHED_AXES))
     _regions: dict[tuple[Hashable, ...], RegionProgram] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -90,10 +91,6 @@ class RegionPrograms:
         found = self._axes.get((axis, span))
         if found is None:
             found = self._axes[axis, span] = axis_demand(self.program, axis, span)
-            if len(self._axes) > CACHED_AXES:
-                self._axes.popitem(last=False)
-        else:
-            self._axes.move_to_end((axis, span))
         return found
 
 

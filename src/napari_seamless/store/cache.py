@@ -1,4 +1,4 @@
-"""Chunks in memory, bounded in bytes."""
+"""Chunks of a result in memory, bounded in bytes: those that are on disk already, and those that must get there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_seamless.byte_cache import ByteCache
 from napari_seamless.geometry import Cell
 
 Array = NDArray[Any]
@@ -16,7 +17,7 @@ Key = tuple[int, Cell]
 """Level and chunk index."""
 
 
-class ArrayCache:
+class CleanChunks:
     """Copies of arrays that are on disk already, by any key: the most recently used, at most `limit` bytes. Any thread.
 
     A reader that fetches an array from disk takes a token first and *offers* the array with it. Where anything was
@@ -24,16 +25,12 @@ class ArrayCache:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._bytes = 0
-        self._arrays: OrderedDict[Hashable, Array] = OrderedDict()
+        self._arrays = ByteCache[Array](limit)
         self._changes = 0
         self._lock = Lock()
 
     def get(self, key: Hashable) -> Array | None:
         with self._lock:
-            if key in self._arrays:
-                self._arrays.move_to_end(key)
             return self._arrays.get(key)
 
     def token(self) -> int:
@@ -42,32 +39,18 @@ class ArrayCache:
 
     def put(self, key: Hashable, array: Array) -> None:
         with self._lock:
-            self._change(key)
-            self._keep(key, array)
+            self._changes += 1
+            self._arrays.put(key, array)
 
     def drop(self, key: Hashable) -> None:
         with self._lock:
-            self._change(key)
+            self._changes += 1
+            self._arrays.drop(key)
 
     def offer(self, key: Hashable, array: Array, token: int) -> None:
         with self._lock:
             if self._changes == token and key not in self._arrays:
-                self._keep(key, array)
-
-    def _change(self, key: Hashable) -> None:
-        self._changes += 1
-        old = self._arrays.pop(key, None)
-        if old is not None:
-            self._bytes -= old.nbytes
-
-    def _keep(self, key: Hashable, array: Array) -> None:
-        if array.nbytes > self._limit:
-            return
-        self._arrays[key] = array
-        self._bytes += array.nbytes
-        while self._bytes > self._limit:
-            _, oldest = self._arrays.popitem(last=False)
-            self._bytes -= oldest.nbytes
+                self._arrays.put(key, array)
 
 
 class DirtyChunks:
@@ -75,6 +58,7 @@ class DirtyChunks:
 
     `get` is called from any thread, everything else from the driving thread alone. `save` puts a chunk on
     disk; a chunk stays readable here until `save` returned: a reader finds it in one place or the other at any moment.
+    Hence no `ByteCache`, which forgets what leaves it.
     """
 
     def __init__(self, limit: int, save: Callable[[Key, Array], None]) -> None:

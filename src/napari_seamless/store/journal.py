@@ -4,8 +4,8 @@ One line a finished region, the box of its chunks on the level-0 grid, appended 
 `+0:2 3:4` is rows 0 and 1 of column 3. A line counts once its newline is there, and every line begins with a plus, so
 that a torn or damaged one cannot be read as another box: its region is computed again. The marker `clean` says that
 the coarse levels on disk belong to the journal's chunks; it is removed before the first change and put back on
-close. Both lie in a hidden folder inside the level-0 array, where zarr looks for chunks only (in the group's own
-folder every zarr library would warn of an unknown member).
+close. Whoever writes has a third file, `lock`, locked. All lie in a hidden folder inside the level-0 array, where zarr
+looks for chunks only (in the group's own folder every zarr library would warn of an unknown member).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import errno
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
-from napari_seamless.store.lock import lock
+from napari_seamless.store.lock import is_locked, locked, open_locked
 
 FOLDER = ".seamless"
 
@@ -35,6 +35,7 @@ class Journal:
         self._folder = base / FOLDER
         self._lines = self._folder / "journal"
         self._marker = self._folder / "clean"
+        self._lock = self._folder / "lock"
         self._seen = 0
         self._file: int | None = None
         self._release: Callable[[], object] = lambda: None
@@ -68,13 +69,7 @@ class Journal:
     @property
     def is_busy(self) -> bool:
         """Whether another store, here or in another process, is writing this result now."""
-        if self._file is not None or not self.exists:
-            return False
-        file = os.open(self._lines, os.O_RDONLY)
-        try:
-            return not lock(file, shared=True)
-        finally:
-            os.close(file)
+        return self._file is None and is_locked(self._lock)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -82,16 +77,13 @@ class Journal:
         if self._file is not None or not self.exists:
             yield
             return
-        file = os.open(self._lines, os.O_RDONLY)
-        try:
-            if not lock(file, shared=False):
+        with locked(self._lock) as is_ours:
+            if not is_ours:
                 raise OutputUnwritable(
                     f"a result is written by one run at a time; another one is writing {self._result}; "
                     "wait until it ends, or cancel it"
                 )
             yield
-        finally:
-            os.close(file)
 
     def begin(self) -> None:
         """Say that the coarse levels are about to differ from the disk. Cheap when it was said already.
@@ -102,23 +94,25 @@ class Journal:
         if self._file is not None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if not lock(file, shared=False):
-            os.close(file)
+        lock = open_locked(self._lock)
+        if lock is None:
             raise OutputUnwritable(
                 f"a result is written by one run at a time; another one is writing {self._result}; "
                 "wait until it ends, cancel it, or choose another path"
             )
-        if os.fstat(file).st_size != self._seen:
-            os.close(file)
-            raise OutputUnwritable(
-                f"only what a result holds by now can be continued; another run wrote {self._result} since it was "
-                "opened here; open it again"
-            )
-        self._marker.unlink(missing_ok=True)
-        _cut_torn_line(self._lines)
-        self._file = file
-        self._release = weakref.finalize(self, os.close, file)
+        with ExitStack() as undone:
+            undone.callback(os.close, lock)
+            file = os.open(self._lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            undone.callback(os.close, file)
+            if os.fstat(file).st_size != self._seen:
+                raise OutputUnwritable(
+                    f"only what a result holds by now can be continued; another run wrote {self._result} since it was "
+                    "opened here; open it again"
+                )
+            self._marker.unlink(missing_ok=True)
+            _cut_torn_line(self._lines)
+            self._file = file
+            self._release = weakref.finalize(self, undone.pop_all().close)
 
     def record(self, box: Region) -> None:
         """Append one box; the line reaches the operating system before this returns, so a kill cannot lose it."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.geometry import Cell, Interval, Region, cells_of, hull_of
 from napari_seamless.store.arrays import ZarrArrays
-from napari_seamless.store.cache import ArrayCache, DirtyChunks, Key
+from napari_seamless.store.cache import CleanChunks, DirtyChunks, Key
 from napari_seamless.store.downsample import halve
 from napari_seamless.store.spec import StoreSpec
 
@@ -43,7 +43,7 @@ class Pyramid:
         self._shapes = spec.level_shapes
         self._grids = [spec.grid_of(level) for level in range(len(self._shapes))]
         self._present = _present(finished, len(self._shapes))
-        self._clean = ArrayCache(cache_bytes * 2 // 3)
+        self._clean = CleanChunks(cache_bytes * 2 // 3)
         self._dirty = DirtyChunks(cache_bytes // 3, self._save)
         self._end = len(self._shapes) - 1
         self.last = arrays.read(self._end, Region.from_shape(self._shapes[-1]))  # (c, [z,] y, x)

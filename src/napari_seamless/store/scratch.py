@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_seamless.errors import OutputUnwritable
 from napari_seamless.store.arrays import disk_errors
-
-if sys.platform != "win32":  # where there is no such lock, nothing is swept
-    import fcntl
+from napari_seamless.store.lock import lock, open_locked
 
 PREFIX = ".seamless-scratch-"
 LOCK = "lock"
@@ -41,11 +38,9 @@ class DiskScratch:
         with disk_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
             sweep(parent)
-            made = Path(tempfile.mkdtemp(prefix=".seamless-new-", dir=parent))
-            self._lock: int | None = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            _hold(self._lock)
+            self._lock: int | None
+            self.folder, self._lock = _made(parent)
             self._arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-            self.folder = made.rename(parent / made.name.replace(".seamless-new-", PREFIX))  # only now it can be swept
 
     def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         """Reserve an array of `shape`, (1, c, [z,] y, x) or whatever a value's layout is."""
@@ -94,26 +89,27 @@ class DiskScratch:
 
 def sweep(parent: Path) -> None:
     """Remove the scratch folders in `parent` whose run is no longer alive."""
-    if sys.platform == "win32":
-        return
     for folder in parent.glob(f"{PREFIX}*"):
         try:
             file = os.open(folder / LOCK, os.O_RDWR)
         except FileNotFoundError:
             continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
+            if not lock(file):
+                continue
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(file)
+        shutil.rmtree(folder, ignore_errors=True)  # Windows removes no open file
 
 
-def _hold(file: int) -> None:
-    if sys.platform != "win32":
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _made(parent: Path) -> tuple[Path, int]:
+    """A new folder and its locked file. One that another run sweeps before it is locked is made anew."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        file = open_locked(folder / LOCK)
+        if file is not None:
+            return folder, file
 
 
 def _reserve(file: int, size: int) -> None:

@@ -31,7 +31,7 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
 from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass
 from napari_seamless.store.arrays import ZarrArrays, disk_errors
-from napari_seamless.store.cache import ArrayCache
+from napari_seamless.store.cache import CleanChunks
 from napari_seamless.store.clean_copy import copy_pixels
 from napari_seamless.store.journal import FOLDER, Journal
 from napari_seamless.store.levels import LevelArray
@@ -69,7 +69,7 @@ class Store:
         self._place = path or "memory"
         self._arrays = arrays
         self._writer = ChunkWriter(arrays, spec, self._place)
-        self._fresh = ArrayCache(FRESH_BYTES)
+        self._fresh = CleanChunks(FRESH_BYTES)
         self._journal = journal
         self._watchers: list[deque[FreshPixels]] = []
         self._noting = RLock()

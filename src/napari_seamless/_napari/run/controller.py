@@ -15,13 +15,14 @@ dock shows. The workers of all runs are started with the first network that is r
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
 
 from napari_seamless._napari.background import Background, StopFlag, Task
 from napari_seamless._napari.problems import Problem, problem_of
@@ -45,7 +46,7 @@ class Controller:
         self._pipeline = pipeline
         self._on_started = on_started
         self._background = Background()
-        self._cache: OrderedDict[tuple[Hashable, str], Ready] = OrderedDict()
+        self._cache: LRUCache[tuple[Hashable, str], Ready] = LRUCache(KEPT)
         self._pair: tuple[Hashable, str] | None = None
         self._image: ImageRef | None = None
         self._ready: Ready | None = None
@@ -268,9 +269,6 @@ class Controller:
         self._ready = ready
         if self._pair is not None and not ready.is_approximate:  # that is asked for anew each time
             self._cache[self._pair] = ready
-            self._cache.move_to_end(self._pair)
-        while len(self._cache) > KEPT:
-            self._cache.popitem(last=False)
         self._choose_tile()
         self._have_workers()
         self.look_at(self._path, self._place)

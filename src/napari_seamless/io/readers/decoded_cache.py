@@ -7,9 +7,9 @@ four times.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
+from napari_seamless.byte_cache import ByteCache
 from napari_seamless.interfaces import Pixels, Reads
 
 
@@ -21,14 +21,17 @@ class DecodedCache:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.bytes = 0
         self._needed = 0
         self._decoded = 0
-        self._pieces: OrderedDict[Hashable, Pixels] = OrderedDict()
+        self._pieces = ByteCache[Pixels](limit)
         self._seen: set[Hashable] = set()
         self._making: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """Of all pieces that are kept at present."""
+        return self._pieces.bytes
 
     @property
     def reads(self) -> Reads:
@@ -42,7 +45,6 @@ class DecodedCache:
             with self._lock:
                 found = self._pieces.get(key)
                 if found is not None:
-                    self._pieces.move_to_end(key)
                     return found
                 other = self._making.get(key)
                 if other is None:
@@ -59,20 +61,12 @@ class DecodedCache:
             done.set()
 
     def _keep(self, key: Hashable, piece: Pixels) -> None:
-        """Keeps `piece`, unless it alone is larger than the limit."""
         with self._lock:
             self._decoded += piece.nbytes
             self._needed += 0 if key in self._seen else piece.nbytes
             self._seen.add(key)
-            if piece.nbytes > self.limit:
-                return
-            self._pieces[key] = piece
-            self.bytes += piece.nbytes
-            while self.bytes > self.limit:
-                _, oldest = self._pieces.popitem(last=False)
-                self.bytes -= oldest.nbytes
+            self._pieces.put(key, piece)
 
     def clear(self) -> None:
         with self._lock:
             self._pieces.clear()
-            self.bytes = 0

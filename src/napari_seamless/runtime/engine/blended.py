@@ -16,7 +16,6 @@ have the same. The numbers of *objects* do not agree between tiles, and no blend
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from hashlib import blake2b
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from napari_seamless.byte_cache import ByteCache
 from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Region, Tile
 from napari_seamless.interfaces import DeviceTime, Pixels, StopFlag
@@ -90,7 +90,7 @@ class BlendedEngine:
             torch.set_flush_denormal(True)
         self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
         self._module = module if self.device.type == "cpu" else deepcopy(module).to(self.device)
-        self._cache = Recent(min(cache_bytes, self._tile_bytes * prod(a.count for a in self.axes)))
+        self._outputs = ByteCache[Tensor](min(cache_bytes, self._tile_bytes * prod(a.count for a in self.axes)))
         self._cache_bytes = cache_bytes
         self._clock = DeviceClock()
 
@@ -107,7 +107,7 @@ class BlendedEngine:
     @property
     def kept_bytes(self) -> int:
         """Of recent tiles' outputs, at present."""
-        return self._cache.bytes
+        return self._outputs.bytes
 
     def indices(self, write: Region) -> list[range]:
         """The input tiles that make any pixel of `write`, as a range along each axis."""
@@ -160,10 +160,10 @@ class BlendedEngine:
         filled = self._filled(seen)
         key = blake2b(filled.data, digest_size=16).digest() + filled.dtype.str.encode()
         with self._clock:
-            found = self._cache.get(key)
+            found = self._outputs.get(key)
             if found is None:
                 found = self._run(filled, stop)
-                self._cache.put(key, found)
+                self._outputs.put(key, found)
         return found
 
     def _filled(self, seen: Pixels) -> Pixels:
@@ -245,7 +245,7 @@ class BlendedEngine:
             + raw
             + 2 * write.size * pixel
             + tiles * self._tile_bytes
-            + self._cache.limit
+            + self._outputs.limit
         )
 
     def __reduce__(self) -> tuple[Callable[..., BlendedEngine], tuple[Any, ...]]:
@@ -284,26 +284,6 @@ def _compact(result: Tensor, labels: bool) -> Tensor:
         return result
     small = bool(result.min() >= 0) and bool(result.max() <= 255)
     return result.to(torch.uint8) if small else result
-
-
-class Recent:
-    """The outputs used last, up to `limit` bytes. Guarded by its owner's lock."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.bytes = 0
-        self._held: OrderedDict[bytes, Tensor] = OrderedDict()
-
-    def get(self, key: bytes) -> Tensor | None:
-        if key in self._held:
-            self._held.move_to_end(key)
-        return self._held.get(key)
-
-    def put(self, key: bytes, output: Tensor) -> None:
-        self._held[key] = output
-        self.bytes += output.nbytes
-        while self.bytes > self.limit:
-            self.bytes -= self._held.popitem(last=False)[1].nbytes
 
 
 class _Stopping(TorchFunctionMode):

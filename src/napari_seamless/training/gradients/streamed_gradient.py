@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor, nn
 
 from napari_seamless.errors import BadRequest
@@ -87,7 +87,7 @@ class StreamedGradient(nn.Module):
         self.seed, self.step = seed, 0
         self._device_name, self._time_limit = device, time_limit
         self._stop, self._progress = stop, progress
-        self._plans: OrderedDict[Any, TrainingPlan] = OrderedDict()
+        self._plans: LRUCache[Any, TrainingPlan] = LRUCache(PLANS_KEPT)
 
     def forward(
         self, image: Any, target: Any = None, loss: LossFunction | None = None, *, reduction: Reduction = "mean"
@@ -144,9 +144,6 @@ class StreamedGradient(nn.Module):
             require_floats(program)
             speed = CPU if self.device.type == "cpu" else ACCELERATOR
             self._plans[key] = TrainingPlan.of(program, self.keep, speed)
-            while len(self._plans) > PLANS_KEPT:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
         return self._plans[key]
 
     def edges_for(self, shape: Sequence[int]) -> tuple[int, ...]:
