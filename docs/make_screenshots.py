@@ -80,7 +80,7 @@ class Session:
         return found[-1]
 
     def _dialogs(self, kind: str) -> list[Any]:
-        from napari_seamless._napari import dialogs
+        from napari_seamless._napari.widgets import dialogs
 
         return [d for d in self.dock.findChildren(getattr(dialogs, kind)) if d.isVisible()]
 
