@@ -115,7 +115,7 @@ def first_look(path: Path, wait: float) -> None:
     while not done.wait(0.5) and perf_counter() - began < wait:
         for level, (y, x) in enumerate(source.info.levels.shapes):
             at = perf_counter()
-            source.glance(Region.of((y // 2, min(y, y // 2 + 1000)), (x // 2, min(x, x // 2 + 1600))), level)
+            source.read_preview(Region.of((y // 2, min(y, y // 2 + 1000)), (x // 2, min(x, x // 2 + 1600))), level)
             slowest = max(slowest, perf_counter() - at)
     print(
         f"opened in {opened:.2f} s, overview {overview} after {seen:.2f} s; {source.fraction:.0%} of the coarser "

@@ -101,12 +101,12 @@ class Source(Protocol):
 class GrowingSource(Protocol):
     """A source whose coarser levels are made when they are wanted.
 
-    `read` is exact, and makes what is missing first, which may take long. `glance` answers at once, roughly where
+    `read` is exact, and makes what is missing first, which may take long. `read_preview` answers at once, roughly where
     nothing is made yet. `overview` is the coarsest level, (c, y, x), and changes in place while a thread, started by
     `grow`, makes the rest; `changed` is called from that thread. Any thread.
     """
 
-    def glance(self, region: Region, level: int = 0) -> Pixels: ...
+    def read_preview(self, region: Region, level: int = 0) -> Pixels: ...
     @property
     def overview(self) -> Pixels: ...
     @property

@@ -44,14 +44,14 @@ def add_model(
         return chosen
     with tempfile.TemporaryDirectory(prefix="napari-seamless-") as scratch:
         folder = save_recipe(
-            Path(scratch) / "recipe", model.module, _said(model, chosen, architecture, arguments or {})
+            Path(scratch) / "recipe", model.module, _recipe_fields(model, chosen, architecture, arguments or {})
         )
         copied = copy_to_library(folder, chosen)
     load_model(copied, trust=True)  # an import path is the caller's own word, here as above
     return chosen
 
 
-def _said(model: Model, name: str, architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _recipe_fields(model: Model, name: str, architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe of a network of which nothing is known but its code: pixel values go in and out as they are."""
     ndim, channels = _input_of(model.module, name)
     return {

@@ -21,8 +21,7 @@ from napari_seamless.models.networks.classifier import Classifier
 from napari_seamless.models.networks.filtered_unet import FilteredUNet
 from napari_seamless.models.networks.nuclei import NucleiNetwork
 from napari_seamless.models.networks.style_transfer import StyleNetwork
-from napari_seamless.models.networks.tschopp import SKNet, USKNet, sw_net
-from napari_seamless.models.networks.tschopp import UNet as ValidUNet
+from napari_seamless.models.networks.tschopp import SKNet, USKNet, ValidUNet, sw_net
 from napari_seamless.models.networks.unet import UNet
 
 OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
@@ -107,7 +106,7 @@ def _factory(architecture: str) -> Callable[..., Any]:
     if module == "timm":
         create = _imported("timm", architecture).create_model
         return lambda **arguments: create(name, **{"pretrained": False, **arguments})
-    home, said = LIBRARIES.get(module, (module, {}))
+    home, defaults = LIBRARIES.get(module, (module, {}))
     found = _imported(home, architecture)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -116,16 +115,16 @@ def _factory(architecture: str) -> Callable[..., Any]:
     if not callable(found):
         raise ModelError(f"an architecture is a class or function; {architecture} is a {type(found).__name__}")
     if module in LIBRARIES:
-        return _from_library(found, architecture, said)
+        return _from_library(found, architecture, defaults)
     return found  # type: ignore[no-any-return]
 
 
-def _from_library(found: Any, architecture: str, said: Mapping[str, object]) -> Callable[..., Any]:
+def _from_library(found: Any, architecture: str, defaults: Mapping[str, object]) -> Callable[..., Any]:
     """Only what makes networks, and only of that library."""
     home = LIBRARIES[architecture.partition(":")[0]][0].partition(".")[0]
     if not str(getattr(found, "__module__", "")).startswith(home):
         raise _unknown(architecture, [])
-    return lambda **arguments: found(**{**said, **arguments})
+    return lambda **arguments: found(**{**defaults, **arguments})
 
 
 def _imported(home: str, architecture: str) -> Any:

@@ -40,7 +40,7 @@ import tomli_w
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from napari_seamless.errors import ModelError
-from napari_seamless.models.toml_file import Part, checked, read_fields
+from napari_seamless.models.toml_file import Table, checked, read_fields
 
 FILE = "recipe.toml"
 
@@ -50,7 +50,7 @@ Numbers = Finite | tuple[Finite, ...]
 """One for all channels, or one each."""
 
 
-class NetworkPart(Part):
+class NetworkTable(Table):
     """`weights` is a file in the recipe's folder: a state dict, or a `.pt2` or TorchScript file, which say themselves
     what the network is; then there is no `architecture`. `sha256` is the weights' digest, and is checked."""
 
@@ -67,13 +67,13 @@ class NetworkPart(Part):
         return name
 
 
-class AsIs(Part):
+class AsIs(Table):
     """Values as they lie in the file."""
 
     kind: Literal["none"] = "none"
 
 
-class Range(Part):
+class Range(Table):
     """`low` becomes `to[0]` and `high` `to[1]`; with `clip`, values outside are cut off first."""
 
     kind: Literal["range"]
@@ -89,7 +89,7 @@ class Range(Part):
         return self
 
 
-class Standard(Part):
+class Standard(Table):
     """(x - mean) / std with fixed numbers, after division by `unit` (255 for weights trained on 0..1)."""
 
     kind: Literal["mean-std"]
@@ -105,7 +105,7 @@ class Standard(Part):
         return std
 
 
-class Percentile(Part):
+class Percentile(Table):
     """Percentiles of the whole image become 0 and 1."""
 
     kind: Literal["percentile"]
@@ -115,7 +115,7 @@ class Percentile(Part):
     clip: bool = False
 
 
-class Normal(Part):
+class Normal(Table):
     """Mean 0 and deviation 1 over the whole image."""
 
     kind: Literal["own-mean-std"]
@@ -125,7 +125,7 @@ class Normal(Part):
 Scaling = Annotated[AsIs | Range | Standard | Percentile | Normal, Field(discriminator="kind")]
 
 
-class InputPart(Part):
+class InputTable(Table):
     """`channels` say what each is, in their order; `dtype` is the image type that the scaling is meant for."""
 
     channels: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -135,14 +135,14 @@ class InputPart(Part):
     multiple_of: Annotated[int, Field(ge=1, le=512)] = 1
 
 
-class ResolutionPart(Part):
+class ResolutionTable(Table):
     """Micrometres per pixel, one number or ((z,) y, x), and how far off (as a share) an image is taken as it is."""
 
     pixel_size: Positive | tuple[Positive, ...]
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class ClassPart(Part):
+class ClassTable(Table):
     """A value of a label image. Without a `colour` it gets one."""
 
     value: Annotated[int, Field(ge=0, le=255)]
@@ -150,7 +150,7 @@ class ClassPart(Part):
     colour: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] | None = None
 
 
-class OutputPart(Part):
+class OutputTable(Table):
     """Classes are in the order of the network's output channels; one channel of scores means two classes.
 
     `threshold` is what a score must exceed (one channel) or reach (several; else it is the first class).
@@ -159,12 +159,12 @@ class OutputPart(Part):
     kind: Literal["labels", "probabilities", "image", "regression"]
     activation: Literal["none", "sigmoid", "softmax"] = "none"
     threshold: Finite | None = None
-    classes: tuple[ClassPart, ...] = ()
+    classes: tuple[ClassTable, ...] = ()
     channels: tuple[str, ...] = ()
     dtype: Literal["float32", "uint8", "uint16"] = "float32"
 
     @model_validator(mode="after")
-    def _agree(self) -> OutputPart:
+    def _agree(self) -> OutputTable:
         if self.kind == "labels" and len(self.classes) < 2:
             raise ValueError(f"labels need at least two classes; got {len(self.classes)}")
         if len({one.value for one in self.classes}) < len(self.classes):
@@ -176,7 +176,7 @@ class OutputPart(Part):
         return self
 
 
-class CardPart(Part):
+class CardTable(Table):
     """For a person: where it comes from, what it may be used for, how good it is and what it is bad at."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -189,7 +189,7 @@ class CardPart(Part):
     limits: tuple[str, ...] = ()
 
 
-class Recipe(Part):
+class Recipe(Table):
     """All of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -198,11 +198,11 @@ class Recipe(Part):
     version: Literal[1] = Field(default=1, alias="schema")
     name: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     title: str = ""
-    network: NetworkPart
-    input: InputPart
-    resolution: ResolutionPart | None = None
-    output: OutputPart
-    card: CardPart = CardPart()
+    network: NetworkTable
+    input: InputTable
+    resolution: ResolutionTable | None = None
+    output: OutputTable
+    card: CardTable = CardTable()
 
     @model_validator(mode="after")
     def _sizes(self) -> Recipe:

@@ -16,7 +16,7 @@ FAULTS_TOLD = 3
 File = TypeVar("File", bound=BaseModel)
 
 
-class Part(BaseModel):
+class Table(BaseModel):
     """A table of the file; names that are not known are refused, so that a slip of the pen is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -49,9 +49,9 @@ def trust(question: NotTrusted) -> None:
 def trusted() -> Mapping[str, Mapping[str, str]]:
     """What a person has said yes to: by sha256, each with `file` (its name then), `runs` and `when` (ISO 8601)."""
     return {
-        digest: {key: str(value) for key, value in said.items()}
-        for digest, said in _read().items()
-        if isinstance(said, dict)
+        digest: {key: str(value) for key, value in entry.items()}
+        for digest, entry in _read().items()
+        if isinstance(entry, dict)
     }
 
 
@@ -64,7 +64,7 @@ def distrust(sha256: str) -> None:
             f"a yes is taken back by the first {DIGITS} or more digits of the file's sha256; {sha256!r} fits "
             f"{len(meant)} of {len(known)}; copy it from the list of what is trusted"
         )
-    _write({digest: said for digest, said in known.items() if digest not in meant})
+    _write({digest: entry for digest, entry in known.items() if digest not in meant})
 
 
 def _remember(digest: str, name: str, runs: str) -> None:
@@ -72,26 +72,26 @@ def _remember(digest: str, name: str, runs: str) -> None:
     _write(_read() | {digest: {"file": name, "runs": runs, "when": when}})
 
 
-def _book() -> Path:
+def _file() -> Path:
     return user_folder() / "trusted.json"
 
 
 def _read() -> dict[str, object]:
-    """What was trusted before; a book that cannot be read is as good as none."""
+    """What was trusted before; a file that cannot be read is as good as none."""
     try:
-        known = json.loads(_book().read_text(encoding="utf-8"))
+        known = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
 def _write(known: dict[str, object]) -> None:
-    """All at once, so that a reader never sees a half; a book that cannot be written asks again next time."""
-    book = _book()
-    scratch = book.with_suffix(f".{os.getpid()}")
+    """All at once, so that a reader never sees a half; a file that cannot be written asks again next time."""
+    file = _file()
+    scratch = file.with_suffix(f".{os.getpid()}")
     try:
-        book.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         scratch.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        scratch.replace(book)
+        scratch.replace(file)
     except OSError:
         scratch.unlink(missing_ok=True)

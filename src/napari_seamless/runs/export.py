@@ -16,7 +16,7 @@ from napari_seamless.geometry import Interval, Region, cells_of
 from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.io.writers.formats import Kind, OnProgress, Writer, format_for, writer_of
-from napari_seamless.io.writers.geojson import PLACE
+from napari_seamless.io.writers.geojson import TO_SLIDE
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
 from napari_seamless.store.arrays import disk_errors
 
@@ -137,14 +137,14 @@ def part_of(
     shift = [(lo + 0.5) * f - 0.5 for lo, f in zip(wanted.start, factors, strict=True)]
     size, start = spec.pixel_size, spec.translation or (0.0,) * len(factors)
     facts = {**provenance, "part": {"level": level, "region": [[i.lo, i.hi] for i in wanted.intervals]}}
-    if PLACE in provenance:
-        place = provenance[PLACE]
-        facts[PLACE] = {
+    if TO_SLIDE in provenance:
+        place = provenance[TO_SLIDE]
+        facts[TO_SLIDE] = {
             "scale": [s * f for s, f in zip(place["scale"], factors, strict=True)],
             "offset": [o + s * by for o, s, by in zip(place["offset"], place["scale"], shift, strict=True)],
         }
     else:
-        facts[PLACE] = {"scale": list(factors), "offset": shift}
+        facts[TO_SLIDE] = {"scale": list(factors), "offset": shift}
     return replace(
         spec,
         shape=wanted.shape,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_seamless.io.readers.plane import PLANE
-from napari_seamless.io.writers.geojson import PLACE
+from napari_seamless.io.writers.geojson import TO_SLIDE
 from napari_seamless.store import Store, open_store
 from napari_seamless.store.folder import attributes_at
 from napari_seamless.store.metadata import spec_of
@@ -33,7 +33,7 @@ class Origin:
 def origin_of(result: Store) -> Origin:
     """What is not written in a result is taken to be one to one, and of a single plane. Any thread."""
     said, ndim = result.provenance, result.info.ndim
-    place = said.get(PLACE, {})
+    place = said.get(TO_SLIDE, {})
     return Origin(
         image=str(said.get("image", UNKNOWN)),
         plane=dict(said.get(PLANE, {})),

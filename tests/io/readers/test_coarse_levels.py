@@ -65,7 +65,7 @@ def test_a_level_is_the_same_in_whatever_order_it_is_made(monkeypatch: pytest.Mo
     last = len(pyramid(image, 5)) - 1
     whole = coarser(image, monkeypatch).read(Region.from_shape(halved((90, 70), 10)[last]), last)
     source = coarser(image, monkeypatch)
-    source.glance(Region.from_shape(whole.shape[1:]), last)
+    source.read_preview(Region.from_shape(whole.shape[1:]), last)
     source.read(Region.of((40, 45), (30, 35)), 1)
     np.testing.assert_array_equal(source.read(Region.from_shape(whole.shape[1:]), last), whole)
 
@@ -101,13 +101,13 @@ class Counted:
 
 
 def test_a_glance_costs_next_to_nothing_and_shows_something_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coarse_levels, "LARGEST_GLANCE", 2000)
+    monkeypatch.setattr(coarse_levels, "LARGEST_PREVIEW", 2000)
     monkeypatch.setattr(coarse_levels, "COARSEST", 10)
     ramp = np.add.outer(np.arange(400), np.arange(400)).astype(np.uint16)
     counted = Counted(open_image(ramp))
     source = Coarser(counted, 5_000, 64)
     for level, shape in enumerate(source.info.levels.shapes[1:], start=1):
-        seen = source.glance(Region.from_shape(shape), level)[0].astype(float)
+        seen = source.read_preview(Region.from_shape(shape), level)[0].astype(float)
         exact = pyramid(ramp[None], level + 1)[level][0]
         assert seen.shape == shape
         assert np.abs(seen - exact).max() < 100
@@ -144,7 +144,7 @@ def test_a_file_of_one_large_level_gets_more_of_them_and_others_are_left_alone(
     assert copy.info == large.info
     assert 0 < large.reads.needed <= 120 * 130 * 2
     with pytest.raises(BadRequest, match="must lie inside"):
-        large.glance(Region.of((0, 16), (0, 5)), 3)
+        large.read_preview(Region.of((0, 16), (0, 5)), 3)
     for source in (copy, large, small):
         source.close()
 

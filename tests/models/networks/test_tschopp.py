@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import napari_seamless as ns
 from napari_seamless.models.architecture import build
 from napari_seamless.models.networks.dense_classifier import dense
-from napari_seamless.models.networks.tschopp import SKNet, UNet, USKNet, ValidNetwork, sw_crop, sw_net
+from napari_seamless.models.networks.tschopp import SKNet, USKNet, ValidNetwork, ValidUNet, sw_crop, sw_net
 from oracle import Tiled, relative_error, whole
 
 SMALL_SW = {"widths": (4, 5, 6), "kernels": (3, 3, 2), "last": 2, "hidden": (8, 7)}
@@ -83,7 +83,7 @@ def test_an_sk_network_gives_what_its_classifier_gives_for_every_crop() -> None:
         torch.testing.assert_close(mirrored(image), dense(classifier, crop)(image), rtol=1e-12, atol=1e-12)
 
 
-def bottomed(network: UNet | USKNet, image: Tensor) -> Tensor:
+def bottomed(network: ValidUNet | USKNet, image: Tensor) -> Tensor:
     """A network of two halvings, written out, with skips cut around their middle."""
     first = network.down[0](image)
     second = network.down[1](nn.functional.max_pool2d(first, 2))

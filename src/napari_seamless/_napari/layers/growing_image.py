@@ -25,7 +25,7 @@ class Glances:
         return self.source.info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
-        return self.growing.glance(region, level)
+        return self.growing.read_preview(region, level)
 
     def close(self) -> None:
         self.source.close()

@@ -116,22 +116,22 @@ def identity_of(array: Any) -> str:
     next, while a journal on disk still waits for its pixels.
     """
     kind = f"{type(array).__module__}.{type(array).__qualname__}"
-    facts = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
+    described_by = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
     if isinstance(array, np.ndarray):
         spaced = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
         sample = np.ascontiguousarray(array[spaced]).ravel()[:SAMPLES_IN_DIGEST]
     elif kind.startswith("dask."):
-        return facts
+        return described_by
     else:
         sample = np.ascontiguousarray(array[_in_the_middle(array)])
-    return f"{facts}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"
+    return f"{described_by}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"
 
 
 def _in_the_middle(array: Any) -> tuple[slice, ...]:
     """Some values of a lazy array: the first ones of the chunk in the middle, where it says what its chunks are."""
-    said = getattr(array, "chunks", None) or array.shape
+    chunks = getattr(array, "chunks", None) or array.shape
     spans = []
-    for n, chunk in zip(array.shape, said, strict=True):
+    for n, chunk in zip(array.shape, chunks, strict=True):
         lo, hi = n // 2, n
         if isinstance(chunk, int) and chunk < n:
             lo = lo // chunk * chunk

@@ -66,9 +66,9 @@ class Layout:
         return tuple(cut.get(letter, self.time) for letter in self.axes)
 
     def _arranged(self, part: Pixels) -> Pixels:
-        kept = [letter for letter in self.axes if letter in "cszyx"]
-        wanted = [letter for letter in "cszyx" if letter in kept]
-        moved = part.transpose([kept.index(letter) for letter in wanted])
+        used = [letter for letter in self.axes if letter in "cszyx"]
+        wanted = [letter for letter in "cszyx" if letter in used]
+        moved = part.transpose([used.index(letter) for letter in wanted])
         space = moved.shape[len(wanted) - len(self.spatial) :]
         dtype = native(part.dtype)
         # order K keeps the memory order of channels-last images: the copy is then a plain one

@@ -5,8 +5,9 @@
             f ..       kept in memory, each pixel averaged once (f is the finest level that fits)
 
 Reads are exact and the same whenever they are made: a pixel of level k + 1 is the mean of 2 x 2 of level k, rounded,
-and what is not there yet is made first. That may be all of the image, so that whoever only shows it takes a *glance*:
-that answers at once, with what is made so far and, elsewhere, a few hundred samples, blown up; a thread makes the rest.
+and what is not there yet is made first. That may be all of the image, so that whoever only shows it calls
+`read_preview`, which answers at once, with what is made so far and, elsewhere, a few hundred samples, blown up; a
+thread makes the rest.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from napari_seamless.interfaces import CountsReads, ImageInfo, Pixels, Reads, So
 from napari_seamless.io.readers.axes import require_inside
 
 COARSEST = 1024
-KEPT_BYTES = 128 << 20
-LARGEST_GLANCE = 12 << 20
+CACHE_BYTES = 128 << 20
+LARGEST_PREVIEW = 12 << 20
 CELL = 2048
 SAMPLES = 16
 WIDER = {
@@ -49,19 +50,19 @@ def with_coarser_levels(source: Source) -> Source:
 class Coarser:
     """Another source with more levels. Any thread; picklable when the source is (what was made stays here)."""
 
-    def __init__(self, source: Source, kept_bytes: int = KEPT_BYTES, cell: int = CELL) -> None:
+    def __init__(self, source: Source, cache_bytes: int = CACHE_BYTES, cell: int = CELL) -> None:
         self._source = source
-        self._settings = (kept_bytes, cell)
+        self._settings = (cache_bytes, cell)
         info = source.info
         self._base = len(info.levels) - 1
         shapes = halved(info.levels.shapes[-1], COARSEST)
         self._info = replace(info, levels=Levels((*info.levels.shapes, *shapes[1:])))
         bytes_each = info.channels * info.dtype.itemsize
-        fits = [k for k, shape in enumerate(shapes) if k and prod(shape) * bytes_each <= kept_bytes]
+        fits = [k for k, shape in enumerate(shapes) if k and prod(shape) * bytes_each <= cache_bytes]
         self._finest = min(fits, default=len(shapes) - 1)
         edge = max(1, cell >> self._finest)
         self._grid = Grid(shapes[self._finest], (edge, edge))
-        self._kept: list[Pixels] = []
+        self._made_levels: list[Pixels] = []
         self._made = np.zeros(self._grid.counts, bool)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -87,13 +88,13 @@ class Coarser:
             self._make(index)
         return self._copied(region, steps)
 
-    def glance(self, region: Region, level: int = 0) -> Pixels:
+    def read_preview(self, region: Region, level: int = 0) -> Pixels:
         """At once: like `read`, but coarse or rough where that would take long. Any thread."""
         require_inside(self._info.levels.shape(level), region)
         steps = level - self._base
         if steps >= self._finest:
             return self._copied(region, steps)
-        if steps <= 0 or region.size << (2 * steps) <= LARGEST_GLANCE:
+        if steps <= 0 or region.size << (2 * steps) <= LARGEST_PREVIEW:
             return self.read(region, level)
         factor = 1 << (self._finest - steps)
         under = Region(tuple(Interval(i.lo // factor, -(-i.hi // factor)) for i in region.intervals))
@@ -122,16 +123,16 @@ class Coarser:
         self._growth.start()
 
     def _grow(self, changed: Callable[[], None]) -> None:
-        told = self.fraction
+        reported = self.fraction
         for index in cells_of(Region.from_shape(self._grid.counts)):
             if self._stopped.is_set():
                 return
             try:
                 self._make(index)
             except InputUnreadable:
-                continue  # who reads there is told; the rest can still be shown
-            if self.fraction - told > 0.05:
-                told = self.fraction
+                continue  # who reads there gets the error; the rest can still be shown
+            if self.fraction - reported > 0.05:
+                reported = self.fraction
                 changed()
         changed()
 
@@ -170,13 +171,13 @@ class Coarser:
 
     def _arrays(self) -> list[Pixels]:
         """The kept levels, finest first; when they are made, samples fill them."""
-        if not self._kept:
+        if not self._made_levels:
             rough = self._sampled()
             with self._lock:
-                if not self._kept:
+                if not self._made_levels:
                     shapes = self._info.levels.shapes[self._base + self._finest :]
-                    self._kept = [_blown_up(rough, shape) for shape in shapes]
-        return self._kept
+                    self._made_levels = [_blown_up(rough, shape) for shape in shapes]
+        return self._made_levels
 
     def _sampled(self) -> Pixels:
         """(c, y, x): single pixels from the middles of a coarse grid; black where one cannot be read."""

@@ -13,14 +13,14 @@ from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
 RETRIES = (0.05, 0.5)
 
 
-def identity_of_path(path: Path, *witnesses: Path) -> str:
+def identity_of_path(path: Path, *metadata_files: Path) -> str:
     """Path, size and modification time: another string when the file is another one.
 
-    `witnesses` are files that are looked at instead of the path itself (the metadata of a folder).
+    `metadata_files` are files that are looked at instead of the path itself (the metadata of a folder).
     """
-    stats = [(p.name, p.stat()) for p in witnesses or (path,)]
-    facts = ",".join(f"{name}:{s.st_size}:{s.st_mtime_ns}" for name, s in stats)
-    return f"{path.resolve()}|{facts}"
+    stats = [(p.name, p.stat()) for p in metadata_files or (path,)]
+    stamps = ",".join(f"{name}:{s.st_size}:{s.st_mtime_ns}" for name, s in stats)
+    return f"{path.resolve()}|{stamps}"
 
 
 def require_exists(path: Path) -> None:

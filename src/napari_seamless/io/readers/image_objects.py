@@ -75,7 +75,7 @@ def open_bioimage(
         source = _open_current(image, axes, name, f"{identity} scene {number}" if identity and number else identity)
     finally:
         image.set_scene(before)
-    return replace(source, info=with_scenes(source.info, names, number, told=scene is not None))
+    return replace(source, info=with_scenes(source.info, names, number, is_chosen=scene is not None))
 
 
 def _open_current(image: Any, axes: str | None, name: str, identity: str | None) -> ArraySource:

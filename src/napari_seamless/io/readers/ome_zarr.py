@@ -63,8 +63,8 @@ class ArrayLocation:
         if isinstance(self.path, Path):
             return identity_of_path(self.path, *zarr_metadata(self.path))
         arrays = [node] if isinstance(node, zarr.Array) else []
-        facts = f"{dict(node.attrs)} {[(a.shape, a.dtype, a.chunks) for a in arrays]}"
-        return f"{self.path}|{sha256(facts.encode()).hexdigest()[:16]}"
+        described_by = f"{dict(node.attrs)} {[(a.shape, a.dtype, a.chunks) for a in arrays]}"
+        return f"{self.path}|{sha256(described_by.encode()).hexdigest()[:16]}"
 
 
 def open_file(path: Path, axes: str | None, scene: Scene) -> ZarrSource:
@@ -136,65 +136,69 @@ class ZarrSource:
         return ZarrSource, (self._path, self._axes, self._scene, self._time)
 
 
-def _open(place: ArrayLocation, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
+def _open(location: ArrayLocation, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
     try:
-        node = zarr.open(str(place.path), mode="r")
+        node = zarr.open(str(location.path), mode="r")
     except FileNotFoundError:
-        raise InputUnreadable(f"no zarr metadata is at {place.path}; check the address") from None
+        raise InputUnreadable(f"no zarr metadata is at {location.path}; check the address") from None
     except damage as problem:
-        if place.is_remote and isinstance(problem, (OSError, *network_errors(place.path))):
+        if location.is_remote and isinstance(problem, (OSError, *network_errors(location.path))):
             raise InputUnreadable(
-                f"an address must answer; {place.path}: {type(problem).__name__} {problem}; check it, and the network"
+                f"an address must answer; {location.path}: {type(problem).__name__} {problem}; check it, and the "
+                "network"
             ) from problem
         raise InputDamaged(
-            f"zarr metadata must be valid; {place.path}: {type(problem).__name__} {problem}; copy the folder again"
+            f"zarr metadata must be valid; {location.path}: {type(problem).__name__} {problem}; copy the folder again"
         ) from problem
     try:
         if isinstance(node, zarr.Array):
-            only(scene, place.name)
+            only(scene, location.name)
             names = getattr(node.metadata, "dimension_names", None)
             letters = named_axes(names, node.ndim) if axes is None else axes
-            return open_arrays([node], axes=letters, name=place.name, format="zarr", identity=place.identity(node))
-        return _open_group(place, node, axes, scene, damage)
+            return open_arrays(
+                [node], axes=letters, name=location.name, format="zarr", identity=location.identity(node)
+            )
+        return _open_group(location, node, axes, scene, damage)
     except (BadRequest, InputUnreadable):
         raise
     except damage as problem:
         raise InputDamaged(
-            f"OME-Zarr metadata must follow the specification; {place.path}: {type(problem).__name__} {problem}; "
+            f"OME-Zarr metadata must follow the specification; {location.path}: {type(problem).__name__} {problem}; "
             "validate it, or open one of its arrays"
         ) from problem
 
 
 def _open_group(
-    place: ArrayLocation, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+    location: ArrayLocation, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
     attributes = ome_of(group)
     if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
-        return _open_series(place, group, axes, scene, damage)
+        return _open_series(location, group, axes, scene, damage)
     images = attributes.get("multiscales")
     if not images:
-        inside = ", ".join(islice(images_in(group, is_listed=not place.is_remote), MOST_NAMED))
+        inside = ", ".join(islice(images_in(group, is_listed=not location.is_remote), MOST_NAMED))
         raise InputUnreadable(
-            f"a zarr group must be an OME-Zarr image or label; {place.path} has no multiscales metadata; give the path "
-            f"of an image or array in it ({inside or 'none is known'})"
+            f"a zarr group must be an OME-Zarr image or label; {location.path} has no multiscales metadata; give the "
+            f"path of an image or array in it ({inside or 'none is known'})"
         )
-    names = unique([str(image.get("name") or place.name) for image in images])
-    number = chosen(scene, names, place.name)
-    source = _open_image(place, group, images[number], attributes, axes)
-    return replace(source, info=_told(source.info, names, number, scene))
+    names = unique([str(image.get("name") or location.name) for image in images])
+    number = chosen(scene, names, location.name)
+    source = _open_image(location, group, images[number], attributes, axes)
+    return replace(source, info=_with_scenes(source.info, names, number, scene))
 
 
 def _open_series(
-    place: ArrayLocation, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
+    location: ArrayLocation, group: zarr.Group, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]
 ) -> ArraySource:
     """The images of a folder of bioformats2raw: as its OME group lists them, else 0, 1, 2 and so on."""
     listed: Any = ome_of(group["OME"]).get("series") if "OME" in group else None
     keys = [str(key) for key in listed or _counted(group)] or ["0"]
     names = unique([_series_name(group, key) for key in keys])
-    number = chosen(scene, names, place.name)
-    source = _open(place / keys[number], axes, None, damage)
-    info = replace(source.info, name=place.name)  # as of other files with scenes; the images are often called 0 and 1
-    return replace(source, info=_told(info, names, number, scene))
+    number = chosen(scene, names, location.name)
+    source = _open(location / keys[number], axes, None, damage)
+    # as of other files with scenes; the images are often called 0 and 1
+    info = replace(source.info, name=location.name)
+    return replace(source, info=_with_scenes(info, names, number, scene))
 
 
 def _counted(group: zarr.Group) -> list[str]:
@@ -209,13 +213,17 @@ def _series_name(group: zarr.Group, key: str) -> str:
     return str(image[0].get("name") or key)
 
 
-def _told(info: ImageInfo, names: tuple[str, ...], number: int, scene: Scene) -> ImageInfo:
-    several = with_scenes(info, names, number, told=scene is not None)
+def _with_scenes(info: ImageInfo, names: tuple[str, ...], number: int, scene: Scene) -> ImageInfo:
+    several = with_scenes(info, names, number, is_chosen=scene is not None)
     return replace(several, identity=f"{info.identity} scene {number}") if number else several
 
 
 def _open_image(
-    place: ArrayLocation, group: zarr.Group, image: Mapping[str, Any], attributes: Mapping[str, Any], axes: str | None
+    location: ArrayLocation,
+    group: zarr.Group,
+    image: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    axes: str | None,
 ) -> ArraySource:
     arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
     described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]
@@ -226,12 +234,12 @@ def _open_image(
     return open_arrays(
         arrays,
         axes=letters,
-        name=str(image.get("name") or place.name),
+        name=str(image.get("name") or location.name),
         pixel_size=pixel_size,
         unit=unit,
         channel_names=tuple(str(c.get("label", "")) for c in channels),
         format="OME-Zarr",
-        identity=place.identity(group),
+        identity=location.identity(group),
         rgb_planes=colours == PRIMARY_COLOURS,
     )
 

@@ -49,7 +49,7 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name if name and names.count(name) == 1 else f"{name} {k}".strip() for k, name in enumerate(names))
 
 
-def with_scenes(info: ImageInfo, names: Sequence[str], number: int, *, told: bool) -> ImageInfo:
+def with_scenes(info: ImageInfo, names: Sequence[str], number: int, *, is_chosen: bool) -> ImageInfo:
     """`info` of one of several images. The user is told of the others unless this one was asked for."""
     if len(names) < 2:
         return info
@@ -57,5 +57,5 @@ def with_scenes(info: ImageInfo, names: Sequence[str], number: int, *, told: boo
     notice = (
         f"{info.name} holds {len(names)} images; this is '{this}'; choose another by scene=1 (--scene 1), or its name"
     )
-    notices = info.notices if told else (*info.notices, notice)
+    notices = info.notices if is_chosen else (*info.notices, notice)
     return replace(info, scenes=tuple(names), scene=this, notices=notices)

@@ -24,7 +24,7 @@ from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
 from napari_seamless.io.readers.scenes import Scene, chosen, unique, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
-from napari_seamless.io.readers.tiff_parsed import Images, Metadata, metadata_of, opened
+from napari_seamless.io.readers.tiff_parsed import Metadata, TiffImages, metadata_of, opened
 from napari_seamless.io.readers.tiff_scale import channel_names, pixel_sizes
 from napari_seamless.io.readers.tiff_stack import Stack, notices_of, stacks_of
 
@@ -111,14 +111,14 @@ def _parsed(
 ) -> tuple[ImageInfo, tuple[Stack, ...]]:
     check_directories(files[path.resolve()])
     with opened(path) as tiff:
-        images = Images(path, tiff)
+        images = TiffImages(path, tiff)
         names = unique(images.names) if images.kinds[0] == "ome" else (path.name,)
         number = chosen(scene, names, path.name)
         stacks = stacks_of(images, files, axes, number, time or 0)
         info = _info(path, images.kinds[0], metadata_of(path, tiff, number), stacks, number)
     if time is not None:
         info = info_at(info, time)
-    return with_scenes(info, names, number, told=scene is not None), stacks
+    return with_scenes(info, names, number, is_chosen=scene is not None), stacks
 
 
 def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], number: int) -> ImageInfo:

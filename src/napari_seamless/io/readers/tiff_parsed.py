@@ -135,7 +135,7 @@ def opened(path: Path) -> tifffile.TiffFile:
         return tifffile.TiffFile(path)
 
 
-class Images:
+class TiffImages:
     """The images of a file, each parsed when it is asked for; of plain TIFF every kind of page is one. One thread."""
 
     def __init__(self, path: Path, tiff: tifffile.TiffFile) -> None:

@@ -17,7 +17,7 @@ from napari_seamless.io.readers.axes import MOST_CHANNELS_GUESSED, checked, nati
 from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile
 from napari_seamless.io.readers.tiff_directories import check_directories
-from napari_seamless.io.readers.tiff_parsed import Images, Page, Series
+from napari_seamless.io.readers.tiff_parsed import Page, Series, TiffImages
 from napari_seamless.io.readers.tiff_plane import RawPlane, TiledPlane
 
 LARGEST_PIECE = 1 << 31
@@ -81,7 +81,7 @@ class Stack:
 
 
 def stacks_of(
-    images: Images, files: dict[Path, ByteFile], axes: str | None, number: int = 0, time: int = 0
+    images: TiffImages, files: dict[Path, ByteFile], axes: str | None, number: int = 0, time: int = 0
 ) -> tuple[Stack, ...]:
     """The levels of one image of a file, finest first; what does not match the finest (a thumbnail) is left out.
 
@@ -119,7 +119,7 @@ def _stored_alike(level: Series, base: Series) -> bool:
     return tiling and level.dtype == base.dtype and len(level.axes) == len(base.axes)
 
 
-def _loose_levels(images: Images) -> list[Series]:
+def _loose_levels(images: TiffImages) -> list[Series]:
     """Pages that may be levels although tifffile has not put them with the first one (steps other than 2, 3 or 4).
 
     They say that they are reduced, or are tiled pages of a file without any dialect.
@@ -152,7 +152,7 @@ def _stack(series: Series, files: dict[Path, ByteFile], axes: str | None, number
     # without axes of length 1, except y and x
     leading = _leading(series.axes, series.shape, page, axes)
     order = _page_order(leading, count, time)
-    planes = _Planes(series, files, numbers, count)
+    planes = _PlaneIndex(series, files, numbers, count)
     rows = tuple(tuple(planes.plane(index) for index in row) for row in order)
     volume = "z" in dict(leading) or page[1] > 1
     colours = page[0] * page[4]
@@ -177,15 +177,15 @@ def _leading(
     letters: str, shape: tuple[int, ...], page: tuple[int, ...], axes: str | None
 ) -> tuple[tuple[str, int], ...]:
     """Letter and length of each axis that runs over pages, after `axes` or a rule has named the unnamed ones."""
-    kept = [(a.lower(), int(n)) for a, n in zip(letters, shape, strict=True) if n > 1 or a in "YX"]
+    lengths = [(a.lower(), int(n)) for a, n in zip(letters, shape, strict=True) if n > 1 or a in "YX"]
     if axes is not None:
-        kept = [(a, n) for a, (_, n) in zip(checked(axes, [n for _, n in kept]), kept, strict=True)]
-        if [n for a, n in kept if a in "yx"] != list(page[2:4]):
+        lengths = [(a, n) for a, (_, n) in zip(checked(axes, [n for _, n in lengths]), lengths, strict=True)]
+        if [n for a, n in lengths if a in "yx"] != list(page[2:4]):
             raise BadRequest(f"axes must leave y and x where the file has them; got {axes!r} for {letters} {shape}")
     own = sum(n > 1 for n in (page[0], page[1], page[4]))
-    spatial = [k for k, (a, _) in enumerate(kept) if a in "yx"]
-    inner = own - (len(kept) - 1 - spatial[-1])
-    outer = kept[: spatial[0] - inner]
+    spatial = [k for k, (a, _) in enumerate(lengths) if a in "yx"]
+    inner = own - (len(lengths) - 1 - spatial[-1])
+    outer = lengths[: spatial[0] - inner]
     unnamed = [(a, n) for a, n in outer if a not in "czts"]
     guess = "c" if unnamed and unnamed[0][1] <= MOST_CHANNELS_GUESSED else "?"
     if len(unnamed) > 1 or (unnamed and (guess == "?" or any(a == "c" for a, _ in outer))):
@@ -209,7 +209,7 @@ def _page_order(leading: tuple[tuple[str, int], ...], count: int, time: int) -> 
     return [[int(i) for i in row] for row in ordered.reshape(-1, depth)]
 
 
-class _Planes:
+class _PlaneIndex:
     """The planes of a series by page number; only while a file is being opened, in one thread."""
 
     def __init__(self, series: Series, files: dict[Path, ByteFile], numbers: Iterator[int], count: int) -> None:

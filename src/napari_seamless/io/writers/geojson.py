@@ -15,7 +15,7 @@ import numpy as np
 from napari_seamless.errors import BadRequest
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import OnProgress
-from napari_seamless.io.writers.output_file import Exportable, put_in_place, told
+from napari_seamless.io.writers.output_file import Exportable, export_provenance, put_in_place
 
 if TYPE_CHECKING:
     from napari_seamless.io.writers.label_outlines import Outline
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Kind = Literal["annotation", "detection"]
 BAND_PIXELS = 8_000_000
 GOLDEN = 0.618034
-PLACE = "to_slide"
+TO_SLIDE = "to_slide"
 """The key of the provenance that says where a result lies on its slide: `scale` and `offset` of pixel centres, in
 level-0 pixels of the slide, one number an axis."""
 
@@ -67,7 +67,7 @@ def save_geojson(
 
 def _write(text: TextIO, result: Exportable, kind: Kind, on_progress: OnProgress | None) -> None:
     text.write('{"type": "FeatureCollection", "napari-seamless": ')
-    json.dump(told(result), text)
+    json.dump(export_provenance(result), text)
     text.write(', "features": [')
     before = "\n"
     identity = result.info.identity
@@ -115,9 +115,9 @@ def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) ->
 
 def _on_slide(corners: np.ndarray[Any, np.dtype[np.float64]], result: Exportable) -> list[list[float]]:
     """Corners of the result's pixels, (n, x and y), as the slide counts: whole numbers where they are."""
-    place = result.provenance.get(PLACE)
-    if place is not None:
-        scale, offset = (np.asarray(place[key], float)[::-1] for key in ("scale", "offset"))
+    to_slide = result.provenance.get(TO_SLIDE)
+    if to_slide is not None:
+        scale, offset = (np.asarray(to_slide[key], float)[::-1] for key in ("scale", "offset"))
         corners = (corners - 0.5) * scale + offset + 0.5
     rounded = np.round(corners, 3)
     whole = rounded.astype(np.int64)

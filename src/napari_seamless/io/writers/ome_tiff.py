@@ -19,7 +19,7 @@ from tifffile import TiffWriter
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.io.writers.formats import OnProgress
-from napari_seamless.io.writers.output_file import Exportable, put_in_place, told
+from napari_seamless.io.writers.output_file import Exportable, export_provenance, put_in_place
 from napari_seamless.units import symbol_of
 
 TILE = 512
@@ -42,7 +42,7 @@ def save_ome_tiff(
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise BadRequest(f"an OME-TIFF has a name that ends in .ome.tif; got {path.name!r}; try {path.stem}.ome.tif")
-    pages = _Pages(result, on_progress)
+    pages = _TileStream(result, on_progress)
     is_large = sum(prod(level.shape) for level in result.levels) * pages.dtype.itemsize > CLASSIC_BYTES
     with put_in_place(path, overwrite=overwrite) as file, TiffWriter(file, bigtiff=is_large, ome=True) as writer:
         for level in range(len(result.levels)):
@@ -63,7 +63,7 @@ def save_ome_tiff(
     return path
 
 
-class _Pages:
+class _TileStream:
     """The tiles of every level in the order of the file."""
 
     def __init__(self, result: Exportable, on_progress: OnProgress | None) -> None:
@@ -126,11 +126,11 @@ def _check_labels(pixels: NDArray[Any]) -> None:
 
 def _metadata(result: Exportable, axes: str) -> dict[str, Any]:
     info = result.info
-    facts = told(result)
+    provenance = export_provenance(result)
     found: dict[str, Any] = {
         "axes": axes,
-        "Name": info.name if facts["complete"] else f"{info.name} (partial)",
-        "Description": json.dumps(facts),
+        "Name": info.name if provenance["complete"] else f"{info.name} (partial)",
+        "Description": json.dumps(provenance),
     }
     if info.pixel_size is not None:
         for letter, size in zip("ZYX"[-info.ndim :], info.pixel_size, strict=True):

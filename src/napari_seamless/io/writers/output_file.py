@@ -43,7 +43,7 @@ class Exportable(Protocol):
     def provenance(self) -> Mapping[str, Any]: ...
 
 
-def told(result: Exportable) -> dict[str, Any]:
+def export_provenance(result: Exportable) -> dict[str, Any]:
     """The provenance of an export: that of the result, and how much of it is there."""
     finished = result.finished
     return {**result.provenance, "complete": bool(finished.all()), "finished": round(float(finished.mean()), 4)}

@@ -27,7 +27,7 @@ from napari_seamless.models.loaders.python_source import build_from_source
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.loaders.torchscript import load_script
 from napari_seamless.models.model import Model
-from napari_seamless.models.preprocessing.resolution import Multiple
+from napari_seamless.models.preprocessing.resolution import PadToMultiple
 from napari_seamless.models.trust import require_trust
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def load(folder: Path, *, trust: bool = False) -> Model:
     network, source = _network(model, folder, description, trust)
     core: nn.Module = Reordered.where_needed(network, [str(a) for a in axes], [str(a) for a in result_axes])
     if (multiples := _multiples(image.axes)) is not None:
-        core = Multiple(core, multiples)
+        core = PadToMultiple(core, multiples)
     before, after = (
         steps_for(steps, spatial(tensor.axes))
         for steps, tensor in ((image.preprocessing, image), (result.postprocessing, result))

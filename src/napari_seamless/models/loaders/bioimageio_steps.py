@@ -10,14 +10,14 @@ from torch import nn
 
 from napari_seamless.errors import ModelError
 from napari_seamless.models.preprocessing.percentile import MeanStdScale, PercentileScale
-from napari_seamless.models.preprocessing.scaling import Binarize, Clip, FixedScale, Linear, Stored
+from napari_seamless.models.preprocessing.scaling import Binarize, CastToInteger, Clip, FixedScale, Linear
 
 EPS = 1e-6
 """What the zoo's own library adds to a fixed deviation."""
 WHOLE = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "int32": torch.int32}
 
 
-class Steps(nn.Module):
+class ProcessingSteps(nn.Module):
     """Steps one after the other. As in the zoo's own library, all statistics are those of what comes in first."""
 
     def __init__(self, steps: Sequence[nn.Module]) -> None:
@@ -32,9 +32,9 @@ class Steps(nn.Module):
         return x
 
 
-def steps_for(steps: Sequence[Any], space: Sequence[str]) -> Steps:
+def steps_for(steps: Sequence[Any], space: Sequence[str]) -> ProcessingSteps:
     """The modules for steps, in their order. Raises ModelError."""
-    return Steps([module for step in steps for module in _modules(str(step.id), step.kwargs, space)])
+    return ProcessingSteps([module for step in steps for module in _modules(str(step.id), step.kwargs, space)])
 
 
 def _modules(name: str, kwargs: Any, space: Sequence[str]) -> list[nn.Module]:
@@ -81,7 +81,7 @@ def _as_type(dtype: str) -> list[nn.Module]:
         return []
     if dtype not in WHOLE:
         raise _unknown(f"ensure_dtype {dtype}")
-    return [Stored(WHOLE[dtype])]
+    return [CastToInteger(WHOLE[dtype])]
 
 
 def _unknown(what: str) -> ModelError:

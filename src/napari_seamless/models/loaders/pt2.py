@@ -41,8 +41,9 @@ FUNCTIONS = frozenset({
     "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality", "Unequality", "max", "min", "abs", "L", "math",
 })  # fmt: skip
 ATTRIBUTES = frozenset(("size", "ceil", "floor", "sqrt", "trunc"))
-KEPT = re.compile(r"(models/model\.json|data/(weights|constants)/[\w.-]+|archive_format|archive_version|byteorder"
-                  r"|\.data/\w+)")  # fmt: skip
+HARMLESS_ENTRIES = re.compile(
+    r"(models/model\.json|data/(weights|constants)/[\w.-]+|archive_format|archive_version|byteorder|\.data/\w+)"
+)
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _harmless(archive: zipfile.ZipFile, path: Path) -> io.BytesIO:
     root = next((n.removesuffix("archive_format") for n in archive.namelist() if n.endswith("/archive_format")), None)
     if root is None or f"{root}models/model.json" not in archive.namelist():
         raise _refused(path, "is of a torch before 2.8, which kept its weights as pickles, or holds no network")
-    names = [name for name in archive.namelist() if KEPT.fullmatch(name.removeprefix(root))]
+    names = [name for name in archive.namelist() if HARMLESS_ENTRIES.fullmatch(name.removeprefix(root))]
     if any("/data/aotinductor/" in f"/{name}" for name in archive.namelist()):
         raise _refused(path, "holds compiled machine code")
     copy = io.BytesIO()

@@ -20,8 +20,8 @@ from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.loaders.torchscript import is_script, load_script
 from napari_seamless.models.model import ClassInfo, Model, Resolution
 from napari_seamless.models.preprocessing.percentile import MeanStdScale, PercentileScale
-from napari_seamless.models.preprocessing.resolution import AtResolution, Multiple
-from napari_seamless.models.preprocessing.scaling import Classes, Clip, FixedScale, Linear, Stored
+from napari_seamless.models.preprocessing.resolution import AtResolution, PadToMultiple
+from napari_seamless.models.preprocessing.scaling import CastToInteger, Classes, Clip, FixedScale, Linear
 from napari_seamless.models.recipe_file import FILE, Recipe, Scaling, checked_recipe, read_recipe, write_recipe
 from napari_seamless.models.trust import require_trust
 
@@ -72,8 +72,8 @@ def save_recipe(
     target = Path(folder)
     if target.exists() and any(target.iterdir()):
         raise OutputExists(f"a recipe is written to a new folder; {target} is not empty; name another")
-    said = {**fields.get("network", {}), "weights": weights}
-    recipe = checked_recipe({**fields, "schema": 1, "network": said}, "what was given")
+    network_fields = {**fields.get("network", {}), "weights": weights}
+    recipe = checked_recipe({**fields, "schema": 1, "network": network_fields}, "what was given")
     if recipe.network.architecture is None:
         raise ModelError("a recipe of a network's weights names its architecture; none was given; name it")
     made = build(recipe.network.architecture, recipe.network.arguments)
@@ -118,7 +118,7 @@ def _assembled(recipe: Recipe, network: nn.Module, ratio: Sequence[float] | None
     if ratio is not None:
         core: nn.Module = AtResolution(network, ratio, multiple)
     else:
-        core = Multiple(network, multiple) if multiple > 1 else network
+        core = PadToMultiple(network, multiple) if multiple > 1 else network
     return nn.Sequential(*scaling_modules(recipe.input.scaling), core, *_after(recipe)).eval()
 
 
@@ -153,7 +153,7 @@ def _after(recipe: Recipe) -> list[nn.Module]:
         middle = 0.0 if output.activation == "none" else 0.5
         after.append(Classes(values, output.threshold, recipe.input.ndim, middle=middle))
     elif output.dtype != "float32":
-        after.append(Stored(DTYPES[output.dtype]))
+        after.append(CastToInteger(DTYPES[output.dtype]))
     return after
 
 

@@ -30,7 +30,7 @@ class Script:
     reason: str = ""
 
 
-class Opaque(nn.Module):
+class UntraceableScript(nn.Module):
     """A script that runs only in TorchScript's own interpreter: on tiles that are blended."""
 
     def __init__(self, script: torch.jit.ScriptModule) -> None:
@@ -98,4 +98,4 @@ def load_script(path: Path, *, trust: bool = False) -> Script:
     try:
         return Script(ScriptGraph(frozen))
     except ModelError as error:
-        return Script(Opaque(script), str(error))
+        return Script(UntraceableScript(script), str(error))

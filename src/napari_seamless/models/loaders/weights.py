@@ -15,7 +15,7 @@ from napari_seamless.models.loaders.formats import WEIGHTS
 from napari_seamless.models.loaders.state_dict import State, read_module
 from napari_seamless.models.model import ANY_NDIM, Model
 from napari_seamless.models.networks.nuclei import NucleiNetwork, nuclei_from
-from napari_seamless.models.networks.style_transfer import is_style, style_from, without_stale
+from napari_seamless.models.networks.style_transfer import is_style, style_from, without_unused
 
 
 def matches(path: Path) -> bool:
@@ -41,6 +41,6 @@ def write_example(folder: Path) -> Path:
 
 
 def _recognised(state: State, path: Path) -> Model:
-    if is_style(without_stale(state)):
+    if is_style(without_unused(state)):
         return style_from(state, name=path.stem, title=f"The style of {path.name}")
     return nuclei_from(state, name=path.stem, title=f"The nuclei network with the weights of {path.name}")

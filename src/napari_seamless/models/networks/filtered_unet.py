@@ -92,10 +92,10 @@ class FilteredUNet(nn.Module):
         shrunk = [x]
         for _ in self.read[1:]:
             shrunk.append(self.halve(shrunk[-1]))
-        seen = self.read[-1](self.filters(shrunk[-1]))
+        features = self.read[-1](self.filters(shrunk[-1]))
         for read, x in zip(reversed(self.read[:-1]), reversed(shrunk[:-1]), strict=True):
-            seen = _doubled(seen) + read(self.filters(x))
-        pixels = self.think(seen)
+            features = _doubled(features) + read(self.filters(x))
+        pixels = self.think(features)
         around = self.look_around(self.halve(pixels))
         logits: torch.Tensor = self.decide(pixels) + _doubled(around)
         return logits

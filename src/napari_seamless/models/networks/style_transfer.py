@@ -28,7 +28,7 @@ from napari_seamless.models.bundled import describe
 from napari_seamless.models.loaders.weight_matching import check_weights
 from napari_seamless.models.model import Model
 
-STALE = ("running_mean", "running_var", "num_batches_tracked")
+UNUSED_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """Names that instance norm once saved and never used; they come with many weights and are left out."""
 
 
@@ -126,9 +126,9 @@ def is_style(state: Mapping[str, torch.Tensor]) -> bool:
     return sum(key in names for key in state) > len(state) / 2
 
 
-def without_stale(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def without_unused(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights without what instance norm once saved along with its own."""
-    return {key: value for key, value in state.items() if key.rpartition(".")[2] not in STALE}
+    return {key: value for key, value in state.items() if key.rpartition(".")[2] not in UNUSED_STATISTICS}
 
 
 def style_from(
@@ -139,7 +139,7 @@ def style_from(
     Raises `WeightsMismatch`, with the names that differ, for the state of another network.
     """
     network = StyleNetwork().eval()
-    weights = without_stale(state)
+    weights = without_unused(state)
     check_weights(weights, network.state_dict(), "a style network (conv1.conv2d.weight, in1.weight, ...)")
     network.load_state_dict(weights)
     return Model(

@@ -179,7 +179,7 @@ class UShaped(ValidNetwork):
         return scores
 
 
-class UNet(UShaped):
+class ValidUNet(UShaped):
     """U: `widths` are the features of all scales, finest first, the last being the bottom's."""
 
     def __init__(

@@ -38,7 +38,7 @@ class AtResolution(nn.Module):
         return resized(padded(self.network, resized(x, inner), self.multiple_of), list(sizes))
 
 
-class Multiple(nn.Module):
+class PadToMultiple(nn.Module):
     """`network` on an image that is padded to a multiple of a number, by reflection at the far edges; then cropped."""
 
     def __init__(self, network: nn.Module, multiple_of: Multiples) -> None:

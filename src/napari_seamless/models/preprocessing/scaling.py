@@ -101,7 +101,7 @@ class Classes(nn.Module):
         return numbers.to(torch.uint8)
 
 
-class Stored(nn.Module):
+class CastToInteger(nn.Module):
     """Values as whole numbers of a type, cut off at its ends."""
 
     def __init__(self, dtype: torch.dtype) -> None:

@@ -34,7 +34,7 @@ from pydantic import Field, field_validator, model_validator
 
 from napari_seamless.errors import BadRequest, InputNotFound
 from napari_seamless.models.recipe_file import Finite, Positive, Scaling
-from napari_seamless.models.toml_file import Part, checked, read_fields
+from napari_seamless.models.toml_file import Table, checked, read_fields
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,7 +43,7 @@ OTHERS = "others"
 LOSSES_OF_CLASSES = ("cross-entropy", "dice", "cross-entropy+dice", "bce")
 
 
-class ImageFiles(Part):
+class ImageFiles(Table):
     """Images with masks of the same names (`ending` is what masks have behind it, as "_mask"), or a CSV `table` with a
     column of image paths and a column of labels."""
 
@@ -66,7 +66,7 @@ class DataSection(ImageFiles):
     ignore: tuple[int | Colour, ...] = ()
 
 
-class ValidationSection(Part):
+class ValidationSection(Table):
     """Images that are held out: a `share` of the data's (of every kind of mask or label the same), or others."""
 
     share: Annotated[float, Field(ge=0, le=0.9)] = 0.2
@@ -80,7 +80,7 @@ class ValidationSection(Part):
         return self.images is not None or self.table is not None
 
 
-class ClassEntry(Part):
+class ClassEntry(Table):
     """A class: its `value` in results, and in masks: a number, a colour, several of them, or "others"; by default the
     value again. Of a table: the `label`, by default the name."""
 
@@ -91,7 +91,7 @@ class ClassEntry(Part):
     label: str | None = None
 
 
-class NetworkSection(Part):
+class NetworkSection(Table):
     """`architecture` as for weights: by default "unet", for labels of whole images "classifier". Arguments that say how
     many channels there are are filled in. `start` is a file of weights, or a recipe folder, to start from."""
 
@@ -100,14 +100,14 @@ class NetworkSection(Part):
     start: Path | None = None
 
 
-class InputSection(Part):
+class InputSection(Table):
     """As in recipes. Without `scaling`: 0..255 to 0..1 for uint8, mean 0 and deviation 1 of each image for others."""
 
     channels: tuple[str, ...] = ()
     scaling: Scaling | None = None
 
 
-class AugmentationSection(Part):
+class AugmentationSection(Table):
     """How examples are varied each time. `stain` is for bright-field RGB images only."""
 
     flips: bool = True
@@ -116,7 +116,7 @@ class AugmentationSection(Part):
     stain: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-class TrainingSection(Part):
+class TrainingSection(Table):
     """How it is trained.
 
     `steps` moves of the weights, or `epochs` (every image once). An example is a `crop` of so many pixels a side, or
@@ -153,7 +153,7 @@ class TrainingSection(Part):
         return self
 
 
-class OutputSection(Part):
+class OutputSection(Table):
     """The recipe folder that is written, and what its card says beside what is known."""
 
     folder: Path | None = None
@@ -164,7 +164,7 @@ class OutputSection(Part):
     limits: tuple[str, ...] = ()
 
 
-class TrainingFile(Part):
+class TrainingFile(Table):
     """All of it."""
 
     version: Literal[1] = Field(default=1, alias="schema")
