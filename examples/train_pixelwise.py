@@ -30,7 +30,7 @@ from skimage.metrics import adapted_rand_error
 from torch import Tensor
 from torch.nn import functional
 
-from napari_seamless.models.networks.tschopp import SKNet, UNet, USKNet, ValidNetwork
+from napari_seamless.models.networks.tschopp import SKNet, USKNet, ValidNetwork, ValidUNet
 from napari_seamless.training.data.equalised_crops import EqualisedCrops
 from napari_seamless.training.losses.affinity import affinities_of_probability, segments_of
 from napari_seamless.training.losses.malis import MalisLoss
@@ -54,7 +54,7 @@ def network_of(name: str) -> ValidNetwork:
     if name == "sk":
         return SKNet(1, 2, widths=(8, 16, 24), hidden=(32, 32))
     if name == "u":
-        return UNet(1, 2, widths=(8, 16, 32, 48, 64))
+        return ValidUNet(1, 2, widths=(8, 16, 32, 48, 64))
     return USKNet(1, 2, widths=(8, 16), bottom=(16, 24, 32), hidden=(48, 32))
 
 
