@@ -41,18 +41,8 @@ def oracle() -> Pixels:
     return sink.pixels
 
 
-class TestSerial(ExecutorConformance):
-    def make_scheduler(self) -> Executor:
-        return SerialExecutor()
-
-
-class TestDask(ExecutorConformance):
-    def make_scheduler(self) -> Executor:
-        return DaskExecutor()
-
-
 class TestDaskWithThreads(ExecutorConformance):
-    def make_scheduler(self) -> Executor:
+    def make_executor(self) -> Executor:
         return DaskExecutor(threads=3)
 
 

@@ -7,7 +7,10 @@ Each has a test that fails when the name goes, and says which public feature wou
 
 from __future__ import annotations
 
+from typing import Any
+
 from distributed import Client, Worker, WorkerPlugin
+from distributed.protocol import pickle
 
 
 def workers_here(client: Client) -> list[Worker]:
@@ -32,3 +35,16 @@ def add_plugin_here(client: Client, worker: Worker, plugin: WorkerPlugin, name: 
 def remove_plugin_here(client: Client, worker: Worker, name: str) -> None:
     """Take a plugin away that `add_plugin_here` gave."""
     client.sync(worker.plugin_remove, name=name)
+
+
+def pickled(value: Any) -> bytes:
+    """A value as dask sends it: what plain pickle refuses, such as a class of a notebook, goes by its code.
+
+    Done before anything is sent, so that what cannot be pickled is said at once; each worker unpickles its own.
+    """
+    return bytes(pickle.dumps(value))
+
+
+def unpickled(data: bytes) -> Any:
+    """What `pickled` was given."""
+    return pickle.loads(data)

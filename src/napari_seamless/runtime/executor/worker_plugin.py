@@ -14,11 +14,11 @@ from threading import Event
 from time import perf_counter
 
 from distributed import Worker, WorkerPlugin, get_worker
-from distributed.protocol.pickle import dumps, loads
 
 from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Job, StopFlag, TileQueue, TileResult
+from napari_seamless.runtime.executor._compat import pickled, unpickled
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ class PickledJobPlugin(WorkerPlugin):
     """A job for workers in other processes; each unpickles its own at set-up. Its stop flag is set by `halt`."""
 
     def __init__(self, job: Job) -> None:
-        self._pickled = dumps(job)
+        self._pickled = pickled(job)
         self._revision = 0
         self._plugin: JobPlugin | None = None
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
         """Called by dask on each worker when it gets the plugin."""
-        self._plugin = JobPlugin(loads(self._pickled), _never, None, lambda: self._revision)
+        self._plugin = JobPlugin(unpickled(self._pickled), _never, None, lambda: self._revision)
 
     def set_revision(self, revision: int) -> None:
         """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
