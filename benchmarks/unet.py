@@ -207,7 +207,8 @@ def serve(bench: Bench, without_mallopt: bool) -> None:
     if without_mallopt:
         from napari_seamless.runtime.engine import torch_engine
 
-        torch_engine.keep_large_buffers = lambda: False
+        buffers = torch_engine.LargeBuffers
+        torch_engine.LargeBuffers = lambda **_: buffers(reuse=False)
     expected: Pixels | None = None
     for line in sys.stdin:
         command, _, name = line.strip().partition(":")

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_seamless import run
 from napari_seamless.errors import DeviceUnavailable, InputMismatch, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.program.trace import trace
 from napari_seamless.runtime.engine import TorchEngine, resolve_device
+from napari_seamless.runtime.engine.blended import BlendedEngine
+from napari_seamless.runtime.engine.denormals import flushes_denormals
 from networks import CASES, image_for, made
 from oracle import Tiled
 
@@ -87,3 +90,34 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 def test_a_device_that_nobody_knows_is_refused() -> None:
     with pytest.raises(DeviceUnavailable, match="auto, cpu, cuda, mps or xpu; got 'gpu0'"):
         resolve_device("gpu0")
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_denormals_are_in_the_callers_thread_what_they_were_before_and_zero_while_tiles_are_computed(
+    flushes: bool,
+) -> None:
+    seen = []
+
+    class Look(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(flushes_denormals())
+            return x
+
+    torch.set_flush_denormal(flushes)
+    try:
+        engine = BlendedEngine(Look().eval(), (1, 64, 64), (64, 64), 0.0, "cpu")
+        assert flushes_denormals() == flushes
+        seen.clear()
+        write = Region.of((0, 64), (0, 64))
+        engine.compute(engine.tile(write), lambda r: np.zeros((1, *r.shape), np.float32), lambda: False)
+        assert seen == [True]
+        assert flushes_denormals() == flushes
+        assert bool(torch.full((1,), 1e-40) * 1 == 0) == flushes
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_a_whole_run_leaves_the_callers_thread_as_it_was() -> None:
+    assert not flushes_denormals()
+    run(torch.nn.Conv2d(1, 1, 3).eval(), np.zeros((1, 40, 40), np.float32), scheduler="serial", device="cpu")
+    assert not flushes_denormals()

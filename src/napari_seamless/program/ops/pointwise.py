@@ -162,6 +162,6 @@ TAGGED = Operator(pointwise, constant_dims=broadcast_dims, broadcasts=True)
 """For all those that torch tags."""
 
 OPERATORS: Operators = {
-    **{name: TAGGED if is_pointwise(name) else Operator(pointwise) for name in UNTAGGED},
+    **{name: TAGGED if is_pointwise(name) else Operator(pointwise) for name in sorted(UNTAGGED)},
     "aten.prelu.default": Operator(prelu, broadcasts=True),
 }

@@ -33,7 +33,8 @@ from napari_seamless.byte_cache import ByteCache
 from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Region, Tile
 from napari_seamless.interfaces import DeviceTime, Pixels, StopFlag
-from napari_seamless.runtime.engine.allocator import KeptBuffers, keep_large_buffers
+from napari_seamless.runtime.engine.allocator import LargeBuffers
+from napari_seamless.runtime.engine.denormals import flushed_denormals
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
 from napari_seamless.runtime.engine.dtypes import stored_dtype
@@ -86,9 +87,7 @@ class BlendedEngine:
         self._dtype = dtype
         self._precision: Precision = precision
         self.device = resolve_device(device)
-        if self.device.type == "cpu":
-            torch.set_flush_denormal(True)
-        self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
+        self._buffers = LargeBuffers(reuse=self.device.type == "cpu")
         self._module = module if self.device.type == "cpu" else deepcopy(module).to(self.device)
         self._outputs = ByteCache[Tensor](min(cache_bytes, self._tile_bytes * prod(a.count for a in self.axes)))
         self._cache_bytes = cache_bytes
@@ -132,7 +131,7 @@ class BlendedEngine:
 
         Raises InputMismatch where the pixels read are not finite, and RunCancelled.
         """
-        self._kept.settle()
+        self._buffers.trim()
         pixels = read(tile.read)
         require_finite(pixels, tile.read)
 
@@ -176,7 +175,7 @@ class BlendedEngine:
         low = DTYPES.get(self._precision)
         exactly = arithmetic(self.device, tf32=self._precision == "tf32")
         rounding = torch.autocast(self.device.type, low, enabled=low is not None)
-        with torch.inference_mode(), exactly, rounding, _Stopping(stop):
+        with torch.inference_mode(), flushed_denormals(self.device), exactly, rounding, _Stopping(stop):
             result = self._module(as_image(as_tensor(pixels), self.device, self._dtype))
         channels, shape = self.output.channels or 1, [axis.output_edge for axis in self.axes]
         if not isinstance(result, Tensor) or result.numel() != channels * prod(shape):

@@ -13,12 +13,10 @@ from weakref import finalize
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from napari_seamless.errors import ModelError
 from napari_seamless.program._compat import fake_mode, needs_values, without_fake_log
-from napari_seamless.runtime.engine._compat import storage_key
+from napari_seamless.runtime.engine._compat import TorchDispatchMode, tensors_in
 
 DEFAULT_EDGES = {2: 512, 3: 96}
 COMMON_EDGES = (512, 256, 224, 384, 448, 518, 1024, 128, 336, 320, 480, 640, 768, 192, 96, 64, 32)
@@ -176,16 +174,17 @@ class Allocated(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._users: Counter[int] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {storage_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        given = {id(t.untyped_storage()) for t in tensors_in((args, kwargs))}
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and (storage_key(tensor) in self._users or storage_key(tensor) not in given):
+        for tensor in tensors_in(result):
+            key = id(tensor.untyped_storage())
+            if key in self._users or key not in given:
                 self._add(tensor)
         self.peak = max(self.peak, self._now)
         return result
 
     def _add(self, tensor: Tensor) -> None:
-        key, size = storage_key(tensor), tensor.untyped_storage().nbytes()
+        key, size = id(tensor.untyped_storage()), tensor.untyped_storage().nbytes()
         self._now += 0 if self._users[key] else size
         self._users[key] += 1
         finalize(tensor, self._drop, key, size).atexit = False

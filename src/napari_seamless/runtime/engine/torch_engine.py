@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,9 @@ from napari_seamless.program.ops.gather import Gathered
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.runtime.engine._compat import has_fused_convolution
 from napari_seamless.runtime.engine.activation_store import ActivationStore
-from napari_seamless.runtime.engine.allocator import KeptBuffers, keep_large_buffers
+from napari_seamless.runtime.engine.allocator import LargeBuffers
 from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
+from napari_seamless.runtime.engine.denormals import flushed_denormals
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
 from napari_seamless.runtime.engine.dtypes import storable
@@ -56,9 +58,7 @@ class TorchEngine:
         self._tf32 = tf32
         self._shelf = shelf
         self.device = resolve_device(device)
-        if self.device.type == "cpu":
-            torch.set_flush_denormal(True)
-        self._kept = KeptBuffers(self.device.type == "cpu" and keep_large_buffers())
+        self._buffers = LargeBuffers(reuse=self.device.type == "cpu")
         lowered = fuse(program) if fast and self.device.type == "cpu" and has_fused_convolution() else program
         constants = {name: _placed(tensor, self.device) for name, tensor in lowered.constants.items()}
         self._program = replace(lowered, constants=constants)
@@ -75,11 +75,11 @@ class TorchEngine:
 
         Raises InputMismatch where the pixels read are not finite, and RunCancelled.
         """
-        self._kept.settle()
+        self._buffers.trim()
         pixels = None if tile.read.is_empty else read(tile.read)
         if pixels is not None:
             require_finite(pixels, tile.read)
-        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
+        with self._clock, self._computing():
             result = self._run(pixels, tile.write, stop)
             if isinstance(result, Gathered):
                 return self._gathered(result)
@@ -103,10 +103,16 @@ class TorchEngine:
         domain = program.values[program.output].domain
         place = self._regions.at(Region.from_shape([n or 1 for n in domain]))
         states: dict[int, State] = {}
-        with self._clock, torch.inference_mode(), arithmetic(self.device, tf32=self._tf32):
+        with self._clock, self._computing():
             image = as_image(as_tensor(pixels), self.device, self.dtype)
             run_region(program, place, image, stop, observe=states.__setitem__, fallback=self._fallback)
         return states
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """What holds in this thread while tensors are computed."""
+        with torch.inference_mode(), flushed_denormals(self.device), arithmetic(self.device, tf32=self._tf32):
+            yield
 
     def _gathered(self, found: Gathered) -> States:
         for value, box, piece in found.pieces:

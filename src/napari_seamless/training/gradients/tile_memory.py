@@ -13,8 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from napari_seamless.errors import BudgetTooSmall
 from napari_seamless.geometry import Region
@@ -22,7 +20,7 @@ from napari_seamless.program.analysis import inner_tile
 from napari_seamless.program.ops.gather import OwnParts
 from napari_seamless.program.passes import known_name
 from napari_seamless.program.spans import Box, local_shape
-from napari_seamless.runtime.engine._compat import storage_key
+from napari_seamless.runtime.engine._compat import TorchDispatchMode, tensors_in
 from napari_seamless.runtime.engine.run_region import run_region
 from napari_seamless.training.gradients.plan import TrainingPass, TrainingPlan
 
@@ -39,14 +37,14 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.device.type == "meta":
+        for tensor in tensors_in(result):
+            if tensor.device.type == "meta":
                 self._count(tensor)
         return result
 
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = storage_key(tensor)
+        key = id(storage)
         if key in self._alive:
             return
         size = storage.nbytes()
