@@ -53,7 +53,7 @@ RUN = (
     ("_napari", "show"),
 )
 """The way of the data in one run, that `runs` composes."""
-WIDTH = 7.6
+WIDTH = 8.3
 RUN_BOX = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "tab:red"}
 
 
@@ -107,7 +107,7 @@ def draw(found: Counter[tuple[str, str]], target: Path) -> None:
     height, names = 0.62, list(LAYERS)
     row = {name: -k * 1.0 for k, name in enumerate(names)}
     colours = {name: plt.get_cmap("tab10")(k % 10) for k, name in enumerate(names)}
-    figure, axes = plt.subplots(figsize=(12, 9))
+    figure, axes = plt.subplots(figsize=(14, 9))
     for name, purpose in LAYERS.items():
         box = (0, row[name] - height / 2)
         pale = name in BELOW_ALL
@@ -117,7 +117,7 @@ def draw(found: Counter[tuple[str, str]], target: Path) -> None:
             )
         )
         axes.text(0.12, row[name], name, va="center", weight="bold", color="0.2")
-        axes.text(2.1, row[name], purpose, va="center", color="0.3", size=8)
+        axes.text(2.25, row[name], purpose, va="center", color="0.3", size=7.5)
     most = max(found.values())
     for (above, below), count in sorted(found.items(), key=lambda item: item[1]):
         y0, y1 = row[above], row[below]
@@ -137,11 +137,11 @@ def draw(found: Counter[tuple[str, str]], target: Path) -> None:
             )
         )
     _draw_run(axes, row)
-    axes.set_xlim(-6.2, 13)
+    axes.set_xlim(-6.2, 13.4)
     axes.set_ylim(row[names[-1]] - 0.9, 0.9)
     axes.axis("off")
     axes.text(-6.0, 0.65, "the data of one run", color="tab:red", size=9)
-    axes.text(7.7, 0.65, "imports, upwards only (pale: of the first five)", color="0.4", size=9)
+    axes.text(8.4, 0.65, "imports, upwards only (pale: of the first five)", color="0.4", size=9)
     figure.savefig(target, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 

@@ -120,7 +120,7 @@ class NotTrusted(ModelError):
 
     For a question to a person: `file` is where it is (inside a zip file that is gone again: its name counts), `runs`
     what would run, as the end of a sentence, and `sha256` the digest of the content that a yes is for. The answer is
-    `pipeline.trust(error)`, and to load the model again.
+    `trust(error)`, and to load the model again.
     """
 
     def __init__(self, message: str, *, file: Path, runs: str, sha256: str) -> None:

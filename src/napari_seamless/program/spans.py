@@ -1,6 +1,6 @@
 """Spans: one axis of a tensor's region, as a bare pair.
 
-Inside the program room regions are taken apart into axes, because every rule treats its axes independently, and a pair
+Inside the program layer regions are taken apart into axes, because every rule treats its axes independently, and a pair
 of integers is the cheapest thing that says "from here to there". None stands for an axis that a tensor does not have.
 """
 

@@ -1,4 +1,4 @@
-"""Small honest implementations of the seams, for tests without files, networks or devices.
+"""Small honest implementations of the Protocols, for tests without files, networks or devices.
 
 They compute real pixels, so that a test can ask whether the result is right, not whether somebody was called.
 """

@@ -45,8 +45,8 @@ def make_trainer(
 
 def _training_settings(config: TrainingFile, images: int) -> TrainingSettings:
     training = config.training
-    pieces = training.batch * training.accumulate
-    steps = training.steps or max(-(-(training.epochs or 1) * images // pieces), 1)
+    examples = training.batch * training.accumulate
+    steps = training.steps or max(-(-(training.epochs or 1) * images // examples), 1)
     return TrainingSettings(
         steps=steps,
         crop=None if training.crop == "whole" else training.crop,
