@@ -27,22 +27,125 @@
     ├── RegionsFailed        (RuntimeError)       a run came to its end, but parts of the image could not be read
     └── RunCancelled                              somebody stopped the run; what was finished is kept
 
-Every message has three parts in one sentence: the rule, what was got, what to do. Each class also subclasses the
-built-in that a caller would expect, so ordinary ``except`` clauses keep working.
+Every message has three parts in one sentence: the rule, what was got, what to do. Where a program can do it as well
+(a button of the window), the error carries it as a `Remedy`. Each class also subclasses the built-in that a caller
+would expect, so ordinary ``except`` clauses keep working.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What can be done about an error, and how the end of its message says it; `str()` is that.
+
+    `python` and `shell` are what to add in a script and on a command line, between the words `lead` and `rest`.
+    `in_window` is what a window says, which has a button for it: nothing, unless a class says otherwise.
+    """
+
+    lead: ClassVar[str] = ""
+    python: ClassVar[str] = ""
+    shell: ClassVar[str] = ""
+    rest: ClassVar[str] = ""
+
+    @property
+    def in_window(self) -> str:
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.lead} with {self.python} ({self.shell}){self.rest}" if self.python else self.lead
+
+
+@dataclass(frozen=True)
+class RunApproximately(Remedy):
+    """To compute overlapping tiles and blend them. `only_size` is the input that the network insists on ("": none)."""
+
+    lead: ClassVar[str] = "run it approximately"
+    python: ClassVar[str] = "approximate=True"
+    shell: ClassVar[str] = "--approximate"
+
+    only_size: str = ""
+
+    @property
+    def in_window(self) -> str:
+        return self._among(self.lead)
+
+    def __str__(self) -> str:
+        return self._among(super().__str__())
+
+    def _among(self, words: str) -> str:
+        return (
+            f"it takes an input of {self.only_size} only: {words} on tiles of that" if self.only_size else f"or {words}"
+        )
+
+
+@dataclass(frozen=True)
+class SetPixelSize(Remedy):
+    """To say how large an image's pixels are."""
+
+    lead: ClassVar[str] = "say it"
+    python: ClassVar[str] = "pixel_size=0.25"
+    shell: ClassVar[str] = "--pixel-size 0.25"
+    rest: ClassVar[str] = ", in um per pixel"
+
+
+@dataclass(frozen=True)
+class TrustFile(Remedy):
+    """To let the code in a file run."""
+
+    lead: ClassVar[str] = "if you trust where it comes from say so"
+    python: ClassVar[str] = "trust=True"
+    shell: ClassVar[str] = "--trust"
+    rest: ClassVar[str] = ", which is remembered for this file"
+
+
+@dataclass(frozen=True)
+class NameArchitecture(Remedy):
+    """To say of which network weights are."""
+
+    lead: ClassVar[str] = "or name its architecture"
+
+
+@dataclass(frozen=True)
+class PassModule(Remedy):
+    """To give a ``torch.nn.Module`` in place of a file; a window cannot."""
+
+    lead: ClassVar[str] = "pass the module itself if it is another network"
+
+
+@dataclass(frozen=True)
+class UseBudget(Remedy):
+    """To allow so many bytes of memory; the message names them in its own words."""
+
+    bytes: int
 
 
 class SeamlessError(Exception):
     """Anything this package refuses, with a message fit to be shown to a user.
 
-    ``exit_code`` is what the command line returns for it.
+    ``str()`` is `message` and, after it, the words of each of the `remedies`; `in_window` leaves out those that only
+    help in Python and in a shell. ``exit_code`` is what the command line returns for it.
     """
 
     exit_code: int = 1
+
+    def __init__(self, message: object = "", *, remedies: Sequence[Remedy] = ()) -> None:
+        self.message, self.remedies = str(message), tuple(remedies)
+        super().__init__(_sentence(self.message, map(str, self.remedies)))
+
+    @property
+    def in_window(self) -> str:
+        """The message for somebody who has buttons in place of arguments."""
+        return _sentence(self.message, (remedy.in_window for remedy in self.remedies))
+
+
+def _sentence(message: str, ends: Iterable[str]) -> str:
+    return "; ".join(text for text in (message, *ends) if text)
 
 
 class InputNotFound(SeamlessError, FileNotFoundError):
@@ -79,7 +182,7 @@ class PixelSizeUnknown(InputMismatch):
     """
 
     def __init__(self, message: str, *, model: str, image: str, works_at: tuple[float, ...]) -> None:
-        super().__init__(message)
+        super().__init__(message, remedies=(SetPixelSize(),))
         self.model, self.image, self.works_at = model, image, works_at
 
 
@@ -93,7 +196,7 @@ class BudgetTooSmall(BadRequest):
     """Not even the smallest tile fits in the memory budget. `needed` bytes it takes (0: nobody knows)."""
 
     def __init__(self, message: str, needed: int = 0) -> None:
-        super().__init__(message)
+        super().__init__(message, remedies=(UseBudget(needed),) if needed else ())
         self.needed = needed
 
 
@@ -124,7 +227,7 @@ class NotTrusted(ModelError):
     """
 
     def __init__(self, message: str, *, file: Path, runs: str, sha256: str) -> None:
-        super().__init__(message)
+        super().__init__(message, remedies=(TrustFile(),))
         self.file, self.runs, self.sha256 = file, runs, sha256
 
 

@@ -19,12 +19,12 @@ from gui_fakes import CLASSES, FakeNetwork, FakePipeline, FakeResolution, FakeTi
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.widgets import Extent, SourceChoice
 from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, PixelSizeDialog, TrustDialog
-from napari_seamless.errors import ModelError, NotTrusted, WeightsMismatch
+from napari_seamless.errors import ModelError, NameArchitecture, NotTrusted, WeightsMismatch
 from napari_seamless.models.networks.unet import UNet
 
 PATIENCE = 60_000
 NET = "/data/net.pt"
-UNKNOWN = WeightsMismatch("net.pt: the names differ; or name its architecture")
+UNKNOWN = WeightsMismatch("net.pt: the names differ", remedies=(NameArchitecture(),))
 
 
 def question(name: str = "net.pt") -> NotTrusted:

@@ -21,12 +21,12 @@ from napari_seamless._napari.layers.uncovered_preview import Uncovered
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.widgets import Extent
 from napari_seamless._napari.widgets.badge import KEY
-from napari_seamless.errors import NotTileable
+from napari_seamless.errors import NotTileable, RunApproximately
 from napari_seamless.geometry import Region
 
 EVERYTHING = Region.of((0, 600), (0, 800))
 TOP, BOTTOM = Region.of((0, 304), (0, 800)), Region.of((304, 600), (0, 800))
-REFUSAL = NotTileable("global attention at blocks.3; or run it approximately with approximate=True (--approximate)")
+REFUSAL = NotTileable("global attention at blocks.3", remedies=(RunApproximately(),))
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ def test_a_network_is_never_run_approximately_by_itself(qtbot: QtBot, viewer, pi
 
 def test_a_long_list_of_reasons_is_cut_in_the_notice_and_whole_in_its_details(qtbot: QtBot, viewer, pipeline) -> None:
     reasons = "; ".join(f"global attention at blocks.{n} looks at the whole image" for n in range(12))
-    pipeline.refusal = NotTileable(reasons + "; or run it approximately with approximate=True (--approximate)")
+    pipeline.refusal = NotTileable(reasons, remedies=(RunApproximately(),))
     dock = docked(viewer, pipeline)
     qtbot.waitUntil(lambda: dock.poll().problem is not None)
     notice = dock.panel.notices["model"].value()

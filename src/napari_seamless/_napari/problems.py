@@ -16,32 +16,30 @@ from napari_seamless.errors import (
     InputNotFound,
     InputUnreadable,
     ModelError,
-    NotTrusted,
+    NameArchitecture,
     NowhereToRun,
     OutputExists,
     OutputUnwritable,
-    PixelSizeUnknown,
+    Remedy,
+    RunApproximately,
     SeamlessError,
-    WeightsMismatch,
+    SetPixelSize,
+    TrustFile,
+    UseBudget,
 )
 
-HOW_TO_APPROXIMATE = " with approximate=True (--approximate)"
-"""How refusals say what to do; here a button does it."""
-HOW_TO_SAY = (
-    "; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel",
-    "; or name its architecture",
-    "; pass the module itself if it is another network",
-    "; if you trust where it comes from say so with trust=True (--trust), which is remembered for this file",
-)
-"""How refusals say what to do in Python and in a shell, where here a button does it."""
-RUN_APPROXIMATELY = "Run approximately"
 STEP = 10_000_000
 """What is offered as a budget is a multiple of so many bytes."""
-SET_PIXEL_SIZE = "Set pixel size…"
-ASK_TRUST = "Decide…"
-NAME_ARCHITECTURE = "Name the architecture…"
 LONGEST = 300
 """Characters of a notice: a dozen lines in the dock."""
+
+LABELS: dict[type[Remedy], str] = {
+    RunApproximately: "Run approximately",
+    SetPixelSize: "Set pixel size…",
+    TrustFile: "Decide…",
+    NameArchitecture: "Name the architecture…",
+}
+"""What the button says that does it; for what is not here there is none."""
 
 Field = Literal["image", "model", "where", "budget", "output", "run"]
 
@@ -60,11 +58,11 @@ FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A notice and the field that it stands next to. `needed` is the memory, in bytes, that would put it right."""
+    """A notice, the field that it stands next to, and what the notice's button does about it."""
 
     field: Field
     notice: Notice
-    needed: int = 0
+    remedy: Remedy | None = None
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -73,39 +71,32 @@ def problem_of(error: BaseException) -> Problem:
     What this package refuses is a sentence already; anything else is a fault of the program, and is called one.
     """
     field: Field = next((field for kind, field in FIELDS if isinstance(error, kind)), "run")
-    needed = -(-error.needed // STEP) * STEP if isinstance(error, BudgetTooSmall) else 0
-    return Problem(field, Notice(_short(sentence_of(error)), details_of(error), _action(error)), needed)
+    remedy = _remedy(error)
+    return Problem(field, Notice(_short(sentence_of(error)), details_of(error), _label(remedy)), remedy)
 
 
 def sentence_of(error: BaseException) -> str:
     """An error in full, as a sentence for the dock."""
     if isinstance(error, SeamlessError):
-        return _sentence(without_hints(str(error)))
+        return capitalised(error.in_window)
     told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"Something went wrong that should not have: {told}"
 
 
-def without_hints(text: str) -> str:
-    """A text without what to do in Python and in a shell."""
-    for hint in (HOW_TO_APPROXIMATE, *HOW_TO_SAY):
-        text = text.replace(hint, "")
-    return text
+def _remedy(error: BaseException) -> Remedy | None:
+    """The last thing to do that there is a button for. A budget is rounded up, as a person would."""
+    for remedy in reversed(error.remedies if isinstance(error, SeamlessError) else ()):
+        if isinstance(remedy, UseBudget):
+            return UseBudget(-(-remedy.bytes // STEP) * STEP)
+        if type(remedy) in LABELS:
+            return remedy
+    return None
 
 
-def _action(error: BaseException) -> str:
-    """What a button beside the sentence can do about it."""
-    match error:
-        case BudgetTooSmall() if error.needed:
-            return f"Use {memory(-(-error.needed // STEP) * STEP)}"
-        case PixelSizeUnknown():
-            return SET_PIXEL_SIZE
-        case NotTrusted():
-            return ASK_TRUST
-        case WeightsMismatch() if HOW_TO_SAY[1] in str(error):
-            return NAME_ARCHITECTURE
-        case SeamlessError() if HOW_TO_APPROXIMATE in str(error):
-            return RUN_APPROXIMATELY
-    return ""
+def _label(remedy: Remedy | None) -> str:
+    if remedy is None:
+        return ""
+    return f"Use {memory(remedy.bytes)}" if isinstance(remedy, UseBudget) else LABELS[type(remedy)]
 
 
 def _short(text: str) -> str:
@@ -115,7 +106,7 @@ def _short(text: str) -> str:
     return textwrap.shorten(text, LONGEST, placeholder=" …")
 
 
-def _sentence(text: str) -> str:
+def capitalised(text: str) -> str:
     """The same text with a capital letter at its start, unless that is the name of a file."""
     if not text.partition(" ")[0].rstrip(":,;").isalpha():
         return text

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import BadRequest, InputMismatch, InputUnreadable
+from napari_seamless.errors import BadRequest, InputMismatch, InputUnreadable, SetPixelSize
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import LabelClass, Pixels, Source
 from napari_seamless.io.readers import open_image
+from napari_seamless.measurement.measurements import Remark
 from napari_seamless.runs.origin import Origin, origin_of
 from napari_seamless.store import Store, open_store
 from napari_seamless.units import micrometres_in
-
-HOW_TO_SAY = "; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Target:
     chunk: tuple[int, ...] | None = None
     finished: NDArray[np.bool_] | None = None
     plane: Mapping[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,10 +82,10 @@ def target_of(
         plane=origin.plane,
         finished=what.finished.copy() if isinstance(what, Store) and not what.finished.all() else None,
     )
-    if note:
-        target.notes.append(note)
+    if note is not None:
+        target.remarks.append(note)
     if target.finished is not None:
-        target.notes.append(f"{target.finished.mean():.0%} of the result is finished; only that is measured")
+        target.remarks.append(Remark(f"{target.finished.mean():.0%} of the result is finished; only that is measured"))
     return target, region
 
 
@@ -104,7 +103,9 @@ def _opened(path: str | Path) -> Source:
     return source
 
 
-def _micrometres(source: Source, given: float | Sequence[float] | None) -> tuple[tuple[float, ...] | None, str]:
+def _micrometres(
+    source: Source, given: float | Sequence[float] | None
+) -> tuple[tuple[float, ...] | None, Remark | None]:
     """The size of a pixel, and what is to be said where it is not known."""
     info = source.info
     if given is not None:
@@ -113,11 +114,11 @@ def _micrometres(source: Source, given: float | Sequence[float] | None) -> tuple
             raise BadRequest(
                 f"a pixel size is a positive number of micrometres, one for each of {info.ndim} axes; got {given}"
             )
-        return sizes, ""
+        return sizes, None
     factor = micrometres_in(info.unit)
     if info.pixel_size is None or factor is None:
-        return None, f"the size of a pixel is not known, so areas are in pixels{HOW_TO_SAY}"
-    return tuple(s * factor for s in info.pixel_size), ""
+        return None, Remark("the size of a pixel is not known, so areas are in pixels", SetPixelSize())
+    return tuple(s * factor for s in info.pixel_size), None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from napari_seamless.measurement import (
     stream,
 )
 from napari_seamless.measurement.label_images import Target, image_under, light_over, target_of
-from napari_seamless.measurement.measurements import ClassArea, Column, Measurements
+from napari_seamless.measurement.measurements import ClassArea, Column, Measurements, Remark
 
 Name = str | int
 AUTO = "auto"
@@ -99,19 +99,19 @@ def label_outlines(rings: Sequence[ArrayLike]) -> Polygons:
 
 
 def _told(target: Target, found: Found, sought: Sought | None, least: int, channels: Sequence[str]) -> Measurements:
-    notes = list(target.notes)
+    remarks = list(target.remarks)
     objects = found.objects.take(found.objects.area >= least)
     small = len(found.objects) - len(objects)
     if small:
-        notes.append(f"{small:,} objects of less than {least:,} pixels left out")
+        remarks.append(Remark(f"{small:,} objects of less than {least:,} pixels left out"))
     if sought is not None and sought.rim is not None:
         name = target.class_name(sought.rim)
-        notes.append(f"pixels of {name} count to the nearest object within {sought.reach:g} pixels")
+        remarks.append(Remark(f"pixels of {name} count to the nearest object within {sought.reach:g} pixels"))
         if found.rimless:
-            notes.append(f"{found.rimless:,} pixels of {name} lie near no object")
+            remarks.append(Remark(f"{found.rimless:,} pixels of {name} lie near no object"))
     edged = int(np.count_nonzero(objects.at_edge))
     if edged:
-        notes.append(f"{edged:,} objects touch the edge of what was measured, and may be cut by it")
+        remarks.append(Remark(f"{edged:,} objects touch the edge of what was measured, and may be cut by it"))
     pixels = sum(found.counts.values())
     return Measurements(
         name=target.name,
@@ -121,7 +121,7 @@ def _told(target: Target, found: Found, sought: Sought | None, least: int, chann
         pixels=pixels,
         ndim=len(target.shape),
         pixel_size=target.pixel_size,
-        notes=tuple(notes),
+        remarks=tuple(remarks),
     )
 
 

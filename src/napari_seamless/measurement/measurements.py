@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import BadRequest, OutputExists
+from napari_seamless.errors import BadRequest, OutputExists, Remedy
 from napari_seamless.io.writers.output_file import put_in_place
 
 Column = NDArray[Any]
@@ -41,6 +41,17 @@ class ClassArea:
         return None if self.area is None else self.area / MICRO[self.ndim]
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A sentence without its full stop, and what can be done about it, which `str()` says after it."""
+
+    text: str
+    remedy: Remedy | None = None
+
+    def __str__(self) -> str:
+        return self.text if self.remedy is None else f"{self.text}; {self.remedy}"
+
+
 @dataclass(frozen=True, eq=False)  # columns of numbers are not compared
 class Measurements:
     """Areas of classes, and the objects that were counted.
@@ -52,8 +63,8 @@ class Measurements:
     `z` first in volumes); `at_edge`: cut by, or touching, the edge of what was measured; `mean_...` of each channel
     of the image. Empty where no objects were sought.
 
-    `pixels` is how many were measured, `pixel_size` (micrometres) None where it is not known, and `notes` are
-    sentences on what to bear in mind. Frozen; any thread.
+    `pixels` is how many were measured, `pixel_size` (micrometres) None where it is not known, and `remarks` are
+    sentences on what to bear in mind, with what can be done about it. Frozen; any thread.
     """
 
     name: str
@@ -63,7 +74,12 @@ class Measurements:
     pixels: int
     ndim: int
     pixel_size: tuple[float, ...] | None
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks, in full."""
+        return tuple(map(str, self.remarks))
 
     @property
     def area(self) -> float | None:

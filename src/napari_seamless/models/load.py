@@ -94,7 +94,7 @@ def _with_architecture(path: Path, architecture: str, arguments: Mapping[str, An
     try:
         module = load_into(build(architecture, arguments), state, f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
-        raise WeightsMismatch(f"{path.name}: {mismatch}") from None
+        raise WeightsMismatch(f"{path.name}: {mismatch.message}", remedies=mismatch.remedies) from None
     return Model(path.stem, module, f"{architecture} with the weights of {path.name}", card={"ndim": ANY_NDIM})
 
 

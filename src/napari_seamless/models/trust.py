@@ -29,8 +29,7 @@ def require_trust(file: Path, content: bytes, runs: str, *, trust: bool) -> None
         return
     if not trust:
         raise NotTrusted(
-            f"a model may run code only if you say so; {file.name} would run {runs}; if you trust where it comes from "
-            "say so with trust=True (--trust), which is remembered for this file",
+            f"a model may run code only if you say so; {file.name} would run {runs}",
             file=file,
             runs=runs,
             sha256=digest,

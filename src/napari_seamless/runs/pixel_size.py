@@ -27,7 +27,7 @@ def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSi
         wanted = " x ".join(f"{s:g}" for s in model.resolution.pixel_size)
         raise PixelSizeUnknown(
             f"model '{model.name}' works at {wanted} um per pixel, so the image's pixel size must be known; "
-            f"'{info.name}' does not say it; say it with pixel_size=0.25 (--pixel-size 0.25), in um per pixel",
+            f"'{info.name}' does not say it",
             model=model.name,
             image=info.name,
             works_at=tuple(model.resolution.pixel_size),

@@ -24,7 +24,7 @@ from napari_seamless.program.demand import centre
 from napari_seamless.program.graph import Program
 from napari_seamless.program.passes import barriers_of, plan_passes
 from napari_seamless.program.trace import TIME_LIMIT, trace
-from napari_seamless.runs.approximation import Approximation, approximation, offer
+from napari_seamless.runs.approximation import Approximation, approximation, remedies
 from napari_seamless.runs.channels import by_name
 from napari_seamless.runs.pixel_size import PixelSize, at_resolution
 from napari_seamless.runtime.engine.dtypes import stored_dtype
@@ -116,7 +116,7 @@ def prepare(
         program = trace(module, shape, cancelled=stop, time_limit=time_limit)
     except (NotTileable, TraceFailed) as refusal:
         if not approximate:
-            raise type(refusal)(f"{refusal}{offer(loaded, module, shape[1:])}") from refusal
+            raise type(refusal)(refusal.message, remedies=remedies(loaded, module, shape[1:])) from refusal
         return approximated(loaded, source, level, [str(refusal)], cancelled=stop)
     return prepared_from(loaded, source, level, program)
 

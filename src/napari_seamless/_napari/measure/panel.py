@@ -27,7 +27,6 @@ from napari_seamless._napari.measure.classes import ClassTable
 from napari_seamless._napari.measure.histogram import BINS, SHARE, Bars, Histogram
 from napari_seamless._napari.measure.objects import ObjectTable
 from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, Measurements, MeasureSnapshot
-from napari_seamless._napari.problems import without_hints
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 
 STEPS = 1000
@@ -133,8 +132,8 @@ class MeasurePanel(QWidget):
         names = [] if found is None else list(found.counted)
         self.set_options(self._which, [("", "all objects"), *((n, n) for n in names)] if len(names) != 1 else [])
         self._which.setVisible(len(names) > 1)
-        notes = [] if found is None else [without_hints(note) for note in found.notes]
-        self._notes.setText(" ".join(f"{note[:1].upper()}{note[1:]}." for note in notes))
+        remarks = () if found is None else found.remarks
+        self._notes.setText(" ".join(f"{remark.text[:1].upper()}{remark.text[1:]}." for remark in remarks))
         self._notes.setVisible(bool(self._notes.text()))
         for button in (self._save, self._copy, self._points):
             button.setVisible(found is not None)

@@ -44,7 +44,16 @@ from napari_seamless._napari.widgets import (
     TileSetting,
 )
 from napari_seamless._napari.widgets.style import sheet
-from napari_seamless.errors import BadRequest, NowhereToRun
+from napari_seamless.errors import (
+    BadRequest,
+    NameArchitecture,
+    NowhereToRun,
+    Remedy,
+    RunApproximately,
+    SetPixelSize,
+    TrustFile,
+    UseBudget,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -194,7 +203,7 @@ class SeamlessDock(QWidget):
         panel.progress.map.pressed.connect(self._overview.go_to)
         panel.cancelPressed.connect(controller.cancel)
         panel.exportRequested.connect(controller.export)
-        panel.approximateRequested.connect(self.run_approximately)
+        panel.remedyRequested.connect(self._apply)
 
     def _connect_viewer(self) -> None:
         layers = self._viewer.layers.events
@@ -208,6 +217,18 @@ class SeamlessDock(QWidget):
             emitter.connect(slot)
             self._session.disconnect.append(partial(emitter.disconnect, slot))
         self.destroyed.connect(self._session.close)
+
+    def _apply(self, remedy: Remedy) -> None:
+        """What the button beside a problem offers."""
+        match remedy:
+            case RunApproximately():
+                self.run_approximately()
+            case SetPixelSize():
+                self._desk.ask_pixel_size()
+            case UseBudget():
+                self.panel.budget.setValue(Budget.of_bytes(remedy.bytes))
+            case TrustFile() | NameArchitecture():
+                self._desk.reload()
 
     def _chosen(self) -> Image | None:
         return self._ordering.image()

@@ -50,8 +50,6 @@ class Inputs:
         )
         self._estimator = Estimator(pipeline)
         self._dropping = Dropping(parent, self.bringing.begin, lambda path: calls.open(path, None))
-        image.pixelSizeRequested.connect(self._image.ask_pixel_size)
-        model.reloadRequested.connect(self._reload)
         model.card.keepWanted.connect(self._keep)
 
     def choose(self, layer: Image | None) -> ImageRef | None:
@@ -111,7 +109,12 @@ class Inputs:
             controller.choose(None, None)
             self._calls.choose()
 
-    def _reload(self) -> None:
+    def ask_pixel_size(self) -> None:
+        """Asks for the pixel size of the chosen image."""
+        self._image.ask_pixel_size()
+
+    def reload(self) -> None:
+        """Loads the chosen network again, with a question to the user on the way."""
         if (name := self._panel.model.value().name) is not None:
             self.bringing.begin(name)
 

@@ -34,7 +34,7 @@ class Panel(QWidget):
     runPressed = Signal()
     cancelPressed = Signal()
     exportRequested = Signal(object)
-    approximateRequested = Signal()
+    remedyRequested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -79,7 +79,8 @@ class Panel(QWidget):
         self.progress.runPressed.connect(self.runPressed)
         self.progress.cancelPressed.connect(self.cancelPressed)
         self.progress.exportRequested.connect(self.exportRequested)
-        self.model_section.approximateRequested.connect(self.approximateRequested)
+        for part in self.sections:
+            part.remedyRequested.connect(self.remedyRequested)
         self.showSnapshot(Snapshot(), None)
 
     def describe_image(self, text: str) -> None:

@@ -163,7 +163,7 @@ def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) ->
     try:
         return load_into(made, read_state(weights), name), "pytorch_state_dict"
     except WeightsMismatch as mismatch:
-        raise WeightsMismatch(f"{weights.name}: {mismatch}") from None
+        raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
 
 
 def _listed(architecture: Any) -> str | None:

@@ -174,7 +174,7 @@ def _network(recipe: Recipe, folder: Path, weights: Path, trust: bool) -> nn.Mod
         network = build(architecture, recipe.network.arguments)
         return load_into(network, read_state(weights), f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
-        raise WeightsMismatch(f"{weights.name}: {mismatch}") from None
+        raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
 
 
 def _check_digest(weights: Path, wanted: str | None) -> None:

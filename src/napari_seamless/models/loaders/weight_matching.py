@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import torch
 
-from napari_seamless.errors import WeightsMismatch
+from napari_seamless.errors import PassModule, WeightsMismatch
 
 SHOWN = 5
 
@@ -31,7 +31,8 @@ def check_weights(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Te
     of = f"; {'; '.join(shapes)}" if shapes else ""
     raise WeightsMismatch(
         f"weights must have the names and shapes of {network}; got {', '.join(found)}{near}{of}; "
-        f"{likely_cause(missing, unexpected, len(wanted), len(got))}; pass the module itself if it is another network"
+        f"{likely_cause(missing, unexpected, len(wanted), len(got))}",
+        remedies=(PassModule(),),
     )
 
 

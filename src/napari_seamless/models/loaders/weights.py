@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from napari_seamless.errors import WeightsMismatch
+from napari_seamless.errors import NameArchitecture, WeightsMismatch
 from napari_seamless.models.loaders.formats import WEIGHTS
 from napari_seamless.models.loaders.state_dict import State, read_module
 from napari_seamless.models.model import ANY_NDIM, Model
@@ -31,7 +31,9 @@ def load(path: Path, *, trust: bool) -> Model:
     try:
         return _recognised(found, path)
     except WeightsMismatch as mismatch:
-        raise WeightsMismatch(f"{path.name}: {mismatch}; or name its architecture") from None
+        raise WeightsMismatch(
+            f"{path.name}: {mismatch.message}", remedies=(*mismatch.remedies, NameArchitecture())
+        ) from None
 
 
 def write_example(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QWidget
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section, hint, tell
 from napari_seamless._napari.run.state import Snapshot
-from napari_seamless._napari.widgets import Budget, BudgetEditor
+from napari_seamless._napari.widgets import BudgetEditor
 from napari_seamless._napari.widgets.wording import memory
 
 
@@ -27,21 +27,13 @@ class BudgetSection(Section):
             "memory that it kept from before is used again, and is no growth."
         )
         self.add(self.budget, self.follows, self.there, self.notice)
-        self._needed = 0
-        self.notice.actionPressed.connect(self._allow)
 
     def showSnapshot(self, now: Snapshot) -> None:
         super().showSnapshot(now)
-        self._needed = now.problem.needed if now.problem is not None else 0
         if now.memory is not None:
             self.budget.setMost(now.memory.total)
         tell(self.there, available(now))
         tell(self.follows, consequences(now))
-
-    def _allow(self) -> None:
-        """What the notice's button offers."""
-        if self._needed:
-            self.budget.setValue(Budget.of_bytes(self._needed))
 
 
 def available(now: Snapshot) -> str:

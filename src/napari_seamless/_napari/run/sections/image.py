@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.problems import SET_PIXEL_SIZE, Field
+from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section, hint, tell
 from napari_seamless._napari.widgets import ImageOptions, RemarkLabel, SourcePicker
 
@@ -14,7 +13,6 @@ class ImageSection(Section):
     """A list of images, a line on the chosen one, what can be chosen of it, and how it is stored where that matters."""
 
     field: Field = "image"
-    pixelSizeRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Image", parent)
@@ -24,12 +22,7 @@ class ImageSection(Section):
         self.remark = RemarkLabel()
         self.locked = (self.picker, self.options)
         self.add(self.picker, self.about, self.options, self.remark, self.notice)
-        self.notice.actionPressed.connect(self._act)
 
     def describe(self, text: str) -> None:
         """Its size, channels and so on."""
         tell(self.about, text)
-
-    def _act(self, action: str) -> None:
-        if action == SET_PIXEL_SIZE:
-            self.pixelSizeRequested.emit()

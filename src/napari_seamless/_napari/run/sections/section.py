@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.widgets.notice import NoticeLabel
+from napari_seamless.errors import Remedy
 
 
 class Section(QWidget):
     """A heading and a column of widgets under it.
 
-    `notice` shows a problem whose field is this section's. What is in `locked` cannot be changed while a run goes on.
+    `notice` shows a problem whose field is this section's; its button asks for the problem's remedy. What is in
+    `locked` cannot be changed while a run goes on.
     """
 
     field: Field
+    remedyRequested = Signal(object)
 
     def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.notice = NoticeLabel()
         self.locked: tuple[QWidget, ...] = ()
+        self._remedy: Remedy | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
         if title:
             self.setAccessibleName(title)
             self._column.addWidget(_heading(title))
+        self.notice.actionPressed.connect(self._ask_remedy)
 
     def add(self, *widgets: QWidget) -> None:
         """Puts widgets under the others; the notice is one of them."""
@@ -37,8 +43,13 @@ class Section(QWidget):
         """How things stand, as far as this section is concerned."""
         for widget in self.locked:
             widget.setEnabled(not now.is_busy)
-        problem = now.problem
-        self.notice.setValue(problem.notice if problem is not None and problem.field == self.field else None)
+        problem = now.problem if now.problem is not None and now.problem.field == self.field else None
+        self.notice.setValue(None if problem is None else problem.notice)
+        self._remedy = None if problem is None else problem.remedy
+
+    def _ask_remedy(self, _action: str) -> None:
+        if self._remedy is not None:
+            self.remedyRequested.emit(self._remedy)
 
 
 def hint() -> QLabel:
