@@ -34,7 +34,7 @@ os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.mkdtemp()) / "settings.
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
-from napari_seamless._napari.layers.texture_patcher import LivePatcher, region_on_screen
+from napari_seamless._napari.layers.texture_patch import TexturePatch, region_on_screen
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, LabelClass, Pixels, Progress
@@ -350,16 +350,16 @@ class Shown:
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        patch = LivePatcher.patch
+        patch = TexturePatch.patch
 
-        def recorded(patcher: LivePatcher, level: int, region: Region, pixels: Pixels) -> bool:
+        def recorded(patcher: TexturePatch, level: int, region: Region, pixels: Pixels) -> bool:
             done = patch(patcher, level, region, pixels)
             layer = patcher._layer
             if done and level == layer.data_level and region_on_screen(layer).overlaps(region):
                 self.times.append(perf_counter())
             return done
 
-        LivePatcher.patch = recorded  # type: ignore[method-assign]
+        TexturePatch.patch = recorded  # type: ignore[method-assign]
 
     def after(self, act: Callable[[], object]) -> float:
         """Seconds from an action to the next pixels on screen."""

@@ -195,7 +195,7 @@ def bring(folder: Path, slide: Path) -> None:
         save_file(UNet(inputs=3, outputs=2).state_dict(), weights)
         dock.load_model(weights)
         dialog = session.question("ArchitectureDialog")
-        session.until(lambda _now: "unet" in dock._desk.bringing.names)
+        session.until(lambda _now: "unet" in dock._inputs.loader.names)
         dialog.architecture.setText("unet")
         dialog.architecture.editingFinished.emit()
         session.until(lambda _now: bool(dialog.form.names))

@@ -56,13 +56,13 @@ def main(file: Path, slide: Path, steps: int) -> None:
     end = monotonic() + PATIENCE
     while dock.poll().step < steps and monotonic() < end and dock.snapshot.problem is None:
         live(0.1)
-    seen = dock.snapshot.looked
-    while dock.poll().looked is seen and monotonic() < end:
+    seen = dock.snapshot.prediction
+    while dock.poll().prediction is seen and monotonic() < end:
         live(0.1)
     live(0.5)
     pixels = viewer.screenshot(canvas_only=False, flash=False)
     Image.fromarray(pixels[..., :3]).quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
-    dock._session.controller.stop()
+    dock._controller.stop()
     viewer.close()
 
 

@@ -412,7 +412,7 @@ class FakePipeline:
     def cost_of(self, prepared: FakePrepared, tile: int) -> FakeCost | None:
         return None if prepared.approximation is not None else FakeCost(tile)
 
-    def found_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
+    def existing_output_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
         return self.found.get(path)
 
     def memory_of(self) -> FakeMemory:

@@ -83,7 +83,7 @@ def test_weights_alone_ask_for_their_architecture_until_it_fits(qtbot: QtBot, do
     dialog.load.click()
     qtbot.waitUntil(lambda: dock.poll() is not None and not dialog.refusal.isHidden(), timeout=PATIENCE)
     assert dialog.refusal.toPlainText() == "net.pt: 3 missing (a, b, c)"
-    qtbot.waitUntil(lambda: dock.poll() is not None and bool(dock._desk.bringing._names), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: dock.poll() is not None and bool(dock._inputs.loader._names), timeout=PATIENCE)
     dialog.architecture.setText("unet")
     dialog.architecture.editingFinished.emit()
     qtbot.waitUntil(
@@ -291,9 +291,9 @@ def test_a_pickled_module_is_asked_about_and_then_prepared(qtbot: QtBot, real, t
 
 
 def test_a_pipeline_is_asked_for_a_network_once_however_many_ask(pipeline: FakePipeline) -> None:
-    from napari_seamless._napari.run.loaded_networks import LoadedNetworks, LoadRequest
+    from napari_seamless._napari.run.network_cache import LoadRequest, NetworkCache
 
-    shelf = LoadedNetworks(pipeline)
+    shelf = NetworkCache(pipeline)
     assert shelf.load("nuclei") is shelf.load("nuclei")
     assert len(pipeline.loaded) == 1
     assert shelf.fetch(LoadRequest("nuclei")) is shelf.load("nuclei")

@@ -11,10 +11,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.causes import details_of
 from napari_seamless._napari.layers.readings import labelled_axes
-from napari_seamless._napari.run.add_network import free_name
-from napari_seamless._napari.run.channels import Mapping
+from napari_seamless._napari.run.network_loader import free_name
 from napari_seamless._napari.widgets import (
-    CardFacts,
+    CardContent,
     ImageOptions,
     ImageQuestions,
     ImageSetting,
@@ -25,6 +24,7 @@ from napari_seamless._napari.widgets import (
 )
 from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, ArchitectureWish, PixelSizeDialog, TrustDialog
 from napari_seamless._napari.widgets.dialogs.arguments import ArgumentsForm
+from napari_seamless._napari.widgets.image_options import ChannelMapping
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_card_shows_classes_at_once_and_the_rest_when_it_is_unfolded(qtbot: Qt
     qtbot.addWidget(card)
     assert card.isHidden()
     rows = (("Licence", "CC0-1.0"),)
-    card.setValue(CardFacts("Nuclei", "Finds nuclei", rows, (Swatch("<b>cell</b>", "#ff0000"),), ("mud",)))
+    card.setValue(CardContent("Nuclei", "Finds nuclei", rows, (Swatch("<b>cell</b>", "#ff0000"),), ("mud",)))
     assert "&lt;b&gt;cell&lt;/b&gt;" in card._classes.text(), "a name from a file is text, not markup"
     assert "#ff0000" in card._classes.text()
     assert card._body.isHidden()
@@ -155,7 +155,7 @@ def test_channels_that_are_not_chosen_are_asked_for_one_by_one(qtbot: QtBot) -> 
     told: list[ImageSetting] = []
     options.valueChanged.connect(told.append)
     assert options.isHidden()
-    options.setQuestions(ImageQuestions(Mapping(("phase", "dapi"), ("red", "green"), (None, None))))
+    options.setQuestions(ImageQuestions(ChannelMapping(("phase", "dapi"), ("red", "green"), (None, None))))
     assert not options.isHidden()
     first, second = options._channels
     assert first.currentText() == "choose…"

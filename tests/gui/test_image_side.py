@@ -14,11 +14,11 @@ from pytestqt.qtbot import QtBot
 
 from docks import docked
 from gui_fakes import FakeNetwork, FakeSource
+from napari_seamless._napari.backend import lazy_backend
 from napari_seamless._napari.layers.live_layers import source_layer
 from napari_seamless._napari.layers.readings import readings_of, setting_of
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.run.image_input import open_as
-from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.widgets import ImageSetting
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region
@@ -107,7 +107,7 @@ def test_how_an_image_is_stored_is_a_remark_beside_it(qtbot: QtBot, make_napari_
     viewer = make_napari_viewer()
     with_source(viewer, replace(NAMED, notices=notices))
     dock = docked(viewer, pipeline)
-    remark = dock.panel.image_section.remark
+    remark = dock.panel.image_section.status
     qtbot.waitUntil(lambda: dock.poll() is not None and remark.value() is not None, timeout=PATIENCE)
     assert remark.value().sentence == "Slide is stored in strips."
 

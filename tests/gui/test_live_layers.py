@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QDockWidget
 from gui_fakes import FakeLive, FakeSource
 from napari_seamless._napari.layers.live_layers import ResultLayers, about, source_layer
 from napari_seamless._napari.layers.pixels import SourceLevel, overview
-from napari_seamless._napari.layers.texture_patcher import LivePatcher
+from napari_seamless._napari.layers.texture_patch import TexturePatch
 from napari_seamless.geometry import Region
 
 SHAPE = (600, 800)
@@ -97,7 +97,7 @@ def test_without_private_names_a_refresh_shows_the_same(window, qtbot: QtBot, mo
     def gone(*_: object) -> bool:
         raise AttributeError("canvas")
 
-    monkeypatch.setattr(LivePatcher, "_write", gone)
+    monkeypatch.setattr(TexturePatch, "_write", gone)
     live = FakeLive(SHAPE)
     shown = ResultLayers(window, live, "result", {})
     live.write(Region.of((0, 512), (0, 512)), 1)

@@ -19,11 +19,11 @@ from scipy import ndimage
 
 import napari_seamless as ns
 from label_images import SHAPE, cells, store_of
+from napari_seamless._napari.backend import lazy_backend
 from napari_seamless._napari.measure.classes import COUNTED, NAME, SHOWN
 from napari_seamless._napari.measure.commands import open_measuring
 from napari_seamless._napari.measure.dock import MeasureDock
 from napari_seamless._napari.measure.state import VIEW, ClassRow
-from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless.geometry import Region
 from napari_seamless.measurement.measure import label_outlines
 from napari_seamless.runs.origin import origin_of
@@ -200,7 +200,7 @@ def test_classes_without_names_are_named(qtbot: QtBot, nameless: MeasureDock, vi
     cell(nameless, 3, NAME).setText("mitosis")
     np.testing.assert_allclose(layer.get_color(7)[:3], [int(own_colour(7)[k : k + 2], 16) / 255 for k in (1, 3, 5)])
     np.testing.assert_allclose(layer.get_color(9)[:3], [0x80 / 255] * 3, err_msg="what has no row is not hidden")
-    qtbot.waitUntil(lambda: nameless.poll().said.startswith("Names and colours are saved"), timeout=5000)
+    qtbot.waitUntil(lambda: nameless.poll().message.startswith("Names and colours are saved"), timeout=5000)
     assert {c.value: c.name for c in open_store(tmp_path / "own.ome.zarr").classes}[7] == "mitosis"
 
 
@@ -232,7 +232,7 @@ def test_what_is_on_screen_is_measured(qtbot: QtBot, dock: MeasureDock, viewer: 
 
 def assert_ellipse(viewer: Any) -> None:
     """An ellipse encloses what an ellipse does, and a line nothing."""
-    from napari_seamless._napari.measure.places import outlines
+    from napari_seamless._napari.measure.object_layers import outlines
 
     box = np.array([(10, 20), (10, 60), (40, 60), (40, 20)]) * 0.5
     shapes = viewer.add_shapes([box], shape_type="ellipse")
@@ -265,7 +265,7 @@ def test_names_and_colours_are_shown_at_once_and_saved(
     dock.panel.classes.setValue((*rows[:1], ClassRow(1, "lymphocyte", "#0000ff", is_counted=True), *rows[2:]))
     assert list(layer.features["class"]) == ["background", "lymphocyte", "boundary"]
     np.testing.assert_allclose(layer.get_color(1), [0, 0, 1, 1])
-    qtbot.waitUntil(lambda: dock.poll().said.startswith("Names and colours are saved"), timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll().message.startswith("Names and colours are saved"), timeout=5000)
     again = open_store(path).classes
     assert [(c.name, c.colour) for c in again][1] == ("lymphocyte", "#0000ff")
     assert measured(qtbot, dock).counted == ("lymphocyte",)
@@ -327,7 +327,7 @@ def test_objects_are_saved_copied_and_become_points(
 ) -> None:
     found = measured(qtbot, dock)
     dock.panel.saveRequested.emit(tmp_path / "o.csv")
-    qtbot.waitUntil(lambda: dock.poll().said.startswith("Saved"), timeout=5000)
+    qtbot.waitUntil(lambda: dock.poll().message.startswith("Saved"), timeout=5000)
     assert len((tmp_path / "o.csv").read_text().splitlines()) == found.count() + 1
     dock.panel._copy.click()
     clipboard = QGuiApplication.clipboard()

@@ -13,8 +13,9 @@ from docks import docked
 from gui_fakes import FakeLive, FakePipeline, FakeReport, FakeRun
 from napari_seamless._napari.layers.tile_outlines import segments
 from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.run.overview import coverage_of
 from napari_seamless._napari.widgets import Budget
-from napari_seamless._napari.widgets.coverage import CoverageMap, coverage_of
+from napari_seamless._napari.widgets.coverage import CoverageMap
 from napari_seamless._napari.widgets.plot import RunPlot, Sample
 from napari_seamless.errors import BudgetTooSmall
 from napari_seamless.geometry import Grid, Region

@@ -15,12 +15,12 @@ from qtpy.QtWidgets import QDockWidget
 
 from docks import docked
 from gui_fakes import FakeCheck, FakeLive, FakePipeline, FakeReport, FakeRun
+from napari_seamless._napari.layers.badge import KEY
 from napari_seamless._napari.layers.live_layers import FACTS, ResultLayers
 from napari_seamless._napari.layers.preview_layers import SIGN, uncovered
-from napari_seamless._napari.layers.uncovered_preview import Uncovered
+from napari_seamless._napari.layers.uncovered_preview import UncoveredPreview
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.widgets import Extent
-from napari_seamless._napari.widgets.badge import KEY
 from napari_seamless.errors import NotTileable, RunApproximately
 from napari_seamless.geometry import Region
 
@@ -168,7 +168,7 @@ def test_a_preview_that_is_deleted_does_not_come_back(qtbot: QtBot, dock, viewer
 
 def test_a_preview_is_not_offered_as_an_image(qtbot: QtBot, dock, viewer, painter) -> None:
     previewed(qtbot, dock, painter)
-    assert [layer.name for layer in dock._ordering.images().values()] == ["tissue"]
+    assert [layer.name for layer in dock._selection.images().values()] == ["tissue"]
 
 
 def test_another_run_has_another_preview(qtbot: QtBot, dock, viewer, painter) -> None:
@@ -205,7 +205,7 @@ def test_on_screen_a_preview_gives_way_as_it_would_after_a_refresh(make_napari_v
     window.add_image(np.full((600, 800, 3), 90, np.uint8), name="tissue")
     exact, estimated = FakeLive((600, 800)), FakeLive((600, 800))
     result = ResultLayers(window, exact, "result", {})
-    image = Uncovered(estimated, exact)
+    image = UncoveredPreview(estimated, exact)
     preview = ResultLayers(window, image, "preview", {}, below=result.layers[0])
     window.scene.camera.zoom = 1.3
     canvas(window)
@@ -230,7 +230,7 @@ def canvas(viewer: Any) -> NDArray[np.uint8]:
 
 def test_a_flood_of_pieces_is_made_up_for() -> None:
     exact, estimated = FakeLive((600, 800)), FakeLive((600, 800))
-    image = Uncovered(estimated, exact)
+    image = UncoveredPreview(estimated, exact)
     for _ in range(600):
         estimated.write(BOTTOM, 1)
     assert not image.pump()
@@ -411,7 +411,7 @@ class WithModules:
     """The real pipeline, in which the model's name stands for a module of this file."""
 
     def __init__(self, module: torch.nn.Module) -> None:
-        from napari_seamless._napari.run.lazy_backend import lazy_backend
+        from napari_seamless._napari.backend import lazy_backend
 
         self._real, self._module = lazy_backend(), module
         self.runs: list[Any] = []

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 import napari_seamless as ns
 from docks import docked
-from napari_seamless._napari.layers.texture_patcher import region_on_screen
+from napari_seamless._napari.layers.texture_patch import region_on_screen
 
 PATIENCE = 240_000
 

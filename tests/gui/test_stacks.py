@@ -14,15 +14,15 @@ from scipy import ndimage
 
 import napari_seamless as ns
 from docks import docked
-from napari_seamless._napari.layers.texture_patcher import region_on_screen
+from napari_seamless._napari.backend import lazy_backend
+from napari_seamless._napari.layers.texture_patch import region_on_screen
 from napari_seamless._napari.layers.tile_outlines import segments
 from napari_seamless._napari.layers.view import displayed_axes
 from napari_seamless._napari.measure.dock import MeasureDock
-from napari_seamless._napari.measure.places import centroids
-from napari_seamless._napari.measure.places import look_at as look_at_object
+from napari_seamless._napari.measure.object_layers import centroids
+from napari_seamless._napari.measure.object_layers import look_at as look_at_object
 from napari_seamless._napari.run.copy_as import as_command, as_python
 from napari_seamless._napari.run.dock import SeamlessDock
-from napari_seamless._napari.run.lazy_backend import lazy_backend
 from napari_seamless._napari.widgets import Extent
 from napari_seamless.geometry import Region
 from napari_seamless.models import ClassInfo, Model
@@ -114,7 +114,7 @@ def test_a_series_of_volumes_is_run_at_the_plane_and_time_on_screen(make_napari_
     layer = run(dock, qtbot)
     alone = expected("planes", GREY[1, 2])[0]
     np.testing.assert_allclose(on_screen(layer), alone, atol=1e-5)
-    settings = dock._ordering.settings(False, 2)
+    settings = dock._selection.settings(False, 2)
     assert settings.plane == {"t": 1, "z": 2}
     assert "plane={'t': 1, 'z': 2}" in as_python(settings)
     assert "--axes tzyx --plane t=1,z=2" in as_command(settings)
@@ -185,7 +185,7 @@ def test_the_plane_follows_the_slider_and_a_run_of_the_view_follows_the_plane(ma
     dock.run()
     qtbot.waitUntil(lambda: dock.poll().phase == "following", timeout=PATIENCE)
     look_at(viewer, 2)
-    qtbot.waitUntil(lambda: dock.poll().phase == "following" and dock.snapshot.place.words == "z 2", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: dock.poll().phase == "following" and dock.snapshot.plane.words == "z 2", timeout=PATIENCE)
     (layer,) = dock.result_layers
     np.testing.assert_allclose(on_screen(layer), expected("planes", GREY[0, 2])[0], atol=1e-5)
     assert [x.name for x in viewer.layers] == ["stack", "stack: planes, z 1", "stack: planes, z 2"]
@@ -266,7 +266,7 @@ def test_whoever_has_a_stack_without_labels_says_which_axis_are_channels(make_na
     look_at(viewer, 2, 1)
     np.testing.assert_allclose(on_screen(layer), alone[2], atol=1e-5)
     np.testing.assert_allclose(layer.data_to_world((2, 1, 5, 6)), image.data_to_world((2, 1, 5, 6)))
-    said = dock._ordering.settings(False, 3)
+    said = dock._selection.settings(False, 3)
     assert "axes='zcyx'" in as_python(said)
     np.testing.assert_array_equal(expected("stacks of pairs", image, axes="zcyx")[0], alone)
 
@@ -287,13 +287,13 @@ def test_of_channels_last_what_is_on_screen_goes_first_and_fills_in(
     at(viewer, "zyxc", z=1, c=1)
     viewer.scene.camera.zoom, viewer.scene.camera.center = 8, (0, 100, 150)
     half = np.asarray(viewer.canvas.size) / (2 * 8 * 0.5)
-    view = dock._ordering.view(dock.snapshot.prepared)
+    view = dock._selection.view(dock.snapshot.prepared)
     middle = [(i.lo + i.hi) / 2 for i in view.intervals[-2:]]
     np.testing.assert_allclose(middle, (200, 300), atol=1)
     np.testing.assert_allclose(view.shape[-2:], 2 * half, atol=2)
     layer = run(dock, qtbot)
     assert layer.multiscale
-    assert dock._session.stage.view == view
+    assert dock._run_view.view == view
     is_flat = network == "pairs"
     alone = expected(network, data[1] if is_flat else data, axes="yxc" if is_flat else "zyxc")[0]
     plane = alone if is_flat else alone[1]
@@ -480,12 +480,12 @@ def test_what_is_drawn_on_a_stack_is_run_there_and_is_seen_on_every_plane(
         image.data_to_world([{**here, "y": y, "x": x}[letter] for letter in labels]) for y, x in ((20, 930), (60, 1010))
     ]
     drag(viewer, shapes, *corners)
-    (where,) = dock._ordering.order().where
+    (where,) = dock._selection.request().where
     np.testing.assert_allclose(where.min(0), (20.5, 930.5), atol=0.01)
     np.testing.assert_allclose(where.max(0), (60.5, 1010.5), atol=0.01)
-    assert dock._ordering.drawn_area() == pytest.approx(40 * 80, rel=0.01)
+    assert dock._selection.drawn_area() == pytest.approx(40 * 80, rel=0.01)
     layer = run(dock, qtbot)
-    finished = dock._session.stage.shown.image.finished
+    finished = dock._run_view.shown.image.finished
     assert np.argwhere(finished.reshape(-1, *finished.shape[-2:]).any(0)).tolist() == [[0, 1]]
     assert layer in viewer.layers
     for t in range(2):

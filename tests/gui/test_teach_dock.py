@@ -18,7 +18,7 @@ from qtpy.QtCore import Qt
 from napari_seamless._napari.teach import canvas, dock
 from napari_seamless._napari.teach.controller import TeachController
 from napari_seamless._napari.teach.dock import TeachDock
-from napari_seamless._napari.teach.state import Looked, TeachSnapshot
+from napari_seamless._napari.teach.state import Prediction, TeachSnapshot
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass
@@ -84,7 +84,7 @@ def teaching() -> Iterator[FakeTeaching]:
 
 @pytest.fixture
 def teacher(viewer: napari.Viewer, teaching: FakeTeaching, monkeypatch: pytest.MonkeyPatch) -> TeachDock:
-    monkeypatch.setattr(dock, "TeachController", lambda pipeline: TeachController(pipeline, look_seconds=0.0))
+    monkeypatch.setattr(dock, "TeachController", lambda backend, jobs: TeachController(backend, jobs, look_seconds=0.0))
     found = TeachDock(viewer, teaching)
     viewer.window.add_dock_widget(found, name="teach")
     return found
@@ -137,7 +137,7 @@ def test_what_is_learned_appears_below_the_strokes_while_it_learns(
     assert (np.asarray(taught.data) == 2).all()
     assert viewer.layers.index(taught) < viewer.layers.index(strokes)
     assert viewer.layers.selection.active is strokes
-    teacher._session.controller.stop()
+    teacher._controller.stop()
 
 
 def test_strokes_painted_meanwhile_are_taken_in(viewer: napari.Viewer, teacher: TeachDock, qtbot: QtBot) -> None:
@@ -147,16 +147,16 @@ def test_strokes_painted_meanwhile_are_taken_in(viewer: napari.Viewer, teacher: 
     layer.data[100:300, 10:600] = 1
 
     def is_one() -> bool:
-        looked = teacher.poll().looked
+        looked = teacher.poll().prediction
         return looked is not None and bool((looked.labels == 1).all())
 
     qtbot.waitUntil(is_one, timeout=20000)
-    teacher._session.controller.stop()
+    teacher._controller.stop()
 
 
 def test_a_new_look_without_a_new_step_is_noticed() -> None:
     region = Region.of((0, 2), (0, 2))
-    first, second = (TeachSnapshot(looked=Looked(region, np.full((2, 2), k, np.uint8), 1)) for k in (1, 2))
+    first, second = (TeachSnapshot(prediction=Prediction(region, np.full((2, 2), k, np.uint8), 1)) for k in (1, 2))
     assert first != second
 
 
@@ -173,7 +173,7 @@ def test_stop_keeps_the_lesson_and_teach_goes_on_with_it(
     qtbot.waitUntil(lambda: teacher.poll().step > stopped, timeout=20000)
     assert len(teaching.lessons) == 1
     assert teacher.panel.curve.value()[1][-1][1] == 0.75
-    teacher._session.controller.stop()
+    teacher._controller.stop()
 
 
 def test_one_class_more_begins_another_lesson(teacher: TeachDock, teaching: FakeTeaching, qtbot: QtBot) -> None:
@@ -181,7 +181,7 @@ def test_one_class_more_begins_another_lesson(teacher: TeachDock, teaching: Fake
     for count in (1, 2):
         teacher.teach()
         qtbot.waitUntil(lambda: teacher.poll().step > 0, timeout=20000)
-        teacher._session.controller.stop()
+        teacher._controller.stop()
         qtbot.waitUntil(lambda: not teacher.poll().is_teaching, timeout=20000)
         assert len(teaching.lessons) == count
         teacher.panel.classPressed.emit()
@@ -192,10 +192,10 @@ def test_what_is_kept_can_be_begun_with(teacher: TeachDock, teaching: FakeTeachi
     stroke(teacher, 1)
     teacher.teach()
     qtbot.waitUntil(lambda: teacher.poll().step > 0, timeout=20000)
-    teacher._session.controller.stop()
+    teacher._controller.stop()
     qtbot.waitUntil(lambda: not teacher.poll().is_teaching, timeout=20000)
     teacher.panel.keepRequested.emit("my-tissue")
-    qtbot.waitUntil(lambda: teacher.poll().said.startswith("Kept as my-tissue"), timeout=20000)
+    qtbot.waitUntil(lambda: teacher.poll().message.startswith("Kept as my-tissue"), timeout=20000)
     assert teacher.panel.network.findData("my-tissue") > 0
 
 

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from napari.utils import progress
 
 from napari_seamless._napari.layers.live_layers import RESULT, SOURCE
+from napari_seamless._napari.layers.readable import LayerPixels
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import Kind
-
-
-@dataclass(frozen=True)
-class SavedLayer:
-    """What napari hands to a writer, with the names that a layer has."""
-
-    data: Any
-    name: str
-    multiscale: bool
-    scale: tuple[float, ...]
-    units: tuple[Any, ...]
-    rgb: bool | None
 
 
 def write_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
@@ -63,7 +51,7 @@ def _saved(data: Any, meta: Mapping[str, Any], kind: Kind) -> Any:
         return behind[SOURCE]
     multiscale = bool(meta.get("multiscale", isinstance(data, list | tuple)))
     scale = tuple(float(s) for s in meta["scale"])
-    return SavedLayer(data, meta["name"], multiscale, scale, tuple(meta.get("units", ())), meta.get("rgb"))
+    return LayerPixels(data, meta["name"], multiscale, scale, tuple(meta.get("units", ())), meta.get("rgb"))
 
 
 def layer_classes(meta: Mapping[str, Any], kind: Kind) -> tuple[LabelClass, ...]:

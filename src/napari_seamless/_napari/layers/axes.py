@@ -26,6 +26,32 @@ Axes = tuple[Axis, ...]
 """The axes of a layer, first to last, without colours; empty where they are the image's own, in its own order."""
 
 
+Plane = tuple[tuple[str, int], ...]
+"""The letters of axes (t, z) with numbers; empty for the whole image."""
+
+
+@dataclass(frozen=True)
+class StackPlane:
+    """A plane of a layer; all of it where `indices` is empty.
+
+    `indices` pairs the letter of an axis (t, z) with a number. `axes` are those that a layer of the result has: beside
+    its own, one step of each axis in `indices`, and every step of an axis of channels, which the result lies over
+    whatever channel is shown.
+    """
+
+    indices: Plane = ()
+    axes: Axes = ()
+
+    @property
+    def words(self) -> str:
+        """For the name of a layer: "t 3, z 10"."""
+        return ", ".join(f"{letter} {number}" for letter, number in self.indices)
+
+
+WHOLE = StackPlane()
+"""All of a layer."""
+
+
 def own_axes(axes: Axes, ndim: int) -> tuple[int, ...]:
     """Where each of an image's `ndim` axes is in the layer, counted from its last one: (-2, -1) of a plain plane.
 
@@ -64,7 +90,7 @@ def one_step(lengths: Sequence[int], own: Sequence[int]) -> tuple[NDArray[np.flo
     return scale, (scale - 1) / 2
 
 
-def laid_along(pixels: Pixels, axes: Axes, lengths: Sequence[int]) -> Pixels:
+def align(pixels: Pixels, axes: Axes, lengths: Sequence[int]) -> Pixels:
     """Pixels of an image (and their colours, last) along the axes of a layer, of these lengths. Nothing is copied.
 
     They can be written to where no axis is longer than 1 but the image's own.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
-class Watched:
+class DataWatch:
     """One layer at a time; `exchanged` is called with it. GUI thread."""
 
     def __init__(self, exchanged: Callable[[Image], None]) -> None:

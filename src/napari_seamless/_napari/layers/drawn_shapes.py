@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.axes import one_step
-from napari_seamless._napari.layers.live_layers import placed_over
+from napari_seamless._napari.layers.live_layers import axes_of, placed_over
 from napari_seamless._napari.layers.planes import spatial_axes_of
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Layer, Shapes
+    from napari.layers import Image, Labels, Layer, Shapes
 
 Corners = NDArray[np.float64]
 AROUND = 64
+CORNERS_OF_ELLIPSE = 360
 NAME = "where to run"
 
 
@@ -95,3 +96,29 @@ def _thickened(line: Corners) -> Corners:
     side = np.array([-ahead[1], ahead[0]]) / 2
     ahead = ahead / 2
     return np.stack([first - ahead - side, last + ahead - side, last + ahead + side, first - ahead + side])
+
+
+def outlines(shapes: Shapes, labels: Labels) -> list[NDArray[np.float64]]:
+    """Corners (n, 2), y and x in pixels of the labels, of all shapes that enclose something.
+
+    Lines and paths do not; of an ellipse, 360 corners on it are taken.
+    """
+    found = []
+    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in ("polygon", "rectangle", "ellipse"):
+            ring = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
+            found.append(np.array([_in_pixels(shapes, labels, corner) for corner in ring]))
+    return found
+
+
+def _in_pixels(shapes: Shapes, labels: Labels, corner: NDArray[Any]) -> NDArray[np.float64]:
+    world = np.asarray(shapes.data_to_world(corner))
+    front = np.zeros(max(labels.ndim - len(world), 0))
+    pixel = np.asarray(labels.world_to_data(np.concatenate([front, world])[-labels.ndim :]))
+    return pixel[list(axes_of(labels, 2))]
+
+
+def _ellipse(corners: NDArray[Any]) -> NDArray[np.float64]:
+    box = np.asarray(corners, float)
+    centre, turn = box.mean(0), np.linspace(0, 2 * np.pi, CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(turn) * (box[1] - box[0]) / 2 + np.sin(turn) * (box[2] - box[1]) / 2)

@@ -14,7 +14,7 @@ from napari_seamless.interfaces import GrowingSource, ImageInfo, Pixels, Source
 
 
 @dataclass(frozen=True)
-class Glances:
+class QuickSource:
     """A source that answers at once, with what there is."""
 
     source: Source
@@ -38,7 +38,7 @@ def growing_levels(source: Source) -> list[Any]:
     """
     if not isinstance(source, GrowingSource):
         return []
-    info, quick = source.info, Glances(source, source)
+    info, quick = source.info, QuickSource(source, source)
     levels: list[Any] = [SourceLevel(quick, level) for level in range(len(info.levels) - 1)]
     overview = source.overview
     if info.rgb:

@@ -21,12 +21,12 @@ from napari_seamless._napari.layers.pixels import (
     ColourLevel,
     LiveLevel,
     SourceLevel,
-    laid,
+    aligned_level,
     overview,
     rgba,
     written,
 )
-from napari_seamless._napari.layers.texture_patcher import LivePatcher, Refresher
+from napari_seamless._napari.layers.texture_patch import TexturePatch, ThrottledRefresh
 from napari_seamless._napari.widgets.wording import size
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import APPROXIMATE, FreshPixels, LabelClass, LiveImage, Pixels, Source
@@ -169,13 +169,13 @@ def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float], 
 
 
 @dataclass
-class Plane:
+class ChannelLayer:
     """One layer of a result: how its pixels come out of a piece, and where the live coarsest level lies."""
 
     layer: Image | Labels
     pick: Callable[[Pixels], Pixels]
-    patcher: LivePatcher
-    refresher: Refresher
+    patcher: TexturePatch
+    refresher: ThrottledRefresh
     coarsest: NDArray[Any] | None = None
 
 
@@ -231,8 +231,8 @@ class ResultLayers:
         """Whether all that has come in is shown."""
         return not self._pieces
 
-    def tell(self, facts: Mapping[str, Any]) -> None:
-        """Adds facts to the metadata of every layer."""
+    def update_metadata(self, facts: Mapping[str, Any]) -> None:
+        """Adds these to the metadata of every layer."""
         for layer in self.layers:
             layer.metadata[FACTS] = {**layer.metadata[FACTS], **facts}
 
@@ -240,10 +240,10 @@ class ResultLayers:
         """Shows pieces that have arrived, for at most a few milliseconds."""
         start = perf_counter()
         if self._pieces.maxlen is not None and len(self._pieces) >= self._pieces.maxlen:
-            self._each(Refresher.soon)
+            self._each(ThrottledRefresh.soon)
         while self._pieces and perf_counter() - start < self.PATIENCE:
             self._show(self._pieces.popleft())
-        self._each(Refresher.tick)
+        self._each(ThrottledRefresh.tick)
 
     def finish(self) -> None:
         """Shows the final state of everything; called once when the run has ended."""
@@ -251,9 +251,9 @@ class ResultLayers:
         for plane in self.planes:
             if plane.coarsest is not None:
                 plane.coarsest[...] = _coarsest(self._image)
-        self._each(Refresher.now)
+        self._each(ThrottledRefresh.now)
 
-    def _each(self, do: Callable[[Refresher], None]) -> None:
+    def _each(self, do: Callable[[ThrottledRefresh], None]) -> None:
         for plane in self.planes:
             do(plane.refresher)
 
@@ -267,7 +267,7 @@ class ResultLayers:
                 plane.refresher.soon()
             plane.refresher.eventually()
 
-    def _labels(self, viewer: napari.Viewer) -> list[Plane]:
+    def _labels(self, viewer: napari.Viewer) -> list[ChannelLayer]:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
@@ -283,7 +283,7 @@ class ResultLayers:
         )
         return [self._plane(viewer, layer, lambda pixels: pixels[0])]
 
-    def _images(self, viewer: napari.Viewer) -> list[Plane]:
+    def _images(self, viewer: napari.Viewer) -> list[ChannelLayer]:
         info, levels = self._image.info, self._image.levels
         if is_colour(self._image):
             return [self._colour(viewer)]
@@ -299,7 +299,7 @@ class ResultLayers:
             planes.append(self._grey(viewer, parts, channel, grey if info.channels == 1 else settings))
         return planes
 
-    def _colour(self, viewer: napari.Viewer) -> Plane:
+    def _colour(self, viewer: napari.Viewer) -> ChannelLayer:
         from napari.layers import Image
 
         levels = self._image.levels
@@ -308,7 +308,9 @@ class ResultLayers:
         layer = Image(self._data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
         return self._plane(viewer, layer, rgba, coarsest)
 
-    def _grey(self, viewer: napari.Viewer, levels: Sequence[object], channel: int, settings: dict[str, Any]) -> Plane:
+    def _grey(
+        self, viewer: napari.Viewer, levels: Sequence[object], channel: int, settings: dict[str, Any]
+    ) -> ChannelLayer:
         from napari.layers import Image
 
         layer = Image(
@@ -322,7 +324,7 @@ class ResultLayers:
         return self._plane(viewer, layer, lambda pixels: pixels[channel])
 
     def _data(self, levels: Sequence[object]) -> Any:
-        shown = [laid(level, self.axes) for level in levels] if self.axes else list(levels)
+        shown = [aligned_level(level, self.axes) for level in levels] if self.axes else list(levels)
         return shown if len(shown) > 1 else shown[0]
 
     def _plane(
@@ -331,10 +333,10 @@ class ResultLayers:
         layer: Image | Labels,
         pick: Callable[[Pixels], Pixels],
         coarsest: NDArray[Any] | None = None,
-    ) -> Plane:
+    ) -> ChannelLayer:
         layer = self._placed(viewer, layer)
-        patcher = LivePatcher(viewer, layer, axes_of(layer, self._image.info.ndim)[-2:])
-        return Plane(layer, pick, patcher, Refresher(layer), coarsest)
+        patcher = TexturePatch(viewer, layer, axes_of(layer, self._image.info.ndim)[-2:])
+        return ChannelLayer(layer, pick, patcher, ThrottledRefresh(layer), coarsest)
 
     def _placed(self, viewer: napari.Viewer, layer: Image | Labels) -> Image | Labels:
         """The layer in the viewer that shows this result: an old one with new data, or this one."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless._napari.layers.axes import Axes, laid_along
+from napari_seamless._napari.layers.axes import Axes, align
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LiveImage, Pixels, Source
 
@@ -156,7 +156,7 @@ class ColourLevel(LazyLevel):
         return rgba(np.asarray(self._level[(slice(0, 3), *key[:-1])]), opaque)[..., key[-1]]
 
 
-class LaidLevel(LazyLevel):
+class AlignedLevel(LazyLevel):
     """A level along the axes of a layer."""
 
     def __init__(self, level: LazyLevel, axes: Axes) -> None:
@@ -173,15 +173,15 @@ class LaidLevel(LazyLevel):
     def _read(self, key: Key) -> Pixels:
         own = {axis.own: part for axis, part in zip(self._axes, key, strict=False)}
         pixels = self._level[(*(own[axis] for axis in range(self._ndim)), *key[len(self._axes) :])]
-        return laid_along(pixels, self._axes, [part.stop - part.start for part in key[: len(self._axes)]])
+        return align(pixels, self._axes, [part.stop - part.start for part in key[: len(self._axes)]])
 
 
-def laid(level: Any, axes: Axes) -> Any:
+def aligned_level(level: Any, axes: Axes) -> Any:
     """A level, lazy or an array, along the axes of a layer. An array is not copied: what changes in it shows."""
     if isinstance(level, LazyLevel):
-        return LaidLevel(level, axes)
+        return AlignedLevel(level, axes)
     array = np.asarray(level)
-    return laid_along(array, axes, _lengths(array.shape, axes))
+    return align(array, axes, _lengths(array.shape, axes))
 
 
 def _lengths(shape: Sequence[int], axes: Axes) -> tuple[int, ...]:

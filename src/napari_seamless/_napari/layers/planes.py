@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_seamless._napari.layers.axes import Axes, Axis
+from napari_seamless._napari.layers.axes import Axes, Axis, StackPlane
 from napari_seamless._napari.layers.live_layers import source_of
 from napari_seamless._napari.layers.readings import setting_of
-from napari_seamless._napari.run.state import StackPlace
 
 if TYPE_CHECKING:
     import napari
@@ -20,7 +19,7 @@ MOST_WITHOUT_QUESTION = 3
 """Axes of a plain array that is read without being asked about: channels before rows and columns."""
 
 
-def place_of(viewer: napari.Viewer, layer: Image, spatial: int | None) -> StackPlace:
+def plane_of(viewer: napari.Viewer, layer: Image, spatial: int | None) -> StackPlane:
     """What a run for a network of so many `spatial` axes (None: any number) is of, while this plane is looked at."""
     letters = letters_of(layer)
     flat = "tz" if spatial == 2 else "t"
@@ -29,7 +28,7 @@ def place_of(viewer: napari.Viewer, layer: Image, spatial: int | None) -> StackP
     step = [min(max(int(at), 0), int(size) - 1) for at, size in zip(point, layer.level_shapes[0], strict=False)]
     plane = {letter: step[axis] for axis, letter in enumerate(letters) if letter in flat}
     axes = axes_on(layer, letters, own, plane)
-    return StackPlace(tuple(plane.items()), axes) if axes else StackPlace()
+    return StackPlane(tuple(plane.items()), axes) if axes else StackPlane()
 
 
 def axes_on(layer: Image, letters: str, own: Sequence[str], plane: Mapping[str, int]) -> Axes:

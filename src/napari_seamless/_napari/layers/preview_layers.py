@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.layers.badge import Badge
 from napari_seamless._napari.layers.live_layers import PREVIEW, ResultLayers, is_colour
-from napari_seamless._napari.layers.uncovered_preview import Uncovered
+from napari_seamless._napari.layers.uncovered_preview import UncoveredPreview
 from napari_seamless._napari.layers.view import result_on_screen
-from napari_seamless._napari.run.backend import Run
-from napari_seamless._napari.widgets.badge import Badge
 from napari_seamless.interfaces import LiveImage
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_seamless.runs.run import Run
 
 SIGN = "PREVIEW: statistics estimated from a sample;\nexact pixels replace it as they arrive"
 ENDED = frozenset(("finished", "cancelled", "failed"))
@@ -34,7 +35,7 @@ class Preview:
         self._viewer, self._run, self._result = viewer, run, result
         self._name, self._placed = f"{name}{PREVIEW}", placed
         self._shown: ResultLayers | None = None
-        self._uncovered: Uncovered | None = None
+        self._uncovered: UncoveredPreview | None = None
         self._badge: Badge | None = None
         self._is_over = False
 
@@ -91,7 +92,7 @@ class Preview:
             return
         image = first
         if not is_colour(first):
-            image = self._uncovered = Uncovered(first, self._run.store)
+            image = self._uncovered = UncoveredPreview(first, self._run.store)
         chosen = set(self._viewer.layers.selection)
         facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
         name, placed, axes = self._name, self._placed, self._result.axes

@@ -1,7 +1,7 @@
 """A thin line around the tiles that are being made, on the canvas.
 
 It hangs in the scene beside the layers, not in the list of layers: nothing to select, to save or to be in the way.
-That needs names that napari keeps to itself; where one is missing there is no outline. GUI thread.
+That needs names that napari keeps to itself (`_compat`); where one is missing there is no outline. GUI thread.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 
+from napari_seamless._napari._compat import SURPRISES, scene_of
 from napari_seamless._napari.layers.live_layers import axes_of
-from napari_seamless._napari.layers.texture_patcher import SURPRISES
 from napari_seamless._napari.layers.view import displayed_axes, on_canvas
 from napari_seamless.geometry import Region
 
@@ -61,12 +61,10 @@ class TileOutlines:
                 return
             from vispy.scene.visuals import Line
 
-            viewer: Any = self._viewer
             self._line = Line(connect="segments", color=COLOUR, width=1, method="gl")
             self._line.set_gl_state("translucent", depth_test=False)
             self._line.order = ON_TOP
-            canvas = viewer.window._qt_viewer.canvas
-            self._line.parent, self._canvas = canvas.view.scene, canvas.native
+            self._line.parent, self._canvas = scene_of(self._viewer)
         self._line.visible = points is not None
         if points is not None:
             self._line.set_data(pos=points, color=COLOUR, connect="segments")

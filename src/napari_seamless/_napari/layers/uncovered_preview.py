@@ -21,7 +21,7 @@ AT_ONCE = 8
 """Pieces that one pump moves, so that a flood of them cannot hold up the window."""
 
 
-class Uncovered:
+class UncoveredPreview:
     """A LiveImage: `preview` where `exact`, of the same shape, is not written, else 0. GUI thread.
 
     `pump` keeps it so.

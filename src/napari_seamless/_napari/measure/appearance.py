@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seamless._napari.layers.live_layers import FACTS, RESULT, TRANSPARENT
+from napari_seamless._napari.layers.live_layers import FACTS, TRANSPARENT
+from napari_seamless._napari.layers.readable import result_of
 from napari_seamless._napari.measure.state import ClassRow
 from napari_seamless._napari.widgets.wording import size
-from napari_seamless._napari.writer import SavedLayer, layer_classes
+from napari_seamless._napari.writer import layer_classes
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.units import symbol_of
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Labels, Layer
 
 RIM_NAME = "boundary"
 BACKGROUND, WITHOUT_ROW = "#000000", "#808080"
@@ -24,22 +25,6 @@ BACKGROUND, WITHOUT_ROW = "#000000", "#808080"
 def is_preview(layer: Layer) -> bool:
     """Whether a layer shows estimated pixels, which are not worth measuring."""
     return bool(layer.metadata.get(FACTS, {}).get("preview"))
-
-
-def result_of(layer: Layer) -> Any | None:
-    """The result behind a layer, if its classes can be named anew."""
-    result = layer.metadata.get(RESULT)
-    return result if hasattr(result, "set_classes") else None
-
-
-def readable(layer: Image | Labels) -> Any:
-    """What other threads may read of a layer: its result, or its pixels as they are now."""
-    result = result_of(layer)
-    if result is not None:
-        return result
-    scale = tuple(float(s) for s in layer.scale)
-    rgb = getattr(layer, "rgb", None)
-    return SavedLayer(layer.data, layer.name, bool(layer.multiscale), scale, tuple(layer.units), rgb)
 
 
 def about_labels(layer: Labels) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_seamless._napari.measure.state import Measurements
-from napari_seamless._napari.measure.table_height import fit_rows
+from napari_seamless._napari.widgets.table_height import fit_rows
+
+if TYPE_CHECKING:
+    from napari_seamless.measurement.measurements import Measurements
 
 MOST_ROWS = 8
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QColorDialog, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_seamless._napari.measure.state import ClassRow
-from napari_seamless._napari.measure.table_height import fit_rows
+from napari_seamless._napari.widgets.table_height import fit_rows
 
 SHOWN, COLOUR, NAME, COUNTED = range(4)
 MOST_ROWS = 6

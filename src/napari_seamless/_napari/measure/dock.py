@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_seamless._napari.backend import Backend
+from napari_seamless._napari.dock import Cleanup, Dock
 from napari_seamless._napari.layers.axes import own_region
+from napari_seamless._napari.layers.drawn_shapes import outlines
 from napari_seamless._napari.layers.live_layers import ResultLayers, axes_of, is_result, key_of, source_of
+from napari_seamless._napari.layers.readable import readable, result_of
 from napari_seamless._napari.layers.readings import setting_of
 from napari_seamless._napari.layers.view import visible_region
-from napari_seamless._napari.measure import appearance, areas, places
-from napari_seamless._napari.measure.controller import MeasureController, Measuring
+from napari_seamless._napari.measure import appearance, areas, object_layers
+from napari_seamless._napari.measure.controller import HasClasses, MeasureController
 from napari_seamless._napari.measure.panel import PLACES, MeasurePanel
-from napari_seamless._napari.measure.stack_place import seat_over
-from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureOrder, MeasureSnapshot, Opened
-from napari_seamless._napari.run.lazy_backend import lazy_backend
+from napari_seamless._napari.measure.stack_position import stack_position
+from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureRequest, MeasureSnapshot, OpenedResult
+from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.widgets.scroll import Column
-from napari_seamless._napari.widgets.style import sheet
 from napari_seamless.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -36,60 +37,54 @@ SETTLE_MS = 400
 """Classes are written into a result when nobody has changed them for so long."""
 
 
-@dataclass
-class MeasureSession:
-    """What the dock holds that is not a widget, so that it can be closed when the widget is already gone."""
+@dataclass(frozen=True)
+class ClassEdit:
+    """Classes that were edited and are not saved yet, and the name of their result."""
 
-    controller: MeasureController
-    unsaved: tuple[Any, tuple[ClassRow, ...], str] | None = None
-    disconnect: list[Callable[[], object]] = field(default_factory=list)
-    of_layer: list[Callable[[], object]] = field(default_factory=list)
-    is_open: bool = True
+    result: HasClasses
+    rows: tuple[ClassRow, ...]
+    name: str
+
+
+class ClassWriter:
+    """Saves edited classes. It outlives the dock, so that what was edited last is saved as it closes."""
+
+    def __init__(self, controller: MeasureController) -> None:
+        self._controller = controller
+        self._edit: ClassEdit | None = None
+
+    def edit(self, edit: ClassEdit) -> None:
+        self._edit = edit
 
     def save(self) -> None:
-        """Writes the classes that were edited."""
-        if self.unsaved is not None:
-            result, rows, name = self.unsaved
-            self.unsaved = None
-            self.controller.save_classes(result, [row.label for row in rows], name)
-
-    def close(self, _object: object = None) -> None:
-        if self.is_open:
-            self.is_open = False
-            self.save()
-            self.controller.close()
-            for undo in (*self.disconnect, *self.of_layer):
-                undo()
+        """Writes what was edited since the last time."""
+        edit, self._edit = self._edit, None
+        if edit is not None:
+            self._controller.save_classes(edit.result, [row.label for row in edit.rows], edit.name)
 
 
-class MeasureDock(QWidget):
-    """Choose labels, see and edit their classes, measure them. No other thread touches Qt or napari."""
+class MeasureDock(Dock):
+    """Choose labels, see and edit their classes, measure them."""
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Measuring | None = None) -> None:
-        super().__init__()
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        found: Any = lazy_backend() if pipeline is None else pipeline
+    def __init__(self, napari_viewer: napari.viewer.Viewer, backend: Backend | None = None) -> None:
+        super().__init__(napari_viewer, backend)
         self.panel = MeasurePanel()
-        self._session = MeasureSession(MeasureController(found))
+        self._controller = MeasureController(self._backend, self._jobs, self._add)
+        self._writer = ClassWriter(self._controller)
+        self._of_layer = Cleanup()
         self._last = MeasureSnapshot()
         self._rows: dict[str, tuple[ClassRow, ...]] = {}
         self._measured: str | None = None
-        self._was_docked = False
         self._column = Column(self.panel)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._column)
-        self._restyle()
-        self._connect_panel()
-        self._connect_viewer()
-        self._list_layers()
-        self._timer, self._settle = QTimer(self), QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self.poll)
-        self._timer.start()
+        self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._session.save)
+        self._settle.timeout.connect(self._writer.save)
+        self._cleanup.add(self._writer.save, self._forget_layer)
+        self._connect_panel()
+        self._listen_to_layers(self._list_layers)
+        self._list_layers()
+        self._start(self._column, POLL_MS)
 
     @property
     def snapshot(self) -> MeasureSnapshot:
@@ -98,7 +93,7 @@ class MeasureDock(QWidget):
 
     def open(self, path: str | Path) -> None:
         """Opens a result in the background, adds it to the viewer and chooses it."""
-        self._session.controller.open(Path(path))
+        self._controller.open(Path(path))
 
     def measure(self) -> None:
         """Starts to measure what is chosen."""
@@ -106,20 +101,18 @@ class MeasureDock(QWidget):
         if layer is None:
             return
         try:
-            order = self._order(layer)
+            request = self._request(layer)
         except BadRequest as error:
-            self._session.controller.report(error)
+            self._controller.report(error)
         else:
             self._measured = key_of(layer)
-            self._session.controller.measure(order)
+            self._controller.measure(request)
         self.poll()
 
     def poll(self) -> MeasureSnapshot:
         """Looks at the background now, not at the next tick of the timer."""
-        opened = self._session.controller.take_opened()
-        if opened is not None:
-            self._add(opened)
-        before, self._last = self._last, self._session.controller.poll()
+        self._jobs.deliver()
+        before, self._last = self._last, self._controller.poll()
         now = self._last
         if now != before:
             if now.found is not None and now.found is not before.found:
@@ -127,23 +120,20 @@ class MeasureDock(QWidget):
             self.panel.showSnapshot(now)
             self._column.updateGeometry()
         if now.problem is not None and now.problem != before.problem:
-            show_error(now.problem.notice.sentence)
+            notify(now.problem.notice)
         return now
 
-    def event(self, event: QEvent | None) -> bool:
-        """Notices that napari has taken the widget out of its dock, which is how it closes plugins."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._was_docked = True
-            elif self._was_docked:
-                self._timer.stop()
-                self._settle.stop()
-                self._session.close()
-                self.deleteLater()
-        return super().event(event)
+    def report(self, error: BaseException) -> None:
+        self._controller.report(error)
+
+    def tick(self) -> None:
+        self.poll()
+
+    def undocked(self) -> None:
+        self._settle.stop()
 
     def _connect_panel(self) -> None:
-        panel, controller = self.panel, self._session.controller
+        panel, controller = self.panel, self._controller
         panel.labels.currentIndexChanged.connect(self._choose)
         panel.classes.valueChanged.connect(self._take_classes)
         panel.boundary.currentIndexChanged.connect(self._take_boundary)
@@ -155,22 +145,6 @@ class MeasureDock(QWidget):
         panel.copyPressed.connect(self._copy)
         panel.centroidsPressed.connect(self._show_centroids)
         panel.objects.rowChosen.connect(self._look_at)
-
-    def _connect_viewer(self) -> None:
-        layers = self._viewer.layers.events
-        pairs: list[tuple[Any, Any]] = [
-            (layers.inserted, self._list_layers),
-            (layers.removed, self._list_layers),
-            (layers.reordered, self._list_layers),
-            (self._viewer.events.theme, self._restyle),
-        ]
-        for emitter, slot in pairs:
-            emitter.connect(slot)
-            self._session.disconnect.append(partial(emitter.disconnect, slot))
-        self.destroyed.connect(self._session.close)
-
-    def _restyle(self, _event: object = None) -> None:
-        self.setStyleSheet(sheet(str(self._viewer.theme)))
 
     def _layers(self, kind: type[Layer]) -> dict[str, Any]:
         """Layers of a kind that can be chosen, topmost first, by key."""
@@ -192,12 +166,9 @@ class MeasureDock(QWidget):
 
     def _choose(self, _index: object = None) -> None:
         """Shows the labels that are chosen now."""
-        session = self._session
-        self._settle_now()
-        for undo in session.of_layer:
-            undo()
-        session.of_layer.clear()
-        session.controller.forget()
+        self._writer.save()
+        self._forget_layer()
+        self._controller.forget()
         layer = self._chosen()
         if layer is None:
             self.panel.describe("")
@@ -210,12 +181,13 @@ class MeasureDock(QWidget):
         self._read_style()
         for emitter in (layer.events.opacity, layer.events.contour):
             emitter.connect(self._read_style)
-            session.of_layer.append(partial(emitter.disconnect, self._read_style))
+            self._of_layer.add(partial(emitter.disconnect, self._read_style))
         self.panel.showSnapshot(self.poll())
 
-    def _settle_now(self) -> None:
-        """Writes what was edited before other labels are chosen."""
-        self._session.save()
+    def _forget_layer(self) -> None:
+        """Listens to the layer no more that was chosen before."""
+        self._of_layer.close()
+        self._of_layer = Cleanup()
 
     def _read_style(self, _event: object = None) -> None:
         layer = self._chosen()
@@ -237,9 +209,9 @@ class MeasureDock(QWidget):
         names = [(row.value, row.name, row.colour, row.is_shown) for row in rows]
         if names != [(row.value, row.name, row.colour, row.is_shown) for row in before]:
             appearance.show_classes(layer, rows)
-        result = appearance.result_of(layer)
+        result = result_of(layer)
         if result is not None and [row.label for row in rows] != [row.label for row in before]:
-            self._session.unsaved = (result, rows, layer.name)
+            self._writer.edit(ClassEdit(result, rows, layer.name))
             self._settle.start()
         boundary = self.panel.boundary.currentData()
         self.panel.set_classes(rows, int(boundary) if boundary else None)
@@ -252,7 +224,7 @@ class MeasureDock(QWidget):
             changed = tuple(_uncounted(row) if row.value == int(boundary) else row for row in rows)
             self.panel.classes.setValue(changed)
 
-    def _order(self, layer: Labels) -> MeasureOrder:
+    def _request(self, layer: Labels) -> MeasureRequest:
         panel = self.panel
         where, rows = panel.where.currentData() or WHOLE, panel.classes.value()
         region, within = None, None
@@ -260,21 +232,21 @@ class MeasureDock(QWidget):
             region = visible_region(self._viewer, layer)
             if region is None:
                 raise BadRequest("what is on screen must show the labels, in 2-D; it does not; move the view over them")
-            result = appearance.result_of(layer)
+            result = result_of(layer)
             if result is not None:
                 region = own_region(region, axes_of(layer, result.info.ndim))
         elif where != WHOLE:
             shapes = self._layers(Shapes)[where]
-            within = places.outlines(shapes, layer)
+            within = outlines(shapes, layer)
             if not within:
                 raise BadRequest(
                     f"shapes must enclose something; {shapes.name} has no polygon, rectangle or ellipse; draw one"
                 )
         image = self._layers(Image).get(panel.image.currentData() or "")
         rim = int(panel.boundary.currentData() or 0) or None
-        return MeasureOrder(
-            what=appearance.readable(layer),
-            image=None if image is None else source_of(image) or appearance.readable(image),
+        return MeasureRequest(
+            what=readable(layer),
+            image=None if image is None else source_of(image) or readable(image),
             axes=None if image is None or source_of(image) is not None else setting_of(image, None).axes,
             region=region,
             within=within,
@@ -297,19 +269,19 @@ class MeasureDock(QWidget):
             boundary = self.panel.boundary.currentData()
             self.panel.set_classes(rows, int(boundary) if boundary else None)
 
-    def _add(self, opened: Opened) -> None:
+    def _add(self, opened: OpenedResult) -> None:
         """Puts a result that was opened on screen: one of a plane of a stack on that plane, if the stack is there."""
         result, info = opened.result, opened.result.info
         if result.kind != "labels":
             error = BadRequest(f"only labels are measured; {info.name} is an image; open a segmentation")
-            self._session.controller.report(error)
+            self._controller.report(error)
             return
-        seat = seat_over(self._viewer, opened.origin, info.levels.shape(0))
-        placed: dict[str, Any] = {} if seat is None else seat.placed
-        if seat is None and info.pixel_size is not None:
+        position = stack_position(self._viewer, opened.origin, info.levels.shape(0))
+        placed: dict[str, Any] = {} if position is None else position.placed
+        if position is None and info.pixel_size is not None:
             start = result.spec.translation or (0.0,) * info.ndim
             placed = {"scale": info.pixel_size, "translate": start, "units": (info.unit,) * info.ndim}
-        axes = () if seat is None else seat.axes
+        axes = () if position is None else position.axes
         (layer,) = ResultLayers(self._viewer, result, info.name, placed, axes=axes).layers
         self.panel.labels.setCurrentIndex(self.panel.labels.findData(key_of(layer)))
 
@@ -317,7 +289,7 @@ class MeasureDock(QWidget):
         layer, found = self._chosen(), self._last.found
         if layer is not None and found is not None and self._measured == key_of(layer):
             columns = (name for name in found.objects if name.endswith(("_min", "_max")))
-            places.look_at(self._viewer, layer, {name: float(found.objects[name][row]) for name in columns})
+            object_layers.look_at(self._viewer, layer, {name: float(found.objects[name][row]) for name in columns})
 
     def _show_centroids(self) -> None:
         layer, found = self._chosen(), self._last.found
@@ -326,7 +298,7 @@ class MeasureDock(QWidget):
         by_value = {row.value: row.colour for row in self.panel.classes.value()}
         colours = [by_value.get(int(value), "#ffffff") for value in found.objects["label"]]
         size = max(float(found.objects["pixels"].mean()) ** (1 / found.ndim) / 2, 3.0)
-        self._viewer.add_layer(places.centroids(layer, found.objects, colours, size))
+        self._viewer.add_layer(object_layers.centroids(layer, found.objects, colours, size))
 
     def _copy(self) -> None:
         """Puts areas and counts on the clipboard, as a spreadsheet takes them."""

@@ -1,9 +1,10 @@
-"""The face of the dock that measures: choices above, what was found below. Knows no viewer and no pipeline."""
+"""The face of the dock that measures: choices above, what was found below. Knows neither the viewer nor the library."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
@@ -26,8 +27,11 @@ from napari_seamless._napari.measure.areas import AreaTable
 from napari_seamless._napari.measure.classes import ClassTable
 from napari_seamless._napari.measure.histogram import BINS, SHARE, Bars, Histogram
 from napari_seamless._napari.measure.objects import ObjectTable
-from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, Measurements, MeasureSnapshot
+from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
+
+if TYPE_CHECKING:
+    from napari_seamless.measurement.measurements import Measurements
 
 STEPS = 1000
 WIDTH, CONTOUR_WIDTH = 350, 150
@@ -272,8 +276,8 @@ def _status(now: MeasureSnapshot, is_there: bool) -> str:
         return "Stopping…"
     if now.is_measuring:
         return "Counting every pixel, piece by piece…"
-    if now.said:
-        return now.said
+    if now.message:
+        return now.message
     return "" if is_there else "Open a result, or add a labels layer, to begin."
 
 

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from napari_seamless._napari.widgets.image_options import ChannelChoice, ChannelMapping
 from napari_seamless.runs.channels import matched_by_name
-
-Choice = tuple[int | None, ...]
-"""For each channel that the network wants, the number of one of the image's; None where nobody has said."""
 
 MOST_ASKED = 16
 """With more channels than these a form would be no help."""
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """`wanted` names what the network wants, `there` what the image has, `chosen` which goes where.
-
-    `by_name` says that the names alone decided.
-    """
-
-    wanted: tuple[str, ...]
-    there: tuple[str, ...]
-    chosen: Choice
-    by_name: bool = False
-
-
-def numbers_of(choice: Choice | None) -> tuple[int, ...] | None:
+def numbers_of(choice: ChannelChoice | None) -> tuple[int, ...] | None:
     """The choice once nothing is missing in it; None before."""
     found = tuple(number for number in choice or () if number is not None)
     return found if found and choice is not None and len(found) == len(choice) else None
 
 
-def mapping_of(count: int | None, names: Sequence[str], there: Sequence[str]) -> Mapping | None:
+def mapping_of(count: int | None, names: Sequence[str], there: Sequence[str]) -> ChannelMapping | None:
     """What is to be chosen for a network that wants `count` channels; None where the image goes in as it is.
 
     Channels are matched by name where every wanted name is found once. Where the numbers of channels agree and the
@@ -51,5 +35,5 @@ def mapping_of(count: int | None, names: Sequence[str], there: Sequence[str]) ->
     wanted = tuple(names) if len(names) == count else tuple(f"channel {k + 1}" for k in range(count))
     found = matched_by_name(names, there) if len(names) == count else None
     if found is not None:
-        return None if found == tuple(range(len(there))) else Mapping(wanted, tuple(there), found, by_name=True)
-    return None if count == len(there) else Mapping(wanted, tuple(there), (None,) * count)
+        return None if found == tuple(range(len(there))) else ChannelMapping(wanted, tuple(there), found, by_name=True)
+    return None if count == len(there) else ChannelMapping(wanted, tuple(there), (None,) * count)

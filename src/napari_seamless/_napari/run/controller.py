@@ -9,8 +9,8 @@
                  +-- another image or model
 
 Every method is called from the GUI thread and returns at once. Slow work (tracing, choosing a tile, starting,
-exporting) goes on in the background; `poll` collects what has come of it and gives a snapshot of everything that the
-dock shows. The workers of all runs are started with the first network that is ready, and closed with the controller.
+exporting) goes on in the background jobs of the dock; `poll` gives a snapshot of everything that the dock shows.
+The workers of all runs are started with the first network that is ready, and closed with the controller.
 """
 
 from __future__ import annotations
@@ -19,33 +19,39 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
-from napari_seamless._napari.background import Background, StopFlag, Task
+from napari_seamless._napari.backend import Backend
+from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, ignore, is_open
+from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.problems import Problem, problem_of
-from napari_seamless._napari.run.backend import Backend, Prepared, Report, Result, Run, Workers
-from napari_seamless._napari.run.questions import Questions
-from napari_seamless._napari.run.state import ENDED, ImageRef, Order, Phase, Ready, Snapshot, StackPlace, Started
-from napari_seamless._napari.run.temporary_folder import TemporaryFolder, begun_in
+from napari_seamless._napari.run.lookups import LookupHandlers, Lookups
+from napari_seamless._napari.run.state import ENDED, ImageRef, Phase, Ready, RunRequest, Snapshot, Started
+from napari_seamless._napari.run.temporary_folder import TemporaryFolder, start_in_folder
 from napari_seamless._napari.run.verdict import Verdict, verdict_of
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Progress
+from napari_seamless.interfaces import Progress, StopFlag
+
+if TYPE_CHECKING:
+    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.result import Report, Result
+    from napari_seamless.runs.run import Run
+    from napari_seamless.runtime.executor.local_workers import LocalWorkers
 
 KEPT = 4
 LAST_TILE_SECONDS = 10
 
 
 class Controller:
-    """Owns the background work and the run. `on_started` is called (from `poll`) with every run that has started."""
+    """Owns the run. `on_started` is called (from `poll`) with every run that has started."""
 
-    def __init__(self, pipeline: Backend, on_started: Callable[[Started], None]) -> None:
-        self._pipeline = pipeline
+    def __init__(self, backend: Backend, jobs: BackgroundJobs, on_started: Callable[[Started], None]) -> None:
+        self._backend, self._jobs = backend, jobs
         self._on_started = on_started
-        self._background = Background()
         self._cache: LRUCache[tuple[Hashable, str], Ready] = LRUCache(KEPT)
         self._pair: tuple[Hashable, str] | None = None
         self._image: ImageRef | None = None
@@ -54,7 +60,7 @@ class Controller:
         self._tile: int | None = None
         self._shown_tile = 0
         self._follows = False
-        self._order: Order | None = None
+        self._request: RunRequest | None = None
         self._folders: WeakValueDictionary[Hashable, TemporaryFolder] = WeakValueDictionary()
         self._run: Run | None = None
         self._shows_run = False
@@ -62,14 +68,14 @@ class Controller:
         self._is_judged = False
         self._problem: Problem | None = None
         self._exported: Path | None = None
-        self._preparing: Task[Ready] | None = None
-        self._workers: Task[Workers] | None = None
-        self._starting: Task[Started] | None = None
-        self._exporting: Task[Path] | None = None
+        self._preparing: BackgroundJob[Ready] | None = None
+        self._workers: BackgroundJob[LocalWorkers] | None = None
+        self._starting: BackgroundJob[Started] | None = None
+        self._exporting: BackgroundJob[Path] | None = None
         self._report: Report | None = None
         self._path: Path | None = None
-        self._place = self._run_place = StackPlace()
-        self._asked = Questions(pipeline, self._background)
+        self._plane = self._run_plane = StackPlane()
+        self._lookups = Lookups(backend, jobs, LookupHandlers(self._tile_is_chosen, self._fail))
 
     def choose(self, image: ImageRef | None, model: str | None) -> None:
         """Takes another image or model and begins to trace, unless this pair was traced before."""
@@ -77,7 +83,7 @@ class Controller:
         if pair == self._pair:
             return
         self._forget_preparation()
-        self._pair, self._problem, self._shows_run, self._order = pair, None, False, None
+        self._pair, self._problem, self._shows_run, self._request = pair, None, False, None
         self._image = image
         if image is None or model is None or pair is None:
             return
@@ -85,15 +91,15 @@ class Controller:
         if ready is not None:
             self._take(ready)
         else:
-            self._preparing = self._background.begin(lambda stop: self._prepare(image, model, stop))
+            self._begin_to_prepare(image, model)
 
-    def approximate(self, order: Order) -> None:
+    def approximate(self, request: RunRequest) -> None:
         """Prepares what was refused for overlapping, blended tiles instead, and runs it then."""
         image, pair = self._image, self._pair
-        if image is None or pair is None or self._preparing is not None:
+        if image is None or pair is None or is_open(self._preparing):
             return
-        self._problem, self._exported, self._order = None, None, order
-        self._preparing = self._background.begin(lambda stop: self._prepare(image, pair[1], stop, approximate=True))
+        self._problem, self._exported, self._request = None, None, request
+        self._begin_to_prepare(image, pair[1], approximate=True)
 
     def forget(self, is_gone: Callable[[Hashable, str], bool]) -> None:
         """Drops what is kept for images and models that are gone, by the key of the one and the name of the other."""
@@ -113,21 +119,21 @@ class Controller:
         """
         self._tile, self._shown_tile = (tile if by_hand else None), tile
         if self._ready is not None:
-            self._asked.weigh(self._ready.prepared, tile)
+            self._lookups.weigh(self._ready.prepared, tile)
         run = self._active_run()
         if run is not None:
             run.set_tile(tile)
 
-    def look_at(self, path: Path | None, place: StackPlace) -> None:
+    def look_at(self, path: Path | None, plane: StackPlane) -> None:
         """Sees what is at an output path already, as soon as the network is ready."""
-        self._path, self._place = path, place
+        self._path, self._plane = path, plane
         ready, image = self._ready, self._image
-        self._asked.look_at(path, None if ready is None else lambda: self._on_plane(ready, image, place))
+        self._lookups.look_at(path, None if ready is None else lambda: self._on_plane(ready, image, plane))
 
-    def start(self, order: Order) -> None:
+    def start(self, request: RunRequest) -> None:
         """Starts a run as soon as the network is ready."""
-        if self._active_run() is None and self._starting is None and self._pair is not None:
-            self._order, self._problem, self._exported = order, None, None
+        if self._active_run() is None and not is_open(self._starting) and self._pair is not None:
+            self._request, self._problem, self._exported = request, None, None
 
     def pause(self) -> None:
         run = self._active_run()
@@ -141,9 +147,9 @@ class Controller:
 
     def cancel(self) -> None:
         """Stops the run, or the wish for one. What is finished is kept."""
-        self._order = None
+        self._request = None
         if self._starting is not None:
-            self._starting.stop.set()
+            self._starting.stop()
         if self._run is not None:
             self._run.cancel()
 
@@ -156,9 +162,9 @@ class Controller:
     def export(self, path: Path) -> None:
         """Saves the result of the last run as OME-Zarr, in the background."""
         run = self._run
-        if run is not None and self._exporting is None:
+        if run is not None and not is_open(self._exporting):
             self._problem, self._exported = None, None
-            self._exporting = self._background.begin(lambda _stop: _save(run.result(), path))
+            self._exporting = self._jobs.begin(lambda _stop: _save(run.result(), path), self._take_exported, self._fail)
 
     def report(self, error: BaseException) -> None:
         """Shows an error that came up outside of the controller."""
@@ -169,15 +175,14 @@ class Controller:
         self.cancel()
         self._pair = None
         run, starting, workers = self._run, self._starting, self._workers
-        self._background.close(lambda: _release(run, starting, workers))
+        self._jobs.close(lambda: _release(run, starting, workers))
 
     def poll(self) -> Snapshot:
-        """Collects what the background has finished, starts what can be started, and says how things stand."""
-        self._collect()
+        """Starts what can be started, and says how things stand."""
         if self._ready is not None:  # torch is loaded then
-            self._asked.look_at_memory()
-        if self._order is not None and self._ready is not None and self._can_start():
-            self._begin(self._order, self._ready)
+            self._lookups.look_at_memory()
+        if self._request is not None and self._ready is not None and self._can_start():
+            self._begin(self._request, self._ready)
         progress = self._run.progress() if self._run is not None else None
         if self._shows_run and progress is not None and progress.state == "failed" and self._problem is None:
             self._problem = problem_of(progress.error or RuntimeError("the run failed without saying why"))
@@ -185,27 +190,27 @@ class Controller:
         report = self._report if self._shows_run else None
         return Snapshot(
             phase=self._phase(progress),
-            queued=self._order is not None,
+            queued=self._request is not None,
             image=self._ready.image if self._ready else None,
             prepared=self._ready.prepared if self._ready else None,
-            choice=self._asked.choice,
+            choice=self._lookups.choice,
             tile=self._shown_tile,
             failed=() if report is None else tuple(report.failed),
             peak=None if report is None else report.peak,
             growth=None if report is None else report.growth,
-            found=self._asked.found,
-            cost=self._asked.cost,
-            memory=self._asked.memory,
+            found=self._lookups.found,
+            cost=self._lookups.cost,
+            memory=self._lookups.memory,
             in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
             progress=progress if self._shows_run else None,
             follows=self._follows,
-            place=self._run_place,
+            plane=self._run_plane,
             approximate=self._ready is not None and self._ready.is_approximate,
             verdict=self._verdict if self._shows_run else None,
             first_look=self._first_look() if self._shows_run else None,
             problem=self._problem,
-            models=self._asked.models,
-            exporting=self._exporting is not None,
+            models=self._lookups.models,
+            exporting=is_open(self._exporting),
             exported=self._exported,
         )
 
@@ -224,13 +229,13 @@ class Controller:
         self._is_judged = rests
 
     def _phase(self, progress: Progress | None) -> Phase:
-        if self._starting is not None:
+        if is_open(self._starting):
             return "starting"
         if self._shows_run and progress is not None:
             if progress.state == "finished" and self._follows:
                 return "following"
             return "running" if progress.state == "waiting" else progress.state
-        if self._preparing is not None:
+        if is_open(self._preparing):
             return "preparing"
         return "ready" if self._ready is not None else "empty"
 
@@ -242,28 +247,32 @@ class Controller:
         return None if is_over else self._run
 
     def _can_start(self) -> bool:
-        return self._starting is None and self._active_run() is None and not self._asked.is_choosing
+        return not is_open(self._starting) and self._active_run() is None and not self._lookups.is_choosing
 
-    def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool = False) -> Ready:
-        network = self._pipeline.load_model(model)
-        source = image.open(self._pipeline.spatial_axes(network), ())
+    def _begin_to_prepare(self, image: ImageRef, model: str, approximate: bool = False) -> None:
+        self._preparing = self._jobs.begin(
+            lambda stop: self._prepare(image, model, stop, approximate), self._take, self._fail
+        )
+
+    def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool) -> Ready:
+        network = self._backend.load_model(model)
+        source = image.open(self._backend.spatial_axes(network), ())
         if stop():
             raise RunCancelled("the network is not needed any more")
-        prepared = self._pipeline.prepare(network, source, cancelled=stop, approximate=approximate)
+        prepared = self._backend.prepare(network, source, cancelled=stop, approximate=approximate)
         return Ready(prepared, source.info)
 
-    def _on_plane(self, ready: Ready, image: ImageRef | None, place: StackPlace) -> Prepared:
+    def _on_plane(self, ready: Ready, image: ImageRef | None, plane: StackPlane) -> Prepared:
         """The network for that plane: what was traced for another one holds for all of them. In the background."""
-        if image is None or not place.plane:
+        if image is None or not plane.indices:
             return ready.prepared
-        there: Prepared = self._pipeline.with_image(ready.prepared, image.open(ready.image.ndim, place.plane))
-        return there
+        return self._backend.with_image(ready.prepared, image.open(ready.image.ndim, plane.indices))
 
     def _forget_preparation(self) -> None:
         if self._preparing is not None:
             self._preparing.cancel()
-        self._preparing = self._ready = None
-        self._asked.forget()
+        self._ready = None
+        self._lookups.forget()
 
     def _take(self, ready: Ready) -> None:
         self._ready = ready
@@ -271,97 +280,80 @@ class Controller:
             self._cache[self._pair] = ready
         self._choose_tile()
         self._have_workers()
-        self.look_at(self._path, self._place)
+        self.look_at(self._path, self._plane)
 
-    def _have_workers(self) -> Task[Workers]:
-        """The task that starts them, or did; another one where it failed."""
-        if self._workers is None or (self._workers.is_done and isinstance(self._workers.outcome(), BaseException)):
-            self._workers = self._background.begin(lambda _stop: self._pipeline.start_workers())
+    def _have_workers(self) -> BackgroundJob[LocalWorkers]:
+        """The job that starts them, or did; another one where it failed."""
+        failed = self._workers is not None and self._workers.future.done() and self._workers.future.exception()
+        if self._workers is None or failed:
+            self._workers = self._jobs.begin(lambda _stop: self._backend.start_workers(), failed=ignore)
         return self._workers
 
     def _choose_tile(self) -> None:
         if self._ready is not None:
-            self._asked.choose_tile(self._ready.prepared, self._budget)
+            self._lookups.choose_tile(self._ready.prepared, self._budget)
 
-    def _begin(self, order: Order, ready: Ready) -> None:
+    def _begin(self, request: RunRequest, ready: Ready) -> None:
         """Starts the run in the background: it may have to wait for its workers, and for the end of the run before.
 
         Without a path it goes on with the result of an earlier run that made the same pixels, if there is one.
         """
-        self._order = None
+        self._request = None
         workers, before, image = self._have_workers(), self._run, self._image
-        view, tile, place = order.view(ready.prepared), self._tile, order.place(ready.image.ndim)
+        view, tile, plane = request.view(ready.prepared), self._tile, request.plane(ready.image.ndim)
         budget = self._budget if tile is None else None
-        key = (self._pair, place.plane, ready.is_approximate, *sorted(order.settings.items()))
-        known = self._folders.get(key) if order.output is None else None
+        key = (self._pair, plane.indices, ready.is_approximate, *sorted(request.settings.items()))
+        known = self._folders.get(key) if request.output is None else None
 
-        def begin(output: Path) -> Any:
-            return self._pipeline.start(
-                self._on_plane(ready, image, place),
+        def begin(output: Path) -> Run:
+            return self._backend.start(
+                self._on_plane(ready, image, plane),
                 view=view,
-                where=order.where,
-                whole=order.whole,
-                follow=not order.whole,
+                where=request.where,
+                whole=request.whole,
+                follow=not request.whole,
                 budget=budget,
                 tile=tile,
-                scheduler=workers.future.result().client,
+                scheduler=workers.result().client,
                 output=output,
                 preview=True,
-                **order.settings,
+                **request.settings,
             )
 
         def work(stop: StopFlag) -> Started:
             if before is not None:
                 with suppress(Exception):  # what it failed of has been told
                     before.wait(LAST_TILE_SECONDS)
-            run, output, folder = begun_in(begin, order.output, known)
+            run, output, folder = start_in_folder(begin, request.output, known)
             if stop():
                 run.cancel()
-            return Started(run, ready.prepared, output, folder, key, place)
+            return Started(run, ready.prepared, output, folder, key, plane)
 
-        self._follows = not order.whole
-        self._starting = self._background.begin(work)
+        self._follows = not request.whole
+        self._starting = self._jobs.begin(work, self._take_started, self._fail)
 
-    def _collect(self) -> None:
-        """Takes the outcome of every task that is done."""
-        self._preparing, prepared = _finished(self._preparing)
-        if isinstance(prepared, Ready):
-            self._take(prepared)
-        self._fail(prepared)
-        before = self._asked.choice
-        for error in self._asked.collect():
-            self._fail(error)
-        if self._asked.choice is not None and self._asked.choice is not before:
-            self._clear_problem("budget")
-        self._starting, started = _finished(self._starting)
-        if isinstance(started, Started):
-            self._run, self._shows_run, self._run_place = started.run, True, started.place
-            if started.folder is not None:
-                self._folders[started.key] = started.folder
-            self._verdict, self._is_judged, self._report = None, False, None
-            self._asked.look_at(None, None)
-            self._on_started(started)
-        self._fail(started)
-        self._exporting, exported = _finished(self._exporting)
-        if isinstance(exported, Path):
-            self._exported = exported
-        self._fail(exported)
+    def _tile_is_chosen(self) -> None:
+        self._clear_problem("budget")
 
-    def _fail(self, outcome: object) -> None:
-        if isinstance(outcome, BaseException) and not isinstance(outcome, RunCancelled):
-            self._order = None
-            self._problem = problem_of(outcome)
+    def _take_started(self, started: Started) -> None:
+        self._run, self._shows_run, self._run_plane = started.run, True, started.plane
+        if started.folder is not None:
+            self._folders[started.key] = started.folder
+        self._verdict, self._is_judged, self._report = None, False, None
+        self._lookups.look_at(None, None)
+        self._on_started(started)
+
+    def _take_exported(self, path: Path) -> None:
+        self._exported = path
+
+    def _fail(self, error: BaseException) -> None:
+        if not isinstance(error, RunCancelled):
+            self._request = None
+            self._problem = problem_of(error)
 
     def _clear_problem(self, field: str) -> None:
         if self._problem is not None and self._problem.field == field:
             self._problem = None
-
-
-def _finished(task: Task[Any] | None) -> tuple[Task[Any] | None, Any]:
-    """(the task while it still runs, its outcome once it is done)."""
-    if task is None or not task.is_done:
-        return task, None
-    return None, task.outcome()
 
 
 def _save(result: Result, path: Path) -> Path:
@@ -369,14 +361,15 @@ def _save(result: Result, path: Path) -> Path:
     return path
 
 
-def _release(run: Run | None, starting: Task[Started] | None, workers: Task[Workers] | None) -> None:
+def _release(
+    run: Run | None, starting: BackgroundJob[Started] | None, workers: BackgroundJob[LocalWorkers] | None
+) -> None:
     """Closes the workers when the cancelled runs have let go of them."""
-    begun = starting.outcome() if starting is not None and not starting.future.cancelled() else None
+    begun = None if starting is None else starting.outcome()
     runs = [run, begun.run if isinstance(begun, Started) else None]
     give_up = monotonic() + LAST_TILE_SECONDS
     while any(r is not None and r.progress().state not in ENDED for r in runs) and monotonic() < give_up:
         sleep(0.01)
-    if workers is not None and not workers.future.cancelled():
-        ready = workers.outcome()
-        if not isinstance(ready, BaseException):
-            ready.close()
+    ready = None if workers is None else workers.outcome()
+    if ready is not None and not isinstance(ready, BaseException):
+        ready.close()

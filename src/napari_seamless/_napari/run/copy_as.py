@@ -22,7 +22,7 @@ class Settings:
     """What a run is made of.
 
     `image` is the path of the image, or None where it is only in the viewer, as a layer called `layer`. `region` is in
-    level-0 pixels, `where` as in `pipeline.start`. `settings` are further arguments of `pipeline.start`.
+    level-0 pixels, `where` as in `start`. `settings` are further arguments of `start`.
     """
 
     model: str

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication
 
-from napari_seamless._napari.layers.data_watch import Watched
-from napari_seamless._napari.layers.live_layers import (
-    about,
-    key_of,
-    spatial_shape,
-)
-from napari_seamless._napari.layers.overview import Overview
+from napari_seamless._napari.backend import Backend
+from napari_seamless._napari.background import BackgroundJob
+from napari_seamless._napari.dock import Dock
+from napari_seamless._napari.layers.axes import StackPlane
+from napari_seamless._napari.layers.data_watch import DataWatch
+from napari_seamless._napari.layers.live_layers import LayerTuple, about, key_of, spatial_shape
 from napari_seamless._napari.layers.planes import letters_of
 from napari_seamless._napari.layers.readings import forget_origin
 from napari_seamless._napari.layers.view import ViewWatch
-from napari_seamless._napari.run.backend import Backend, Found, Prepared, TileChoice
+from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.run.controller import Controller
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
-from napari_seamless._napari.run.image_opener import ImageOpener
-from napari_seamless._napari.run.inputs import Calls, Inputs
-from napari_seamless._napari.run.lazy_backend import lazy_backend
-from napari_seamless._napari.run.notifications import tell_problem
-from napari_seamless._napari.run.orders import Ordering
+from napari_seamless._napari.run.inputs import DockActions, Inputs
+from napari_seamless._napari.run.open_layer import open_layer
+from napari_seamless._napari.run.overview import Overview
 from napari_seamless._napari.run.panel import Panel
 from napari_seamless._napari.run.run_view import RunView
-from napari_seamless._napari.run.session import Session
+from napari_seamless._napari.run.selection import RunSelection
 from napari_seamless._napari.run.shortcuts import CANCEL, DRAW, RUN, Shortcuts
-from napari_seamless._napari.run.state import Order, Snapshot, StackPlace, Started
+from napari_seamless._napari.run.state import RunRequest, Snapshot, Started
 from napari_seamless._napari.widgets import (
     Budget,
     ModelChoice,
@@ -43,7 +39,6 @@ from napari_seamless._napari.widgets import (
     SourceOption,
     TileSetting,
 )
-from napari_seamless._napari.widgets.style import sheet
 from napari_seamless.errors import (
     BadRequest,
     NameArchitecture,
@@ -58,51 +53,45 @@ from napari_seamless.errors import (
 if TYPE_CHECKING:
     import napari
 
+    from napari_seamless.runs.existing_output import ExistingOutput
+    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runtime.planning.budget import TileChoice
+
 TICK_MS = 16
 POLL_EVERY = 8
 
 
-class SeamlessDock(QWidget):
-    """Choose an image and a network, run it, watch the result fill in.
+class SeamlessDock(Dock):
+    """Choose an image and a network, run it, watch the result fill in."""
 
-    One timer in the GUI thread shows fresh pixels and asks how the run stands; no other thread touches Qt or napari.
-    """
-
-    def __init__(self, napari_viewer: napari.viewer.Viewer, pipeline: Backend | None = None) -> None:
-        super().__init__()
-        # napari hands plugins a proxy that hides private names; the texture patches need some (see patcher.py)
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._pipeline: Backend = lazy_backend() if pipeline is None else pipeline
+    def __init__(self, napari_viewer: napari.viewer.Viewer, backend: Backend | None = None) -> None:
+        super().__init__(napari_viewer, backend)
         self.panel = Panel()
-        self._desk = Inputs(
-            self._pipeline, self.panel, self, Calls(self._choose, self._open_scene, lambda: self._controller)
+        self._inputs = Inputs(
+            self._backend,
+            self._jobs,
+            self.panel,
+            self,
+            DockActions(self._choose, self._open_scene, self.report, self._renew, self._forget),
         )
-        self._session = Session(
-            Controller(self._desk.pipeline, self._show_run),
-            ImageOpener(self._pipeline),
-            ViewWatch(self._viewer, self._retarget, self),
-            RunView(self._viewer),
-            disconnect=[self._desk.close],
-        )
-        self._ordering = Ordering(self._viewer, self.panel, self._desk)
+        self._controller = Controller(self._inputs.backend, self._jobs, self._show_run)
+        self._view_watch = ViewWatch(self._viewer, self._retarget, self)
+        self._run_view = RunView(self._viewer)
+        self._selection = RunSelection(self._viewer, self.panel, self._inputs)
         self._overview = Overview(self._viewer, self.panel)
+        self._data_watch = DataWatch(self._exchanged)
         shortcuts = Shortcuts(self._viewer, {RUN: self._press_key, CANCEL: self.press_cancel, DRAW: self.draw})
-        self._session.disconnect += [self._overview.close, shortcuts.close]
+        self._cleanup.add(self._controller.close, self._view_watch.close, self._run_view.close, self._overview.close)
+        self._cleanup.add(shortcuts.close, self._data_watch.close)
         self._last = Snapshot()
-        self._watched = Watched(self._exchanged)
-        self._session.disconnect.append(self._watched.close)
-        self._place = StackPlace()
+        self._plane = StackPlane()
+        self._opening: BackgroundJob[LayerTuple] | None = None
         self._is_stale = self._goes_on = False
         self._ticks = 0
-        self._was_docked = False
-        self._lay_out()
         self._connect_panel()
-        self._connect_viewer()
+        self._listen_to_layers(self._list_images, self._layer_removed)
         self._list_images()
-        self._timer = QTimer(self)
-        self._timer.setInterval(TICK_MS)
-        self._timer.timeout.connect(self._tick)
-        self._timer.start()
+        self._start(self.panel, TICK_MS)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -112,7 +101,7 @@ class SeamlessDock(QWidget):
     @property
     def result_layers(self) -> list[Any]:
         """The layers of the current result."""
-        return self._session.stage.layers
+        return self._run_view.layers
 
     def open(self, path: str | Path) -> None:
         """Opens a file in the background, adds it to the viewer and chooses it."""
@@ -120,7 +109,7 @@ class SeamlessDock(QWidget):
 
     def load_model(self, path: str | Path) -> None:
         """Loads a network from a file or folder, in the background, puts it into the list and chooses it."""
-        self._desk.bringing.begin(path)
+        self._inputs.loader.begin(path)
 
     def choose_model(self, name: str) -> None:
         """Chooses a network by its name or by the path of its file."""
@@ -128,28 +117,28 @@ class SeamlessDock(QWidget):
 
     def run(self) -> None:
         """Starts a run of what is chosen, as soon as the network is ready."""
-        self._order_with(self._controller.start)
+        self._begin(self._controller.start)
 
     def run_approximately(self) -> None:
         """Starts a run on overlapping, blended tiles of what was refused."""
-        self._order_with(self._controller.approximate)
+        self._begin(self._controller.approximate)
 
-    def _order_with(self, begin: Callable[[Order], None]) -> None:
+    def _begin(self, begin: Callable[[RunRequest], None]) -> None:
         try:
-            begin(self._ordering.order())
+            begin(self._selection.request())
         except NowhereToRun as problem:
             self._controller.report(problem)
         self._poll()
 
     def draw(self) -> None:
         """Makes a layer for shapes that say where to run, or takes up the chosen one; a rectangle can be drawn next."""
-        self._ordering.draw()
+        self._selection.draw()
 
     def copy_as(self, words: Callable[[Settings], str]) -> None:
         """Puts what is chosen onto the clipboard, in these words."""
         clipboard = QApplication.clipboard()
         try:
-            text = words(self._ordering.settings(self._last.approximate, self._spatial))
+            text = words(self._selection.settings(self._last.approximate, self._spatial))
         except BadRequest as problem:
             self._controller.report(problem)
             self._poll()
@@ -163,30 +152,18 @@ class SeamlessDock(QWidget):
         self._poll()
         return self._last
 
-    def event(self, event: QEvent | None) -> bool:
-        """Notices that napari has taken the widget out of its dock, which is how it closes plugins."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._was_docked = True
-            elif self._was_docked:
-                self._timer.stop()
-                self._session.stage.end_preview()
-                self._session.close()
-                self.deleteLater()
-        return super().event(event)
+    def report(self, error: BaseException) -> None:
+        self._controller.report(error)
 
-    @property
-    def _controller(self) -> Controller:
-        return self._session.controller
+    def undocked(self) -> None:
+        self._run_view.end_preview()
 
-    def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.panel)
-        self._restyle()
-
-    def _restyle(self, _event: object = None) -> None:
-        self.setStyleSheet(sheet(str(self._viewer.theme)))
+    def tick(self) -> None:
+        """Shows fresh pixels; now and then, or while somebody waits for a run to start, how things stand."""
+        self._run_view.tick()
+        self._ticks += 1
+        if self._last.phase == "starting" or self._ticks % POLL_EVERY == 0:
+            self._poll()
 
     def _connect_panel(self) -> None:
         panel, controller = self.panel, self._controller
@@ -196,7 +173,7 @@ class SeamlessDock(QWidget):
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
         panel.output.valueChanged.connect(self._look_at_output)
-        panel.extent.drawRequested.connect(self._ordering.draw)
+        panel.extent.drawRequested.connect(self._selection.draw)
         panel.advanced.pythonRequested.connect(partial(self.copy_as, as_python))
         panel.advanced.commandRequested.connect(partial(self.copy_as, as_command))
         panel.runPressed.connect(self.press_main)
@@ -205,84 +182,76 @@ class SeamlessDock(QWidget):
         panel.exportRequested.connect(controller.export)
         panel.remedyRequested.connect(self._apply)
 
-    def _connect_viewer(self) -> None:
-        layers = self._viewer.layers.events
-        pairs: list[tuple[Any, Any]] = [
-            (layers.inserted, self._list_images),
-            (layers.removed, self._layer_removed),
-            (layers.reordered, self._list_images),
-            (self._viewer.events.theme, self._restyle),
-        ]
-        for emitter, slot in pairs:
-            emitter.connect(slot)
-            self._session.disconnect.append(partial(emitter.disconnect, slot))
-        self.destroyed.connect(self._session.close)
-
     def _apply(self, remedy: Remedy) -> None:
         """What the button beside a problem offers."""
         match remedy:
             case RunApproximately():
                 self.run_approximately()
             case SetPixelSize():
-                self._desk.ask_pixel_size()
+                self._inputs.ask_pixel_size()
             case UseBudget():
                 self.panel.budget.setValue(Budget.of_bytes(remedy.bytes))
             case TrustFile() | NameArchitecture():
-                self._desk.reload()
+                self._inputs.reload()
 
     def _chosen(self) -> Image | None:
-        return self._ordering.image()
+        return self._selection.image()
 
     def _list_images(self, _event: object = None) -> None:
-        images, shapes = self._ordering.images(), self._ordering.shapes()
+        images, shapes = self._selection.images(), self._selection.shapes()
         self.panel.source.setOptions([SourceOption(key, layer.name) for key, layer in images.items()])
         self.panel.extent.setLayers([SourceOption(key, layer.name) for key, layer in shapes.items()])
         self._choose()
 
     def _layer_removed(self, event: Any) -> None:
         gone = event.value
-        if self._session.stage.drop(gone):
+        if self._run_view.drop(gone):
             self._controller.cancel()
         if key_of(gone) == self.panel.source.value().key:
             self._controller.cancel()
         if isinstance(gone, Image):
-            self._desk.forget(gone)
+            self._inputs.forget(gone)
         self._list_images()
 
     def _choose(self, _value: object = None) -> None:
         """Starts to prepare the network for what is chosen now."""
         layer = self._chosen()
-        self._watched.follow(layer)
+        self._data_watch.follow(layer)
         if self._is_stale and not self._last.is_active:
             self._is_stale = False
-            self._desk.choose(None)
+            self._inputs.choose(None)
             self._controller.choose(None, None)
-        image = self._desk.choose(layer)
+        image = self._inputs.choose(layer)
         self._describe()
         if not self._last.is_active:
             self._controller.choose(image, self.panel.model.value().name)
 
     def _describe(self) -> None:
         """The line under the image."""
-        layer, plane = self._chosen(), self._place.words
-        told = "" if layer is None else about(layer, letters_of(layer))
-        said = [told, self._desk.remark(), f"runs on {plane}" if plane else ""] if told else []
-        self.panel.describe_image("\N{NO-BREAK SPACE}· ".join(text for text in said if text))
+        layer, plane = self._chosen(), self._plane.words
+        parts = []
+        if layer is not None:
+            parts = [about(layer, letters_of(layer)), self._inputs.summary(), f"runs on {plane}" if plane else ""]
+        self.panel.describe_image("\N{NO-BREAK SPACE}· ".join(text for text in parts if text))
 
     def _exchanged(self, layer: Image) -> None:
         """The pixels of the chosen image are others now: nothing that is known of it holds."""
         self._controller.cancel()
-        self._desk.forget(layer)
+        self._inputs.forget(layer)
         forget_origin(layer)
         self._is_stale = True
         self._choose()
 
     def _open_scene(self, path: str | Path, scene: str | None) -> None:
         self.panel.describe_image(f"Opening {Path(path).name}…")
-        self._session.opener.begin(path, scene)
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = self._jobs.begin(
+            lambda _stop: open_layer(self._backend, path, scene), self._add_opened, self._not_opened, lane="open"
+        )
 
     def _take_budget(self, budget: Budget) -> None:
-        self._ordering.has_budget = True
+        self._selection.has_budget = True
         self._controller.set_budget(budget.bytes)
 
     def _take_tile(self, setting: TileSetting) -> None:
@@ -309,17 +278,11 @@ class SeamlessDock(QWidget):
         self._controller.cancel()
         self._poll()
 
-    def _tick(self) -> None:
-        self._session.stage.tick()
-        self._ticks += 1
-        if self._last.phase == "starting" or self._ticks % POLL_EVERY == 0:
-            self._poll()
-
     def _poll(self) -> None:
-        self._take_opened()
-        self._desk.poll(self._last, self._ordering.wanted)
+        self._jobs.deliver()
+        self._inputs.look(self._last, self._selection.wanted)
         before, self._last = self._last, self._controller.poll()
-        now, stage = self._last, self._session.stage
+        now, run_view = self._last, self._run_view
         if now.models != before.models:
             self.panel.model.setOptions([ModelOption(name, text) for name, text in now.models])
         if now.choice is not None and now.choice is not before.choice:
@@ -331,44 +294,53 @@ class SeamlessDock(QWidget):
         if now.image is not before.image:
             self._look_at_plane()
         if now.verdict is not None and now.verdict != before.verdict:
-            stage.tell(now.verdict.facts)
+            run_view.update_metadata(now.verdict.metadata)
         if now.problem is not None and now.problem != before.problem:
-            tell_problem(now.problem.notice)
+            notify(now.problem.notice)
         if now.found is not None and now.found is not before.found:
             self._show_found(now.found, now.prepared)
-        if stage.follow(now.progress):
+        if run_view.follow(now.progress):
             self._controller.cancel()
-        self._overview.show(now, stage.shown)
+        self._overview.show(now, run_view.shown)
         if before.is_active and not now.is_active:
             self._ended()
-        self.panel.showPreview(stage.look_at_preview())
+        self.panel.showPreview(run_view.look_at_preview())
 
     def _take_choice(self, choice: TileChoice) -> None:
         """Shows the tiles that a budget allows, and the budget itself where nobody has set one."""
         self.panel.tile.setChoices(choice.choices, choice.tile, choice.budget)
         self._take_tile(self.panel.tile.value())
-        if not self._ordering.has_budget:
+        if not self._selection.has_budget:
             self.panel.budget.blockSignals(True)
             self.panel.budget.setValue(Budget.of_bytes(choice.budget))
             self.panel.budget.blockSignals(False)
 
     def _ended(self) -> None:
         """Shows the last pixels, and takes up what was chosen meanwhile."""
-        self._session.stage.finish()
+        self._run_view.finish()
         self._choose()
         if self._goes_on:
             self._goes_on = False
             self.run()
 
-    def _take_opened(self) -> None:
-        opened = self._session.opener.poll()
-        if isinstance(opened, BaseException):
-            self.panel.describe_image("")
-            self._controller.report(opened)
-        elif opened is not None:
-            layer = Layer.create(*opened)
-            self._viewer.add_layer(layer)
-            self.panel.source.setValue(SourceChoice(key_of(layer)))
+    def _add_opened(self, opened: LayerTuple) -> None:
+        layer = Layer.create(*opened)
+        self._viewer.add_layer(layer)
+        self.panel.source.setValue(SourceChoice(key_of(layer)))
+
+    def _not_opened(self, error: BaseException) -> None:
+        self.panel.describe_image("")
+        self.report(error)
+
+    def _renew(self, name: str) -> None:
+        """A network was loaded anew: what was prepared with the one before is worth nothing."""
+        self._forget(lambda _key, model: model == name)
+        if self.panel.model.value().name == name:
+            self._controller.choose(None, None)
+            self._choose()
+
+    def _forget(self, is_gone: Callable[[Hashable, str], bool]) -> None:
+        self._controller.forget(is_gone)
 
     def _show_run(self, started: Started) -> None:
         """Puts the empty result over its source. Called by the controller when a run has started."""
@@ -376,18 +348,18 @@ class SeamlessDock(QWidget):
         if layer is None:
             started.run.cancel()
             return
-        self._session.stage.begin(started, layer, self._name(layer, started.place))
+        self._run_view.begin(started, layer, self._name(layer, started.plane))
         self._retarget()
 
-    def _show_found(self, found: Found, prepared: Prepared | None) -> None:
+    def _show_found(self, found: ExistingOutput, prepared: Prepared | None) -> None:
         """Puts the result of an earlier run over its source."""
-        layer, place = self._chosen(), self._place
+        layer, plane = self._chosen(), self._plane
         if layer is not None and prepared is not None:
-            self._session.stage.show_found(found, prepared, layer, self._name(layer, place), place)
+            self._run_view.show_found(found, prepared, layer, self._name(layer, plane), plane)
 
-    def _name(self, layer: Image, place: StackPlace) -> str:
+    def _name(self, layer: Image, plane: StackPlane) -> str:
         name = f"{layer.name}: {Path(self.panel.model.shown() or 'result').stem}"
-        return f"{name}, {place.words}" if place.plane else name
+        return f"{name}, {plane.words}" if plane.indices else name
 
     @property
     def _spatial(self) -> int | None:
@@ -395,21 +367,21 @@ class SeamlessDock(QWidget):
         return None if self._last.image is None else self._last.image.ndim
 
     def _look_at_output(self, _choice: object = None) -> None:
-        self._controller.look_at(self.panel.output.value().path, self._place)
+        self._controller.look_at(self.panel.output.value().path, self._plane)
 
     def _look_at_plane(self) -> None:
         """Notices that another plane is looked at. A run that follows the view follows it there."""
-        place = self._ordering.place(self._spatial)
-        if place == self._place:
+        plane = self._selection.plane(self._spatial)
+        if plane == self._plane:
             return
-        self._place = place
+        self._plane = plane
         self._look_at_output()
         self._describe()
-        if self._last.is_active and self._last.follows and place.plane != self._last.place.plane:
+        if self._last.is_active and self._last.follows and plane.indices != self._last.plane.indices:
             self._goes_on = True
             self._controller.cancel()
 
     def _retarget(self) -> None:
         self._look_at_plane()
-        if self._session.stage.shown is not None and self._session.is_open:
-            self._controller.retarget(self._session.stage.view)
+        if self._run_view.shown is not None and self._cleanup.is_open:
+            self._controller.retarget(self._run_view.view)

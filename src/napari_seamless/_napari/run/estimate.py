@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless._napari.background import Background, Task
-from napari_seamless._napari.run.backend import Backend, Prepared, Timing
+from napari_seamless._napari.backend import Backend
+from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, is_open
 from napari_seamless._napari.widgets.wording import duration
+
+if TYPE_CHECKING:
+    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.tile_timing import TileTiming
 
 REST = 0.7
 """Seconds of quiet before a tile is timed, so that whoever presses Run at once does not wait for it."""
@@ -19,59 +24,49 @@ KEPT = 8
 class Estimator:
     """Times each network on each image once for a tile size, whenever nothing else is going on."""
 
-    def __init__(self, pipeline: Backend) -> None:
-        self._pipeline = pipeline
-        self._background = Background(threads=1)
-        self._known: list[tuple[Prepared, int, Timing]] = []
+    def __init__(self, backend: Backend, jobs: BackgroundJobs) -> None:
+        self._backend, self._jobs = backend, jobs
+        self._known: list[tuple[Prepared, int, TileTiming]] = []
         self._subject: tuple[Prepared, int] | None = None
         self._since = 0.0
-        self._task: Task[Timing] | None = None
+        self._job: BackgroundJob[TileTiming] | None = None
         self._failed: tuple[Prepared, int] | None = None
 
-    def poll(self, prepared: Prepared | None, tile: int, is_idle: bool) -> Timing | None:
+    def timing(self, prepared: Prepared | None, tile: int, is_idle: bool) -> TileTiming | None:
         """The time of a tile, once it is known; begins to take it when all is quiet, and stops when it is not."""
         subject = None if prepared is None or tile <= 0 else (prepared, tile)
         if subject is None or not is_idle or not _same(subject, self._subject):
-            self._stop()
+            if self._job is not None:
+                self._job.cancel()
             self._subject, self._since = subject, monotonic()
         if subject is None:
             return None
         found = self._find(subject)
-        if found is None and self._task is not None and self._task.is_done:
-            found = self._take(subject)
-        if found is None and is_idle and self._task is None and not _same(subject, self._failed):
+        if found is None and is_idle and not is_open(self._job) and not _same(subject, self._failed):
             self._begin(subject)
         return found
 
-    def close(self) -> None:
-        """Stops the clock. May be called twice."""
-        self._background.close()
-
-    def _find(self, subject: tuple[Prepared, int]) -> Timing | None:
+    def _find(self, subject: tuple[Prepared, int]) -> TileTiming | None:
         return next((timing for prepared, tile, timing in self._known if _same(subject, (prepared, tile))), None)
 
     def _begin(self, subject: tuple[Prepared, int]) -> None:
-        if monotonic() - self._since >= REST:
-            prepared, tile = subject
-            self._task = self._background.begin(lambda stop: self._pipeline.time_tile(prepared, tile, cancelled=stop))
+        if monotonic() - self._since < REST:
+            return
+        prepared, tile = subject
 
-    def _take(self, subject: tuple[Prepared, int]) -> Timing | None:
-        """What cannot be computed has no time; the run will say why."""
-        outcome = self._task.outcome() if self._task is not None else None
-        self._task = None
-        if outcome is None or isinstance(outcome, BaseException):
+        def keep(timing: TileTiming) -> None:
+            self._known = [*self._known, (prepared, tile, timing)][-KEPT:]
+
+        def give_up(_error: BaseException) -> None:
+            """What cannot be computed has no time; the run will say why."""
             self._failed = subject
-            return None
-        self._known = [*self._known, (*subject, outcome)][-KEPT:]
-        return outcome
 
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        self._job = self._jobs.begin(
+            lambda stop: self._backend.time_tile(prepared, tile, cancelled=stop), keep, give_up, lane="timing"
+        )
 
 
-def estimate(timing: Timing, pixels: int, what: str) -> str:
+def estimate(timing: TileTiming, pixels: int, what: str) -> str:
     """A sentence on how long so many output pixels may take."""
     seconds = timing.seconds_per_pixel * pixels
     takes = "less than a second" if seconds < 1 else f"about {duration(seconds)}"

@@ -28,7 +28,7 @@ def is_model(path: Path) -> bool:
         return any(Path(name).name in DESCRIPTIONS for name in archive.namelist())
 
 
-class Dropping(QObject):
+class FileDrop(QObject):
     """Watches a widget for files that are dropped on it."""
 
     def __init__(self, widget: QWidget, model: Callable[[str], None], image: Callable[[str], None]) -> None:

@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.background import Background, Task
+from napari_seamless._napari.backend import Backend
+from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, ignore
+from napari_seamless._napari.layers.axes import Plane
 from napari_seamless._napari.layers.live_layers import key_of, source_of
 from napari_seamless._napari.layers.readings import origin_of, readings_of, remember, setting_of
-from napari_seamless._napari.run.backend import Backend, Network
 from napari_seamless._napari.run.channels import mapping_of, numbers_of
-from napari_seamless._napari.run.state import ImageRef, Plane
+from napari_seamless._napari.run.sections.image import ImageSection
+from napari_seamless._napari.run.state import ImageRef
 from napari_seamless._napari.widgets.dialogs import PixelSizeDialog
-from napari_seamless._napari.widgets.image_options import ImageOptions, ImageQuestions, ImageSetting
-from napari_seamless._napari.widgets.remark import Remark, RemarkLabel
+from napari_seamless._napari.widgets.image_options import ImageQuestions, ImageSetting
+from napari_seamless._napari.widgets.status_label import StatusMessage
 from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.interfaces import ImageInfo, Source
 from napari_seamless.runs.channels import channel_names
 
 if TYPE_CHECKING:
     from napari.layers import Image
+
+    from napari_seamless.models import Model
 
 SMALL_LEVEL = 16_000_000
 """Pixels of a coarsest level that is looked at for tissue without being asked."""
@@ -32,52 +36,59 @@ SCENE_HINT = "scene="
 
 
 @dataclass(frozen=True)
-class Seen:
+class OpenedImage:
     """What was found out about an image: how it is stored, and the size of its pixels (um; None: it does not say)."""
 
     source: Source
     pixel_size: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True)
+class ImageHandlers:
+    """Called when options have changed, when something was found out, and with a path and the scene wanted of it."""
+
+    changed: Callable[[], object]
+    found_out: Callable[[], object]
+    open_scene: Callable[[str, str], object]
+
+
 class ImageInput:
-    """Owns the options of the chosen image. `changed` is called when they are, `scene` with a path and a scene."""
+    """Owns the options of the chosen image, and the notices under them."""
 
     def __init__(
         self,
-        pipeline: Backend,
-        options: ImageOptions,
-        notices: RemarkLabel,
+        backend: Backend,
+        jobs: BackgroundJobs,
+        section: ImageSection,
         parent: QWidget,
-        changed: Callable[[], None],
-        scene: Callable[[str, str], None],
+        handlers: ImageHandlers,
     ) -> None:
-        self._pipeline, self._options, self._notices, self._parent = pipeline, options, notices, parent
-        self._changed, self._open_scene = changed, scene
-        self._background = Background(threads=1)
+        self._backend, self._jobs, self._parent, self._handlers = backend, jobs, parent, handlers
+        self._options, self._notices = section.options, section.status
         self._layer: Image | None = None
         self._model: str | None = None
-        self._network: Network | None = None
+        self._network: Model | None = None
         self._key: object = None
-        self._seen: Seen | None = None
+        self._opened: OpenedImage | None = None
         self._tissue: float | None = None
-        self._looking: Task[Seen] | None = None
-        self._measuring: Task[float] | None = None
-        options.valueChanged.connect(self._take)
-        options.pixelSizeRequested.connect(self.ask_pixel_size)
-        options.sceneChosen.connect(self._take_scene)
+        self._opening: BackgroundJob[OpenedImage] | None = None
+        self._masking: BackgroundJob[float] | None = None
+        self._options.valueChanged.connect(self._take)
+        self._options.pixelSizeRequested.connect(self.ask_pixel_size)
+        self._options.sceneChosen.connect(self._take_scene)
 
     @property
     def info(self) -> ImageInfo | None:
         """What the image is; None until it was looked at, and where it cannot be read."""
-        return None if self._seen is None else self._seen.source.info
+        return None if self._opened is None else self._opened.source.info
 
     @property
     def pixel_size(self) -> tuple[float, ...] | None:
         """Micrometres per pixel, as said by a person or else by the image."""
         said = self._options.value().pixel_size
-        if self._seen is None:
+        if self._opened is None:
             return None
-        return self._seen.pixel_size if said is None else (said,) * self._seen.source.info.ndim
+        return self._opened.pixel_size if said is None else (said,) * self._opened.source.info.ndim
 
     @property
     def tissue(self) -> float | None:
@@ -85,11 +96,11 @@ class ImageInput:
         return self._tissue
 
     @property
-    def remark(self) -> str:
+    def summary(self) -> str:
         """What was found out beside what the layer says."""
         return "" if self._tissue is None else f"tissue on about {self._tissue:.0%}"
 
-    def choose(self, layer: Image | None, model: str | None, network: Network | None) -> None:
+    def choose(self, layer: Image | None, model: str | None, network: Model | None) -> None:
         """Takes another image or model, and begins to look at the image if it has not been looked at yet."""
         self._layer, self._model, self._network = layer, model, network
         self._options.blockSignals(True)
@@ -108,26 +119,16 @@ class ImageInput:
         said = self._options.value()
         # a choice that is not complete is as good as none: nothing is prepared anew for it
         setting = replace(said, channels=numbers_of(said.channels))
-        opened = partial(open_as, self._pipeline, self._layer, setting)
+        opened = partial(open_as, self._backend, self._layer, setting)
         return ImageRef((key_of(self._layer), setting), opened)
 
-    def poll(self, rests: bool) -> bool:
-        """Takes what was found out; True if that is news. Tissue is looked for when all else `rests`."""
-        if self._looking is not None and self._looking.is_done:
-            task, self._looking = self._looking, None
-            found = task.outcome()
-            self._seen = found if isinstance(found, Seen) else None
-            self._show()
-            return True
-        if self._measuring is not None and self._measuring.is_done:
-            share = self._measuring.outcome()
-            if self._tissue is None and not isinstance(share, BaseException):
-                self._tissue = share
-                return True
-        elif rests and self._measuring is None and self._seen is not None and _is_quick(self._seen.source.info):
-            source = self._seen.source
-            self._measuring = self._background.begin(lambda _stop: float(self._pipeline.tissue_mask(source).mean()))
-        return False
+    def look_for_tissue(self) -> None:
+        """Finds the share of tissue, once, where that is quick. For when nothing else goes on."""
+        if self._masking is None and self._opened is not None and _is_quick(self._opened.source.info):
+            source = self._opened.source
+            self._masking = self._jobs.begin(
+                lambda _stop: float(self._backend.tissue_mask(source).mean()), self._take_tissue, ignore, lane="image"
+            )
 
     def ask_pixel_size(self) -> None:
         """Opens the dialog; what is said there is remembered for the layer."""
@@ -139,10 +140,6 @@ class ImageInput:
         dialog.answered.connect(lambda size: self._take_size(layer, size))
         dialog.open()
 
-    def close(self) -> None:
-        """Stops looking. May be called twice."""
-        self._background.close()
-
     def _look(self, layer: Image) -> None:
         axes = self._options.value().axes
         key = key_of(layer), axes
@@ -150,14 +147,28 @@ class ImageInput:
             return
         self._forget(key)
         setting = ImageSetting(axes=axes)
-        self._looking = self._background.begin(lambda _stop: _seen(self._pipeline, layer, setting))
+        self._opening = self._jobs.begin(
+            lambda _stop: _opened(self._backend, layer, setting),
+            self._take_opened,
+            lambda _error: self._take_opened(None),
+            lane="image",
+        )
+
+    def _take_opened(self, opened: OpenedImage | None) -> None:
+        self._opened = opened
+        self._show()
+        self._handlers.found_out()
+
+    def _take_tissue(self, share: float) -> None:
+        self._tissue = share
+        self._handlers.found_out()
 
     def _forget(self, key: object) -> None:
         """Begins anew with another image."""
-        for task in (self._looking, self._measuring):
-            if task is not None:
-                task.cancel()
-        self._key, self._seen, self._tissue, self._looking, self._measuring = key, None, None, None, None
+        for job in (self._opening, self._masking):
+            if job is not None:
+                job.cancel()
+        self._key, self._opened, self._tissue, self._opening, self._masking = key, None, None, None, None
 
     def _show(self) -> None:
         info, layer = self.info, self._layer
@@ -174,14 +185,14 @@ class ImageInput:
             )
         )
         told = [] if info is None else [n for n in info.notices if SCENE_HINT not in n]
-        self._notices.setValue(Remark("\n".join(map(_sentence, told)), "caution") if told else None)
+        self._notices.setValue(StatusMessage("\n".join(map(_sentence, told)), "caution") if told else None)
 
     def _take(self, setting: ImageSetting) -> None:
         if self._layer is not None:
             remember(self._layer, self._model, setting)
             self._look(self._layer)
             self._show()
-            self._changed()
+            self._handlers.changed()
 
     def _take_size(self, layer: Image, size: float) -> None:
         if layer is self._layer:
@@ -192,18 +203,18 @@ class ImageInput:
     def _take_scene(self, name: str) -> None:
         path = None if self._layer is None else origin_of(self._layer)
         if path is not None:
-            self._open_scene(path, name)
+            self._handlers.open_scene(path, name)
 
 
 def open_as(
-    pipeline: Backend, layer: Image, setting: ImageSetting, spatial: int | None = None, plane: Plane = ()
+    backend: Backend, layer: Image, setting: ImageSetting, spatial: int | None = None, plane: Plane = ()
 ) -> Source:
     """A layer's image with what was said of it, as `ImageRef` has it. Any thread. Raises what opening it raises, and
     InputMismatch."""
     source = source_of(layer)
     if source is None:
         try:
-            source = pipeline.open_image(layer, axes=setting.axes)
+            source = backend.open_image(layer, axes=setting.axes)
         except BadRequest as error:
             raise InputMismatch(
                 f"which axis of an image is which must be known; {layer.name} has {layer.ndim} axes that can be read "
@@ -213,14 +224,14 @@ def open_as(
     if spatial == 2 and source.info.ndim == 3:
         wanted.setdefault("z", 0)
     if wanted:
-        source = pipeline.open_image(source, plane=wanted)
-    return pipeline.select(source, channels=numbers_of(setting.channels), pixel_size=setting.pixel_size)
+        source = backend.open_image(source, plane=wanted)
+    return backend.select(source, channels=numbers_of(setting.channels), pixel_size=setting.pixel_size)
 
 
-def _seen(pipeline: Backend, layer: Image, setting: ImageSetting) -> Seen:
+def _opened(backend: Backend, layer: Image, setting: ImageSetting) -> OpenedImage:
     """In the background."""
-    source = open_as(pipeline, layer, setting)
-    return Seen(source, pipeline.in_micrometres(source.info))
+    source = open_as(backend, layer, setting)
+    return OpenedImage(source, backend.in_micrometres(source.info))
 
 
 def _is_quick(info: ImageInfo) -> bool:

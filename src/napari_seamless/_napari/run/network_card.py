@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from napari_seamless._napari.run.backend import Network, Resolution
-from napari_seamless._napari.widgets.card import CardFacts, Swatch
-from napari_seamless._napari.widgets.remark import Remark
+from napari_seamless._napari.widgets.card import CardContent, Swatch
+from napari_seamless._napari.widgets.status_label import StatusMessage
+
+if TYPE_CHECKING:
+    from napari_seamless.models import Model
+    from napari_seamless.models.model import Resolution
 
 ANY_NDIM = "any"
 
 
-def facts_of(model: Network) -> CardFacts:
+def card_of(model: Model) -> CardContent:
     """The card of a network: what it finds, what it wants, where it comes from, what it is bad at."""
     card = model.card
     rows = [
@@ -28,7 +32,7 @@ def facts_of(model: Network) -> CardFacts:
         ("Cite", _text(card.get("citation"))),
     ]
     task = _text(card.get("task") or card.get("description"))
-    return CardFacts(
+    return CardContent(
         title=model.title,
         about=task[:1].upper() + task[1:],
         rows=tuple((name, text) for name, text in rows if text),
@@ -37,7 +41,7 @@ def facts_of(model: Network) -> CardFacts:
     )
 
 
-def resolution_match(wanted: Resolution | None, size: Sequence[float] | None) -> Remark | None:
+def resolution_match(wanted: Resolution | None, size: Sequence[float] | None) -> StatusMessage | None:
     """How an image's pixel size (um, None where it is not known) goes with the one that a network works at.
 
     >>> class Half:
@@ -53,23 +57,23 @@ def resolution_match(wanted: Resolution | None, size: Sequence[float] | None) ->
     here = "'s is not known" if size is None else f" {_micrometres(size)}"
     said = f"Model {_micrometres(wanted.pixel_size)} µm/px, image{here}"
     if size is None:
-        return Remark(f"{said}.", "caution")
+        return StatusMessage(f"{said}.", "caution")
     ratios = [own / model for own, model in zip(size, wanted.pixel_size, strict=True)]
     if all(abs(ratio - 1) <= wanted.tolerance for ratio in ratios):
-        return Remark(f"{said}: fits.", "good")
+        return StatusMessage(f"{said}: fits.", "good")
     times = " × ".join(f"{ratio:.2f}" for ratio in dict.fromkeys(ratios))
-    return Remark(
+    return StatusMessage(
         f"{said}: the image is resampled to {times} of its size for the network, and the result back.", "good"
     )
 
 
-def _makes(model: Network) -> str:
+def _makes(model: Model) -> str:
     if model.kind == "labels":
         return "a class for every pixel"
     return f"an image: {', '.join(model.channel_names)}" if model.channel_names else "an image"
 
 
-def _wants(model: Network) -> str:
+def _wants(model: Model) -> str:
     channels = "any number of channels" if model.channels is None else f"{model.channels} channels"
     if model.channels == 1:
         channels = "1 channel"
@@ -82,7 +86,7 @@ def _wants(model: Network) -> str:
     return ", ".join([channels, *kind, *values, *size])
 
 
-def _pixel_size(model: Network) -> str:
+def _pixel_size(model: Model) -> str:
     if model.resolution is None:
         return _text(model.card.get("pixel_size")) or "not said: images are taken as they are"
     return f"{_micrometres(model.resolution.pixel_size)} µm, within {model.resolution.tolerance:.0%}"

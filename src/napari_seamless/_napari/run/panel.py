@@ -1,4 +1,4 @@
-"""The face of the dock: its sections in one column. Knows no viewer and no pipeline."""
+"""The face of the dock: its sections in one column. Knows neither the viewer nor the library."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from napari_seamless._napari.run.sections import (
     ImageSection,
     ModelSection,
     ProgressSection,
+    RoiSection,
     Section,
-    WhereSection,
 )
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.widgets import NoticeLabel
@@ -40,7 +40,7 @@ class Panel(QWidget):
         super().__init__(parent)
         self.image_section = ImageSection()
         self.model_section = ModelSection()
-        self.where = WhereSection()
+        self.where = RoiSection()
         self.budget_section = BudgetSection()
         self.advanced = AdvancedSection()
         self.progress = ProgressSection()

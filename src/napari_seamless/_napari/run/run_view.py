@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.layers.live_layers import ResultLayers, layers_of, placed_over
 from napari_seamless._napari.layers.preview_layers import Preview
 from napari_seamless._napari.layers.view import result_on_screen
 from napari_seamless._napari.run.activity_bar import ActivityBar
-from napari_seamless._napari.run.backend import Found, Prepared
-from napari_seamless._napari.run.state import StackPlace, Started
+from napari_seamless._napari.run.state import Started
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Progress
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Layer
+
+    from napari_seamless.runs.existing_output import ExistingOutput
+    from napari_seamless.runs.prepare import Prepared
 
 QUIET_SECONDS = 1.0
 """The bar in the activity dock takes 50 ms to make: it comes after the first pixels, or when they are late."""
@@ -48,8 +51,8 @@ class RunView:
 
     def begin(self, started: Started, source: Image, name: str) -> None:
         """Puts the empty result over its source."""
-        prepared, place = started.prepared, started.place
-        placed = placed_over(source, prepared.scale, prepared.offset, place.axes)
+        prepared, plane = started.prepared, started.plane
+        placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
         self.end_preview()
         self._shown = ResultLayers(
             self._viewer,
@@ -59,17 +62,19 @@ class RunView:
             started.folder,
             started.output,
             onto=layers_of(self._viewer, started.output),
-            axes=place.axes,
+            axes=plane.axes,
         )
         self._preview = Preview(self._viewer, started.run, self._shown, self._shown.name, placed)
         self.end_activity()
         self._activity_name = name
 
-    def show_found(self, found: Found, prepared: Prepared, source: Image, name: str, place: StackPlace) -> None:
+    def show_found(
+        self, found: ExistingOutput, prepared: Prepared, source: Image, name: str, plane: StackPlane
+    ) -> None:
         """Puts the result of an earlier run over its source, unless it is there."""
         if found.continues and not layers_of(self._viewer, found.path):
-            placed = placed_over(source, prepared.scale, prepared.offset, place.axes)
-            ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=place.axes)
+            placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
+            ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=plane.axes)
 
     def tick(self) -> None:
         """Shows pixels that have arrived."""
@@ -84,10 +89,10 @@ class RunView:
             self._preview.look()
         return self._preview is not None and self._preview.is_on_screen
 
-    def tell(self, facts: Mapping[str, Any]) -> None:
-        """Adds facts to the metadata of the layers."""
+    def update_metadata(self, facts: Mapping[str, Any]) -> None:
+        """Adds these to the metadata of the layers."""
         if self._shown is not None:
-            self._shown.tell(facts)
+            self._shown.update_metadata(facts)
 
     def follow(self, progress: Progress | None) -> bool:
         """Moves the bar in the activity dock. Says whether the run was cancelled there."""

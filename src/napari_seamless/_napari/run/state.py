@@ -1,49 +1,33 @@
-"""What the life of a run is made of: orders, what is ready, what is started, and how it all stands. Pure."""
+"""What the life of a run is made of: requests, what is ready, what is started, and how it all stands. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless._napari.layers.axes import Axes
+from napari_seamless._napari.layers.axes import WHOLE, Plane, StackPlane
 from napari_seamless._napari.problems import Problem
-from napari_seamless._napari.run.backend import DeviceMemory, Found, Prepared, Run, TileChoice, TileCost
 from napari_seamless._napari.run.temporary_folder import TemporaryFolder
 from napari_seamless._napari.run.verdict import Verdict
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Progress, Source
 
+if TYPE_CHECKING:
+    from napari_seamless.runs.existing_output import ExistingOutput
+    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.run import Run
+    from napari_seamless.runs.tile_cost import DeviceMemory, TileCost
+    from napari_seamless.runtime.planning.budget import TileChoice
+
 Phase = Literal[
     "empty", "preparing", "ready", "starting", "running", "paused", "following", "finished", "cancelled", "failed"
 ]
 ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
-
-
-Plane = tuple[tuple[str, int], ...]
-"""The letters of axes (t, z) with numbers; empty for the whole image."""
-
-
-@dataclass(frozen=True)
-class StackPlace:
-    """A plane of a layer; all of it where `plane` is empty.
-
-    `plane` pairs the letter of an axis (t, z) with a number. `axes` are those that a layer of the result has: beside
-    its own, one step of each axis in `plane`, and every step of an axis of channels, which the result lies over
-    whatever channel is shown.
-    """
-
-    plane: Plane = ()
-    axes: Axes = ()
-
-    @property
-    def words(self) -> str:
-        """For the name of a layer: "t 3, z 10"."""
-        return ", ".join(f"{letter} {number}" for letter, number in self.plane)
 
 
 @dataclass(frozen=True)
@@ -71,16 +55,16 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on.
 
     `where` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels; None means everywhere.
-    `settings` are further arguments of `pipeline.start`, of which the default is not wanted. `place` is asked then,
+    `settings` are further arguments of `start`, of which the default is not wanted. `plane` is asked then,
     too, with the number of spatial axes of what is run on.
     """
 
     view: Callable[[Prepared], Region | None]
-    place: Callable[[int], StackPlace] = lambda _ndim: StackPlace()
+    plane: Callable[[int], StackPlane] = lambda _ndim: StackPlane()
     whole: bool = True
     output: Path | None = None
     where: Sequence[NDArray[np.float64]] | None = None
@@ -91,7 +75,7 @@ class Order:
 class Snapshot:
     """Everything that the dock shows, at one moment.
 
-    `first_look` is there while a preview is being made. `place` is the plane that the run is of; one that `follows`
+    `first_look` is there while a preview is being made. `plane` is the one that the run is of; one that `follows`
     makes what is looked at.
     """
 
@@ -107,10 +91,10 @@ class Snapshot:
     failed: tuple[Region, ...] = ()
     peak: int | None = None
     growth: int | None = None
-    found: Found | None = None
+    found: ExistingOutput | None = None
     progress: Progress | None = None
     follows: bool = False
-    place: StackPlace = StackPlace()
+    plane: StackPlane = WHOLE
     problem: Problem | None = None
     models: tuple[tuple[str, str], ...] = ()
     exporting: bool = False
@@ -138,8 +122,8 @@ class Snapshot:
 class Started:
     """A run, what it runs, where its result is, and that temporary folder (None where the user gave a path).
 
-    `key` is the same for runs that make the same pixels, and so may go on with each other's result. `place` is the
-    plane that is run.
+    `key` is the same for runs that make the same pixels, and so may go on with each other's result. `plane` is the
+    one that is run.
     """
 
     run: Run
@@ -147,4 +131,4 @@ class Started:
     output: Path
     folder: TemporaryFolder | None
     key: Hashable = None
-    place: StackPlace = StackPlace()
+    plane: StackPlane = WHOLE

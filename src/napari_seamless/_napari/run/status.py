@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_seamless._napari.run.state import Snapshot
-from napari_seamless._napari.widgets.remark import Remark
+from napari_seamless._napari.widgets.status_label import StatusMessage
 from napari_seamless._napari.widgets.wording import advance, first_look, megapixels, size
 
 
@@ -18,12 +18,12 @@ def caption(now: Snapshot) -> str:
     return advance(now.progress)
 
 
-def remark(now: Snapshot) -> Remark | None:
+def verdict_message(now: Snapshot) -> StatusMessage | None:
     """What is to be thought of the result."""
     verdict = now.verdict
     if verdict is not None:
-        return Remark(f"{verdict.text[:1].upper()}{verdict.text[1:]}.", "good" if verdict.is_good else "caution")
-    return Remark(BLENDED, "caution") if now.approximate else None
+        return StatusMessage(f"{verdict.text[:1].upper()}{verdict.text[1:]}.", "good" if verdict.is_good else "caution")
+    return StatusMessage(BLENDED, "caution") if now.approximate else None
 
 
 def status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
@@ -52,29 +52,29 @@ def status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
     return STATUS[now.phase]
 
 
-def left_out(now: Snapshot) -> Remark | None:
+def left_out_message(now: Snapshot) -> StatusMessage | None:
     """What could not be read."""
     failed = 0 if now.progress is None else now.progress.failed
     if not failed:
         return None
     places = f" in {len(now.failed)} places (red on the map)" if now.failed else ""
-    return Remark(
+    return StatusMessage(
         f"The image could not be read everywhere: {megapixels(failed)} of the result were left out{places}. Repair or "
         "copy the file, and run again to fill them.",
         "caution",
     )
 
 
-def found(now: Snapshot) -> Remark | None:
+def found_message(now: Snapshot) -> StatusMessage | None:
     """What is at the output path already."""
     there = now.found
     if there is None:
         return None
     if not there.continues:
-        return Remark("The result of another network or image is there. Choose another path.", "caution")
+        return StatusMessage("The result of another network or image is there. Choose another path.", "caution")
     if there.fraction == 1:
-        return Remark("The whole result is there already, and shown.", "good")
-    return Remark(f"A result is there, {there.fraction:.0%} done, and shown. Run goes on with it.", "good")
+        return StatusMessage("The whole result is there already, and shown.", "good")
+    return StatusMessage(f"A result is there, {there.fraction:.0%} done, and shown. Run goes on with it.", "good")
 
 
 BLENDED = "Approximate: overlapping tiles are blended, since this network cannot be computed exactly."

@@ -23,7 +23,7 @@ class TemporaryFolder:
         self._finalizer = finalize(self, rmtree, self.path, ignore_errors=True)
 
 
-def begun_in(
+def start_in_folder(
     begin: Callable[[Path], Any], output: Path | None, known: TemporaryFolder | None
 ) -> tuple[Any, Path, TemporaryFolder | None]:
     """A run at the user's path, in the folder of an earlier run, or, where that does not fit, in a new one."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seamless._napari.run.backend import Report, SelfCheck
 from napari_seamless.interfaces import LiveImage
+
+if TYPE_CHECKING:
+    from napari_seamless.runs.result import Report, SelfCheck
 
 TOLERANCE = 1e-4
 """Of a standard deviation, or a share of pixels: what other orders of float32 sums may amount to."""
@@ -24,23 +26,23 @@ class Verdict:
 
     text: str
     is_good: bool
-    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def verdict_of(report: Report, image: LiveImage) -> Verdict | None:
     """The self-check of an exact run, or how tiles of an approximate one disagree; None where nothing was looked at."""
     if report.mismatch is not None:
-        facts: dict[str, Any] = {"exact": False, "mismatch": str(report.mismatch)}
-        return Verdict(f"approximate: {report.mismatch}", False, facts)
+        metadata: dict[str, Any] = {"exact": False, "mismatch": str(report.mismatch)}
+        return Verdict(f"approximate: {report.mismatch}", False, metadata)
     check = report.self_check
     if check is None:
         return None
-    facts = {"exact": report.exact, "self_check": {name: getattr(check, name) for name in CHECKED}}
+    metadata = {"exact": report.exact, "self_check": {name: getattr(check, name) for name in CHECKED}}
     if not report.exact:
-        return Verdict(_told("not exact", check, image), False, facts)
+        return Verdict(_sentence("not exact", check, image), False, metadata)
     if _apart(check, image) <= TOLERANCE:
-        return Verdict(_told("exact", check, image), True, facts)
-    return Verdict(_told("not as exact as it should be", check, image), False, facts)
+        return Verdict(_sentence("exact", check, image), True, metadata)
+    return Verdict(_sentence("not as exact as it should be", check, image), False, metadata)
 
 
 def _apart(check: SelfCheck, image: LiveImage) -> float:
@@ -48,7 +50,7 @@ def _apart(check: SelfCheck, image: LiveImage) -> float:
     return check.mean if _is_whole(image) else check.largest
 
 
-def _told(claim: str, check: SelfCheck, image: LiveImage) -> str:
+def _sentence(claim: str, check: SelfCheck, image: LiveImage) -> str:
     over = f"over {check.regions} checks"
     if image.kind == "labels":
         share = f"{check.mean:.2g} of all" if check.mean else "no"

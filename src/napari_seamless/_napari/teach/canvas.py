@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.live_layers import placed_over, spatial_shape
-from napari_seamless._napari.teach.state import Looked
+from napari_seamless._napari.teach.state import Prediction
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import LabelClass
 
@@ -75,18 +75,20 @@ def _middle(interval: Interval) -> Interval:
     return Interval(interval.lo + over // 2, interval.lo + over // 2 + interval.size - over)
 
 
-def show_looked(viewer: napari.Viewer, image: Image, looked: Looked, classes: Sequence[LabelClass]) -> Labels:
+def show_prediction(
+    viewer: napari.Viewer, image: Image, prediction: Prediction, classes: Sequence[LabelClass]
+) -> Labels:
     """Puts what the network made of a region over the image, below the strokes; one layer an image."""
-    placed = placed_over(image, (1, 1), looked.region.start)
+    placed = placed_over(image, (1, 1), prediction.region.start)
     key = str(image.unique_id)
     layer = next((x for x in viewer.layers if isinstance(x, Labels) and x.metadata.get(TAUGHT) == key), None)
     if layer is not None:
-        layer.data = looked.labels
+        layer.data = prediction.labels
         for name in ("translate", "affine"):
             if name in placed:
                 setattr(layer, name, placed[name])
         return layer
-    layer = Labels(looked.labels, name=f"{image.name}: taught", metadata={TAUGHT: key}, opacity=0.4, **placed)
+    layer = Labels(prediction.labels, name=f"{image.name}: taught", metadata={TAUGHT: key}, opacity=0.4, **placed)
     show_classes(layer, classes)
     chosen = viewer.layers.selection.active
     strokes = strokes_of(viewer, image)

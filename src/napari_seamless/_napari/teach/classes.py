@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QColorDialog, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_seamless._napari.measure.table_height import fit_rows
+from napari_seamless._napari.widgets.table_height import fit_rows
 from napari_seamless.interfaces import LabelClass
 
 COLOUR, NAME = 0, 1

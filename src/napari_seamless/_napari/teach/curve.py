@@ -15,7 +15,7 @@ SMOOTH = 0.15
 """Weight of a new loss in the line's running mean: a single place says little."""
 
 
-class Curve(QWidget):
+class LossCurve(QWidget):
     """Both from the first step on; nothing before there are two."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The face of the dock that teaches. Knows no viewer and no pipeline."""
+"""The face of the dock that teaches. Knows neither the viewer nor the library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless._napari.teach.classes import ClassList
-from napari_seamless._napari.teach.curve import Curve
+from napari_seamless._napari.teach.curve import LossCurve
 from napari_seamless._napari.teach.state import TeachSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 
@@ -38,7 +38,7 @@ class TeachPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image, self.network = NameList("Image"), NameList("Network to begin with")
-        self.classes, self.curve, self.notice = ClassList(), Curve(), NoticeLabel()
+        self.classes, self.curve, self.notice = ClassList(), LossCurve(), NoticeLabel()
         self._paint, self._more = QPushButton("Paint"), QPushButton("Add a class")
         self._main, self._keep = QPushButton("Teach"), QPushButton("Keep…")
         self._hint, self._status = _words(), _words()
@@ -124,8 +124,8 @@ def _status(now: TeachSnapshot) -> str:
         return "Preparing the network…"
     if now.is_teaching:
         return f"Step {now.step}. What is on screen is shown anew every few seconds."
-    if now.said:
-        return now.said
+    if now.message:
+        return now.message
     return f"Stopped after step {now.step}. Teach goes on from there." if now.has_lesson else ""
 
 

@@ -16,7 +16,7 @@ COLOURS = ("#4363d8", "#ffe119", "#1fd160", "#e6194b", "#f58231", "#911eb4", "#4
 
 
 @dataclass(frozen=True)
-class Topic:
+class LessonSetup:
     """What a lesson is about. `key` is the image's, and `image` is safe to read from another thread."""
 
     key: str
@@ -24,7 +24,7 @@ class Topic:
     classes: tuple[LabelClass, ...]
     network: str | None = None
 
-    def is_same(self, other: Topic | None) -> bool:
+    def is_same(self, other: LessonSetup | None) -> bool:
         """Whether it is the same lesson: names and colours may be others, labels not."""
         return other is not None and self._subject == other._subject
 
@@ -34,8 +34,8 @@ class Topic:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
-    """What the network made of a region: labels (y, x), after so many steps. Every look is another one."""
+class Prediction:
+    """What the network made of a region: labels (y, x), after so many steps. Every one is another."""
 
     region: Region
     labels: NDArray[np.uint8]
@@ -51,9 +51,9 @@ class TeachSnapshot:
     has_lesson: bool = False
     losses: tuple[tuple[int, float], ...] = ()
     held_out: tuple[tuple[int, float], ...] = ()
-    looked: Looked | None = None
+    prediction: Prediction | None = None
     problem: Problem | None = None
-    said: str = ""
+    message: str = ""
 
     @property
     def step(self) -> int:

@@ -1,7 +1,7 @@
 """Small widgets over frozen values: `value()`, `setValue()`, `valueChanged`. They know no viewer and no torch."""
 
 from napari_seamless._napari.widgets.budget import Budget, BudgetEditor
-from napari_seamless._napari.widgets.card import CardFacts, ModelCard, Swatch
+from napari_seamless._napari.widgets.card import CardContent, ModelCard, Swatch
 from napari_seamless._napari.widgets.combo import NameList
 from napari_seamless._napari.widgets.extent import Extent, ExtentEditor
 from napari_seamless._napari.widgets.fold import Fold
@@ -10,14 +10,14 @@ from napari_seamless._napari.widgets.model import ModelChoice, ModelOption, Mode
 from napari_seamless._napari.widgets.notice import Notice, NoticeLabel
 from napari_seamless._napari.widgets.output import OutputChoice, OutputEditor
 from napari_seamless._napari.widgets.passes import Passes, PassesEditor
-from napari_seamless._napari.widgets.remark import Remark, RemarkLabel
 from napari_seamless._napari.widgets.source import SourceChoice, SourceOption, SourcePicker
+from napari_seamless._napari.widgets.status_label import StatusLabel, StatusMessage
 from napari_seamless._napari.widgets.tile import TileEditor, TileSetting
 
 __all__ = [
     "Budget",
     "BudgetEditor",
-    "CardFacts",
+    "CardContent",
     "Extent",
     "ExtentEditor",
     "Fold",
@@ -35,11 +35,11 @@ __all__ = [
     "OutputEditor",
     "Passes",
     "PassesEditor",
-    "Remark",
-    "RemarkLabel",
     "SourceChoice",
     "SourceOption",
     "SourcePicker",
+    "StatusLabel",
+    "StatusMessage",
     "Swatch",
     "TileEditor",
     "TileSetting",

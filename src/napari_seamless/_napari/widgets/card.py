@@ -20,7 +20,7 @@ class Swatch:
 
 
 @dataclass(frozen=True)
-class CardFacts:
+class CardContent:
     """A network's card. `rows` are (what, text); `limits` are what it is bad at."""
 
     title: str
@@ -41,7 +41,7 @@ class ModelCard(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._value: CardFacts | None = None
+        self._value: CardContent | None = None
         self._classes = _text("swatches")
         self._classes.setTextFormat(Qt.TextFormat.RichText)
         self._keep = QCheckBox("Keep in my models")
@@ -63,10 +63,10 @@ class ModelCard(QWidget):
         self._keep.clicked.connect(self._ask_to_keep)
         self._show()
 
-    def value(self) -> CardFacts | None:
+    def value(self) -> CardContent | None:
         return self._value
 
-    def setValue(self, value: CardFacts | None) -> None:
+    def setValue(self, value: CardContent | None) -> None:
         if value == self._value:
             return
         self._value = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,8 @@ from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPale
 from qtpy.QtWidgets import QWidget
 
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import LiveImage
 
 HEIGHT, WIDEST = 84, 150
-MOST_CELLS = 256
 
 
 @dataclass(frozen=True)
@@ -27,22 +24,6 @@ class Coverage:
     in_work: tuple[Region, ...] = ()
     view: Region | None = None
     failed: tuple[Region, ...] = ()
-
-
-def coverage_of(
-    image: LiveImage, in_work: Sequence[Region] = (), view: Region | None = None, failed: Sequence[Region] = ()
-) -> Coverage:
-    """The state of a live result. Cheap: at most 256 x 256 cells, however many chunks there are."""
-    done = np.asarray(image.finished)
-    plane = done.reshape(-1, *done.shape[-2:]).mean(axis=0) if done.ndim > 2 else done.astype(np.float32)
-    for axis in range(2):
-        step = -(-plane.shape[axis] // MOST_CELLS)
-        if step > 1:
-            starts = np.arange(0, plane.shape[axis], step)
-            size = np.diff(np.append(starts, plane.shape[axis]))
-            plane = np.add.reduceat(plane, starts, axis=axis) / (size[:, None] if axis == 0 else size)
-    height, width = image.grid.shape[-2:]
-    return Coverage((height, width), (plane * 255).astype(np.uint8), tuple(in_work), view, tuple(failed))
 
 
 class CoverageMap(QWidget):

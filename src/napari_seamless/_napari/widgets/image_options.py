@@ -8,10 +8,26 @@ from dataclasses import dataclass, replace
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_seamless._napari.run.channels import Mapping
 from napari_seamless._napari.widgets.combo import NameList
 
 NOT_CHOSEN = "choose…"
+
+
+ChannelChoice = tuple[int | None, ...]
+"""For each channel that the network wants, the number of one of the image's; None where nobody has said."""
+
+
+@dataclass(frozen=True)
+class ChannelMapping:
+    """`wanted` names what the network wants, `there` what the image has, `chosen` which goes where.
+
+    `by_name` says that the names alone decided.
+    """
+
+    wanted: tuple[str, ...]
+    there: tuple[str, ...]
+    chosen: ChannelChoice
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,7 @@ class ImageSetting:
     letter an axis (c z y x t), None where they are plain.
     """
 
-    channels: tuple[int | None, ...] | None = None
+    channels: ChannelChoice | None = None
     pixel_size: float | None = None
     axes: str | None = None
 
@@ -32,7 +48,7 @@ class ImageSetting:
 class ImageQuestions:
     """What there is to choose. `scenes` are names, `axes` the readings (letters, words) that an array allows."""
 
-    mapping: Mapping | None = None
+    mapping: ChannelMapping | None = None
     scenes: tuple[str, ...] = ()
     scene: str = ""
     axes: tuple[tuple[str, str], ...] = ()
@@ -99,7 +115,7 @@ class ImageOptions(QWidget):
             row += 1
         self.setVisible(row > 0)
 
-    def _ask_channels(self, row: int, mapping: Mapping) -> int:
+    def _ask_channels(self, row: int, mapping: ChannelMapping) -> int:
         chosen = self._value.channels or mapping.chosen
         for k, name in enumerate(mapping.wanted):
             number = chosen[k] if k < len(chosen) else None

@@ -33,7 +33,7 @@ class Passes:
 
     @property
     def settings(self) -> dict[str, Hashable]:
-        """What differs from the default, as arguments of `pipeline.start`."""
+        """What differs from the default, as arguments of `start`."""
         chosen = {"statistics": self.statistics, "keep": self.keep}
         default = {"statistics": "whole", "keep": "auto"}
         return {name: value for name, value in chosen.items() if value != default[name]}

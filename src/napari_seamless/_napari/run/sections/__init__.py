@@ -5,7 +5,7 @@ from napari_seamless._napari.run.sections.budget import BudgetSection
 from napari_seamless._napari.run.sections.image import ImageSection
 from napari_seamless._napari.run.sections.model import ModelSection
 from napari_seamless._napari.run.sections.progress import ProgressSection
-from napari_seamless._napari.run.sections.roi import WhereSection
+from napari_seamless._napari.run.sections.roi import RoiSection
 from napari_seamless._napari.run.sections.section import Section
 
 __all__ = [
@@ -14,6 +14,6 @@ __all__ = [
     "ImageSection",
     "ModelSection",
     "ProgressSection",
+    "RoiSection",
     "Section",
-    "WhereSection",
 ]

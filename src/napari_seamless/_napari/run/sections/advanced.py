@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.run.state import Snapshot
-from napari_seamless._napari.run.status import found
-from napari_seamless._napari.widgets import Fold, OutputEditor, PassesEditor, RemarkLabel, TileEditor
+from napari_seamless._napari.run.status import found_message
+from napari_seamless._napari.widgets import Fold, OutputEditor, PassesEditor, StatusLabel, TileEditor
 
 
 class AdvancedSection(Section):
@@ -27,7 +27,7 @@ class AdvancedSection(Section):
         self.tile = TileEditor()
         self.passes = PassesEditor()
         self.output = OutputEditor()
-        self.found = RemarkLabel()
+        self.found = StatusLabel()
         self.python, self.command = QPushButton("Copy as Python"), QPushButton("Copy as command")
         self.python.setToolTip("A script that makes the same result, onto the clipboard")
         self.command.setToolTip("A command line that makes the same result, onto the clipboard")
@@ -40,10 +40,10 @@ class AdvancedSection(Section):
 
     def showSnapshot(self, now: Snapshot) -> None:
         super().showSnapshot(now)
-        remark = found(now)
-        if remark is not None and remark != self.found.value():
+        message = found_message(now)
+        if message is not None and message != self.found.value():
             self.fold.setChecked(True)
-        self.found.setValue(remark)
+        self.found.setValue(message)
         if self.notice.value() is not None:
             self.fold.setChecked(True)
 

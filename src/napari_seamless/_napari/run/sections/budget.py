@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.problems import Field
-from napari_seamless._napari.run.sections.section import Section, hint, tell
+from napari_seamless._napari.run.sections.section import Section, hint, set_text
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.widgets import BudgetEditor
 from napari_seamless._napari.widgets.wording import memory
@@ -32,8 +32,8 @@ class BudgetSection(Section):
         super().showSnapshot(now)
         if now.memory is not None:
             self.budget.setMost(now.memory.total)
-        tell(self.there, available(now))
-        tell(self.follows, consequences(now))
+        set_text(self.there, available(now))
+        set_text(self.follows, consequences(now))
 
 
 def available(now: Snapshot) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.problems import Field
-from napari_seamless._napari.run.sections.section import Section, hint, tell
-from napari_seamless._napari.widgets import ImageOptions, RemarkLabel, SourcePicker
+from napari_seamless._napari.run.sections.section import Section, hint, set_text
+from napari_seamless._napari.widgets import ImageOptions, SourcePicker, StatusLabel
 
 
 class ImageSection(Section):
@@ -19,10 +19,10 @@ class ImageSection(Section):
         self.picker = SourcePicker()
         self.about = hint()
         self.options = ImageOptions()
-        self.remark = RemarkLabel()
+        self.status = StatusLabel()
         self.locked = (self.picker, self.options)
-        self.add(self.picker, self.about, self.options, self.remark, self.notice)
+        self.add(self.picker, self.about, self.options, self.status, self.notice)
 
     def describe(self, text: str) -> None:
         """Its size, channels and so on."""
-        tell(self.about, text)
+        set_text(self.about, text)

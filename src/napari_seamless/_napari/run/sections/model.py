@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.problems import Field
-from napari_seamless._napari.run.sections.section import Section, hint, tell
-from napari_seamless._napari.widgets import ModelCard, ModelPicker, RemarkLabel
+from napari_seamless._napari.run.sections.section import Section, hint, set_text
+from napari_seamless._napari.widgets import ModelCard, ModelPicker, StatusLabel
 
 
 class ModelSection(Section):
@@ -19,7 +19,7 @@ class ModelSection(Section):
         self.picker = ModelPicker()
         self.about = hint()
         self.card = ModelCard()
-        self.match = RemarkLabel()
+        self.match = StatusLabel()
         self.speed = hint()
         self.locked = (self.picker,)
         self.add(self.picker, self.about, self.match, self.speed, self.card, self.notice)
@@ -27,4 +27,4 @@ class ModelSection(Section):
         self._describe()
 
     def _describe(self, _value: object = None) -> None:
-        tell(self.about, self.picker.description())
+        set_text(self.about, self.picker.description())

@@ -9,10 +9,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from napari_seamless._napari.problems import Field
-from napari_seamless._napari.run.sections.section import Section, hint, tell
+from napari_seamless._napari.run.sections.section import Section, hint, set_text
 from napari_seamless._napari.run.state import Snapshot
-from napari_seamless._napari.run.status import caption, left_out, remark, status
-from napari_seamless._napari.widgets import Remark, RemarkLabel
+from napari_seamless._napari.run.status import caption, left_out_message, status, verdict_message
+from napari_seamless._napari.widgets import StatusLabel, StatusMessage
 from napari_seamless._napari.widgets.coverage import Coverage, CoverageMap
 from napari_seamless._napari.widgets.output import ask_for_store
 from napari_seamless._napari.widgets.plot import RunPlot, Sample
@@ -43,7 +43,7 @@ class ProgressSection(Section):
         self.bar.setFormat("%p %")
         self.caption, self.status = hint(), hint()
         self.caption.setObjectName("caption")
-        self.preview, self.verdict, self.failed = RemarkLabel(), RemarkLabel(), RemarkLabel()
+        self.preview, self.verdict, self.failed = StatusLabel(), StatusLabel(), StatusLabel()
         buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
@@ -63,7 +63,7 @@ class ProgressSection(Section):
 
     def showPreview(self, is_on_screen: bool) -> None:
         """Whether something that is on screen is estimated."""
-        self.preview.setValue(Remark(ESTIMATED, "caution") if is_on_screen else None)
+        self.preview.setValue(StatusMessage(ESTIMATED, "caution") if is_on_screen else None)
 
     def showCoverage(self, value: Coverage | None) -> None:
         """What is done of the result that is shown, and where tiles are in work."""
@@ -77,10 +77,10 @@ class ProgressSection(Section):
         self.cancel.setEnabled(now.is_busy)
         self._show_bar(now)
         self._plot(now)
-        tell(self.caption, caption(now))
-        tell(self.status, status(now, image_shape))
-        self.verdict.setValue(remark(now))
-        self.failed.setValue(left_out(now))
+        set_text(self.caption, caption(now))
+        set_text(self.status, status(now, image_shape))
+        self.verdict.setValue(verdict_message(now))
+        self.failed.setValue(left_out_message(now))
         done = now.progress is not None and now.progress.done > 0
         self.export.setVisible(now.progress is not None)
         self.export.setEnabled(done and (now.phase == "following" or not now.is_active) and not now.exporting)

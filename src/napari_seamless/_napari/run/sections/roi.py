@@ -9,7 +9,7 @@ from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.widgets import ExtentEditor
 
 
-class WhereSection(Section):
+class RoiSection(Section):
     """Where the network is run."""
 
     field: Field = "where"

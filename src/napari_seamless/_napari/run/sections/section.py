@@ -61,7 +61,7 @@ def hint() -> QLabel:
     return label
 
 
-def tell(label: QLabel, text: str) -> None:
+def set_text(label: QLabel, text: str) -> None:
     """Shows a text, or nothing at all (which takes no room then)."""
     label.setText(text)
     label.setVisible(bool(text))

@@ -1,4 +1,4 @@
-"""Questions to the user: each a window of its own that never blocks, and knows neither the viewer nor the pipeline."""
+"""Questions to the user: each a window of its own that never blocks, and knows neither the viewer nor the library."""
 
 from napari_seamless._napari.widgets.dialogs.architecture import ArchitectureDialog, ArchitectureWish
 from napari_seamless._napari.widgets.dialogs.details import DetailsDialog

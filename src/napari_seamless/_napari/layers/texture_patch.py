@@ -2,19 +2,27 @@
 
 A refresh makes napari read, map and upload all that is on screen, in the GUI thread: 20 to 60 ms, too much for every
 finished tile. So the pixels of a piece go straight into the part of the texture that they cover (0.4 ms). That needs
-names that napari keeps to itself; wherever one is missing, or things are not as expected, the answer is "not patched"
-and a refresh, throttled by its own cost, does the same. Everything here runs in the GUI thread.
+names that napari keeps to itself (`_compat`); wherever one is missing, or things are not as expected, the answer is
+"not patched" and a refresh, throttled by its own cost, does the same. Everything here runs in the GUI thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_seamless._napari._compat import (
+    SURPRISES,
+    FeatureMissing,
+    as_drawn,
+    displayed_axes_of,
+    shown_slice,
+    update_thumbnail,
+    write_texture,
+)
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Pixels
 
@@ -22,11 +30,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
 
-# What can go wrong where private names are used: they are gone, or mean something else.
-SURPRISES = (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError)
 
-
-class LivePatcher:
+class TexturePatch:
     """Writes pieces of the level that is on screen into a layer's slice and texture.
 
     `plane` are the layer's axes of rows and columns, counted from its last one.
@@ -54,36 +59,23 @@ class LivePatcher:
 
     def _shows_plane(self) -> bool:
         """Whether rows go down the screen, and columns to the right."""
-        layer: Any = self._layer
-        return tuple(axis - layer.ndim for axis in layer._slice_input.displayed) == self._plane
+        return displayed_axes_of(self._layer) == self._plane
 
     def _write(self, part: Region, shown: Region, pixels: Pixels) -> bool:
-        layer: Any = self._layer
-        if not layer.loaded or not layer.visible or layer._slice_input.ndisplay != 2:
+        layer = self._layer
+        if not layer.loaded or not layer.visible:
             return False
-        view = layer._slice.image
-        if tuple(view.raw.shape[:2]) != shown.shape or not view.raw.flags.writeable:
-            return False
-        node: Any = self._viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
-        texture = node._texture
-        upload_is_due = bool(node._need_texture_upload)
-        if not upload_is_due and tuple(texture.shape[:2]) != shown.shape:
+        loaded = shown_slice(layer)
+        if tuple(loaded.raw.shape[:2]) != shown.shape or not loaded.raw.flags.writeable:
             return False
         here = part.slices(shown.start)
-        view.raw[here] = pixels
-        mapped = self._mapped(pixels)
-        if view.view is not view.raw:
-            view.view[here] = mapped
-        if not upload_is_due:
-            offset = tuple(s.start for s in here)
-            texture.scale_and_set_data(np.ascontiguousarray(mapped), offset=offset, copy=True)
-        node.update()
+        drawn = as_drawn(layer, pixels) if hasattr(layer, "selected_label") else pixels
+        if not write_texture(self._viewer, layer, shown.shape, [s.start for s in here], drawn):
+            return False
+        loaded.raw[here] = pixels
+        if loaded.view is not loaded.raw:
+            loaded.view[here] = drawn
         return True
-
-    def _mapped(self, pixels: Pixels) -> NDArray[Any]:
-        layer: Any = self._layer
-        mapped: NDArray[Any] = layer._raw_to_displayed(pixels) if hasattr(layer, "selected_label") else pixels
-        return mapped
 
 
 def region_on_screen(layer: Image | Labels, plane: Sequence[int] = (-2, -1)) -> Region:
@@ -98,7 +90,7 @@ def region_on_screen(layer: Image | Labels, plane: Sequence[int] = (-2, -1)) -> 
     return Region.of((int(top), int(bottom) + 1), (int(left), int(right) + 1))
 
 
-class Refresher:
+class ThrottledRefresh:
     """Refreshes a layer, but never so often that the window suffers.
 
     `soon` asks for a refresh because something on screen is wrong; `eventually` asks for a new thumbnail only (or for
@@ -131,8 +123,8 @@ class Refresher:
 
     def _thumbnail(self) -> None:
         try:
-            self._layer._update_thumbnail()
-        except SURPRISES:
+            update_thumbnail(self._layer)
+        except FeatureMissing:
             self.now()
         self._last, self._eventually = perf_counter(), False
 

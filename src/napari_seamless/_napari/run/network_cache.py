@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_seamless._napari.run.backend import Backend, Network
+from napari_seamless._napari.backend import Backend
+
+if TYPE_CHECKING:
+    from napari_seamless.models import Model
 
 KEPT = 8
 
@@ -34,22 +37,22 @@ class LoadRequest:
         return f"{name} ({self.architecture})" if self.architecture else name
 
 
-class LoadedNetworks:
+class NetworkCache:
     """`load` and `fetch` block, and may be called from any thread; the rest returns at once."""
 
-    def __init__(self, pipeline: Backend) -> None:
-        self._pipeline = pipeline
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._loading = Lock()
-        self._loaded: dict[str, Network] = {}
+        self._loaded: dict[str, Model] = {}
         self._requests: dict[str, LoadRequest] = {}
 
-    def load(self, name: str) -> Network:
+    def load(self, name: str) -> Model:
         """The network of a name or path, or of a request that was fetched before. Raises what `load_model` raises."""
         with self._loading:
             found = self._loaded.get(name)
             return self._load(self._requests.get(name, LoadRequest(name))) if found is None else found
 
-    def fetch(self, request: LoadRequest) -> Network:
+    def fetch(self, request: LoadRequest) -> Model:
         """Loads anew, as the file is now. Later `load`s of its key give the same network."""
         with self._loading:
             return self._load(request)
@@ -58,15 +61,15 @@ class LoadedNetworks:
         """What has to be said to load a network of this name."""
         return self._requests.get(name, LoadRequest(name))
 
-    def peek(self, name: str) -> Network | None:
+    def peek(self, name: str) -> Model | None:
         """The network, if it is there already."""
         return self._loaded.get(name)
 
-    def _load(self, request: LoadRequest) -> Network:
+    def _load(self, request: LoadRequest) -> Model:
         options: dict[str, Any] = {}
         if request.architecture:
             options = {"architecture": request.architecture, "arguments": json.loads(request.arguments)}
-        network: Network = self._pipeline.load_model(request.what, **options)
+        network: Model = self._backend.load_model(request.what, **options)
         self._requests[request.key] = request
         self._loaded[request.key] = network
         for oldest in list(self._loaded)[:-KEPT]:
@@ -75,11 +78,11 @@ class LoadedNetworks:
 
 
 class CachingBackend:
-    """A pipeline whose networks come from a shelf."""
+    """A backend whose networks come from a cache."""
 
-    def __init__(self, pipeline: Backend, shelf: LoadedNetworks) -> None:
-        self._pipeline = pipeline
-        self.load_model: Callable[[str], Network] = shelf.load
+    def __init__(self, backend: Backend, networks: NetworkCache) -> None:
+        self._backend = backend
+        self.load_model: Callable[[str], Model] = networks.load
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipeline, name)
+        return getattr(self._backend, name)

@@ -1,4 +1,4 @@
-"""From shapes to outlines, and from an object to the camera. GUI thread."""
+"""Objects in the viewer: the camera on one of them, and points at the centres of all. GUI thread."""
 
 from __future__ import annotations
 
@@ -14,40 +14,13 @@ from napari_seamless._napari.layers.live_layers import axes_of
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels, Points, Shapes
+    from napari.layers import Labels, Points
 
-CORNERS_OF_ELLIPSE = 360
 CONTEXT = 6.0
 """How many times as wide as an object the view of it is."""
 LEAST_VIEW = 160
 """Pixels of the labels that such a view shows at least."""
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
-
-
-def outlines(shapes: Shapes, labels: Labels) -> list[NDArray[np.float64]]:
-    """Corners (n, 2), y and x in pixels of the labels, of all shapes that enclose something.
-
-    Lines and paths do not; of an ellipse, 360 corners on it are taken.
-    """
-    found = []
-    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
-        if kind in ("polygon", "rectangle", "ellipse"):
-            ring = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
-            found.append(np.array([_in_pixels(shapes, labels, corner) for corner in ring]))
-    return found
-
-
-def _in_pixels(shapes: Shapes, labels: Labels, corner: NDArray[Any]) -> NDArray[np.float64]:
-    world = np.asarray(shapes.data_to_world(corner))
-    front = np.zeros(max(labels.ndim - len(world), 0))
-    pixel = np.asarray(labels.world_to_data(np.concatenate([front, world])[-labels.ndim :]))
-    return pixel[list(axes_of(labels, 2))]
-
-
-def _ellipse(corners: NDArray[Any]) -> NDArray[np.float64]:
-    box = np.asarray(corners, float)
-    centre, turn = box.mean(0), np.linspace(0, 2 * np.pi, CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
-    return np.asarray(centre + np.cos(turn) * (box[1] - box[0]) / 2 + np.sin(turn) * (box[2] - box[1]) / 2)
 
 
 def look_at(viewer: napari.Viewer, labels: Labels, row: Mapping[str, float]) -> None:

@@ -12,21 +12,22 @@ from napari_seamless._napari.layers.axes import Axes
 from napari_seamless._napari.layers.live_layers import is_result, placed_over, source_of, spatial_shape
 from napari_seamless._napari.layers.planes import axes_on, letters_of
 from napari_seamless._napari.layers.readings import readings_of, setting_of
-from napari_seamless._napari.measure.state import Origin
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_seamless.runs.origin import Origin
+
 
 @dataclass(frozen=True)
-class Seat:
+class StackPosition:
     """Where a layer goes: settings that place it, and its axes where they are not the result's own."""
 
     placed: dict[str, Any]
     axes: Axes
 
 
-def seat_over(viewer: napari.Viewer, origin: Origin, shape: Sequence[int]) -> Seat | None:
+def stack_position(viewer: napari.Viewer, origin: Origin, shape: Sequence[int]) -> StackPosition | None:
     """The place of a result of this level-0 shape, (z,) y, x, over the stack that it was made of: on its own plane.
 
     None where its axes are the last ones of the stack's, or no layer can be that stack: by its axes and its size, and
@@ -41,7 +42,7 @@ def seat_over(viewer: napari.Viewer, origin: Origin, shape: Sequence[int]) -> Se
             plane = {letter: origin.plane.get(letter, 0) for letter in found[0] if letter in "tz" and letter not in own}
             axes = axes_on(layer, found[0], own, plane)
             if axes:
-                return Seat(placed_over(layer, origin.scale, origin.offset, axes), axes)
+                return StackPosition(placed_over(layer, origin.scale, origin.offset, axes), axes)
     return None
 
 

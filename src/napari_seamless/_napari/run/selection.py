@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 
-from napari_seamless._napari.layers.axes import own_region
+from napari_seamless._napari.layers.axes import StackPlane, own_region
 from napari_seamless._napari.layers.drawn_shapes import drawing_layer, polygons_over
 from napari_seamless._napari.layers.live_layers import is_result, key_of, source_of, spatial_shape
-from napari_seamless._napari.layers.planes import place_of, spatial_axes_of
+from napari_seamless._napari.layers.planes import plane_of, spatial_axes_of
 from napari_seamless._napari.layers.readings import origin_of, setting_of
 from napari_seamless._napari.layers.view import output_region, visible_region
-from napari_seamless._napari.run.backend import Prepared
 from napari_seamless._napari.run.copy_as import Settings
 from napari_seamless._napari.run.estimate import area
 from napari_seamless._napari.run.inputs import Inputs
 from napari_seamless._napari.run.panel import Panel
-from napari_seamless._napari.run.state import Order, Snapshot, StackPlace
+from napari_seamless._napari.run.state import RunRequest, Snapshot
 from napari_seamless._napari.widgets import Extent
 from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Region
@@ -28,12 +27,15 @@ from napari_seamless.geometry import Region
 if TYPE_CHECKING:
     import napari
 
+    from napari_seamless.runs.prepare import Prepared
 
-class Ordering:
-    """Knows the layers that can be chosen. `has_budget` says whether somebody has set one. GUI thread."""
 
-    def __init__(self, viewer: napari.Viewer, panel: Panel, desk: Inputs) -> None:
-        self._viewer, self._panel, self._desk = viewer, panel, desk
+class RunSelection:
+    """What is chosen in the panel, of the layers that there are. `has_budget`
+    says whether somebody has set one. GUI thread."""
+
+    def __init__(self, viewer: napari.Viewer, panel: Panel, inputs: Inputs) -> None:
+        self._viewer, self._panel, self._inputs = viewer, panel, inputs
         self.has_budget = False
 
     def images(self) -> dict[str, Image]:
@@ -49,18 +51,18 @@ class Ordering:
         """The chosen layer."""
         return self.images().get(self._panel.source.value().key or "")
 
-    def order(self) -> Order:
+    def request(self) -> RunRequest:
         """A run of what is chosen. Raises NowhereToRun where shapes are meant and none is drawn."""
         extent = self._panel.extent.value()
         where = None if extent.kind != "shapes" else self._polygons()
         tissue: dict[str, Hashable] = {"tissue_only": True} if extent.kind == "tissue" else {}
         settings = {**self._panel.passes.value().settings, **tissue}
-        return Order(self.view, self.place, extent.whole, self._panel.output.value().path, where, settings)
+        return RunRequest(self.view, self.plane, extent.whole, self._panel.output.value().path, where, settings)
 
-    def place(self, spatial: int | None) -> StackPlace:
+    def plane(self, spatial: int | None) -> StackPlane:
         """The plane of the chosen layer that is looked at, for a run on an image of so many spatial axes."""
         layer = self.image()
-        return StackPlace() if layer is None else place_of(self._viewer, layer, spatial)
+        return StackPlane() if layer is None else plane_of(self._viewer, layer, spatial)
 
     def view(self, prepared: Prepared) -> Region | None:
         """What is on screen, in output pixels of a run that has no layer yet."""
@@ -90,34 +92,34 @@ class Ordering:
         image, model = self.image(), self._panel.model.value().name
         if image is None or model is None:
             raise BadRequest("a run is of a network on an image; one of the two is missing; choose both")
-        order, request, said, source = (
-            self.order(),
-            self._desk.request(model),
+        request, load, said, source = (
+            self.request(),
+            self._inputs.request(model),
             setting_of(image, model),
             source_of(image),
         )
         path, tile = origin_of(image), self._panel.tile.value()
-        view = None if order.whole else visible_region(self._viewer, image)
+        view = None if request.whole else visible_region(self._viewer, image)
         ndim = spatial or len(spatial_shape(image))
         by_hand = bool(tile.tile) and not tile.follows_budget
         return Settings(
-            model=request.what,
+            model=load.what,
             image=path,
             layer=image.name,
-            output=order.output or Path(f"{Path(path or image.name).stem}-{Path(request.what).stem}.ome.zarr"),
+            output=request.output or Path(f"{Path(path or image.name).stem}-{Path(load.what).stem}.ome.zarr"),
             scene=source.info.scene if source is not None and len(source.info.scenes) > 1 else "",
             axes=said.axes,
             channels=None if said.channels is None else tuple(c for c in said.channels if c is not None),
-            architecture=request.architecture,
-            arguments=request.arguments,
+            architecture=load.architecture,
+            arguments=load.arguments,
             pixel_size=said.pixel_size,
-            plane=dict(self.place(spatial).plane),
+            plane=dict(self.plane(spatial).indices),
             region=None if view is None else own_region(view, spatial_axes_of(image, ndim)),
-            where=order.where,
+            where=request.where,
             budget=self._panel.budget.value().bytes if self.has_budget and not by_hand else None,
             tile=tile.tile if by_hand else None,
             approximate=approximate,
-            settings=order.settings,
+            settings=request.settings,
         )
 
     def wanted(self, now: Snapshot) -> tuple[int, str]:
@@ -132,8 +134,8 @@ class Ordering:
             case "shapes":
                 drawn = self.drawn_area() / prod(now.prepared.scale[-2:])
                 return min(round(drawn), everything), "What is drawn"
-            case "tissue" if self._desk.tissue is not None:
-                return round(self._desk.tissue * everything), "The tissue"
+            case "tissue" if self._inputs.tissue is not None:
+                return round(self._inputs.tissue * everything), "The tissue"
         return everything, "The whole image"
 
     def drawn_area(self) -> float:

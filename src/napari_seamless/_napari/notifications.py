@@ -10,7 +10,7 @@ from napari_seamless._napari.widgets.dialogs.details import DetailsDialog
 from napari_seamless._napari.widgets.notice import Notice
 
 
-class Told(Notification):  # type: ignore[misc]
+class ProblemNotification(Notification):  # type: ignore[misc]
     """A notification that says where it comes from."""
 
     @property
@@ -18,11 +18,11 @@ class Told(Notification):  # type: ignore[misc]
         return "napari-seamless"
 
 
-def tell_problem(notice: Notice) -> None:
+def notify(notice: Notice) -> None:
     """Shows a red notification, with a button that opens the details."""
 
     def details(shown: Any) -> None:
         DetailsDialog(notice.sentence, notice.details, shown.parent()).open()
 
     actions = (("Details…", details),) if notice.details else ()
-    notification_manager.dispatch(Told(notice.sentence, NotificationSeverity.ERROR, actions))
+    notification_manager.dispatch(ProblemNotification(notice.sentence, NotificationSeverity.ERROR, actions))

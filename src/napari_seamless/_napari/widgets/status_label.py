@@ -12,28 +12,28 @@ Tone = Literal["good", "caution"]
 
 
 @dataclass(frozen=True)
-class Remark:
+class StatusMessage:
     """A sentence and how it is meant."""
 
     sentence: str
     tone: Tone
 
 
-class RemarkLabel(QLabel):
+class StatusLabel(QLabel):
     """Shows a remark, or nothing at all (and takes no room then)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._value: Remark | None = None
+        self._value: StatusMessage | None = None
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setVisible(False)
 
-    def value(self) -> Remark | None:
+    def value(self) -> StatusMessage | None:
         return self._value
 
-    def setValue(self, value: Remark | None) -> None:
+    def setValue(self, value: StatusMessage | None) -> None:
         if value == self._value:
             return
         self._value = value
