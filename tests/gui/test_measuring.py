@@ -232,7 +232,7 @@ def test_what_is_on_screen_is_measured(qtbot: QtBot, dock: MeasureDock, viewer: 
 
 def assert_ellipse(viewer: Any) -> None:
     """An ellipse encloses what an ellipse does, and a line nothing."""
-    from napari_seamless._napari.measure.object_layers import outlines
+    from napari_seamless._napari.layers.drawn_shapes import outlines
 
     box = np.array([(10, 20), (10, 60), (40, 60), (40, 20)]) * 0.5
     shapes = viewer.add_shapes([box], shape_type="ellipse")

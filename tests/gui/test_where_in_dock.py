@@ -58,7 +58,7 @@ def test_shapes_with_nothing_drawn_are_asked_for_beside_the_field(qtbot: QtBot, 
     qtbot.waitUntil(lambda: dock.poll().phase == "ready")
     dock.panel.extent.setValue(Extent("shapes"))
     dock.panel.progress.main.click()
-    assert "press Draw" in dock.panel.notices["where"].value().sentence
+    assert "press Draw" in dock.panel.notices["roi"].value().sentence
     assert not pipeline.runs
 
 

@@ -41,11 +41,11 @@ LABELS: dict[type[Remedy], str] = {
 }
 """What the button says that does it; for what is not here there is none."""
 
-Field = Literal["image", "model", "where", "budget", "output", "run"]
+Field = Literal["image", "model", "roi", "budget", "output", "run"]
 
 FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
     (BudgetTooSmall, "budget"),
-    (NowhereToRun, "where"),
+    (NowhereToRun, "roi"),
     (InputNotFound, "image"),
     (InputUnreadable, "image"),
     (InputMismatch, "image"),

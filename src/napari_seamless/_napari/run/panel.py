@@ -8,15 +8,13 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless._napari.problems import Field, Problem
-from napari_seamless._napari.run.sections import (
-    AdvancedSection,
-    BudgetSection,
-    ImageSection,
-    ModelSection,
-    ProgressSection,
-    RoiSection,
-    Section,
-)
+from napari_seamless._napari.run.sections.advanced import AdvancedSection
+from napari_seamless._napari.run.sections.budget import BudgetSection
+from napari_seamless._napari.run.sections.image import ImageSection
+from napari_seamless._napari.run.sections.model import ModelSection
+from napari_seamless._napari.run.sections.progress import ProgressSection
+from napari_seamless._napari.run.sections.roi import RoiSection
+from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.widgets import NoticeLabel
 from napari_seamless._napari.widgets.coverage import Coverage
@@ -38,24 +36,34 @@ class Panel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image_section = ImageSection()
-        self.model_section = ModelSection()
-        self.where = RoiSection()
-        self.budget_section = BudgetSection()
-        self.advanced = AdvancedSection()
-        self.progress = ProgressSection()
+        self.image_section, self.model_section, self.roi = ImageSection(), ModelSection(), RoiSection()
+        self.budget_section, self.advanced, self.progress = BudgetSection(), AdvancedSection(), ProgressSection()
         self.sections: tuple[Section, ...] = (
             self.image_section,
             self.model_section,
-            self.where,
+            self.roi,
             self.budget_section,
             self.advanced,
             self.progress,
         )
         self.source, self.model = self.image_section.picker, self.model_section.picker
-        self.extent, self.budget = self.where.extent, self.budget_section.budget
+        self.extent, self.budget = self.roi.extent, self.budget_section.budget
         self.tile, self.output, self.passes = self.advanced.tile, self.advanced.output, self.advanced.passes
-        self.notices: dict[Field, NoticeLabel] = {section.field: section.notice for section in self.sections}
+        self.notices: dict[Field, NoticeLabel] = {s.field: s.notice for s in self.sections if s.field is not None}
+        self._lay_out()
+        self._problem: Problem | None = None
+        self._reveal = QTimer(self)  # a notice that is shown gets its place a moment later
+        self._reveal.setSingleShot(True)
+        self._reveal.setInterval(SETTLES_MS)
+        self._reveal.timeout.connect(self._scroll_to_problem)
+        self.progress.runPressed.connect(self.runPressed)
+        self.progress.cancelPressed.connect(self.cancelPressed)
+        self.progress.exportRequested.connect(self.exportRequested)
+        for part in self.sections:
+            part.remedyRequested.connect(self.remedyRequested)
+        self.showSnapshot(Snapshot(), None)
+
+    def _lay_out(self) -> None:
         choices = QWidget()
         column = QVBoxLayout(choices)
         column.setContentsMargins(10, 8, 10, 8)
@@ -71,17 +79,6 @@ class Panel(QWidget):
         rows.addWidget(self.progress)
         self.progress.setContentsMargins(10, 6, 10, 8)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._problem: Problem | None = None
-        self._reveal = QTimer(self)  # a notice that is shown gets its place a moment later
-        self._reveal.setSingleShot(True)
-        self._reveal.setInterval(SETTLES_MS)
-        self._reveal.timeout.connect(self._scroll_to_problem)
-        self.progress.runPressed.connect(self.runPressed)
-        self.progress.cancelPressed.connect(self.cancelPressed)
-        self.progress.exportRequested.connect(self.exportRequested)
-        for part in self.sections:
-            part.remedyRequested.connect(self.remedyRequested)
-        self.showSnapshot(Snapshot(), None)
 
     def describe_image(self, text: str) -> None:
         """A line under the image: its size, channels and so on."""

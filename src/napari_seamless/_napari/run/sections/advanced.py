@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import found_message
@@ -18,7 +17,7 @@ class AdvancedSection(Section):
     `pythonRequested` and `commandRequested` mean: onto the clipboard.
     """
 
-    field: Field = "output"
+    field = "output"
     pythonRequested = Signal()
     commandRequested = Signal()
 

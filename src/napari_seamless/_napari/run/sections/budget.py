@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.widgets import BudgetEditor
@@ -14,7 +13,7 @@ from napari_seamless._napari.widgets.wording import memory
 class BudgetSection(Section):
     """The memory that a run may use, what there is, and the tile that follows with its cost."""
 
-    field: Field = "budget"
+    field = "budget"
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Memory", parent)

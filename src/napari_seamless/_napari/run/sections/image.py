@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
 from napari_seamless._napari.widgets import ImageOptions, SourcePicker, StatusLabel
 
@@ -12,7 +11,7 @@ from napari_seamless._napari.widgets import ImageOptions, SourcePicker, StatusLa
 class ImageSection(Section):
     """A list of images, a line on the chosen one, what can be chosen of it, and how it is stored where that matters."""
 
-    field: Field = "image"
+    field = "image"
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Image", parent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
 from napari_seamless._napari.widgets import ModelCard, ModelPicker, StatusLabel
 
@@ -12,7 +11,7 @@ from napari_seamless._napari.widgets import ModelCard, ModelPicker, StatusLabel
 class ModelSection(Section):
     """A list of networks; a line on the chosen one, its card, its resolution and speed."""
 
-    field: Field = "model"
+    field = "model"
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Model", parent)

@@ -8,7 +8,6 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
-from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import caption, left_out_message, status, verdict_message
@@ -25,7 +24,7 @@ ESTIMATED = "Preview: statistics are estimated from a sample. Exact pixels repla
 class ProgressSection(Section):
     """`runPressed` means whatever the main button says at the moment."""
 
-    field: Field = "run"
+    field = "run"
     runPressed = Signal()
     cancelPressed = Signal()
     exportRequested = Signal(object)

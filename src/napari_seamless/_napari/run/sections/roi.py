@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QWidget
 
-from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.widgets import ExtentEditor
 
@@ -12,7 +11,7 @@ from napari_seamless._napari.widgets import ExtentEditor
 class RoiSection(Section):
     """Where the network is run."""
 
-    field: Field = "where"
+    field = "roi"
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Where", parent)

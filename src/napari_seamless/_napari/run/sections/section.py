@@ -18,7 +18,7 @@ class Section(QWidget):
     `locked` cannot be changed while a run goes on.
     """
 
-    field: Field
+    field: Field | None = None
     remedyRequested = Signal(object)
 
     def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
