@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.load import load_model
     from napari_seamless.models.loaders.recipe_folder import save_recipe
     from napari_seamless.models.trust import trust
+    from napari_seamless.runs.config import RunConfig
     from napari_seamless.runs.explain import Explanation, explain
     from napari_seamless.runs.export import export
     from napari_seamless.runs.moments import Moments
@@ -53,6 +54,7 @@ _HOMES = {
     "Region": "geometry",
     "Report": "runs.result",
     "Result": "runs.result",
+    "RunConfig": "runs.config",
     "SeamlessError": "errors",
     "StreamedGradient": "training.gradients.streamed_gradient",
     "add_model": "models.add_model",
@@ -89,6 +91,7 @@ __all__ = [
     "Region",
     "Report",
     "Result",
+    "RunConfig",
     "SeamlessError",
     "StreamedGradient",
     "__version__",
