@@ -244,7 +244,7 @@ class FedPipeline:
         return Cost(tile)
 
     def memory_of(self) -> Any:
-        from napari_seamless.runs.tile_cost import memory_of
+        from napari_seamless.runs.device_memory import memory_of
 
         return memory_of("cpu")
 

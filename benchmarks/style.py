@@ -138,7 +138,7 @@ def timed(go: Any, options: argparse.Namespace) -> Pixels:
 
 
 def parsed(budget: str) -> int:
-    from napari_seamless.runs.tiling import parse_budget
+    from napari_seamless.runs.option_text import parse_budget
 
     return parse_budget(budget)
 

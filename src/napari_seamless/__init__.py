@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from napari_seamless.models.loaders.recipe_folder import save_recipe
     from napari_seamless.models.trust import trust
     from napari_seamless.runs.config import RunConfig
-    from napari_seamless.runs.explain import Explanation, explain
+    from napari_seamless.runs.explain import explain
+    from napari_seamless.runs.explanation import Explanation
     from napari_seamless.runs.export import export
     from napari_seamless.runs.moments import Moments
-    from napari_seamless.runs.prepare import Prepared, prepare
+    from napari_seamless.runs.prepare import prepare
+    from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.result import Report, Result
     from napari_seamless.runs.start import run, start
-    from napari_seamless.runs.tiling import tile_for
+    from napari_seamless.runs.tile_choice import tile_for
     from napari_seamless.runs.tissue import tissue_mask
     from napari_seamless.store import open_store as open_result
     from napari_seamless.training.classify import classify
@@ -45,12 +47,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Explanation": "runs.explain",
+    "Explanation": "runs.explanation",
     "Lesson": "training.teach.lesson",
     "Measurements": "measurement.measurements",
     "Model": "models.model",
     "Moments": "runs.moments",
-    "Prepared": "runs.prepare",
+    "Prepared": "runs.prepared",
     "Region": "geometry",
     "Report": "runs.result",
     "Result": "runs.result",
@@ -74,7 +76,7 @@ _HOMES = {
     "save_recipe": "models.loaders.recipe_folder",
     "select": "io.readers.selection",
     "start": "runs.start",
-    "tile_for": "runs.tiling",
+    "tile_for": "runs.tile_choice",
     "tissue_mask": "runs.tissue",
     "train": "training.from_files.train",
     "trust": "models.trust",

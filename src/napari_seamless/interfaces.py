@@ -19,9 +19,6 @@ from napari_seamless.geometry import Grid, Levels, Region, Tile
 Pixels = NDArray[np.generic]
 StopFlag = Callable[[], bool]
 
-APPROXIMATE = " (approximate)"
-"""What the name of a result ends in that is not exact."""
-
 
 @dataclass(frozen=True)
 class ImageInfo:
@@ -34,6 +31,7 @@ class ImageInfo:
     `scenes` are the names of all images of the file (empty where there is only one), and `scene` is this one's;
     `notices` are sentences for the user about the way this file is stored. `times` is how many time points there are,
     of which this image is one; `plane` pairs "t" and "z" with the number of what was taken of a series or a stack.
+    A result that is not `exact` was blended of overlapping tiles; `title` is its name as it is shown.
     """
 
     name: str
@@ -51,6 +49,21 @@ class ImageInfo:
     notices: tuple[str, ...] = ()
     times: int = 1
     plane: tuple[tuple[str, int], ...] = ()
+    exact: bool = True
+
+    @property
+    def title(self) -> str:
+        """The name, and that it is approximate where it is."""
+        return self.titled(self.name, self.exact)
+
+    @staticmethod
+    def titled(name: str, exact: bool) -> str:
+        """The name of a result as it is shown.
+
+        >>> ImageInfo.titled("nuclei", exact=False)
+        'nuclei (approximate)'
+        """
+        return name if exact else f"{name} (approximate)"
 
     @property
     def ndim(self) -> int:

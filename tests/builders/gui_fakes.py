@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_seamless.errors import NotTrusted, PixelSizeUnknown, RunCancelled
 from napari_seamless.geometry import Grid, Levels, Region, halved
-from napari_seamless.interfaces import APPROXIMATE, FreshPixels, ImageInfo, LabelClass, Pixels, Progress
+from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, Pixels, Progress
 from napari_seamless.io.readers.plane import on_plane
 from napari_seamless.io.readers.selection import select
 
@@ -207,7 +207,7 @@ class FakePrepared:
     output_shape: tuple[int, ...]
     scale: tuple[float, ...] = (1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0)
-    approximation: str | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -394,7 +394,7 @@ class FakePipeline:
             raise PixelSizeUnknown("the size must be known", model=model.name, image="slide", works_at=works_at)
         height, width = image.info.levels.shapes[0][-2:]
         shape = (int(height / self.scale[0]), int(width / self.scale[1]))
-        return FakePrepared(shape, self.scale, approximation="tiles" if approximate else None)
+        return FakePrepared(shape, self.scale, exact=not approximate)
 
     def spatial_axes(self, model: FakeNetwork) -> int | None:
         return model.ndim
@@ -410,7 +410,7 @@ class FakePipeline:
         return FakeChoice(max(t for t, b in TILES if b <= allowed), TILES, allowed)
 
     def cost_of(self, prepared: FakePrepared, tile: int) -> FakeCost | None:
-        return None if prepared.approximation is not None else FakeCost(tile)
+        return FakeCost(tile) if prepared.exact else None
 
     def existing_output_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
         return self.found.get(path)
@@ -429,7 +429,7 @@ class FakePipeline:
             raise self.start_refusal
         rgb = self.channels == 3
         live = FakeLive(prepared.output_shape, self.kind, self.channels, rgb=rgb)  # type: ignore[arg-type]
-        if prepared.approximation is not None:
-            live.info = replace(live.info, name=live.info.name + APPROXIMATE)
+        if not prepared.exact:
+            live.info = replace(live.info, exact=False)
         self.runs.append(FakeRun(live, **options))
         return self.runs[-1]

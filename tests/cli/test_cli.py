@@ -15,9 +15,10 @@ import tifffile
 import zarr
 
 import napari_seamless as ns
-from napari_seamless.cli import main, parse_region
+from napari_seamless.cli import main
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
+from napari_seamless.runs.option_text import parse_region
 
 needs_display = pytest.mark.skipif(
     sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")),
@@ -79,7 +80,7 @@ def test_info_says_size_channels_and_pixel_size(slide: str, capsys: pytest.Captu
 
 
 def test_explain_names_halo_stride_and_bytes(slide: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "nuclei", slide, "--budget", "1GB", "--device", "cpu"]) == 0
+    assert main(["explain", slide, "--model", "nuclei", "--budget", "1GB", "--device", "cpu"]) == 0
     said = capsys.readouterr().out.lower()
     for word in ("halo", "stride", "tile", "conv"):
         assert word in said
@@ -256,7 +257,7 @@ def test_parameters_of_passes_are_refused_in_one_line(
 def test_explain_names_passes_and_what_is_kept(
     small_slide: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["explain", str(weights), str(small_slide), "--device", "cpu"]) == 0
+    assert main(["explain", str(small_slide), "--model", str(weights), "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "barriers     instance_norm 15: measured over the whole image first" in said
     assert re.search(r"passes +16; between them at most .* on the device", said)

@@ -83,11 +83,11 @@ def test_explain_takes_channels_and_scenes_as_run_does(
     stack: str, scenes: str, network: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ("--axes", "cyx", "--channels", "3,1", "--tile", "64", "--device", "cpu")
-    assert "120 x 200 (y x x), 2 channels" in said(capsys, "explain", network, stack, *chosen)
+    assert "120 x 200 (y x x), 2 channels" in said(capsys, "explain", stack, "--model", network, *chosen)
     assert "90 x 70 (y x x), 2 channels" in said(
-        capsys, "explain", network, scenes, "--scene", "1", "--tile", "64", "--device", "cpu"
+        capsys, "explain", scenes, "--model", network, "--scene", "1", "--tile", "64", "--device", "cpu"
     )
-    assert main(["explain", network, stack, "--axes", "cyx", "--device", "cpu"]) == 4
+    assert main(["explain", stack, "--model", network, "--axes", "cyx", "--device", "cpu"]) == 4
     assert "2 channels" in capsys.readouterr().err
 
 
@@ -103,10 +103,10 @@ def test_explain_names_the_region_and_refuses_one_outside(
     stack: str, network: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ("--axes", "cyx", "--channels", "0,1", "--tile", "64", "--device", "cpu")
-    told = said(capsys, "explain", network, stack, *chosen, "--region", "60:70,10:130")
+    told = said(capsys, "explain", stack, "--model", network, *chosen, "--region", "60:70,10:130")
     assert re.search(r"^region +10 x 120 of it, y\[60, 70\) x\[10, 130\)$", told, re.MULTILINE)
     assert re.search(r"^tile .*; 6 tiles$", told, re.MULTILINE)
-    assert main(["explain", network, stack, *chosen, "--region", "60:170,10:130"]) == 2
+    assert main(["explain", stack, "--model", network, *chosen, "--region", "60:170,10:130"]) == 2
     assert "a region must lie inside the image" in capsys.readouterr().err
 
 

@@ -78,7 +78,7 @@ def test_bad_input_is_one_sentence(path: Path, tmp_path: Path, capsys: pytest.Ca
     assert "a class is one of 0 background, 1 nucleus, 2 boundary; got 'x'" in said(
         capsys, path, "--objects", "x", code=2
     )
-    assert "there is none at" in said(capsys, path, "--within", tmp_path / "no.geojson", code=3)
+    assert "there is none at" in said(capsys, path, "--roi", tmp_path / "no.geojson", code=3)
     spec = StoreSpec((20, 30), None, np.dtype(np.uint8), "image", "s", "p")
     create_store(tmp_path / "image.ome.zarr", spec).close()
     assert "only labels are measured" in said(capsys, tmp_path / "image.ome.zarr", code=2)

@@ -173,6 +173,6 @@ def test_a_read_of_a_whole_slide_is_refused() -> None:
 def test_a_result_that_is_not_exact_says_so_in_the_names_of_its_layers(window) -> None:
     for options in ({"kind": "labels"}, {"kind": "image", "channels": 2, "dtype": np.float32}):
         live = FakeLive(SHAPE, **options)
-        live.info = replace(live.info, name="style (approximate)")
+        live.info = replace(live.info, exact=False)
         shown = ResultLayers(window, live, "tissue: style", {})
         assert all(layer.name.startswith("tissue: style (approximate)") for layer in shown.layers)

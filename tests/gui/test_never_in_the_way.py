@@ -74,7 +74,7 @@ def test_a_run_ends_with_what_it_is_about(make_napari_viewer, qtbot: QtBot, what
     viewer, dock = running(make_napari_viewer, qtbot, asynchronous)
     run = weakref.ref(dock._controller._run)
     end(viewer, dock)
-    qtbot.waitUntil(lambda: run() is None or run()._handle.is_over)
+    qtbot.waitUntil(lambda: run() is None or run()._driver.is_over)
     if "deleted" in what:
         qtbot.waitUntil(lambda: not dock.poll().is_active)
         viewer.close()

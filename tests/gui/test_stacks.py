@@ -480,7 +480,7 @@ def test_what_is_drawn_on_a_stack_is_run_there_and_is_seen_on_every_plane(
         image.data_to_world([{**here, "y": y, "x": x}[letter] for letter in labels]) for y, x in ((20, 930), (60, 1010))
     ]
     drag(viewer, shapes, *corners)
-    (where,) = dock._selection.request().where
+    (where,) = dock._selection.request().roi
     np.testing.assert_allclose(where.min(0), (20.5, 930.5), atol=0.01)
     np.testing.assert_allclose(where.max(0), (60.5, 1010.5), atol=0.01)
     assert dock._selection.drawn_area() == pytest.approx(40 * 80, rel=0.01)

@@ -33,7 +33,7 @@ def test_shapes_that_are_drawn_say_where_to_run(qtbot: QtBot, dock, viewer, pipe
     drawn.add(RECTANGLE, shape_type="rectangle")
     run = started(qtbot, dock, pipeline)
     assert run.options["whole"] is True
-    np.testing.assert_allclose(run.options["where"], [RECTANGLE + 0.5])
+    np.testing.assert_allclose(run.options["roi"], [RECTANGLE + 0.5])
 
 
 def test_shapes_of_another_layer_are_put_on_the_pixels_of_the_image(viewer) -> None:
@@ -65,7 +65,7 @@ def test_shapes_with_nothing_drawn_are_asked_for_beside_the_field(qtbot: QtBot, 
 def test_tissue_leaves_out_the_glass(qtbot: QtBot, dock, pipeline) -> None:
     dock.panel.extent.setValue(Extent("tissue"))
     run = started(qtbot, dock, pipeline)
-    assert run.options["tissue_only"] is True
+    assert run.options["roi"] == "tissue"
     assert run.options["whole"] is True
 
 

@@ -361,7 +361,7 @@ def test_the_command_line_asks_for_a_pixel_size_and_takes_one(
 ) -> None:
     folder = save_recipe(tmp_path / "theirs", network, fields(resolution={"pixel_size": 0.5}))
     tifffile.imwrite(tmp_path / "image.tif", pixels()[0])
-    command = ["explain", str(folder), str(tmp_path / "image.tif"), "--device", "cpu"]
+    command = ["explain", str(tmp_path / "image.tif"), "--model", str(folder), "--device", "cpu"]
     assert main(command) == 4
     assert "(--pixel-size 0.25)" in capsys.readouterr().err
     assert main([*command, "--pixel-size", "0.25"]) == 0

@@ -34,10 +34,13 @@ from napari_seamless.errors import (
 )
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Progress, Source
-from napari_seamless.runs.exact_passes import ExactPasses, plan_activations
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.activation_plan import plan_activations
+from napari_seamless.runs.exact import ExactPrepared as Prepared
+from napari_seamless.runs.exact_passes import ExactPasses
+from napari_seamless.runs.option_groups import MemoryOptions
 from napari_seamless.store.scratch import PREFIX, DiskScratch, sweep
 
+CPU = torch.device("cpu")
 EXACT = 1e-5
 """Of the largest value of the output, in float32."""
 
@@ -417,7 +420,7 @@ def test_a_disk_without_room_is_said_at_once_and_not_chosen(monkeypatch: pytest.
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(BadRequest, match=r"^kept values must fit on the disk of .*; they need .* room for 10"):
         one.run(keep="disk", scratch=tmp_path)
-    assert plan_activations(one.prepared, torch.device("cpu"), budget=2000, scratch=tmp_path).most == {}
+    assert plan_activations(one.prepared.program, CPU, MemoryOptions(budget=2000), scratch=tmp_path).most == {}
     scratch = DiskScratch(tmp_path)
     with pytest.raises(OutputUnwritable, match="kept values must fit on the disk"):
         scratch.create("1", (1, 100, 100), np.float32)
@@ -434,7 +437,7 @@ def test_keep_is_one_of_a_few_words() -> None:
 
 def test_kept_values_and_tiles_share_the_budget() -> None:
     one = example("style")
-    whole = plan_activations(one.prepared, torch.device("cpu"), keep="device").most["device"]
+    whole = plan_activations(one.prepared.program, CPU, MemoryOptions(keep="device")).most["device"]
     report = one.run(keep="device", budget=whole + (8 << 20), tile=None).report
     assert report.kept == {"device": whole}
     assert whole < report.bytes <= whole + (8 << 20)
@@ -454,10 +457,10 @@ def test_no_pass_takes_larger_tiles_than_the_budget_allows() -> None:
     prepared = ns.prepare(network, ns.open_image(image, axes="cyx"))
     handle = ns.start(prepared, budget=2 << 20, scheduler="serial")
     handle.wait()
-    measuring = handle._measuring
-    assert isinstance(measuring, ExactPasses)
-    stage = measuring.passes[0]
-    assert measuring._peak(stage, measuring.tile_of(stage)) <= 2 << 20
+    passes = handle._passes
+    assert isinstance(passes, ExactPasses)
+    first = passes.passes[0]
+    assert passes._peak(first, passes.tile_of(first)) <= 2 << 20
     with torch.no_grad():
         expected = network(torch.from_numpy(image)[None])[0].numpy()
     assert np.abs(np.asarray(handle.result()) - expected).max() <= EXACT

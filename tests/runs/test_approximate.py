@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from torch import Tensor, nn
 
 import napari_seamless as ns
@@ -16,7 +17,8 @@ from napari_seamless.geometry import Region
 from napari_seamless.models import Model
 from napari_seamless.runs.approximation import approximation
 from napari_seamless.runs.explain import explain
-from napari_seamless.runs.prepare import Prepared, prepare
+from napari_seamless.runs.prepare import prepare
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.start import start
 
 APPROXIMATE = {"approximate": True, "device": "cpu"}
@@ -75,7 +77,10 @@ def test_nothing_is_offered_to_a_network_that_makes_no_image_of_a_tile_either(im
 
 def test_the_result_is_marked_in_name_metadata_and_report(image: np.ndarray, tmp_path: Path) -> None:
     result = ns.run(sized(176), image, output=tmp_path / "out.ome.zarr", **APPROXIMATE)
-    assert result.store.spec.name == "Attention (approximate)"
+    assert (result.store.spec.name, result.store.spec.exact) == ("Attention", False)
+    assert ns.open_result(tmp_path / "out.ome.zarr").info.title == "Attention (approximate)"
+    shown = zarr.open_group(tmp_path / "out.ome.zarr", mode="r").attrs["ome"]["multiscales"][0]["name"]
+    assert shown == "Attention (approximate)"
     report, facts = result.report, result.store.provenance
     assert not report.exact
     assert report.self_check is None
@@ -174,7 +179,7 @@ def test_statistics_of_each_tile_are_approximate_and_marked(image: np.ndarray) -
     assert local.report.statistics == "local"
     assert local.store.provenance["scope"] == "approximate"
     assert local.store.provenance["statistics"] == "local"
-    assert local.store.spec.name == "Normed (approximate)"
+    assert local.store.info.title == "Normed (approximate)"
     apart = np.abs(np.asarray(local) - np.asarray(whole)) / np.asarray(whole).std()
     assert apart.max() > 0.1
 

@@ -14,6 +14,15 @@ import pytest
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.runs.config import GROUPS, OPTIONS, RunConfig
+from napari_seamless.runs.keywords import (
+    PREPARE,
+    RUN,
+    START,
+    PrepareKeywords,
+    RunKeywords,
+    StartKeywords,
+    config_of,
+)
 from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.option import option_of
 from napari_seamless.runs.option_groups import PRECISIONS
@@ -112,3 +121,14 @@ def test_making_a_config_loads_nothing_heavy() -> None:
     heavy = "import sys; print([name for name in ('numpy', 'torch', 'dask', 'zarr') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_keywords_for_editors_are_the_options() -> None:
+    assert set(RunKeywords.__annotations__) == set(OPTIONS) == RUN
+    assert set(PrepareKeywords.__annotations__) == PREPARE
+    assert set(StartKeywords.__annotations__) == START
+
+
+def test_an_option_is_refused_where_nobody_would_look_at_it() -> None:
+    with pytest.raises(TypeError, match=r"start\(\) has no option 'axes'"):
+        config_of("start", None, {"axes": "cyx"}, START)

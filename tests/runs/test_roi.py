@@ -12,7 +12,7 @@ import napari_seamless as ns
 from napari_seamless.cli import main
 from napari_seamless.errors import BadRequest, InputNotFound, InputUnreadable
 from napari_seamless.geometry import Region
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.result import Result
 
 TILE = 64
@@ -53,7 +53,7 @@ def spread(chunks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def run(prepared: Prepared, where: object, tile: int = TILE, **options: object) -> Result:
-    handle = ns.start(prepared, tile=tile, scheduler="serial", where=where, **options)  # type: ignore[arg-type]
+    handle = ns.start(prepared, tile=tile, scheduler="serial", roi=where, **options)  # type: ignore[arg-type]
     handle.wait()
     return handle.result()
 
@@ -89,9 +89,9 @@ def test_where_it_was_made_is_kept_beside_the_result(prepared, tmp_path: Path) -
     path = tmp_path / "out.ome.zarr"
     result = run(prepared, [TRIANGLE], output=path)
     assert result.store.side_folder is not None
-    kept = json.loads((result.store.side_folder / "where.geojson").read_text())
+    kept = json.loads((result.store.side_folder / "roi.geojson").read_text())
     assert sorted(map(tuple, kept["coordinates"][0]))[0] == (100, 70)
-    again = run(prepared, result.store.side_folder / "where.geojson", output=path)
+    again = run(prepared, result.store.side_folder / "roi.geojson", output=path)
     assert again.report.tiles == 0
     assert again.store.provenance["run"]["left_out"] == pytest.approx(1 - again.store.finished.mean())
 
@@ -126,7 +126,7 @@ def test_shapes_lie_where_they_lie_on_the_image_whatever_the_scale_of_the_output
     halving = torch.nn.AvgPool2d(2)
     image = np.random.default_rng(0).random((1, 1024, 1024), np.float32)
     result = ns.run(
-        halving, image, tile=TILE, scheduler="serial", where=[[(260, 520), (260, 600), (300, 600), (300, 520)]]
+        halving, image, tile=TILE, scheduler="serial", roi=[[(260, 520), (260, 600), (300, 600), (300, 520)]]
     )
     assert np.argwhere(result.store.finished).tolist() == [[2, 4]]
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_geojson_is_refused(prepared, tmp_path: Path) -> None:
 def test_what_was_made_elsewhere_before_does_not_count_as_done(prepared, tmp_path: Path) -> None:
     path = tmp_path / "out.ome.zarr"
     run(prepared, [FAR], output=path)
-    handle = ns.start(prepared, where=[TRIANGLE], tile=TILE, scheduler="serial", output=path)
+    handle = ns.start(prepared, roi=[TRIANGLE], tile=TILE, scheduler="serial", output=path)
     total = expected_chunks((512, 640), TRIANGLE).sum() * TILE**2
     assert handle.progress().total == total
     handle.wait()
@@ -186,10 +186,10 @@ def test_a_command_line_takes_a_file_of_shapes(tmp_path: Path, capsys: pytest.Ca
     picture = np.random.default_rng(1).integers(0, 255, (256, 320, 3), np.uint8)
     tifffile.imwrite(tmp_path / "slide.tif", picture, tile=(64, 64), photometric="rgb")
     ring = [[x, y] for y, x in [(70, 70), (70, 120), (120, 120), (70, 70)]]
-    (tmp_path / "where.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    (tmp_path / "roi.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
     output = tmp_path / "out.ome.zarr"
     words = ["run", str(tmp_path / "slide.tif"), "--model", "stain", "--tile", "64", "--scheduler", "serial"]
-    assert main([*words, "--within", str(tmp_path / "where.geojson"), "--output", str(output)]) == 0
+    assert main([*words, "--roi", str(tmp_path / "roi.geojson"), "--output", str(output)]) == 0
     assert "95 % of the image lies elsewhere" in capsys.readouterr().err
     assert ns.open_image(output).read(Region.of((64, 128), (64, 128))).any()
     assert not ns.open_image(output).read(Region.of((128, 256), (0, 320))).any()

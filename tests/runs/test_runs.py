@@ -22,8 +22,8 @@ from napari_seamless.geometry import Region, cells_of
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.samples import sample_slide
 from napari_seamless.program.trace import Padded
-from napari_seamless.runs.prepare import Prepared
-from napari_seamless.runs.tiling import parse_budget
+from napari_seamless.runs.option_text import parse_budget
+from napari_seamless.runs.prepared import Prepared
 from networks import CASES, SubPixel, made
 
 EXACT = 1e-5

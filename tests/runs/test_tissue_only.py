@@ -41,7 +41,7 @@ class Brightness(nn.Module):
 
 def test_chunks_without_tissue_are_left_empty_and_the_rest_is_as_ever() -> None:
     everything = np.asarray(ns.run("stain", slide(), tile=64, scheduler="serial"))
-    result = ns.run("stain", slide(), tile=64, scheduler="serial", tissue_only=True, mask=mask())
+    result = ns.run("stain", slide(), tile=64, scheduler="serial", roi="tissue", mask=mask())
     found = np.asarray(result)
     kept = touched(result.store.grid, mask())
     assert 0 < kept.sum() < kept.size
@@ -53,7 +53,7 @@ def test_chunks_without_tissue_are_left_empty_and_the_rest_is_as_ever() -> None:
 
 
 def test_tissue_is_found_by_its_colour_where_no_mask_is_given() -> None:
-    result = ns.run("stain", slide(), tile=64, scheduler="serial", tissue_only=True)
+    result = ns.run("stain", slide(), tile=64, scheduler="serial", roi="tissue")
     assert 0.5 < result.report.skipped < 0.9
     assert np.asarray(result)[..., 250:300, 250:300].any()
 
@@ -62,8 +62,8 @@ def test_a_result_without_its_empty_parts_is_complete_and_says_what_was_left_out
     path = tmp_path / "out.ome.zarr"
     image = slide()
     options = {"tile": 64, "scheduler": "serial", "output": path}
-    ns.run("stain", image, tissue_only=True, mask=mask(), **options)
-    again = ns.run("stain", image, tissue_only=True, mask=mask(), **options)
+    ns.run("stain", image, roi="tissue", mask=mask(), **options)
+    again = ns.run("stain", image, roi="tissue", mask=mask(), **options)
     assert again.report.tiles == 0
     assert again.store.finished.all()
     assert again.store.side_folder is not None
@@ -90,8 +90,8 @@ def test_a_coarse_mask_covers_the_whole_image() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"mask": np.ones((4, 4), bool)}, "a mask needs statistics='tissue' or tissue_only=True"),
-        ({"tissue_only": True, "mask": np.zeros((4, 4), bool)}, "has some pixel; got shape \\(4, 4\\) with 0"),
+        ({"mask": np.ones((4, 4), bool)}, "a mask needs statistics='tissue' or roi='tissue'"),
+        ({"roi": "tissue", "mask": np.zeros((4, 4), bool)}, "has some pixel; got shape \\(4, 4\\) with 0"),
         ({"statistics": "tissue", "mask": np.ones(4, bool)}, "a mask is \\(y, x\\)"),
         ({"statistics": "nearby"}, "statistics are 'whole', 'tissue', 'local'"),
     ],
@@ -110,13 +110,13 @@ def test_the_command_line_takes_a_threshold_and_says_what_was_left_out(
         command = f"run {tmp_path}/slide.tif -o {tmp_path}/{len(more)}-{more[-1]} --model stain --tile 64 --device cpu"
         return cli.main([*command.split(), "--scheduler", "serial", *more]), capsys.readouterr().err
 
-    code, said = told("--tissue-only")
+    code, said = told("--roi", "tissue")
     assert (code, "being no tissue" in said) == (0, True)
-    mild = told("--tissue-only", "--tissue-threshold", "0.1")[1]
-    strict = told("--tissue-only", "--tissue-threshold", "0.8")[1]
+    mild = told("--roi", "tissue", "--tissue-threshold", "0.1")[1]
+    strict = told("--roi", "tissue", "--tissue-threshold", "0.8")[1]
     shares = [int(text.split(" % of it left out")[0].split()[-1]) for text in (said, mild, strict)]
     assert shares[0] == shares[1] < shares[2]
-    code, said = told("--tissue-only", "--tissue-threshold", "1")
+    code, said = told("--roi", "tissue", "--tissue-threshold", "1")
     assert (code, "nothing is above 1.0; use a lower one" in said) == (2, True)
     code, said = told("--tissue-threshold", "0.1")
     assert (code, "got neither; add one" in said) == (2, True)

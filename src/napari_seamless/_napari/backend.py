@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from napari_seamless.measurement.polygons import Polygons
     from napari_seamless.models import Model
     from napari_seamless.models.architectures_installed import Parameter
+    from napari_seamless.runs.device_memory import DeviceMemory
     from napari_seamless.runs.existing_output import ExistingOutput
     from napari_seamless.runs.origin import Origin
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.run import Run
-    from napari_seamless.runs.tile_cost import DeviceMemory, TileCost
+    from napari_seamless.runs.tile_cost import TileCost
     from napari_seamless.runs.tile_timing import TileTiming
     from napari_seamless.runtime.executor.local_workers import LocalWorkers
     from napari_seamless.runtime.planning.budget import TileChoice
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 HOMES = {
     "added_models": "models.library:added_names",
     "architecture_names": "models.architectures_installed",
-    "cost_of": "runs.tile_cost",
+    "cost_of": "runs.tile_choice",
     "existing_output_at": "runs.existing_output",
     "in_micrometres": "runs.pixel_size",
     "label_outlines": "measurement.measure",
-    "memory_of": "runs.tile_cost",
+    "memory_of": "runs.device_memory",
     "origin_of": "runs.origin",
     "parameters_of": "models.architectures_installed",
     "spatial_axes": "runs.planes",
@@ -112,7 +113,7 @@ class Backend(Protocol):
         prepared: Prepared,
         *,
         view: Region | None = None,
-        where: Any = None,
+        roi: Any = None,
         whole: bool = True,
         follow: bool = False,
         budget: int | None = None,

@@ -1,7 +1,7 @@
-"""The pipeline in a shell.
+"""The library in a shell: ``napari-seamless VERB IMAGE --model MODEL``, with the same options for all verbs.
 
-    napari-seamless run SLIDE --model nuclei --output OUT.ome.zarr
-    napari-seamless explain nuclei SLIDE
+    napari-seamless run IMAGE --model nuclei --output OUT.ome.zarr
+    napari-seamless explain IMAGE --model nuclei
     napari-seamless export OUT.ome.zarr OUT.geojson
     napari-seamless train CONFIG.toml
 
@@ -26,12 +26,11 @@ from napari_seamless import __version__
 from napari_seamless.cli import commands
 from napari_seamless.cli.measure import measure
 from napari_seamless.cli.models import models
-from napari_seamless.cli.options import parse_region
 from napari_seamless.cli.progress import say
 from napari_seamless.cli.train import classify, train
 from napari_seamless.errors import SeamlessError
 
-__all__ = ["app", "main", "parse_region"]
+__all__ = ["app", "main"]
 
 NAME = "napari-seamless"
 

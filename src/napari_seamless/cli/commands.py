@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_seamless.cli import options as given
-from napari_seamless.cli.progress import busy, display, follow, save_moments, say
+from napari_seamless.cli.progress import busy, display, follow, say, write_moments
+from napari_seamless.cli.run_options import typed_defaults, with_run_options
 from napari_seamless.errors import OutputExists, OutputUnwritable
 from napari_seamless.io.writers.formats import usual_suffixes
+from napari_seamless.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from napari_seamless import interfaces
@@ -24,86 +26,40 @@ if TYPE_CHECKING:
 SAMPLE = "CMU-1-Small-Region.svs"
 
 
+@with_run_options(required=("output",))
 def run(
-    slide: given.Slide,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The OME-Zarr folder to write.", show_default=False)],
+    image: given.Image,
+    config: RunConfig,
     model: given.ModelOption = "nuclei",
-    region: given.RegionOption = None,
-    within: given.Within = None,
-    level: given.Level = 0,
-    budget: given.Budget = None,
-    device: given.Device = "auto",
-    tile: given.TileOption = None,
-    scheduler: given.Scheduler = "dask",
-    shards: Annotated[bool, typer.Option("--shards", help="Many chunks a file: fewer, larger files.")] = False,
-    same_image: Annotated[
-        bool, typer.Option("--same-image", help="The file was repaired or copied again: go on with the result.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
-    approximate: Annotated[
-        bool, typer.Option("--approximate", help="Where a network cannot be exact, blend overlapping tiles.")
-    ] = False,
-    keep: given.KeepOption = "auto",
-    keep_half: given.KeepHalf = False,
-    scratch: given.Scratch = None,
-    statistics: given.StatisticsOption = "whole",
-    moments: given.SaveMoments = None,
-    tissue_only: given.TissueOnly = False,
-    tissue_threshold: given.TissueThreshold = None,
-    scene: given.Scene = None,
-    axes: given.Axes = None,
-    plane: given.Plane = None,
-    channels: given.Channels = None,
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
-    pixel_size: given.PixelSize = None,
-    precision: given.Precision = "float32",
+    save_moments: given.SaveMoments = None,
 ) -> None:
-    """Run a model on a slide and write the result as OME-Zarr. The same command again goes on where it stopped."""
-    where = None if region is None else given.parse_region(region)
+    """Run a model on an image and write the result as OME-Zarr. The same command again goes on where it stopped."""
     import napari_seamless as ns
-    from napari_seamless.runs.tiling import parse_budget
 
-    with given.opened(slide, axes, scene, plane, channels) as image:
+    output = config.output.output
+    assert output is not None
+    with given.opened(image, config.image) as source:
         with busy("tracing the network at the size of the image"):
             network = given.loaded(model, architecture, arguments, trust)
-            prepared = ns.prepare(network, image, level=level, approximate=approximate, pixel_size=pixel_size)
-        if prepared.approximation is not None:
-            say("\n".join(("approximate, since it cannot be exact:", *prepared.approximation.lines())))
-        tissue = given.tissue_of(prepared.source, tissue_threshold, tissue_only or statistics == "tissue")
-        handle = ns.start(
-            prepared,
-            region=where,
-            where=within,
-            budget=None if budget is None else parse_budget(budget),
-            tile=tile,
-            device=device,
-            scheduler=scheduler,
-            output=output,
-            overwrite=overwrite,
-            shards=shards,
-            same_image=same_image,
-            keep=cast("Any", keep),
-            keep_half=keep_half,
-            scratch=scratch,
-            statistics=statistics,
-            tissue_only=tissue_only,
-            mask=tissue,
-            precision=precision,
-        )
+            prepared = ns.prepare(network, source, config=given.as_opened(config))
+        if not prepared.exact:
+            say("\n".join(("approximate, since it cannot be exact:", *prepared.lines())))
+        handle = ns.start(prepared, config=config)
         for notice in handle.notices:
             say(notice)
         follow(handle, output)
-        if moments is not None:
-            save_moments(handle, moments)
+        if save_moments is not None:
+            write_moments(handle, save_moments)
         if (mismatch := handle.result().report.mismatch) is not None:
             say(f"approximate: {mismatch}")
     typer.echo(output)
 
 
 def view(
-    slide: given.Slide,
+    image: given.Image,
     model: given.ModelOption = "nuclei",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the result here.", show_default="a temporary folder")
@@ -113,69 +69,49 @@ def view(
         typer.Option(help="Picture of the window, taken when the run has finished; then close.", show_default=False),
     ] = None,
 ) -> None:
-    """Open napari on a slide with a model running on it. Without a display, the same as run."""
+    """Open napari on an image with a model running on it. Without a display, the same as run."""
     if not _has_display():
-        target = output or Path(f"{Path(slide).stem}-{model}.ome.zarr")
+        target = output or Path(f"{Path(image).stem}-{model}.ome.zarr")
         say(f"there is no display here; running without a window, into {target}")
-        run(slide, target, model)
+        run(image=image, model=model, **typed_defaults(output=target))
         return
     import napari_seamless as ns
     from napari_seamless._napari.window import show
 
-    ns.open_image(slide).close()  # what cannot work is said here, before a window opens
+    ns.open_image(image).close()  # what cannot work is said here, before a window opens
     ns.load_model(model)
-    show(slide, model, output, screenshot)
+    show(image, model, output, screenshot)
     typer.echo("\n".join(str(path) for path in (output, screenshot) if path and screenshot))
 
 
-def info(slide: given.Slide, scene: given.Scene = None, axes: given.Axes = None, plane: given.Plane = None) -> None:
+@with_run_options("scene", "axes", "plane")
+def info(image: given.Image, config: RunConfig) -> None:
     """Say what is in an image file; of a result also which model made it, and how much of it is done."""
     from napari_seamless.runs.origin import origin_at
 
-    with given.opened(slide, axes, scene, plane) as image:
-        typer.echo("\n".join((*_facts(image.info), *_origin(origin_at(slide)))))
+    with given.opened(image, config.image) as source:
+        typer.echo("\n".join((*_facts(source.info), *_origin(origin_at(image)))))
 
 
+@with_run_options()
 def explain(
-    model: Annotated[str, typer.Argument(help="A name from 'models', or a path.", metavar="MODEL", show_default=False)],
-    slide: given.Slide,
-    region: given.RegionOption = None,
-    level: given.Level = 0,
-    budget: given.Budget = None,
-    device: given.Device = "auto",
-    tile: given.TileOption = None,
-    scene: given.Scene = None,
-    axes: given.Axes = None,
-    plane: given.Plane = None,
-    channels: given.Channels = None,
+    image: given.Image,
+    config: RunConfig,
+    model: given.ModelOption = "nuclei",
     architecture: given.Architecture = None,
     arguments: given.Arguments = None,
     trust: given.Trust = False,
-    pixel_size: given.PixelSize = None,
-    precision: given.Precision = "float32",
 ) -> None:
-    """Say how a model would be run on a slide, or why it is refused: operators, halo, tile size, bytes."""
-    where = None if region is None else given.parse_region(region)
+    """Say how a run with these very options would go, or why it is refused: operators, halo, tile size, bytes."""
     import napari_seamless as ns
-    from napari_seamless.runs.tiling import parse_budget
 
-    with given.opened(slide, axes, scene, plane, channels) as image:
-        size = None if budget is None else parse_budget(budget)
+    with given.opened(image, config.image) as source:
         network = given.loaded(model, architecture, arguments, trust)
-        text = ns.explain(
-            network,
-            image,
-            region=where,
-            level=level,
-            budget=size,
-            tile=tile,
-            device=device,
-            pixel_size=pixel_size,
-            precision=precision,
-        )
+        text = ns.explain(network, source, config=given.as_opened(config))
     typer.echo(text)
 
 
+@with_run_options("region")
 def export(
     result: Annotated[str, typer.Argument(help="A result, or any image.", metavar="RESULT", show_default=False)],
     path: Annotated[
@@ -184,16 +120,16 @@ def export(
             help=f"The file to write: {usual_suffixes()} (the last for labels).", metavar="OUT", show_default=False
         ),
     ],
-    region: given.RegionOption = None,
+    config: RunConfig,
     level: Annotated[int, typer.Option(help="The level of the result that becomes the file's finest one.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
 ) -> None:
     """Save a result as a file for other programs; also while it is being made, as far as it is."""
-    where = None if region is None else given.parse_region(region)
     import napari_seamless as ns
 
+    region = config.part.region
     with display() as shown:
-        ns.export(result, path, region=where, level=level, overwrite=overwrite, on_progress=shown.step)
+        ns.export(result, path, region=region, level=level, overwrite=overwrite, on_progress=shown.step)
     typer.echo(path)
 
 

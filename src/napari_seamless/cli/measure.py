@@ -10,19 +10,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import display
+from napari_seamless.cli.run_options import with_run_options
+from napari_seamless.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements
 
 
+@with_run_options("region")
 def measure(
     result: Annotated[str, typer.Argument(help="A result, or any label image.", metavar="RESULT", show_default=False)],
-    region: given.RegionOption = None,
-    within: Annotated[
+    config: RunConfig,
+    roi: Annotated[
         Path | None,
-        typer.Option("--within", metavar="FILE.geojson", help="Only inside these outlines.", show_default=False),
+        typer.Option("--roi", metavar="FILE.geojson", help="Only inside these outlines.", show_default=False),
     ] = None,
     objects: Annotated[
         list[str] | None,
@@ -45,7 +47,7 @@ def measure(
     ] = "0",
     connectivity: Annotated[int, typer.Option(help="1: objects hold together by sides; 2: also by corners.")] = 1,
     image: Annotated[
-        str | None, typer.Option("--image", metavar="SLIDE", help="Add its means under objects.", show_default=False)
+        str | None, typer.Option("--image", metavar="IMAGE", help="Add its means under objects.", show_default=False)
     ] = None,
     pixel_size: Annotated[
         float | None, typer.Option("--pixel-size", help="Micrometres per pixel.", show_default="the result's")
@@ -60,7 +62,6 @@ def measure(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the CSV files.")] = False,
 ) -> None:
     """Measure a result: areas of its classes, and its objects, whatever its size."""
-    where = None if region is None else given.parse_region(region)
     import napari_seamless as ns
     from napari_seamless.measurement.measurements import check_table_path
 
@@ -71,8 +72,8 @@ def measure(
         found = ns.measure(
             result,
             image,
-            region=where,
-            within=within,
+            region=config.part.region,
+            within=roi,
             classes=None if objects is None else [name for name in objects if name != "none"],
             boundary=None if boundary == "none" else boundary,
             reach=reach,

@@ -128,7 +128,7 @@ def follow(handle: Run, output: Path) -> None:
         say(str(report.self_check))
 
 
-def save_moments(handle: Run, path: Path) -> None:
+def write_moments(handle: Run, path: Path) -> None:
     if handle.moments is None:
         raise BadRequest(
             "moments are measured of networks that look at the whole plane, in a run that is not finished yet; this "

@@ -12,8 +12,10 @@ import typer
 
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import say
+from napari_seamless.cli.run_options import with_run_options
 from napari_seamless.cli.training_progress import display_training
 from napari_seamless.errors import BadRequest, OutputExists, OutputUnwritable
+from napari_seamless.runs.config import RunConfig
 
 EXAMPLE = "training.toml"
 
@@ -52,23 +54,22 @@ def train(
     typer.echo(folder)
 
 
+@with_run_options("level", "budget", "device")
 def classify(
-    slide: given.Slide,
+    image: given.Image,
+    config: RunConfig,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A model folder that was trained on labels.", show_default=False)
     ],
-    level: given.Level = 0,
-    budget: given.Budget = None,
-    device: given.Device = "auto",
     trust: given.Trust = False,
 ) -> None:
-    """Say what a model takes a whole slide for: each class with its probability."""
+    """Say what a model takes a whole image for: each class with its probability."""
     import napari_seamless as ns
-    from napari_seamless.runs.tiling import parse_budget
 
-    size = None if budget is None else parse_budget(budget)
     network = ns.load_model(model, trust=trust)
-    found = ns.classify(network, slide, level=level, budget=size, device=device)
+    found = ns.classify(
+        network, image, level=config.image.level, budget=config.memory.budget, device=config.execution.device
+    )
     typer.echo("\n".join(f"{number:.4f}  {name}" for name, number in found.items()))
 
 

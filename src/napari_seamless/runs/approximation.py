@@ -7,6 +7,7 @@ approximate and says so: in its name, in its metadata and in the report, with ho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import ceil
@@ -16,12 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_seamless.errors import ModelError, RunApproximately, RunCancelled
+from napari_seamless.errors import ModelError, RunCancelled
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import Pixels, Source
 from napari_seamless.models import Model
-from napari_seamless.program.graph import Program
-from napari_seamless.program.value import Value
 from napari_seamless.runtime.engine.blended import CACHE_BYTES, BlendedEngine
 from napari_seamless.runtime.engine.precision import Precision
 from napari_seamless.runtime.engine.receptive_field import checked_overlap, overlap_for, probe_reach
@@ -32,6 +31,7 @@ CARD_SIZES = ("input_size", "img_size", "image_size", "tile_size")
 LOOKED_AT, PROBED = 8, 2
 CACHE_SHARE = 8
 """A part of the budget that outputs of recent tiles may take."""
+OFFER = "run it approximately with approximate=True (--approximate)"
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,6 @@ class Approximation:
     def output_shape(self) -> tuple[int, ...]:
         """Spatial shape of the whole output."""
         return tuple(ceil(n * s) for n, s in zip(self.shape[1:], self.output.scale, strict=True))
-
-    @property
-    def stand_in(self) -> Program:
-        """A program that makes nothing: the place of one that cannot be."""
-        ndim = len(self.edges)
-        dims = ((), (), *((axis,) for axis in range(ndim)))
-        return Program((), (Value((1, *self.shape), torch.float32, dims, self.shape[1:]),), {}, 0, 0)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -165,13 +158,20 @@ def fitted(model: Model, module: torch.nn.Module, shape: Sequence[int], edge: in
         module.train(was_training)
 
 
-def remedies(model: Model, module: torch.nn.Module, shape: Sequence[int]) -> tuple[RunApproximately, ...]:
-    """What can be done after a refusal, where tiles of the network can be computed: to run it approximately."""
+def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
+    """The module, or a copy of it, on the CPU, where it is traced and tried out."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return module if all(t.device.type == "cpu" for t in tensors) else deepcopy(module).cpu()
+
+
+def offer(model: Model, module: torch.nn.Module, shape: Sequence[int]) -> str:
+    """What may be said after a refusal: that the network runs approximately, and that it insists on a size; or ""."""
     try:
         found = fitted(model, module, shape)
     except ModelError:
-        return ()
-    return (RunApproximately(" x ".join(str(e) for e in found.edges) if found.insists else ""),)
+        return ""
+    times = " x ".join(str(e) for e in found.edges)
+    return f"; it takes an input of {times} only: {OFFER} on tiles of that" if found.insists else f"; or {OFFER}"
 
 
 def _numbers(named: object) -> list[int]:

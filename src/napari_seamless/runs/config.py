@@ -57,7 +57,12 @@ class RunConfig:
     @property
     def asks_for_tissue(self) -> bool:
         """Whether anything depends on where there is tissue."""
-        return TISSUE in (self.part.roi, self.statistics.statistics)
+        return self.is_of_tissue or self.statistics.statistics == TISSUE
+
+    @property
+    def is_of_tissue(self) -> bool:
+        """Whether what is no tissue is left out."""
+        return isinstance(self.part.roi, str) and self.part.roi == TISSUE
 
     @classmethod
     def of(cls, **options: Any) -> RunConfig:

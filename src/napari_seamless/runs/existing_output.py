@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store, open_store
 from napari_seamless.store.folder import is_ours
 
@@ -31,5 +31,5 @@ def existing_output_at(path: str | Path, prepared: Prepared) -> ExistingOutput |
         return None
     store = open_store(path)
     is_same = store.spec.source_identity == prepared.source_identity and store.spec.shape == prepared.output_shape
-    continues = is_same and store.spec.program_hash.split(" ")[0] == prepared.program_hash
+    continues = is_same and store.spec.program_hash == prepared.program_hash
     return ExistingOutput(path, store, float(store.finished.mean()), continues)

@@ -136,7 +136,8 @@ def part_of(
     """What `wanted`, a region of a level, is as a result of its own, in its place on the slide."""
     shift = [(lo + 0.5) * f - 0.5 for lo, f in zip(wanted.start, factors, strict=True)]
     size, start = spec.pixel_size, spec.translation or (0.0,) * len(factors)
-    facts = {**provenance, "part": {"level": level, "region": [[i.lo, i.hi] for i in wanted.intervals]}}
+    part = {"level": level, "region": [[i.lo, i.hi] for i in wanted.intervals]}
+    facts = {**provenance, "part": part}
     if TO_SLIDE in provenance:
         place = provenance[TO_SLIDE]
         facts[TO_SLIDE] = {
@@ -150,7 +151,7 @@ def part_of(
         shape=wanted.shape,
         pixel_size=None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True)),
         translation=None if size is None else tuple(t + s * by for t, s, by in zip(start, size, shift, strict=True)),
-        program_hash=f"{spec.program_hash} {wanted!r} level {level}",
+        settings={**spec.settings, "part": part},
         provenance=facts,
         shard=None,
     )

@@ -24,7 +24,6 @@ from napari_seamless.errors import BadRequest, InputDamaged, InputNotFound
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.passes import barriers_of
-from napari_seamless.runs.prepare import Prepared
 from napari_seamless.runtime.engine.moments import as_state
 from napari_seamless.store.journal import FOLDER
 
@@ -37,7 +36,7 @@ MOMENTS = "moments.safetensors"
 class Moments:
     """For each barrier, by number and layer name, its state: a few float64 arrays; and where they come from.
 
-    `facts` are model, image, scope of the statistics, and the hashes of program and weights.
+    `facts` are model, image, what the statistics are of, and the hashes of program and weights.
     """
 
     states: Mapping[str, tuple[NDArray[np.float64], ...]]
@@ -98,13 +97,12 @@ class Moments:
         names = barrier_names(program)
         return cls({names[v]: tuple(part.numpy() for part in state) for v, state in states.items()}, facts)
 
-    def given(self, prepared: Prepared, *, partly: bool = False) -> dict[int, State]:
-        """The states by the values of a program's barriers.
+    def given(self, program: Program, network_hash: str, *, partly: bool = False) -> dict[int, State]:
+        """The states by the values of a program's barriers; `network_hash` is that of its weights.
 
         Raises BadRequest for those of other weights or of another form, and if some are missing, unless `partly`.
         """
-        program = prepared.program
-        if self.facts.get("network", prepared.network_hash) != prepared.network_hash:
+        if self.facts.get("network", network_hash) != network_hash:
             raise self._foreign("have been measured with other weights")
         names, nodes = barrier_names(program), {node.output: node for node in barriers_of(program)}
         missing = [name for name in names.values() if name not in self.states]

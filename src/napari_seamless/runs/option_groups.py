@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
@@ -30,11 +30,12 @@ from napari_seamless.runs.option_text import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_seamless.runs.moments import Moments
-    from napari_seamless.runs.roi import AnyRoi
 
+AnyRoi: TypeAlias = "NDArray[np.bool_] | Sequence[ArrayLike] | Region | str | Path"
 Keep = Literal["auto", "recompute", "device", "host", "disk"]
 KEEP: tuple[Keep, ...] = ("auto", "recompute", "device", "host", "disk")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from napari_seamless.errors import InputMismatch
@@ -10,7 +9,7 @@ from napari_seamless.io.readers import open_image
 from napari_seamless.models import Model
 from napari_seamless.models.model import ANY_NDIM
 from napari_seamless.runs.channels import by_name
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import Prepared
 
 WEIGHT_AXES = {4: 2, 5: 3}
 """Axes of a convolution's weights (out, in, [z,] y, x), and the spatial ones of what it runs on."""
@@ -45,4 +44,4 @@ def with_image(prepared: Prepared, image: Any) -> Prepared:
                 f"a program is for images of one size, type and pixel size; '{other.name}' has the {what} {now}, not "
                 f"{before}; prepare it anew"
             )
-    return replace(prepared, source=source)
+    return prepared.with_source(source)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
-from napari_seamless.program.graph import Program
-from napari_seamless.program.reduced_precision import in_reduced_precision
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.runtime.engine.precision import (
     Ability,
@@ -30,7 +26,7 @@ def place_for(prepared: Prepared, device: str, *, can: Ability = can_multiply) -
     network.
     """
     place = resolve_device(device)
-    if not _needs_float64(prepared.program) or can(place, torch.float64):
+    if not prepared.needs_float64 or can(place, torch.float64):
         return place, ""
     if device == "auto":
         return torch.device("cpu"), f"the network computes in float64, which {place} cannot: it runs on the CPU"
@@ -40,16 +36,4 @@ def place_for(prepared: Prepared, device: str, *, can: Ability = can_multiply) -
 
 def in_precision(prepared: Prepared, precision: str, place: torch.device) -> tuple[Prepared, EffectivePrecision]:
     """The network in a precision, and which one it is in the end. Quick; raises BadRequest for an unknown one."""
-    settled = settle_precision(checked_precision(precision), place)
-    if settled.dtype is None or prepared.approximation is not None:
-        return prepared, settled
-    program = in_reduced_precision(prepared.program, settled.dtype)
-    if program is prepared.program:
-        return prepared, EffectivePrecision(
-            "float32", f"the network multiplies no float32 numbers that {precision} could stand for: it runs as it is"
-        )
-    return replace(prepared, program=program), settled
-
-
-def _needs_float64(program: Program) -> bool:
-    return any(program.values[node.output].dtype == torch.float64 for node in program.nodes)
+    return prepared.in_precision(settle_precision(checked_precision(precision), place))

@@ -1,153 +1,85 @@
-"""A model and an image become a program."""
+"""A model and an image become what can be run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
-from functools import cached_property
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
 import torch
 
 from napari_seamless.errors import InputMismatch, NotTileable, TraceFailed
-from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import ImageInfo, Source
 from napari_seamless.io.readers import open_image
+from napari_seamless.io.readers.selection import select
 from napari_seamless.models import Model, load_model
 from napari_seamless.models.model import ANY_NDIM
-from napari_seamless.program.analysis import program_hash
-from napari_seamless.program.demand import centre
-from napari_seamless.program.graph import Program
-from napari_seamless.program.passes import barriers_of, plan_passes
 from napari_seamless.program.trace import TIME_LIMIT, trace
-from napari_seamless.runs.approximation import Approximation, approximation, remedies
+from napari_seamless.runs.approximation import offer, on_cpu
+from napari_seamless.runs.blended import blended
 from napari_seamless.runs.channels import by_name
-from napari_seamless.runs.pixel_size import PixelSize, at_resolution
-from napari_seamless.runtime.engine.dtypes import stored_dtype
+from napari_seamless.runs.config import RunConfig
+from napari_seamless.runs.exact import ExactPrepared, exact_from
+from napari_seamless.runs.keywords import PREPARE, PrepareKeywords, config_of
+from napari_seamless.runs.option_groups import ImageOptions
+from napari_seamless.runs.pixel_size import at_resolution
+from napari_seamless.runs.prepared import Prepared
 
 AnyModel = str | Path | torch.nn.Module | Model
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A network traced at the true size of one level of one image: everything that does not depend on the budget.
-
-    `output_shape` is spatial, ((z,) y, x). Output pixel o lies at pixel o * `scale` + `offset` of the level (pixel
-    centres). `output_channels` is None where the network's result has no channel axis. With an `approximation` that is
-    what is run, and the program is not.
-    """
-
-    model: Model
-    source: Source
-    level: int
-    program: Program
-    program_hash: str
-    output_shape: tuple[int, ...]
-    output_channels: int | None
-    output_dtype: np.dtype[Any]
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-    approximation: Approximation | None = None
-
-    @cached_property
-    def last_pass(self) -> Program:
-        """The program that makes the output from the image once all moments are known (which are not in it).
-
-        It is the program itself where nothing has to be measured.
-        """
-        return plan_passes(self.program, (), {node.output for node in barriers_of(self.program)})[-1].program
-
-    @cached_property
-    def network_hash(self) -> str:
-        """The same for all sizes of image: a digest of the weights."""
-        digest = sha256()
-        for name, tensor in self.model.module.state_dict().items():
-            if isinstance(tensor, torch.Tensor):
-                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
-
-    @property
-    def source_identity(self) -> str:
-        """What the pixels are: image and level."""
-        return f"{self.source.info.identity} level {self.level}"
-
-    def to_output(self, region: Region) -> Region:
-        """Output pixels whose centres lie in a region of the level, cut to the output."""
-        intervals = []
-        for span, scale, offset, size in zip(region.intervals, self.scale, self.offset, self.output_shape, strict=True):
-            lo, hi = (int(np.ceil((edge - 0.5 - offset) / scale - 1e-9)) for edge in (span.lo, span.hi))
-            lo = min(max(lo, 0), size)
-            intervals.append(Interval(lo, max(lo, min(hi, size))))
-        return Region(tuple(intervals))
 
 
 def prepare(
     model: AnyModel,
     image: Any,
     *,
-    level: int = 0,
     cancelled: Callable[[], bool] | None = None,
     time_limit: float = TIME_LIMIT,
-    approximate: bool = False,
-    pixel_size: PixelSize | None = None,
+    config: RunConfig | None = None,
+    **options: Unpack[PrepareKeywords],
 ) -> Prepared:
     """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
 
-    With `approximate`, a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
-    blended; a few tiles are read and computed for that. `pixel_size`, in micrometres per level-0 pixel, is for models
-    that work at a resolution of their own, and goes before what the image says. Where the model names its channels and
-    the image has one of each name, those are taken, in the model's order.
+    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, level), and `approximate`: then a
+    network that cannot be computed exactly is prepared for overlapping tiles instead, which are blended; a few tiles
+    are read and computed for that. They go before what a `config` says, of which the rest is not looked at. Where the
+    model names its channels and the image has one of each name, those are taken, in the model's order.
 
     Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once
     `cancelled` says True.
     """
-    loaded = load_model(model)
-    source = by_name(open_image(image), loaded.input_names)
-    check_fit(loaded, source.info)
-    loaded = at_resolution(loaded, source.info, level, pixel_size)
+    given = config_of("prepare", config, options, PREPARE)
+    stop = cancelled or (lambda: False)
+    fitted = fit(model, image, given.image)
+    loaded, source, level = fitted
     shape = (1, source.info.channels, *source.info.levels.shape(level))
-    module, stop = on_cpu(loaded.module), cancelled or (lambda: False)
+    module = on_cpu(loaded.module)
     try:
-        program = trace(module, shape, cancelled=stop, time_limit=time_limit)
+        return exact_from(*fitted, trace(module, shape, cancelled=stop, time_limit=time_limit))
     except (NotTileable, TraceFailed) as refusal:
-        if not approximate:
-            raise type(refusal)(refusal.message, remedies=remedies(loaded, module, shape[1:])) from refusal
-        return approximated(loaded, source, level, [str(refusal)], cancelled=stop)
-    return prepared_from(loaded, source, level, program)
+        if not given.execution.approximate:
+            raise type(refusal)(f"{refusal}{offer(loaded, module, shape[1:])}") from refusal
+        return blended(*fitted, [str(refusal)], cancelled=stop)
 
 
-def approximated(
-    model: Model,
-    source: Source,
-    level: int,
-    reasons: Sequence[str],
-    *,
-    edge: int | None = None,
-    overlap: float | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Prepared:
-    """A model on overlapping, blended tiles, whatever it is; `reasons` say why. The rest is as for `approximation`."""
-    found = approximation(
-        model, on_cpu(model.module), source, level, reasons, edge=edge, overlap=overlap, cancelled=cancelled
-    )
-    return Prepared(
-        model=model,
-        source=source,
-        level=level,
-        program=found.stand_in,
-        program_hash=found.digest,
-        output_shape=found.output_shape,
-        output_channels=found.output.channels,
-        output_dtype=stored_dtype(found.output.dtype),
-        scale=found.scale,
-        offset=found.offset,
-        approximation=found,
-    )
+def trace_exactly(model: Model, source: Source, *, cancelled: Callable[[], bool] = lambda: False) -> ExactPrepared:
+    """A model traced at the size of level 0 of an image. Slow; any thread. Raises what `prepare` does."""
+    fitted = fit(model, source, ImageOptions())
+    loaded, image, level = fitted
+    shape = (1, image.info.channels, *image.info.levels.shape(level))
+    return exact_from(*fitted, trace(on_cpu(loaded.module), shape, cancelled=cancelled))
+
+
+def fit(model: AnyModel, image: Any, options: ImageOptions) -> tuple[Model, Source, int]:
+    """The model as it is run on an image, the image as the model gets it, and the level.
+
+    Raises InputMismatch, PixelSizeUnknown, BadRequest, and what opening and loading raise.
+    """
+    loaded = load_model(model)
+    source = open_image(image, axes=options.axes, scene=options.scene, plane=options.plane)
+    chosen = source if options.channels is None else select(source, channels=options.channels)
+    source = by_name(chosen, loaded.input_names)
+    check_fit(loaded, source.info)
+    return at_resolution(loaded, source.info, options.level, options.pixel_size), source, options.level
 
 
 def check_fit(model: Model, info: ImageInfo) -> None:
@@ -168,27 +100,3 @@ def check_fit(model: Model, info: ImageInfo) -> None:
             f"model '{model.name}' scales pixel values of type {model.dtype}; '{info.name}' has {info.dtype.name}; "
             "convert the image, or make a recipe for this type"
         )
-
-
-def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
-    """The module, or a copy of it, on the CPU, where it is traced."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return module if all(t.device.type == "cpu" for t in tensors) else deepcopy(module).cpu()
-
-
-def prepared_from(model: Model, source: Source, level: int, program: Program) -> Prepared:
-    """What can be read off a traced program."""
-    value = program.values[program.output]
-    lines = centre(program)
-    return Prepared(
-        model=model,
-        source=source,
-        level=level,
-        program=program,
-        program_hash=program_hash(program),
-        output_shape=value.shape[-program.ndim :],
-        output_channels=value.shape[1] if len(value.shape) == program.ndim + 2 else None,
-        output_dtype=stored_dtype(value.dtype),
-        scale=tuple(scale for scale, _ in lines),
-        offset=tuple(offset for _, offset in lines),
-    )

@@ -14,14 +14,15 @@ from napari_seamless.errors import SeamlessError
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import Pixels, StopFlag
 from napari_seamless.program.trace import trace
+from napari_seamless.runs.approximation import on_cpu
 from napari_seamless.runs.moments import Moments
-from napari_seamless.runs.prepare import Prepared, on_cpu
+from napari_seamless.runs.traced import TracedNetwork
 from napari_seamless.runtime.engine import TorchEngine
 
 PIECES, EDGE, DEPTH = 3, 128, 16
 
 
-def estimated_moments(prepared: Prepared, device: str, stop: StopFlag) -> Moments | None:
+def estimated_moments(prepared: TracedNetwork, device: str, stop: StopFlag) -> Moments | None:
     """Moments of a mosaic; None where the network needs other ones at that size. Takes seconds.
 
     Raises RunCancelled when `stop` says True.
@@ -31,7 +32,7 @@ def estimated_moments(prepared: Prepared, device: str, stop: StopFlag) -> Moment
         program = trace(on_cpu(prepared.model.module), (1, *mosaic.shape), cancelled=stop)
         states = TorchEngine(program, device, fast=False).measure(mosaic, stop)
         moments = Moments.of(program, states, {"model": prepared.model.name, "statistics": "preview"})
-        moments.given(prepared)
+        moments.given(prepared.program, prepared.network_hash)
     except SeamlessError:
         if stop():
             raise
@@ -39,7 +40,7 @@ def estimated_moments(prepared: Prepared, device: str, stop: StopFlag) -> Moment
     return moments
 
 
-def mosaic_of(prepared: Prepared) -> Pixels:
+def mosaic_of(prepared: TracedNetwork) -> Pixels:
     """(c, [z,] y, x): pieces of the image from all over it, put side by side; the whole image where it is small."""
     shape = prepared.source.info.levels.shape(prepared.level)
     draw = Random(prepared.program_hash)
@@ -60,7 +61,7 @@ def _lows(size: int, plane_axis: int, draw: Random) -> list[int]:
     return [k * third + draw.randrange(max(1, third - edge)) for k in range(count)]
 
 
-def _read(prepared: Prepared, shape: tuple[int, ...], lows: tuple[int, ...]) -> Pixels:
+def _read(prepared: TracedNetwork, shape: tuple[int, ...], lows: tuple[int, ...]) -> Pixels:
     intervals = []
     for axis, (size, low) in enumerate(zip(shape, lows, strict=True)):
         edge = EDGE * (PIECES if size <= EDGE * PIECES else 1) if axis >= len(shape) - 2 else DEPTH

@@ -13,7 +13,7 @@ from napari_seamless.io.readers.plane import PLANE
 from napari_seamless.io.writers.geojson import TO_SLIDE
 from napari_seamless.models import Model
 from napari_seamless.runs.moments import MOMENTS
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store
 from napari_seamless.store.journal import FOLDER
 

@@ -8,12 +8,11 @@ run on the same output may name other shapes, and adds to it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import ceil, floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,16 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 from napari_seamless.errors import BadRequest, InputNotFound, InputUnreadable, NowhereToRun
 from napari_seamless.geometry import Grid, Interval, Region
 from napari_seamless.runs.chunk_mask import touched
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.option_groups import AnyRoi
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store
 from napari_seamless.store.arrays import disk_errors
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-AnyRoi: TypeAlias = "NDArray[np.bool_] | Sequence[ArrayLike] | str | Path | Roi"
-SHAPES, MASK = "where.geojson", "where.npy"
-HOW = "where is a GeoJSON file, a list of polygons (each (n, 2) of level-0 (y, x)), or a bool mask (y, x)"
+SHAPES, MASK = "roi.geojson", "roi.npy"
+HOW = "roi is 'tissue', a GeoJSON file, a list of polygons (each (n, 2) of level-0 (y, x)), a Region or a mask (y, x)"
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,13 @@ class Roi:
     shapes: BaseGeometry | None = None
 
     def chunks(self, prepared: Prepared, grid: Grid) -> NDArray[np.bool_]:
-        """The chunks of a result that have a pixel of this area, one bool for each, shape `grid.counts`."""
+        """The chunks of a result that have a pixel of this roi, one bool for each, shape `grid.counts`."""
         if self.mask is not None:
             return touched(grid, self.mask)
         return np.broadcast_to(_touched_by(_on_output(self.shapes, prepared), grid), grid.counts)
 
     def box(self, prepared: Prepared, wanted: Region) -> Region:
-        """The smallest box of wanted output pixels that has all of this area in it. Raises BadRequest where none is."""
+        """The smallest box of wanted output pixels that has all of this roi in it. Raises BadRequest where none is."""
         plane = Grid(wanted.shape[-2:], wanted.shape[-2:])
         if self.mask is not None:
             rows, columns = (_span(self.mask, axis, prepared.output_shape[axis]) for axis in (-2, -1))
@@ -108,21 +107,25 @@ def output_region(prepared: Prepared, region: Region | None) -> Region:
     return wanted
 
 
-def roi_of(where: AnyRoi) -> Roi:
-    """What is meant by a file, polygons or a mask. Raises BadRequest, InputNotFound, InputUnreadable."""
-    if isinstance(where, Roi):
-        return where
-    if isinstance(where, str | Path):
-        return Roi(shapes=_checked(_read(Path(where))))
-    if isinstance(where, np.ndarray) and where.dtype == np.bool_:
-        if where.ndim != 2 or not where.any():
-            raise BadRequest(
-                f"{HOW}, over the whole image at any resolution, with some pixel set; got shape {where.shape} with "
-                f"{int(np.count_nonzero(where))} pixels set"
-            )
-        return Roi(mask=where)
+def roi_of(given: AnyRoi | Roi) -> Roi:
+    """What is meant by a file, polygons, a region or a mask. Raises BadRequest, InputNotFound, InputUnreadable."""
+    match given:
+        case Roi():
+            return given
+        case str() | Path():
+            return Roi(shapes=_checked(_read(Path(given))))
+        case Region():
+            (top, bottom), (left, right) = ((i.lo, i.hi) for i in given.intervals[-2:])
+            return Roi(shapes=_checked(_shapely().box(left, top, right, bottom)))
+        case np.ndarray() if given.dtype == np.bool_:
+            if given.ndim != 2 or not given.any():
+                raise BadRequest(
+                    f"{HOW}, over the whole image at any resolution, with some pixel set; got shape {given.shape} with "
+                    f"{int(np.count_nonzero(given))} pixels set"
+                )
+            return Roi(mask=given)
     shapely = _shapely()
-    return Roi(shapes=_checked(shapely.union_all([shapely.make_valid(_polygon(points)) for points in where])))
+    return Roi(shapes=_checked(shapely.union_all([shapely.make_valid(_polygon(points)) for points in given])))
 
 
 def _polygon(points: ArrayLike) -> BaseGeometry:

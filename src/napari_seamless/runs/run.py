@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import CountsReads, Executor, Progress, StopFlag
-from napari_seamless.runs.blended_passes import BlendedPasses
+from napari_seamless.runs.checks import Checks
 from napari_seamless.runs.chunk_mask import skip_outside
-from napari_seamless.runs.compare_to_whole import WholeComparison
-from napari_seamless.runs.exact_passes import ExactPasses
+from napari_seamless.runs.device_memory import measured_peak, reset_peak
 from napari_seamless.runs.memory_growth import MemoryGrowth, growth_on
 from napari_seamless.runs.moments import Moments
-from napari_seamless.runs.output import facts_of
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import Comparison, OutputEngine, Passes, Prepared
 from napari_seamless.runs.provenance import moments_told
-from napari_seamless.runs.result import Report, Result, SelfCheck
+from napari_seamless.runs.result import Report, Result
 from napari_seamless.runs.roi import Roi
-from napari_seamless.runs.self_check import self_check
-from napari_seamless.runs.statistics import LOCAL, PREVIEW, StatisticsDomain
-from napari_seamless.runs.tile_cost import begin_measuring, measured_peak
-from napari_seamless.runtime.engine import TorchEngine
-from napari_seamless.runtime.engine.blended import BlendedEngine
-from napari_seamless.runtime.engine.mismatch import Mismatch
+from napari_seamless.runs.statistics import LOCAL, StatisticsDomain
 from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
 from napari_seamless.runtime.executor.driver import Driver, RunEvents
 from napari_seamless.runtime.executor.job import TileJob
@@ -36,77 +27,65 @@ from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import TileChoice, view_first
 from napari_seamless.store import Store
 
-FirstLook = Callable[[Region | None, StopFlag], "Run | None"]
+StartPreview = Callable[[Region | None, StopFlag], "Run | None"]
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """How a run follows a window: what is on screen (output pixels), whether all of the rest is made, whether it stays
+    alive when that is done, and whether a preview of the view comes first."""
+
+    view: Region | None = None
+    whole: bool = True
+    follow: bool = False
+    preview: bool = False
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """What a run is put together from. `region` is what was asked for, in output pixels."""
+
+    prepared: Prepared
+    passes: Passes
+    store: Store
+    region: Region
+    choice: TileChoice
+    domain: StatisticsDomain
+    roi: Roi | None = None
+    comparison: Comparison | None = None
+    notices: tuple[str, ...] = ()
 
 
 class Run:
     """A started run: implements `interfaces.RunHandle`, with its live result in `store`.
 
-    `region` is what was asked for, in output pixels.
+    `region` is what was asked for, in output pixels. `preview` is a run of its own, of what is on screen; None before
+    it is there, and where there is none.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        measuring: ExactPasses | BlendedPasses,
-        store: Store,
-        region: Region,
-        choice: TileChoice,
-        scope: StatisticsDomain,
-        compare: WholeComparison | None = None,
-        area: Roi | None = None,
-        notices: tuple[str, ...] = (),
-    ) -> None:
-        self.prepared = prepared
-        self.store = store
-        self.region = region
-        self._area = area
-        self._left_out = 0.0
-        self._measuring = measuring
-        self._engine: OutOfMemoryRetry[TorchEngine | BlendedEngine] | None = None
-        self._choice = choice
-        self._scope = scope
-        self._compare = compare
-        self._notices = notices
-        self._difference: SelfCheck | None = None
-        self._skipped = 0.0
-        self._view: Region | None = None
+    def __init__(self, parts: RunParts) -> None:
+        self.prepared, self.store, self.region = parts.prepared, parts.store, parts.region
         self.preview: Run | None = None
-        self._queue: ViewFirstQueue | None = None
-        self._driver: Driver | None = None
-        self._checked: SelfCheck | None = None
-        self._mismatch: Mismatch | None = None
+        self._parts, self._passes = parts, parts.passes
+        self._checks = Checks(parts.prepared, parts.passes, parts.domain, parts.comparison)
+        self._engine: OutOfMemoryRetry[OutputEngine] | None = None
+        self._left_out = self._skipped = 0.0
+        self._view: Region | None = None
+        self._tiles: ViewFirstQueue | None = None
+        self._started: Driver | None = None
         self._growth: MemoryGrowth | None = None
 
-    def begin(
-        self,
-        executor: Executor,
-        view: Region | None,
-        whole: bool,
-        follow: bool,
-        preview: FirstLook | None = None,
-    ) -> None:
+    def begin(self, executor: Executor, view: ViewOptions, preview: StartPreview | None = None) -> None:
         """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
-        self._view = view
-        begin_measuring(self._measuring.device)
-        self._growth = growth_on(self._measuring.device)
-        if self._scope.only is not None:
-            self._skipped = skip_outside(self.store, self._scope.only, self.region)
-        wanted, only = self._asked_for()
-        self._queue = ViewFirstQueue(
-            self.store.grid,
-            wanted,
-            self.store.finished,
-            view_first,
-            self._rounded(self._choice.tile),
-            z=self._depth(),
-            view=view,
-            whole=whole,
-            only=only,
-        )
-        preceding = () if self._queue.is_finished and not follow else self._measuring.preceding
-        if self._measuring.is_measured:
-            self._engine = OutOfMemoryRetry(self._measuring.last_engine())
+        self._view = view.view
+        reset_peak(self._passes.device)
+        self._growth = growth_on(self._passes.device)
+        if self._parts.domain.only is not None:
+            self._skipped = skip_outside(self.store, self._parts.domain.only, self.region)
+        self._tiles = self._make_queue(view)
+        preceding = () if self._tiles.is_finished and not view.follow else self._passes.preceding
+        if self._passes.is_measured:
+            self._engine = OutOfMemoryRetry(self._passes.output_engine())
 
         def end() -> None:
             try:
@@ -122,24 +101,42 @@ class Run:
         events = RunEvents(
             on_start=look,
             on_commit=lambda _region: self._look_at_memory(),
-            on_idle=self._check,
+            on_idle=lambda stop: self._checks.make(self.store, self.region, stop),
             on_end=end,
             should_wait=self._should_wait,
         )
-        self._driver = Driver(self._last_job, self._queue, executor, preceding=preceding, follow=follow, events=events)
-        self._driver.start()
+        self._started = Driver(
+            self._output_job, self._tiles, executor, preceding=preceding, follow=view.follow, events=events
+        )
+        self._started.start()
+
+    def _make_queue(self, view: ViewOptions) -> ViewFirstQueue:
+        """The tiles that are to be made."""
+        wanted, only = self._asked_for()
+        return ViewFirstQueue(
+            self.store.grid,
+            wanted,
+            self.store.finished,
+            view_first,
+            self._rounded(self._parts.choice.tile),
+            z=self._depth(),
+            view=view.view,
+            whole=view.whole,
+            only=only,
+        )
 
     def _asked_for(self) -> tuple[Region, NDArray[np.bool_] | None]:
         """What is asked for: a box of output pixels, and which chunks of it (None: all)."""
-        if self._area is None:
+        roi = self._parts.roi
+        if roi is None:
             return self.region, None
-        only = self._area.chunks(self.prepared, self.store.grid)
+        only = roi.chunks(self.prepared, self.store.grid)
         self._left_out = 1.0 - float(only[self.store.grid.covering(self.region).slices()].mean())
-        self._area.keep(self.store)
-        return self._area.box(self.prepared, self.region), only
+        roi.keep(self.store)
+        return roi.box(self.prepared, self.region), only
 
     def _is_stopped(self) -> bool:
-        return self._handle.is_cancelled
+        return self._driver.is_cancelled
 
     def _show_preview(self) -> None:
         """The view may have moved while the preview was being prepared."""
@@ -150,27 +147,33 @@ class Run:
         """Passes wait while the first look at what is on screen is being made."""
         return self.preview is not None and self.preview.progress().state in ("waiting", "running")
 
-    def _last_job(self) -> TileJob:
+    def _output_job(self) -> TileJob:
         """What makes the output, once everything is measured. The preview has served its turn then."""
         if self.preview is not None:
             self.preview.cancel()
-        self._engine = self._engine or OutOfMemoryRetry(self._measuring.last_engine())
+        self._engine = self._engine or OutOfMemoryRetry(self._passes.output_engine())
         return TileJob(self.prepared.source, self.prepared.level, self._engine, self.store)
 
     def _depth(self) -> int | None:
-        if self._choice.depth is None:
+        depth = self._parts.choice.depth
+        if depth is None:
             return None
         cell = self.store.grid.cell[0]
-        return max(cell, self._choice.depth // cell * cell)
+        return max(cell, depth // cell * cell)
 
     @property
-    def _handle(self) -> Driver:
-        assert self._driver is not None
-        return self._driver
+    def _driver(self) -> Driver:
+        assert self._started is not None
+        return self._started
+
+    @property
+    def _queue(self) -> ViewFirstQueue:
+        assert self._tiles is not None
+        return self._tiles
 
     def progress(self) -> Progress:
         self._look_at_memory()
-        return self._handle.progress()
+        return self._driver.progress()
 
     def _look_at_memory(self) -> None:
         if self._growth is not None:
@@ -178,41 +181,39 @@ class Run:
 
     def retarget(self, view: Region | None) -> None:
         self._view = view
-        self._handle.retarget(view)
+        self._driver.retarget(view)
         self._show_preview()
 
     def set_tile(self, tile: int) -> None:
         """Use another tile edge from the next tile on; rounded to whole chunks of the result."""
-        self._handle.set_tile(self._rounded(tile))
+        self._driver.set_tile(self._rounded(tile))
 
     def _rounded(self, tile: int) -> int:
         chunk = self.store.grid.cell[-1]
         return max(chunk, tile // chunk * chunk)
 
     def pause(self) -> None:
-        self._handle.pause()
+        self._driver.pause()
 
     def resume(self) -> None:
-        self._handle.resume()
+        self._driver.resume()
 
     def cancel(self) -> None:
-        self._handle.cancel()
+        self._driver.cancel()
         if self.preview is not None:
             self.preview.cancel()
 
     def wait(self, timeout: float | None = None) -> None:
-        self._handle.wait(timeout)
+        self._driver.wait(timeout)
 
     @property
     def tile(self) -> int:
         """The present tile's edge in output pixels."""
-        assert self._queue is not None
         return self._queue.tile[-1]
 
     @property
     def in_work(self) -> tuple[Region, ...]:
         """The output pixels of the tiles that are being made now."""
-        assert self._queue is not None
         return self._queue.in_work
 
     def result(self) -> Result:
@@ -222,11 +223,10 @@ class Run:
     @property
     def moments(self) -> Moments | None:
         """What has been measured so far; None for a network that needs nothing measured."""
-        states = self._measuring.states
-        return Moments.of(self.prepared.program, states, facts_of(self.prepared, self._scope)) if states else None
+        return self._passes.moments
 
     def _end(self) -> None:
-        """In the driving thread, at the end whatever it is: check a few regions again, and write everything down."""
+        """In the driving thread, at the end whatever it is: write everything down, and let go of what is held."""
         try:
             if self.preview is not None:
                 self.preview.cancel()
@@ -235,43 +235,18 @@ class Run:
                 self._growth.end()
             self.store.report({"run": self._report().as_dict(), **moments_told(self.store)})
         finally:
-            self._measuring.close()
+            self._passes.close()
             self.store.close()
-
-    def _check(self, stop: StopFlag) -> None:
-        """Once, when all that is asked for is there: compute a few regions again, or see how tiles disagree."""
-        if self._scope.name == PREVIEW:
-            return
-        if isinstance(self._measuring, BlendedPasses):
-            self._mismatch = self._mismatch or self._measuring.mismatch(self.region)
-        is_checked = self._scope.is_rounded or not isinstance(self._measuring, BlendedPasses)
-        if is_checked and self._checked is None and self._measuring.is_measured:
-            with suppress(RunCancelled):
-                engine = self._measuring.checking_engine()
-                self._checked = self._marked(self_check(engine, self.prepared, self.store, self.region, stop))
-        if self._compare is not None and self._difference is None:
-            with suppress(RunCancelled):
-                self._difference = self._marked(self._compare.difference(self.store, self.region, stop))
-
-    def _marked(self, check: SelfCheck | None) -> SelfCheck | None:
-        """With what was rounded on the way to what is compared with float32."""
-        precision = self._scope.precision
-        is_exact = not self._scope.is_rounded
-        return check and replace(check, exact=is_exact, precision=precision, tf32=precision == "tf32")
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know about the way this is computed, a sentence each; there may be more later."""
-        engine = self._engine.inner if self._engine is not None else None
-        return (*self._notices, *(engine.notices if isinstance(engine, TorchEngine) else ()))
-
-    @property
-    def _is_local(self) -> bool:
-        return self._scope.name == LOCAL.name and self.prepared.approximation is not None
+        return (*self._parts.notices, *self._passes.notices)
 
     def _report(self) -> Report:
-        now = self.progress()
-        assert self._queue is not None
+        now, domain, source = self.progress(), self._parts.domain, self.prepared.source
+        most = self._passes.activations.most
+        is_local = domain.name == LOCAL.name and not self.prepared.exact
         return Report(
             state=now.state,
             tiles=now.tiles,
@@ -279,23 +254,23 @@ class Run:
             pixels=self._queue.counts[0],
             seconds=now.seconds,
             tile=self._queue.tile,
-            bytes=self._choice.bytes + self._measuring.keeping.most.get("device", 0),
-            device=str(self._measuring.device),
+            bytes=self._parts.choice.bytes + most.get("device", 0),
+            device=str(self._passes.device),
             region_programs=self._engine.inner.region_programs if self._engine is not None else 0,
-            self_check=self._checked,
-            difference_to_whole=self._difference,
+            self_check=self._checks.again,
+            difference_to_whole=self._checks.difference,
             skipped=self._skipped,
             left_out=self._left_out,
-            reads=source.reads if isinstance(source := self.prepared.source, CountsReads) else None,
-            kept={tier: size for tier, size in self._measuring.keeping.most.items()},
-            statistics=self._scope.name if self._measuring.states or self._is_local else "",
-            mismatch=self._mismatch,
-            exact=self.prepared.approximation is None and not self._scope.is_rounded,
+            reads=source.reads if isinstance(source, CountsReads) else None,
+            kept={tier: size for tier, size in most.items()},
+            statistics=domain.name if is_local or self.moments is not None else "",
+            mismatch=self._checks.mismatch,
+            exact=self.prepared.exact and not domain.is_rounded,
             failed=self._queue.failed,
-            peak=measured_peak(self._measuring.device),
+            peak=measured_peak(self._passes.device),
             growth=None if self._growth is None else self._growth.bytes,
             largest_piece=self._engine.largest if self._engine is not None else None,
             utilization=now.utilization,
-            precision=self._scope.precision,
+            precision=domain.precision,
             notices=self.notices,
         )

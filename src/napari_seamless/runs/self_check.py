@@ -8,10 +8,8 @@ import numpy as np
 
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import StopFlag
-from napari_seamless.runs.prepare import Prepared
+from napari_seamless.runs.prepared import OutputEngine, Prepared, PreparedImage
 from napari_seamless.runs.result import SelfCheck
-from napari_seamless.runtime.engine import TorchEngine
-from napari_seamless.runtime.engine.blended import BlendedEngine
 from napari_seamless.store import Store
 
 CHECKS = 5
@@ -20,8 +18,8 @@ TRIES = 100
 
 
 def self_check(
-    engine: TorchEngine | BlendedEngine,
-    prepared: Prepared,
+    engine: OutputEngine,
+    prepared: Prepared | PreparedImage,
     store: Store,
     region: Region,
     stop: StopFlag = lambda: False,
@@ -68,7 +66,7 @@ def _anywhere(region: Region, draw: Random) -> Region:
 
 
 def _again(
-    engine: TorchEngine | BlendedEngine, prepared: Prepared, place: Region, stop: StopFlag
+    engine: OutputEngine, prepared: Prepared | PreparedImage, place: Region, stop: StopFlag
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), stop)
     again: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = pixels.astype(prepared.output_dtype).astype(np.float64)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.interfaces import Source
+from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.moments import Moments
+from napari_seamless.runs.option_groups import StatisticsOptions
+from napari_seamless.runs.option_text import TISSUE
 from napari_seamless.runs.tissue import tissue_mask
-
-Statistics: TypeAlias = "str | Path | Moments | StatisticsDomain"
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,17 @@ class StatisticsDomain:
         return self.half or self.precision != "float32"
 
     @property
-    def mark(self) -> str:
-        """What tells results of different scopes apart; "" for the default."""
-        rest = " half" if self.half else ""
-        if self.precision != "float32":
-            rest += f" {self.precision}"
-        if self.only is not None:
-            rest += f" only {_digest(self.only)}"
-        if self.mask is not None:
-            return f" {self.name} {_digest(self.mask)}{rest}"
-        if self.moments is not None:
-            return f" {self.name} {self.moments.digest}{rest}"
-        return rest
+    def identity(self) -> dict[str, Any]:
+        """What tells results of one program apart, as JSON values: nothing for the default."""
+        said = {
+            "statistics": "" if self.name in (WHOLE.name, LOCAL.name) else self.name,
+            "mask": None if self.mask is None else _digest(self.mask),
+            "moments": None if self.moments is None else self.moments.digest,
+            "kept": "float16" if self.half else None,
+            "precision": "" if self.precision == "float32" else self.precision,
+            "only": None if self.only is None else _digest(self.only),
+        }
+        return {key: value for key, value in said.items() if value}
 
 
 PREVIEW = "preview"
@@ -59,37 +59,34 @@ WHOLE = StatisticsDomain("whole")
 LOCAL = StatisticsDomain("local")
 
 
-def statistics_domain(
-    source: Source, statistics: Statistics, mask: ArrayLike | None = None, tissue_only: bool = False
-) -> StatisticsDomain:
+def statistics_domain(source: Source, config: RunConfig) -> StatisticsDomain:
     """What is meant by "whole", "tissue", "local", moments or a file of them, and by leaving out what is no tissue.
 
-    Where the tissue is, `mask` says; without one it is found by colour. Raises BadRequest, InputNotFound, InputDamaged.
+    Where the tissue is, a mask or a threshold of the user's says; without either it is found by colour. Raises
+    BadRequest, InputNotFound, InputDamaged.
     """
-    if isinstance(statistics, StatisticsDomain):
-        return statistics
-    if mask is not None and statistics != "tissue" and not tissue_only:
-        raise BadRequest(
-            f"a mask needs statistics='tissue' or tissue_only=True; got one with statistics={statistics!r}; say which"
-        )
-    tissue = None
-    if statistics == "tissue" or tissue_only:
-        tissue = tissue_mask(source) if mask is None else _checked(mask)
-    found = StatisticsDomain("tissue", mask=tissue) if statistics == "tissue" else _plain(statistics)
-    return replace(found, only=tissue) if tissue_only else found
+    statistics = config.statistics.statistics
+    tissue = _tissue(source, config.statistics) if config.asks_for_tissue else None
+    found = StatisticsDomain("tissue", mask=tissue) if statistics == TISSUE else _plain(statistics)
+    return replace(found, only=tissue) if config.is_of_tissue else found
 
 
-def _plain(statistics: Statistics) -> StatisticsDomain:
+def _tissue(source: Source, options: StatisticsOptions) -> NDArray[np.bool_]:
+    if options.mask is not None:
+        return _checked(options.mask)
+    threshold = options.tissue_threshold
+    mask = tissue_mask(source, threshold=threshold)
+    if threshold is not None and not mask.any():
+        raise BadRequest(f"a threshold must leave some tissue; nothing is above {threshold}; use a lower one")
+    return mask
+
+
+def _plain(statistics: str | Path | Moments) -> StatisticsDomain:
     if isinstance(statistics, Moments):
         return StatisticsDomain("frozen", statistics)
-    if statistics in ("whole", "local"):
-        return WHOLE if statistics == "whole" else LOCAL
-    if isinstance(statistics, Path) or str(statistics).rstrip("/\\").endswith((".safetensors", ".zarr")):
-        return StatisticsDomain("frozen", Moments.load(str(statistics)))
-    raise BadRequest(
-        f"statistics are 'whole', 'tissue', 'local', moments, a file of moments (.safetensors) or an earlier "
-        f"result (.zarr); got {statistics!r}"
-    )
+    if statistics in (WHOLE.name, LOCAL.name):
+        return WHOLE if statistics == WHOLE.name else LOCAL
+    return StatisticsDomain("frozen", Moments.load(str(statistics)))
 
 
 def _checked(mask: ArrayLike) -> NDArray[np.bool_]:

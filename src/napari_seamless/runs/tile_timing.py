@@ -11,10 +11,8 @@ import torch
 from napari_seamless.errors import RunCancelled
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.program.analysis import inner_tile
-from napari_seamless.program.passes import count_passes
-from napari_seamless.runs.prepare import Prepared, on_cpu
-from napari_seamless.runs.tiling import engine_for
-from napari_seamless.runtime.engine import TorchEngine
+from napari_seamless.runs.approximation import on_cpu
+from napari_seamless.runs.prepared import Prepared
 
 TIMED_EDGE = 256
 
@@ -46,21 +44,20 @@ def time_tile(
     `tile` is the edge, in output pixels, of those that a run would use. Any thread; for as long as two such tiles
     take. Raises RunCancelled, and what reading and computing raise.
     """
-    engine = engine_for(prepared, device, None)
+    engine = prepared.output_engine(device)
     edge = min(tile, TIMED_EDGE)
     write = inner_tile(prepared.output_shape, _edges(prepared, edge))
-    if isinstance(engine, TorchEngine) and (passes := count_passes(prepared.program)) > 1:
-        return TileTiming(_evaluated(prepared, write, engine.device, cancelled), edge, str(engine.device), passes)
+    if prepared.number_of_passes > 1:
+        seconds = _evaluated(prepared, write, engine.device, cancelled)
+        return TileTiming(seconds, edge, str(engine.device), prepared.number_of_passes)
     place = engine.tile(write)
     seconds = 0.0
     for _ in range(2):  # the first builds and fetches what later ones find
         started = perf_counter()
         engine.compute(place, lambda region: prepared.source.read(region, prepared.level), cancelled)
         seconds = perf_counter() - started
-    ratio = 1.0
-    if isinstance(engine, TorchEngine):
-        wanted = inner_tile(prepared.output_shape, _edges(prepared, tile))
-        ratio = (engine.macs(wanted) / wanted.size) / max(engine.macs(write) / write.size, 1e-9)
+    wanted = inner_tile(prepared.output_shape, _edges(prepared, tile))
+    ratio = (prepared.macs(wanted) / wanted.size) / max(prepared.macs(write) / write.size, 1e-9)
     return TileTiming(seconds / write.size * (ratio or 1.0), edge, str(engine.device))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from yaozarrs import v05
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.interfaces import LabelClass
+from napari_seamless.interfaces import ImageInfo, LabelClass
 from napari_seamless.store.spec import StoreSpec
 
 KEY = "napari-seamless"
@@ -119,7 +119,7 @@ def _label_image(spec: StoreSpec) -> dict[str, Any]:
 
 def _multiscale(spec: StoreSpec, folder: str) -> v05.Multiscale:
     return v05.Multiscale(
-        name=spec.name,
+        name=ImageInfo.titled(spec.name, spec.exact),
         axes=[*_channel_axes(spec), *_space_axes(spec)],
         datasets=[_dataset(spec, level, folder) for level in range(len(spec.level_shapes))],
         type="mode" if spec.kind == "labels" else "mean",
@@ -177,7 +177,7 @@ def _omero(spec: StoreSpec) -> v05.Omero:
         low, high = float(np.iinfo(spec.dtype).min), float(np.iinfo(spec.dtype).max)
     window = v05.OmeroWindow(min=low, start=low, max=high, end=high)
     count = spec.channels or 1
-    unnamed = (spec.name,) if count == 1 else tuple(f"channel {k}" for k in range(count))
+    unnamed = (ImageInfo.titled(spec.name, spec.exact),) if count == 1 else tuple(f"channel {k}" for k in range(count))
     names = spec.channel_names or unnamed
     colours = ("FF0000", "00FF00", "0000FF") if is_rgb(spec) else tuple(PALETTE[k % len(PALETTE)] for k in range(count))
     channels = [

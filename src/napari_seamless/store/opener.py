@@ -142,7 +142,10 @@ def _difference(earlier: StoreSpec, spec: StoreSpec) -> str | None:
     """What keeps two runs from sharing a result, in words."""
     facts = {
         OTHER_IMAGE: (earlier.source_identity, spec.source_identity),
-        "another program (model, weights or settings)": (earlier.program_hash, spec.program_hash),
+        "another program (model, weights or settings)": (
+            (earlier.program_hash, earlier.settings),
+            (spec.program_hash, spec.settings),
+        ),
         f"the shape {earlier.shape} instead of {spec.shape}": (earlier.shape, spec.shape),
         f"{earlier.channels} channels instead of {spec.channels}": (earlier.channels, spec.channels),
         f"{earlier.dtype} pixels instead of {spec.dtype}": (earlier.dtype, spec.dtype),

@@ -32,8 +32,9 @@ class StoreSpec:
     file, and only whole shards are written, since a shard must have one writer at a time.
 
     `pixel_size` and `translation` hold one number a spatial axis, in `unit`; the translation is where the centre of
-    level-0 pixel 0 lies. `provenance` must be JSON-able. `source_identity` and `program_hash` decide whether a later
-    run may continue this result.
+    level-0 pixel 0 lies. `provenance` and `settings` must be JSON-able. `source_identity`, `program_hash` and the
+    `settings` of the program, compared as values, decide whether a later run may continue this result. `exact` says
+    that the pixels are those of the whole-image program, and not blended of overlapping tiles.
 
     Raises BadRequest for what cannot be stored.
     """
@@ -53,13 +54,15 @@ class StoreSpec:
     unit: str = "micrometer"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     shard: int | None = None
+    exact: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
         _check_shape(self)
         _check_dtype(self)
         try:
-            json.dumps(dict(self.provenance))
+            json.dumps([dict(self.provenance), dict(self.settings)])
         except TypeError as error:
             raise BadRequest(f"provenance must be made of JSON values; {error}; convert it first") from error
 
@@ -138,6 +141,8 @@ class StoreSpec:
             "translation": None if self.translation is None else list(self.translation),
             "unit": self.unit,
             "shard": self.shard,
+            "exact": self.exact,
+            "settings": dict(self.settings),
         }
 
     @classmethod
@@ -159,6 +164,8 @@ class StoreSpec:
             unit=saved["unit"],
             provenance=provenance,
             shard=saved.get("shard"),
+            exact=saved.get("exact", True),
+            settings=saved.get("settings", {}),
         )
 
 

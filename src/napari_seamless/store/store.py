@@ -14,6 +14,7 @@ coarse levels lag behind until `flush` or `close`, and are rebuilt from level 0 
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -118,17 +119,19 @@ class Store:
     def info(self) -> ImageInfo:
         spec = self.spec
         place = f"memory-{id(self)}" if self.path is None else absolute(self.path)
+        settings = json.dumps(dict(spec.settings), sort_keys=True)
         return ImageInfo(
             name=spec.name,
             levels=Levels(spec.level_shapes),
             channels=spec.channels or 1,
             dtype=spec.dtype,
-            identity=f"{place}:{spec.program_hash}:{spec.source_identity}",
+            identity=f"{place}:{spec.program_hash}:{settings}:{spec.source_identity}",
             channel_names=spec.channel_names,
             rgb=is_rgb(spec),
             pixel_size=spec.pixel_size,
             unit=spec.unit,
             format="OME-Zarr 0.5",
+            exact=spec.exact,
         )
 
     @property

@@ -16,7 +16,8 @@ from napari_seamless.io.readers.array import open_arrays
 from napari_seamless.io.readers.selection import select
 from napari_seamless.models import Model
 from napari_seamless.runs.channels import channel_names
-from napari_seamless.runs.prepare import Prepared, prepare
+from napari_seamless.runs.prepare import prepare
+from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.tile_timing import time_tile
 
 

@@ -29,7 +29,7 @@ from napari_seamless._napari.layers.pixels import (
 from napari_seamless._napari.layers.texture_patch import TexturePatch, ThrottledRefresh
 from napari_seamless._napari.widgets.wording import size
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import APPROXIMATE, FreshPixels, LabelClass, LiveImage, Pixels, Source
+from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, LiveImage, Pixels, Source
 from napari_seamless.units import symbol_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def source_layer(source: Source) -> LayerTuple:
         levels = [*lazy[:-1], lazy[-1][...]] if is_small else [*lazy, overview(lazy[-1])]
     axes = "zyx"[-info.ndim :] if info.rgb or info.channels == 1 else "czyx"[:1] + "zyx"[-info.ndim :]
     settings: dict[str, Any] = {
-        "name": info.name,
+        "name": info.title,
         "rgb": info.rgb,
         "multiscale": len(levels) > 1,
         "metadata": {**OWN_LOADER, SOURCE: source},
@@ -206,9 +206,9 @@ class ResultLayers:
         self._image, self._below, self._onto = image, below, list(onto)
         self.axes = axes
         self._pieces = image.watch()
-        shown = name + APPROXIMATE if image.info.name.endswith(APPROXIMATE) else name
+        shown = ImageInfo.titled(name, image.info.exact)
         shows = {RESULT: image, KEEPS: keeps, PLACE: str(place), AXES: own_axes(axes, image.info.ndim)}
-        said = {"preview": False, "exact": shown == name, **facts}
+        said = {"preview": False, "exact": image.info.exact, **facts}
         self._settings = {
             "name": shown,
             "metadata": {**OWN_LOADER, **shows, FACTS: said},

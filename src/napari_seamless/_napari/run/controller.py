@@ -37,7 +37,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Progress, StopFlag
 
 if TYPE_CHECKING:
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.result import Report, Result
     from napari_seamless.runs.run import Run
     from napari_seamless.runtime.executor.local_workers import LocalWorkers
@@ -302,14 +302,20 @@ class Controller:
         workers, before, image = self._have_workers(), self._run, self._image
         view, tile, plane = request.view(ready.prepared), self._tile, request.plane(ready.image.ndim)
         budget = self._budget if tile is None else None
-        key = (self._pair, plane.indices, ready.is_approximate, *sorted(request.settings.items()))
+        key = (
+            self._pair,
+            plane.indices,
+            ready.is_approximate,
+            request.roi == "tissue",
+            *sorted(request.settings.items()),
+        )
         known = self._folders.get(key) if request.output is None else None
 
         def begin(output: Path) -> Run:
             return self._backend.start(
                 self._on_plane(ready, image, plane),
                 view=view,
-                where=request.where,
+                roi=request.roi,
                 whole=request.whole,
                 follow=not request.whole,
                 budget=budget,

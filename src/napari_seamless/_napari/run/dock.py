@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_seamless.runs.existing_output import ExistingOutput
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runtime.planning.budget import TileChoice
 
 TICK_MS = 16

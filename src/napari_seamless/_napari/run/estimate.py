@@ -13,7 +13,7 @@ from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, is
 from napari_seamless._napari.widgets.wording import duration
 
 if TYPE_CHECKING:
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.tile_timing import TileTiming
 
 REST = 0.7

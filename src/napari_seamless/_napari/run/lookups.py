@@ -13,9 +13,10 @@ from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, is_open
 
 if TYPE_CHECKING:
+    from napari_seamless.runs.device_memory import DeviceMemory
     from napari_seamless.runs.existing_output import ExistingOutput
-    from napari_seamless.runs.prepare import Prepared
-    from napari_seamless.runs.tile_cost import DeviceMemory, TileCost
+    from napari_seamless.runs.prepared import Prepared
+    from napari_seamless.runs.tile_cost import TileCost
     from napari_seamless.runtime.planning.budget import TileChoice
 
 MEMORY_SECONDS = 1.0

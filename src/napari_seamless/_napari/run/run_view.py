@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_seamless.runs.existing_output import ExistingOutput
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
 
 QUIET_SECONDS = 1.0
 """The bar in the activity dock takes 50 ms to make: it comes after the first pixels, or when they are late."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +22,12 @@ from napari_seamless._napari.run.state import RunRequest, Snapshot
 from napari_seamless._napari.widgets import Extent
 from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Region
+from napari_seamless.runs.config import RunConfig
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
 
 
 class RunSelection:
@@ -54,10 +54,9 @@ class RunSelection:
     def request(self) -> RunRequest:
         """A run of what is chosen. Raises NowhereToRun where shapes are meant and none is drawn."""
         extent = self._panel.extent.value()
-        where = None if extent.kind != "shapes" else self._polygons()
-        tissue: dict[str, Hashable] = {"tissue_only": True} if extent.kind == "tissue" else {}
-        settings = {**self._panel.passes.value().settings, **tissue}
-        return RunRequest(self.view, self.plane, extent.whole, self._panel.output.value().path, where, settings)
+        roi = self._polygons() if extent.kind == "shapes" else "tissue" if extent.kind == "tissue" else None
+        settings = self._panel.passes.value().settings
+        return RunRequest(self.view, self.plane, extent.whole, self._panel.output.value().path, roi, settings)
 
     def plane(self, spatial: int | None) -> StackPlane:
         """The plane of the chosen layer that is looked at, for a run on an image of so many spatial axes."""
@@ -102,25 +101,21 @@ class RunSelection:
         view = None if request.whole else visible_region(self._viewer, image)
         ndim = spatial or len(spatial_shape(image))
         by_hand = bool(tile.tile) and not tile.follows_budget
-        return Settings(
-            model=load.what,
-            image=path,
-            layer=image.name,
-            output=request.output or Path(f"{Path(path or image.name).stem}-{Path(load.what).stem}.ome.zarr"),
-            scene=source.info.scene if source is not None and len(source.info.scenes) > 1 else "",
-            axes=said.axes,
+        config = RunConfig.of(
+            scene=source.info.scene if source is not None and len(source.info.scenes) > 1 else None,
+            axes=said.axes or None,
+            plane=dict(self.plane(spatial).indices) or None,
             channels=None if said.channels is None else tuple(c for c in said.channels if c is not None),
-            architecture=load.architecture,
-            arguments=load.arguments,
             pixel_size=said.pixel_size,
-            plane=dict(self.plane(spatial).indices),
             region=None if view is None else own_region(view, spatial_axes_of(image, ndim)),
-            where=request.where,
+            roi=request.roi,
             budget=self._panel.budget.value().bytes if self.has_budget and not by_hand else None,
             tile=tile.tile if by_hand else None,
             approximate=approximate,
-            settings=request.settings,
+            output=request.output or Path(f"{Path(path or image.name).stem}-{Path(load.what).stem}.ome.zarr"),
+            **request.settings,
         )
+        return Settings(load.what, path, image.name, config, load.architecture, load.arguments)
 
     def wanted(self, now: Snapshot) -> tuple[int, str]:
         """How many output pixels a run would make, and what they are."""

@@ -18,10 +18,11 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Progress, Source
 
 if TYPE_CHECKING:
+    from napari_seamless.runs.device_memory import DeviceMemory
     from napari_seamless.runs.existing_output import ExistingOutput
-    from napari_seamless.runs.prepare import Prepared
+    from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.run import Run
-    from napari_seamless.runs.tile_cost import DeviceMemory, TileCost
+    from napari_seamless.runs.tile_cost import TileCost
     from napari_seamless.runtime.planning.budget import TileChoice
 
 Phase = Literal[
@@ -51,23 +52,23 @@ class Ready:
 
     @property
     def is_approximate(self) -> bool:
-        return self.prepared.approximation is not None
+        return not self.prepared.exact
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on.
 
-    `where` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels; None means everywhere.
-    `settings` are further arguments of `start`, of which the default is not wanted. `plane` is asked then,
-    too, with the number of spatial axes of what is run on.
+    `roi` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels, or the word "tissue"; None
+    means everywhere. `settings` are further options of a run, of which the default is not wanted. `plane` is asked
+    then, too, with the number of spatial axes of what is run on.
     """
 
     view: Callable[[Prepared], Region | None]
     plane: Callable[[int], StackPlane] = lambda _ndim: StackPlane()
     whole: bool = True
     output: Path | None = None
-    where: Sequence[NDArray[np.float64]] | None = None
+    roi: Sequence[NDArray[np.float64]] | str | None = None
     settings: Mapping[str, Hashable] = field(default_factory=dict)
 
 

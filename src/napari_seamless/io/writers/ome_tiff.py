@@ -129,7 +129,7 @@ def _metadata(result: Exportable, axes: str) -> dict[str, Any]:
     provenance = export_provenance(result)
     found: dict[str, Any] = {
         "axes": axes,
-        "Name": info.name if provenance["complete"] else f"{info.name} (partial)",
+        "Name": info.title if provenance["complete"] else f"{info.title} (partial)",
         "Description": json.dumps(provenance),
     }
     if info.pixel_size is not None:

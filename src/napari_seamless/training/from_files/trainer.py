@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from napari_seamless.runs.tiling import parse_budget
+from napari_seamless.runs.option_text import parse_budget
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.training.data.augmentation import Augmentation
 from napari_seamless.training.from_files.data import TrainingData

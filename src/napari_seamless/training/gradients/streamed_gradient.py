@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.program.trace import TIME_LIMIT, trace
-from napari_seamless.runs.tiling import parse_budget
+from napari_seamless.runs.option_text import parse_budget
 from napari_seamless.runtime.engine.device import default_budget, resolve_device
 from napari_seamless.training.gradients.autograd import LossFunction, Reduction, StreamedLoss, StreamedOutput, TiledLoss
 from napari_seamless.training.gradients.images import open_training_image

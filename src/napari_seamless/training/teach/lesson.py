@@ -33,7 +33,7 @@ from napari_seamless.models import Model
 from napari_seamless.models.library import copy_to_library
 from napari_seamless.models.loaders.recipe_folder import model_of, save_recipe, scaling_modules
 from napari_seamless.models.recipe_file import checked_recipe
-from napari_seamless.runs.tiling import parse_budget
+from napari_seamless.runs.option_text import parse_budget
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.training.data.augmentation import Augmentation
 from napari_seamless.training.gradients.images import LevelImage

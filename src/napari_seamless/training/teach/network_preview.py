@@ -14,7 +14,8 @@ from napari_seamless.interfaces import Source, StopFlag
 from napari_seamless.models import Model
 from napari_seamless.program.graph import Program
 from napari_seamless.program.passes import barriers_of
-from napari_seamless.runs.prepare import Prepared, prepare
+from napari_seamless.runs.exact import ExactPrepared
+from napari_seamless.runs.prepare import trace_exactly
 from napari_seamless.runtime.engine import TorchEngine
 
 TILE = 512
@@ -29,7 +30,7 @@ class NetworkPreview:
 
     def __init__(self, source: Source, network: nn.Module, model_of: Callable[[nn.Module], Model], device: str) -> None:
         self._source, self._network, self._model_of, self._device = source, network.eval(), model_of, device
-        self._prepared: Prepared | None = None
+        self._prepared: ExactPrepared | None = None
 
     def require_local(self, stop: StopFlag) -> None:
         """Raises NotTileable where a pixel depends on the whole plane: each preview would have to measure all of it."""
@@ -54,9 +55,9 @@ class NetworkPreview:
             found[write.shift([-n for n in region.start]).slices()] = computed[0]
         return found
 
-    def _traced(self, stop: StopFlag) -> Prepared:
+    def _traced(self, stop: StopFlag) -> ExactPrepared:
         if self._prepared is None:
-            self._prepared = prepare(self._model_of(self._network), self._source, cancelled=stop)
+            self._prepared = trace_exactly(self._model_of(self._network), self._source, cancelled=stop)
         return self._prepared
 
 

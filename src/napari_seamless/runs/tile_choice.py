@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from dask.utils import parse_bytes
-
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.program.analysis import inner_tile
+from napari_seamless.runs.option_text import parse_budget
 from napari_seamless.runs.precision import in_precision, place_for
-from napari_seamless.runs.prepare import Prepared
-from napari_seamless.runtime.engine import TorchEngine, default_budget
-from napari_seamless.runtime.engine.blended import BlendedEngine
+from napari_seamless.runs.prepared import OutputEngine, Prepared
+from napari_seamless.runs.tile_cost import TileCost
+from napari_seamless.runtime.engine import default_budget
 from napari_seamless.runtime.planning import TileChoice, choose_tile, chunk_of, readable
 
 UNHURRIED_CPU_TILE = 1024
 """Where nobody sets a budget, a CPU gets no larger tiles: they would save under 8 % of work and delay what is seen."""
 
 
-def parse_budget(text: str) -> int:
-    """Bytes meant by "2GB", "500 MB" or "1.5GiB"."""
-    try:
-        return int(parse_bytes(text))
-    except ValueError:
-        raise BadRequest(f"a budget is a number of bytes such as 2GB or 500MB; got {text!r}") from None
-
-
 def tile_for(
-    prepared: Prepared, budget: int | None = None, device: str = "auto", precision: str = "float32"
+    prepared: Prepared, budget: int | str | None = None, device: str = "auto", precision: str = "float32"
 ) -> TileChoice:
-    """The tile that a budget in bytes (default: what the device has to spare) allows. Quick; any thread."""
+    """The tile that a budget (bytes, or text such as "2GB"; default: what the device has to spare) allows.
+
+    Quick; any thread. Raises BadRequest, BudgetTooSmall, DeviceUnavailable.
+    """
+    size = None if budget is None else parse_budget(budget)
     place, _ = place_for(prepared, device)
-    prepared, _ = in_precision(prepared, precision, place)
-    return choose(prepared, engine_for(prepared, str(place), budget), budget)
+    prepared, settled = in_precision(prepared, precision, place)
+    return choose(prepared, prepared.output_engine(str(place), size, settled.precision), size)
 
 
-def engine_for(prepared: Prepared, device: str, budget: int | None) -> TorchEngine | BlendedEngine:
-    """The engine whose tiles make the output: of its last pass, or of overlapping tiles."""
-    if prepared.approximation is not None:
-        return prepared.approximation.engine(device, budget)
-    return TorchEngine(prepared.last_pass, device)
+def cost_of(prepared: Prepared, tile: int) -> TileCost | None:
+    """What tiles of this edge cost; None for a network that is run on overlapping tiles. Up to a second; any thread."""
+    return prepared.tile_cost(tile)
 
 
-def choice_for(
-    prepared: Prepared, engine: TorchEngine | BlendedEngine, budget: int | None, tile: int | None
-) -> TileChoice:
+def choice_for(prepared: Prepared, engine: OutputEngine, budget: int | None, tile: int | None) -> TileChoice:
     """The tile that the caller asks for, or that the budget allows. Raises BadRequest, BudgetTooSmall."""
     if tile is None:
         return choose(prepared, engine, budget)
@@ -62,7 +53,7 @@ def choice_for(
     return TileChoice(tile, needed, ((tile, needed),), budget or needed, depth)
 
 
-def choose(prepared: Prepared, engine: TorchEngine | BlendedEngine, budget: int | None) -> TileChoice:
+def choose(prepared: Prepared, engine: OutputEngine, budget: int | None) -> TileChoice:
     """As `tile_for`, for an engine at hand."""
     itemsize = prepared.source.info.dtype.itemsize
 
