@@ -11,9 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import tifffile
-
 from napari_seamless.errors import InputUnreadable
+from napari_seamless.io._compat import restore_moved_names
 from napari_seamless.io.readers.library_images import LibrarySource, write_example
 from napari_seamless.io.readers.scenes import Scene
 
@@ -41,9 +40,7 @@ class AicsimageioSource(LibrarySource):
 
 def loaded() -> tuple[Any, type[Exception]]:
     """AICSImage, and what it raises for formats that it does not know. InputUnreadable when it cannot be imported."""
-    registry: Any = type(tifffile.TIFF)
-    if not hasattr(registry, "RESUNIT"):
-        registry.RESUNIT = tifffile.RESUNIT
+    restore_moved_names()
     try:
         from aicsimageio import AICSImage
         from aicsimageio.exceptions import UnsupportedFileFormatError

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError
+from napari_seamless.models._compat import symbol_of
 from napari_seamless.models.loaders.archive import opened
 from napari_seamless.models.loaders.example_network import CHANNELS, example_network
 from napari_seamless.models.model import Model
@@ -162,7 +163,7 @@ def _described(program: torch.export.ExportedProgram, module: nn.Module, path: P
 def _size(size: Any, ranges: Any) -> int | tuple[int, float]:
     if isinstance(size, int):
         return size
-    known = ranges.get(size.node.expr)
+    known = ranges.get(symbol_of(size))
     upper = inf if known is None or not known.upper.is_integer else float(known.upper)
     return (1 if known is None else int(known.lower), upper)
 

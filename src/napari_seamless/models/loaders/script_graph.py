@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError
+from napari_seamless.models._compat import require_schemas, schema_of
 
 Known = dict[str, Any]
 
@@ -28,6 +29,7 @@ class ScriptGraph(nn.Module):
 
     def __init__(self, script: torch.jit.ScriptModule) -> None:
         super().__init__()
+        require_schemas()
         self._graph = script.graph
         self._names: dict[str, str] = {}
         for node in _all_nodes(self._graph):
@@ -184,7 +186,7 @@ def _operator(node: Any, name: str, inputs: list[Any]) -> Any:
         return torch.ops.aten.convolution.default(*inputs[:9])
     if name.startswith(("upsample_", "_upsample_")) and "scale_factors" not in node.schema():
         return _upsampled(name, inputs)
-    schema = torch._C.parse_schema(node.schema())
+    schema = schema_of(node.schema())
     overload = getattr(getattr(torch.ops.aten, name), schema.overload_name or "default")
     # TorchScript gives all arguments by position, torch from Python only some
     named = {a.name: value for a, value in zip(schema.arguments, inputs, strict=True) if a.kwarg_only}

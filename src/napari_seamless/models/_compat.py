@@ -1,0 +1,28 @@
+"""All that loaders use of torch without its being public, each with what happens where it is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from napari_seamless.errors import ModelError
+
+
+def require_schemas() -> None:
+    """Raises ModelError where this torch does not parse schemas: TorchScript is then run blended, not exactly."""
+    if not hasattr(torch._C, "parse_schema"):
+        raise ModelError(
+            f"TorchScript is walked with the schemas of its operators; torch {torch.__version__} does not parse them "
+            "(torch._C.parse_schema); install a version of torch that this package was tested with"
+        )
+
+
+def schema_of(text: str) -> Any:
+    """The schema of an operator: its `overload_name` and `arguments`, each with `name` and `kwarg_only`."""
+    return torch._C.parse_schema(text)
+
+
+def symbol_of(size: Any) -> Any:
+    """The symbol of a size of an exported graph; None where torch does not say it, so that any size is taken."""
+    return getattr(getattr(size, "node", None), "expr", None)
