@@ -1,4 +1,4 @@
-"""Measuring piece by piece gives what scipy gives on the whole array, however the pieces are cut."""
+"""Measuring tile by tile gives what scipy gives on the whole array, however the tiles are cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from scipy import ndimage
 
 from napari_seamless.errors import BadRequest, RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.measurement import Found, Parts, Polygons, Sought, pieces_over, stream
+from napari_seamless.measurement import LabelCounts, Polygons, count_labels, tile_shape_over
+from napari_seamless.postprocess.components import Components
+from napari_seamless.postprocess.object_table import ObjectTable
+from napari_seamless.postprocess.step import Domain, TileOutput
 
 Array = NDArray[Any]
 
@@ -23,15 +26,17 @@ def reader(pixels: Array) -> Callable[[Region], Array]:
     return lambda region: pixels[(..., *region.slices())].copy()
 
 
-def measured(labels: Array, piece: tuple[int, ...], sought: Sought | None, **options: Any) -> Found:
-    return stream(reader(labels), labels.shape, piece=piece, sought=sought, **options)
+def measured(labels: Array, tile: tuple[int, ...], components: Components | None, **options: Any) -> LabelCounts:
+    return count_labels(reader(labels), labels.shape, tile=tile, components=components, **options)
 
 
-def expected(labels: Array, sought: Sought, inside: Array | None = None, image: Array | None = None) -> dict[str, Any]:
+def expected(
+    labels: Array, sought: Components, inside: Array | None = None, image: Array | None = None
+) -> dict[str, Any]:
     """The same table from the whole array at once, by scipy and by brute force."""
     inside = np.ones(labels.shape, bool) if inside is None else inside
     labels = np.where(inside, labels, 0)
-    values = sought.values or frozenset(np.unique(labels).tolist()) - {0, sought.rim}
+    values = sought.classes or frozenset(np.unique(labels).tolist()) - {0, sought.boundary}
     structure = ndimage.generate_binary_structure(labels.ndim, sought.connectivity)
     numbers, owner = np.zeros(labels.shape, int), []
     for value in sorted(values):
@@ -40,8 +45,8 @@ def expected(labels: Array, sought: Sought, inside: Array | None = None, image: 
         owner += [value] * count
     whole = numbers.copy()
     cores = np.argwhere(numbers)
-    if sought.rim is not None and len(cores):
-        for pixel in np.argwhere(labels == sought.rim):
+    if sought.boundary is not None and len(cores):
+        for pixel in np.argwhere(labels == sought.boundary):
             far = ((cores - pixel) ** 2).sum(1)  # argwhere is in raster order: argmin takes the first of equals
             if far.min() <= sought.reach**2:
                 whole[tuple(pixel)] = numbers[tuple(cores[far.argmin()])]
@@ -56,13 +61,15 @@ def expected(labels: Array, sought: Sought, inside: Array | None = None, image: 
             (core[0], owner[number - 1], len(at), len(core), at.sum(0), at.min(0), at.max(0) + 1, is_at_edge, light)
         )
     rows.sort(key=lambda row: row[0])
-    names = ("first", "value", "area", "core", "sums", "low", "high", "at_edge", "light")
-    return {name: [row[k] for row in rows] for k, name in enumerate(names)}
+    names = ("first", "label", "area", "core_area", "sums", "low", "high", "at_edge", "intensity_sum")
+    table = {name: [row[k] for row in rows] for k, name in enumerate(names)}
+    centroids = [sums / area for sums, area in zip(table.pop("sums"), table["area"], strict=True)]
+    return table | {"id": [first + 1 for first in table.pop("first")], "centroid": centroids}
 
 
-def assert_same(objects: Parts, table: dict[str, Any]) -> None:
+def assert_same(objects: ObjectTable, table: dict[str, Any]) -> None:
     for name, column in table.items():
-        found = getattr(objects, name)
+        found = objects.columns[name]
         assert len(found) == len(column), name
         if len(column) and np.size(column):
             np.testing.assert_array_equal(found, np.asarray(column), err_msg=name)
@@ -90,13 +97,15 @@ def images(ndim: int, edge: int, values: int) -> st.SearchStrategy[Array]:
 
 @settings(max_examples=50, deadline=None)
 @given(data=st.data(), ndim=st.sampled_from([2, 3]))
-def test_objects_in_pieces_are_those_of_the_whole_array(data: st.DataObject, ndim: int) -> None:
+def test_objects_in_tiles_are_those_of_the_whole_array(data: st.DataObject, ndim: int) -> None:
     labels = data.draw(images(ndim, 14 if ndim == 2 else 6, 3))
-    piece = data.draw(st.tuples(*(st.integers(1, n) for n in labels.shape)))
+    tile = data.draw(st.tuples(*(st.integers(1, n) for n in labels.shape)))
     values = data.draw(st.sampled_from([None, frozenset({1}), frozenset({1, 2}), frozenset({1, 2, 3, 7, 9})]))
-    rim = data.draw(st.sampled_from([None, 3])) if values is None or 3 not in values else None
-    sought = Sought(values, data.draw(st.integers(1, ndim)), rim, data.draw(st.sampled_from([1.0, 1.5, 2.0, 3.3])))
-    found = measured(labels, piece, sought)
+    boundary = data.draw(st.sampled_from([None, 3])) if values is None or 3 not in values else None
+    sought = Components(
+        values, data.draw(st.integers(1, ndim)), boundary, data.draw(st.sampled_from([1.0, 1.5, 2.0, 3.3]))
+    )
+    found = measured(labels, tile, sought)
     assert_same(found.objects, expected(labels, sought))
     assert found.counts == dict(zip(*(a.tolist() for a in np.unique(labels, return_counts=True)), strict=True))
 
@@ -109,16 +118,16 @@ def test_a_region_a_mask_and_an_image_are_cut_out_of_the_whole(data: st.DataObje
     region = Region.of(*((lo, max(hi, lo + 1)) for lo, hi in spans))
     mask = np.random.default_rng(data.draw(st.integers(0, 99))).random(labels.shape) < 0.8
     image = np.random.default_rng(1).integers(0, 255, (2, *labels.shape), np.uint8)
-    piece = data.draw(st.tuples(*(st.integers(1, n) for n in region.shape)))
-    sought = Sought(frozenset({1, 2}), 2, rim=3, reach=2.0)
+    tile = data.draw(st.tuples(*(st.integers(1, n) for n in region.shape)))
+    sought = Components(frozenset({1, 2}), 2, boundary=3, reach=2.0)
     inside = np.zeros(labels.shape, bool)
     inside[region.slices()] = mask[region.slices()]
-    found = measured(labels, piece, sought, region=region, inside=reader(mask), light=reader(image), channels=2)
+    found = measured(labels, tile, sought, region=region, mask=reader(mask), image=reader(image))
     assert_same(found.objects, expected(labels, sought, inside, image))
     values, counts = np.unique(labels[inside], return_counts=True)
     assert found.counts == dict(zip(values.tolist(), counts.tolist(), strict=True))
-    taken = int((found.objects.area - found.objects.core).sum())
-    assert found.rimless == found.counts.get(3, 0) - taken
+    taken = int((found.objects.area - found.objects.extra["core_area"]).sum())
+    assert found.unassigned == found.counts.get(3, 0) - taken
 
 
 def spiral(turns: int) -> Array:
@@ -135,67 +144,66 @@ def spiral(turns: int) -> Array:
     return labels
 
 
-@pytest.mark.parametrize("piece", [(1, 1), (1, 25), (3, 5), (7, 7), (25, 25)])
-def test_a_spiral_through_many_pieces_is_one_object(piece: tuple[int, int]) -> None:
+@pytest.mark.parametrize("tile", [(1, 1), (1, 25), (3, 5), (7, 7), (25, 25)])
+def test_a_spiral_through_many_tiles_is_one_object(tile: tuple[int, int]) -> None:
     labels = spiral(6)
     assert ndimage.label(labels)[1] == 1
     assert labels.sum() < labels.size * 0.6
-    found = measured(labels, piece, Sought())
-    assert_same(found.objects, expected(labels, Sought()))
+    found = measured(labels, tile, Components())
+    assert_same(found.objects, expected(labels, Components()))
     assert found.objects.area.tolist() == [labels.sum()]
 
 
 @pytest.mark.parametrize(("connectivity", "objects"), [(1, 6), (2, 1)])
-@pytest.mark.parametrize("piece", [1, 2, 5])
-def test_corners_join_or_do_not(connectivity: int, objects: int, piece: int) -> None:
-    found = measured(np.eye(6, dtype=np.uint8)[::-1], (piece, piece), Sought(connectivity=connectivity))
+@pytest.mark.parametrize("tile", [1, 2, 5])
+def test_corners_join_or_do_not(connectivity: int, objects: int, tile: int) -> None:
+    found = measured(np.eye(6, dtype=np.uint8)[::-1], (tile, tile), Components(connectivity=connectivity))
     assert len(found.objects) == objects
 
 
 def test_large_and_negative_labels_are_labels() -> None:
     labels = np.array([[-5, -5, 0], [0, 2**40, 2**40]], np.int64)
-    found = measured(labels, (1, 2), Sought())
+    found = measured(labels, (1, 2), Components())
     assert found.counts == {-5: 2, 0: 2, 2**40: 2}
-    assert found.objects.value.tolist() == [-5, 2**40]
-    assert measured(labels.astype(np.uint64)[1:], (1, 2), Sought()).objects.value.tolist() == [2**40]
-    assert measured(labels > 0, (1, 2), Sought()).objects.area.tolist() == [2]
+    assert found.objects.label.tolist() == [-5, 2**40]
+    assert measured(labels.astype(np.uint64)[1:], (1, 2), Components()).objects.label.tolist() == [2**40]
+    assert measured(labels > 0, (1, 2), Components()).objects.area.tolist() == [2]
 
 
 def test_memory_of_the_joints_is_a_front_and_not_the_image() -> None:
-    from napari_seamless.geometry import Grid, cells_of
-    from napari_seamless.postprocess.components.touching import Frontier
+    step, domain = Components(connectivity=2), Domain.whole((20, 20))
+    settler, sizes = step.begin(domain), []
+    for y, x in np.ndindex(20, 20):
+        tile = domain.tile(Region.of((y, y + 1), (x, x + 1)), step.halo)
+        settler.settle(step.propose(TileOutput(domain, tile, np.ones((1, *tile.read.shape), np.uint8))))
+        sizes.append(len({opened.face.plane for opened in settler._faces.values()}))
+    assert max(sizes) <= 2 * 20 + 2
+    assert not sizes[-1]
 
-    grid = Grid((20, 20), (1, 1))
-    frontier = Frontier(grid, 2)
-    for cell in cells_of(Region.from_shape(grid.counts)):
-        frontier.add(cell, np.ones((1, 1), np.int64))
-        assert len(frontier._faces) <= 2 * 20 + 2
-    assert not frontier._faces
 
-
-def test_a_piece_is_whole_chunks_and_about_a_megapixel() -> None:
-    assert pieces_over((100_000, 100_000), (512, 512)) == (1024, 1024)
-    assert pieces_over((64, 5000, 5000), (16, 512, 512)) == (16, 512, 512)
-    assert pieces_over((300, 200)) == (300, 200)
-    assert pieces_over((1, 10**9)) == (1, 1 << 20)
+def test_a_tile_is_whole_chunks_and_about_a_megapixel() -> None:
+    assert tile_shape_over((100_000, 100_000), (512, 512)) == (1024, 1024)
+    assert tile_shape_over((64, 5000, 5000), (16, 512, 512)) == (16, 512, 512)
+    assert tile_shape_over((300, 200)) == (300, 200)
+    assert tile_shape_over((1, 10**9)) == (1, 1 << 20)
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"reach": 0.0}, "a rim reaches more than 0"),
-        ({"values": frozenset({0, 1})}, "label 0 is background"),
-        ({"values": frozenset({1}), "rim": 1}, "a rim has a label of its own"),
+        ({"reach": 0.0}, "a boundary reaches more than 0"),
+        ({"classes": frozenset({0, 1})}, "label 0 is background"),
+        ({"classes": frozenset({1}), "boundary": 1}, "a boundary has a label of its own"),
     ],
 )
 def test_what_cannot_be_sought_is_refused(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        Sought(**wrong)
+        Components(**wrong)
 
 
 def test_connectivity_must_fit_the_image() -> None:
     with pytest.raises(BadRequest, match=r"connectivity is 1 .* to 2 .* got 3"):
-        measured(np.ones((3, 3), np.uint8), (2, 2), Sought(connectivity=3))
+        measured(np.ones((3, 3), np.uint8), (2, 2), Components(connectivity=3))
 
 
 def test_images_are_no_labels() -> None:
@@ -228,7 +236,7 @@ def test_outlines_that_share_an_edge_share_no_pixel() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(3, 12))
-def test_outlines_agree_with_shapely_whatever_the_piece(seed: int, count: int) -> None:
+def test_outlines_agree_with_shapely_whatever_the_tile(seed: int, count: int) -> None:
     shapely = pytest.importorskip("shapely")
     random = np.random.default_rng(seed)
     angles = np.sort(random.random(count) * 2 * np.pi)

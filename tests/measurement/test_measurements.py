@@ -122,23 +122,23 @@ def test_outlines_that_were_exported_enclose_just_their_own_pixels(path: Path, t
     save_geojson(store, tmp_path / "outlines.geojson")
     features = json.loads((tmp_path / "outlines.geojson").read_text())["features"]
     nuclei = [f for f in features if f["properties"]["classification"]["name"] == "nucleus"]
-    found = ns.measure(store, within=nuclei)
+    found = ns.measure(store, roi=nuclei)
     everything = ns.measure(store, boundary=None, classes=["nucleus"])
     assert found.pixels == {a.name: a.pixels for a in everything.areas}["nucleus"]
     assert found.count("nucleus") == everything.count("nucleus")
     assert found.objects["at_edge"].all()
     box = np.array([(0, 0), (0, 400), (200, 400), (200, 0)])
-    assert ns.measure(store, within=[box]).areas == ns.measure(store, region=Region.of((0, 50), (0, 100))).areas
+    assert ns.measure(store, roi=[box]).areas == ns.measure(store, region=Region.of((0, 50), (0, 100))).areas
     assert found.objects["slide_y"][0] == pytest.approx(found.objects["y"][0] * 4 + 1.5)
 
 
 def test_outlines_come_from_a_file_or_as_corners(path: Path, labels: NDArray[np.uint8], tmp_path: Path) -> None:
     square = {"type": "Polygon", "coordinates": [[[50, 30], [270, 30], [270, 170], [50, 170], [50, 30]]]}
     (tmp_path / "square.geojson").write_text(json.dumps({"type": "Feature", "geometry": square, "properties": {}}))
-    by_file = ns.measure(path, within=tmp_path / "square.geojson")
+    by_file = ns.measure(path, roi=tmp_path / "square.geojson")
     corners = np.array([(30, 50), (30, 270), (170, 270), (170, 50)])
-    by_corners = ns.measure(path, within=[corners])
-    by_labels = ns.measure(path, within=label_outlines([corners - 0.5]))
+    by_corners = ns.measure(path, roi=[corners])
+    by_labels = ns.measure(path, roi=label_outlines([corners - 0.5]))
     by_region = ns.measure(path, region=ns.Region.of((30, 170), (50, 270)))
     assert by_file.areas == by_corners.areas == by_labels.areas == by_region.areas
     assert by_file.count() == by_corners.count() == by_region.count()
@@ -241,8 +241,8 @@ def test_measuring_can_be_stopped_and_tells_how_far_it_is(path: Path) -> None:
         ({"region": Region.of((0, 10), (290, 310))}, "a region must lie inside the labels"),
         ({"min_area": "ten"}, "a smallest area is a number of pixels, or such as 20um2; got 'ten'"),
         ({"min_area": "10um3"}, "have a size in px or um2"),
-        ({"within": [[(500, 500), (500, 600), (600, 600)]]}, "outlines must lie over what is measured"),
-        ({"within": {"type": "Point", "coordinates": [1, 2]}}, "GeoJSON without a polygon in it"),
+        ({"roi": [[(500, 500), (500, 600), (600, 600)]]}, "outlines must lie over what is measured"),
+        ({"roi": {"type": "Point", "coordinates": [1, 2]}}, "GeoJSON without a polygon in it"),
         ({"pixel_size": -1}, "a pixel size is a positive number"),
     ],
 )
@@ -274,12 +274,12 @@ def test_an_image_that_does_not_belong_to_the_labels_is_refused(path: Path) -> N
 
 def test_files_that_are_no_outlines_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="outlines come from a GeoJSON file; there is none"):
-        ns.measure(path, within=tmp_path / "no.geojson")
+        ns.measure(path, roi=tmp_path / "no.geojson")
     (tmp_path / "a.geojson").write_text("not json")
     with pytest.raises(InputUnreadable, match="cannot be read as one"):
-        ns.measure(path, within=tmp_path / "a.geojson")
+        ns.measure(path, roi=tmp_path / "a.geojson")
     with pytest.raises(InputUnreadable, match="lists of rings of x and y"):
-        ns.measure(path, within={"type": "Polygon", "coordinates": [[["a", "b"]]]})
+        ns.measure(path, roi={"type": "Polygon", "coordinates": [[["a", "b"]]]})
 
 
 def test_an_image_with_labels_beside_it_says_which_these_are(tmp_path: Path, labels: NDArray[np.uint8]) -> None:

@@ -73,7 +73,7 @@ def measure(
             result,
             image,
             region=config.part.region,
-            within=roi,
+            roi=roi,
             classes=None if objects is None else [name for name in objects if name != "none"],
             boundary=None if boundary == "none" else boundary,
             reach=reach,

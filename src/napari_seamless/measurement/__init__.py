@@ -1,14 +1,15 @@
-"""What is in a label image of any size: pixels of each class, and its objects, found piece by piece.
+"""What is in a label image of any size: pixels of each class, and its objects, counted tile by tile.
 
-    read a piece --> count its classes, label its parts (parts.py), give rims to their nearest parts (rims.py)
-                 --> join parts that touch across pieces (joining.py) --> one table of whole objects (streaming.py)
+    label_image.py, intensity_image.py   what is measured, and the image under it
+    choices.py, roi.py                   which classes and objects count, and where
+    label_counts.py                      a tile after the other: its classes, and objects by `postprocess`
+    measurements.py                      areas and a table of objects, as they are told and saved
 
-`polygons.py` says which pixels lie inside outlines, `annotations.py` reads these.
+`polygons.py` says which pixels lie inside outlines, `geojson_polygons.py` reads these.
 """
 
-from napari_seamless.measurement.annotations import outlines_of, read_annotations
+from napari_seamless.measurement.geojson_polygons import polygons_of_geojson, read_geojson
+from napari_seamless.measurement.label_counts import LabelCounts, count_labels, tile_shape_over
 from napari_seamless.measurement.polygons import Polygons
-from napari_seamless.postprocess.components.parts import Parts
-from napari_seamless.postprocess.components.streaming import Found, Sought, pieces_over, stream
 
-__all__ = ["Found", "Parts", "Polygons", "Sought", "outlines_of", "pieces_over", "read_annotations", "stream"]
+__all__ = ["LabelCounts", "Polygons", "count_labels", "polygons_of_geojson", "read_geojson", "tile_shape_over"]

@@ -1,9 +1,9 @@
-"""Rims: pixels of a class of its own (a boundary) that belong to the nearest object.
+"""Pixels of a boundary class, which belong to the nearest object.
 
-A network that keeps touching objects apart gives each a rim of another class. A rim pixel belongs to the object of
-which some core pixel is nearest to it (between centres, in pixels), if that is at most `reach` pixels away; of several
-that are equally near the first in raster order counts. So the answer depends on pixels within `reach` alone, and is
-the same however the image is cut. Rims do not join objects.
+A network that keeps touching objects apart gives each a boundary of another class. A boundary pixel belongs to the
+object of which some core pixel is nearest to it (between centres, in pixels), if that is at most `reach` pixels away;
+of several that are equally near the first in raster order counts. So the answer depends on pixels within `reach` alone,
+and is the same however the image is cut. Boundaries do not join objects.
 """
 
 from __future__ import annotations
@@ -14,26 +14,23 @@ from itertools import product
 from math import floor
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from napari_seamless.postprocess.object_table import Ints
 
 
-def given_to_nearest(
-    rim: tuple[Ints, ...], owners: NDArray[np.int64], corner: Sequence[int], reach: float
-) -> tuple[Ints, Ints]:
-    """For rim pixels (global coordinates): (which of them lie near a core, the owner of that core).
+def nearest_cores(pixels: tuple[Ints, ...], owners: Ints, corner: Sequence[int], reach: float) -> tuple[Ints, Ints]:
+    """For boundary pixels (global coordinates): (which of them lie near a core, the owner of that core).
 
     `owners` holds for each pixel, of an array whose first one lies at `corner`, a number other than 0 where there is a
-    core; it must hold everything within `reach` of the rim pixels.
+    core; it must hold everything within `reach` of the boundary pixels.
     """
-    left = np.arange(len(rim[0]))
+    left = np.arange(len(pixels[0]))
     found = np.zeros(len(left), np.int64)
     strides = [int(s) // owners.itemsize for s in np.ascontiguousarray(owners).strides]
     flat = owners.reshape(-1)
     at = np.zeros(len(left), np.int64)
-    for axis, where in enumerate(rim):
-        at += (where - corner[axis]) * strides[axis]
+    for axis, place in enumerate(pixels):
+        at += (place - corner[axis]) * strides[axis]
     for offset in nearest_first(owners.ndim, reach):
         if not len(left):
             break

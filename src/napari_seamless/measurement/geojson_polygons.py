@@ -13,7 +13,7 @@ from napari_seamless.errors import BadRequest, InputNotFound, InputUnreadable
 from napari_seamless.measurement.polygons import Polygons
 
 
-def read_annotations(path: Path) -> Any:
+def read_geojson(path: Path) -> Any:
     """The GeoJSON in a file. Raises InputNotFound, InputUnreadable."""
     try:
         return json.loads(path.read_text("utf-8"))
@@ -23,7 +23,7 @@ def read_annotations(path: Path) -> Any:
         raise InputUnreadable(f"outlines come from a GeoJSON file; {path} cannot be read as one: {error}") from error
 
 
-def outlines_of(found: Any, scale: Sequence[float], offset: Sequence[float]) -> Polygons:
+def polygons_of_geojson(found: Any, scale: Sequence[float], offset: Sequence[float]) -> Polygons:
     """The polygons of GeoJSON, in pixels of labels. Points and lines enclose nothing and are passed over.
 
     The centre of label pixel o lies at that of pixel o * scale + offset of the slide, y and x. Raises BadRequest,

@@ -1,0 +1,112 @@
+"""From what was counted to what is told: areas of classes, columns of objects, and remarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import numpy as np
+
+from napari_seamless.measurement.label_counts import LabelCounts
+from napari_seamless.measurement.label_image import LabelImage
+from napari_seamless.measurement.measurements import ClassArea, Column, Measurements, Remark
+from napari_seamless.postprocess.components import Components
+from napari_seamless.postprocess.object_table import ObjectTable
+
+MANY = 256
+"""More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
+
+
+def measurements_of(
+    labels: LabelImage, found: LabelCounts, components: Components | None, smallest: int, channels: Sequence[str]
+) -> Measurements:
+    """What is told of labels; objects of fewer than `smallest` pixels are left out. `channels` are those whose means
+    objects have."""
+    objects = found.objects.take(found.objects.area >= smallest)
+    pixels = sum(found.counts.values())
+    remarks = [] if components is None else _remarks(labels, found, components, smallest, objects)
+    return Measurements(
+        name=labels.name,
+        areas=_areas(labels, found.counts, pixels),
+        objects={} if components is None else _columns(labels, objects, channels),
+        counted=_counted(labels, components, objects),
+        pixels=pixels,
+        ndim=len(labels.shape),
+        pixel_size=labels.pixel_size,
+        remarks=(*labels.remarks, *remarks),
+    )
+
+
+def _remarks(
+    labels: LabelImage, found: LabelCounts, components: Components, smallest: int, objects: ObjectTable
+) -> list[Remark]:
+    remarks = []
+    small = len(found.objects) - len(objects)
+    if small:
+        remarks.append(Remark(f"{small:,} objects of less than {smallest:,} pixels left out"))
+    if components.boundary is not None:
+        name = labels.class_name(components.boundary)
+        remarks.append(Remark(f"pixels of {name} count to the nearest object within {components.reach:g} pixels"))
+        if found.unassigned:
+            remarks.append(Remark(f"{found.unassigned:,} pixels of {name} lie near no object"))
+    cut = int(np.count_nonzero(objects.extra["at_edge"]))
+    if cut:
+        remarks.append(Remark(f"{cut:,} objects touch the edge of what was measured, and may be cut by it"))
+    return remarks
+
+
+def _areas(labels: LabelImage, counts: Mapping[int, int], pixels: int) -> tuple[ClassArea, ...]:
+    """Of every class that the image names, and every other label that was met."""
+    colours = {c.value: c.colour for c in labels.classes}
+    size = None if labels.pixel_size is None else prod(labels.pixel_size)
+    rows = []
+    for value in sorted({*counts, *colours}):
+        count = counts.get(value, 0)
+        area = None if size is None else count * size
+        share = count / pixels if pixels else 0.0
+        name, ndim = labels.class_name(value), len(labels.shape)
+        rows.append(ClassArea(value, name, colours.get(value), count, share, area, ndim))
+    return tuple(rows)
+
+
+def _counted(labels: LabelImage, components: Components | None, objects: ObjectTable) -> tuple[str, ...]:
+    if components is None:
+        return ()
+    occur = {*np.unique(objects.label).tolist(), *(c.value for c in labels.classes)} - {0, components.boundary}
+    values = occur if components.classes is None else components.classes
+    return tuple(labels.class_name(value) for value in sorted(values)) if len(values) <= MANY else ()
+
+
+def _columns(labels: LabelImage, objects: ObjectTable, channels: Sequence[str]) -> dict[str, Column]:
+    axes = "zyx"[-len(labels.shape) :]
+    values, index = np.unique(objects.label, return_inverse=True)
+    names = np.array([labels.class_name(int(v)) for v in values], dtype=object)
+    columns: dict[str, Column] = {
+        "object": objects.dense.id,
+        "class": names[index] if len(values) else np.zeros(0, object),
+        "label": objects.label,
+        "pixels": objects.area,
+    }
+    if labels.pixel_size is not None:
+        columns["area_um2" if len(axes) == 2 else "volume_um3"] = objects.area * prod(labels.pixel_size)
+    columns |= _centroids(labels, objects, axes)
+    for word, bounds in (("min", objects.low), ("max", objects.high)):
+        for axis, letter in enumerate(axes):
+            columns[f"{letter}_{word}"] = bounds[:, axis]
+    columns["at_edge"] = objects.extra["at_edge"]
+    sums = objects.extra["intensity_sum"]
+    for channel, name in enumerate(channels):
+        columns[f"mean_{name}"] = sums[:, channel] / objects.area if len(objects) else np.zeros(0)
+    return columns
+
+
+def _centroids(labels: LabelImage, objects: ObjectTable, axes: str) -> dict[str, Column]:
+    """In pixels, in micrometres where these are known, and in pixels of the slide where they are others."""
+    columns: dict[str, Column] = {letter: objects.centroid[:, axis] for axis, letter in enumerate(axes)}
+    if labels.pixel_size is not None:
+        for axis, letter in enumerate(axes):
+            columns[f"{letter}_um"] = labels.origin[axis] + objects.centroid[:, axis] * labels.pixel_size[axis]
+    if any(s != 1 for s in labels.scale) or any(labels.offset):
+        for axis, letter in enumerate(axes):
+            columns[f"slide_{letter}"] = objects.centroid[:, axis] * labels.scale[axis] + labels.offset[axis]
+    return columns

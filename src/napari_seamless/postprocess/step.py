@@ -1,0 +1,154 @@
+"""The seam of post-processing: what a step is, what it is given, and what it gives back.
+
+A step has two halves. `PostprocessStep` is frozen, picklable and pure, and works in any thread or process, a tile at a
+time. `Settler` keeps what is undecided, in one thread, and hands out what no unread tile can change any more. Tiles are
+any partition of the domain, in any order, and of any sizes: the objects, their ids and the painted labels are the same,
+bit for bit.
+
+Arrays of pixels have axes (c, [z,] y, x), labels and masks ([z,] y, x); coordinates are level-0 pixels of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.geometry import Region, Tile
+from napari_seamless.interfaces import Pixels
+from napari_seamless.postprocess.object_table import Ints, ObjectTable
+
+Columns = Mapping[str, NDArray[Any]]
+SavedState = dict[str, NDArray[Any]]
+"""Arrays by name, none of them of Python objects: what a journal can keep without pickle."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What is made into objects: `region` of an image of this `shape`. Pixels outside the region are not there."""
+
+    shape: tuple[int, ...]
+    region: Region
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Domain:
+        return cls(shape, Region.from_shape(shape))
+
+    def tile(self, write: Region, halo: int) -> Tile:
+        """A tile that writes this, and reads `halo` pixels around it where the domain has them."""
+        return Tile(write, write.grow([halo] * write.ndim).intersect(self.region))
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """A number of the whole domain that a step must know before its first tile; `percent` belongs to percentiles."""
+
+    statistic: Literal["minimum", "maximum", "percentile"]
+    channel: int = 0
+    percent: float = 50.0
+
+    def of(self, output: Pixels) -> float:
+        """The number itself, of an output (c, ...) that fits into memory."""
+        plane = output[self.channel]
+        if self.statistic == "percentile":
+            return float(np.percentile(plane, self.percent))
+        return float(plane.min() if self.statistic == "minimum" else plane.max())
+
+
+@dataclass(frozen=True)
+class TileOutput:
+    """What a step is given of a tile.
+
+    `pixels` is the network's output, (c, *tile.read.shape). `numbers` are the values of the step's barriers, in their
+    order. `mask`, bool (*tile.read.shape), says which pixels count; None: all. `image` reads a region of the image
+    under the output, (c, *region.shape), for measurements of objects; None: there is none to measure. It is called in
+    the thread of `propose`, and only where there are objects.
+    """
+
+    domain: Domain
+    tile: Tile
+    pixels: Pixels
+    numbers: tuple[float, ...] = ()
+    mask: NDArray[np.bool_] | None = None
+    image: Callable[[Region], Pixels] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a tile has to say, as columns of which only its step knows the meaning. Picklable; without pixels."""
+
+    tile: Region
+    columns: Columns
+
+
+@dataclass(frozen=True, eq=False)
+class TileObjects:
+    """All that `paint` must know of the objects of a tile. Picklable; only its step knows the columns."""
+
+    tile: Region
+    columns: Columns
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What has become of objects since the last call.
+
+    `objects` are final: each comes once, and never changes. `provisional` are new or changed, as they are by now; a
+    later one of the same id replaces them. `withdrawn` are ids of provisional objects that are none, since they became
+    part of another or lost against it; an id in `objects` is provisional no more. `paintable` are tiles of which every
+    pixel is decided; each comes once.
+    """
+
+    objects: ObjectTable
+    provisional: ObjectTable
+    withdrawn: Ints
+    paintable: tuple[TileObjects, ...]
+
+
+@runtime_checkable
+class Settler(Protocol):
+    """The undecided part of a step. One thread; nothing else may touch it.
+
+    `settle` takes the candidates of each tile once, in any order. `flush` says that no more tiles come (what was not
+    read counts as not there), and decides all the rest. `save` copies the state, for `PostprocessStep.begin` to go on
+    from; it takes `state_bytes`, which grows with the border between what is read and what is not, not with the image.
+    Raises BadRequest for a tile that was settled before or leaves the domain.
+    """
+
+    @property
+    def state_bytes(self) -> int: ...
+
+    def settle(self, candidates: Candidates) -> Settled: ...
+
+    def flush(self) -> Settled: ...
+
+    def save(self) -> SavedState: ...
+
+
+@runtime_checkable
+class PostprocessStep(Protocol):
+    """A way to make objects of a network's output. Frozen, picklable; any thread or process, several at once.
+
+    `halo` is how many pixels of output `propose` and `paint` want around a tile, `barriers` the numbers of the whole
+    domain that they want first, `paints_from_output` whether `paint` wants the tile's output again (None is given
+    otherwise). `propose` raises BadRequest for an output that is not of its kind. `paint` gives the labels of a tile,
+    int64 (*tile.shape): the id of the object that has each pixel, 0 for none.
+    """
+
+    @property
+    def halo(self) -> int: ...
+
+    @property
+    def barriers(self) -> tuple[Barrier, ...]: ...
+
+    @property
+    def paints_from_output(self) -> bool: ...
+
+    def propose(self, given: TileOutput) -> Candidates: ...
+
+    def begin(self, domain: Domain, saved: SavedState | None = None) -> Settler: ...
+
+    def paint(self, objects: TileObjects, given: TileOutput | None) -> Ints: ...
