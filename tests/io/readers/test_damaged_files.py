@@ -18,6 +18,7 @@ import fuzzing
 from napari_seamless.errors import InputDamaged, InputUnreadable, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import open_image, tiff_parsed, tiff_stack
+from napari_seamless.io.readers.axes import Layout
 from ome_zarr_images import ome_zarr
 from sources_oracle import texture
 
@@ -55,6 +56,19 @@ def test_a_fault_of_this_package_is_not_taken_for_a_damaged_file(
     monkeypatch.setattr(tiff_stack, "_page_order", broken)
     with pytest.raises(problem, match="a fault of ours"):
         open_image(tmp_path / "a.tif")
+
+
+def test_a_fault_of_this_package_is_not_taken_for_a_damaged_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("a fault of ours")
+
+    zarr.save_array(str(tmp_path / "a.zarr"), texture(20, 30))
+    source = open_image(tmp_path / "a.zarr")
+    monkeypatch.setattr(Layout, "arranged", broken)
+    with pytest.raises(TypeError, match="a fault of ours"):
+        source.read(Region.from_shape((20, 30)))
 
 
 def test_a_fault_of_tifffile_is_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,8 +32,16 @@ class ArraySource:
     layouts: tuple[Layout, ...]
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, [z,] y, x) of the type in `info`; `region` is ((z,) y, x) in pixels of `level`.
+
+        Raises BadRequest outside the image, and what the array raises.
+        """
         require_inside(self.info.levels.shape(level), region)
-        return self.layouts[level].read(self.arrays[level], region)
+        return self.layouts[level].arranged(self.fetch(region, level))
+
+    def fetch(self, region: Region, level: int) -> Pixels:
+        """A region inside a level with the array's own axes: all of `read` that the array itself does."""
+        return self.layouts[level].fetch(self.arrays[level], region)
 
     def at_time(self, time: int) -> ArraySource:
         """The same arrays at another time point, by its number from 0. Raises BadRequest where there is none."""

@@ -49,8 +49,8 @@ class Layout:
     def times(self) -> int:
         return self._length("t")
 
-    def read(self, array: Any, region: Region) -> Pixels:
-        """The region (in `spatial` order) of `array` as a new (c, [z,] y, x) array in native byte order.
+    def fetch(self, array: Any, region: Region) -> Pixels:
+        """The region ((z,) y, x) of `array` with the array's own axes; raises what the array raises.
 
         A dask array is computed in the calling thread: the callers are workers already, and a second pool of threads
         under each of them would only fight for the same cores.
@@ -58,14 +58,15 @@ class Layout:
         part = array[self._index(region)]
         if is_dask(array):
             part = part.compute(scheduler="synchronous")
-        return self._arranged(np.asarray(part))
+        return np.asarray(part)
 
     def _index(self, region: Region) -> tuple[slice | int, ...]:
         cut: dict[str, slice | int] = dict(zip(self.spatial, region.slices(), strict=True))
         cut |= {letter: slice(0, self._used(letter)) for letter in "cs"}
         return tuple(cut.get(letter, self.time) for letter in self.axes)
 
-    def _arranged(self, part: Pixels) -> Pixels:
+    def arranged(self, part: Pixels) -> Pixels:
+        """What `fetch` gave as a new (c, [z,] y, x) array in native byte order."""
         used = [letter for letter in self.axes if letter in "cszyx"]
         wanted = [letter for letter in "cszyx" if letter in used]
         moved = part.transpose([used.index(letter) for letter in wanted])

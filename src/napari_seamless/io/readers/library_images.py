@@ -13,6 +13,7 @@ import tifffile
 from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.io.readers.axes import require_inside
 from napari_seamless.io.readers.file_access import identity_of_path
 from napari_seamless.io.readers.image_objects import open_bioimage
 from napari_seamless.io.readers.scenes import Scene
@@ -46,14 +47,18 @@ class LibrarySource(ABC):
         return self._inner.info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, [z,] y, x) of the type in `info`; `region` is ((z,) y, x) in pixels of `level`.
+
+        Raises BadRequest outside the image, InputDamaged.
+        """
+        require_inside(self.info.levels.shape(level), region)
         try:
-            return self._inner.read(region, level)
-        except BadRequest:
-            raise
+            part = self._inner.fetch(region, level)
         except DAMAGE as problem:
             raise InputDamaged(
                 f"{self.library} could not read {self._path.name}, {region!r}: {problem}; copy or export the file again"
             ) from problem
+        return self._inner.layouts[level].arranged(part)
 
     def at_time(self, time: int) -> LibrarySource:
         """The file at another time point, by its number from 0. Raises BadRequest where there is none."""

@@ -24,7 +24,7 @@ from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels
 from napari_seamless.io.readers.array import ArraySource, open_arrays
-from napari_seamless.io.readers.axes import named_axes
+from napari_seamless.io.readers.axes import named_axes, require_inside
 from napari_seamless.io.readers.file_access import RETRIES, identity_of_path
 from napari_seamless.io.readers.file_type import zarr_metadata
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
@@ -103,26 +103,28 @@ class ZarrSource:
         return self._inner.info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, [z,] y, x) of the type in `info`; `region` is ((z,) y, x) in pixels of `level`.
+
+        Raises BadRequest outside the image, InputDamaged.
+        """
+        require_inside(self.info.levels.shape(level), region)
         try:
-            return self._read(region, level)
-        except BadRequest:
-            raise
+            part = self._fetch(region, level)
         except self._damage as problem:
             raise InputDamaged(
                 f"every chunk must decode; {ArrayLocation(self._path).name}, level {level}, {region!r}: "
                 f"{type(problem).__name__} {problem}; copy it again"
             ) from problem
+        return self._inner.layouts[level].arranged(part)
 
-    def _read(self, region: Region, level: int) -> Pixels:
+    def _fetch(self, region: Region, level: int) -> Pixels:
         """From a server that fails, again; a damaged chunk of a folder will not mend itself."""
         for pause in RETRIES if isinstance(self._path, str) else ():
             try:
-                return self._inner.read(region, level)
-            except BadRequest:
-                raise
+                return self._inner.fetch(region, level)
             except self._damage:
                 sleep(pause)
-        return self._inner.read(region, level)
+        return self._inner.fetch(region, level)
 
     def at_time(self, time: int) -> ZarrSource:
         """Another time point, by its number from 0. Raises BadRequest where there is none."""

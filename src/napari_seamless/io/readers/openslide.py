@@ -81,6 +81,10 @@ class OpenSlideSource:
         return self._info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array uint8 (3, y, x): red, green, blue; `region` is (y, x) in pixels of `level`.
+
+        Raises BadRequest outside the image, InputDamaged.
+        """
         require_inside(self._info.levels.shape(level), region)
         if region.is_empty:
             return np.zeros((3, *region.shape), dtype=np.uint8)

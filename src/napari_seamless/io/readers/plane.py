@@ -50,6 +50,7 @@ class PlaneOf:
         )
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, y, x); `region` is (y, x) in pixels of `level`. Raises what the volume raises."""
         require_inside(self.info.levels.shape(level), region)
         z = int(self.z // self.volume.info.levels.scale(level)[0])
         pixels = self.volume.read(Region((Interval(z, z + 1), *region.intervals)), level)

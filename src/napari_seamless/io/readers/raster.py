@@ -61,6 +61,7 @@ class RasterSource:
         return self._inner.info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, y, x) of the type in `info`; there is one `level`. Raises BadRequest outside the image."""
         return self._inner.read(region, level)
 
     def close(self) -> None:

@@ -74,6 +74,7 @@ class MirrorTiled:
         return self._info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, [z,] y, x); `region` is ((z,) y, x) in pixels of `level`."""
         require_inside(self._info.levels.shape(level), region)
         if region.is_empty:
             return np.empty((self._info.channels, *region.shape), self._info.dtype)

@@ -44,6 +44,7 @@ class Selected:
         )
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, [z,] y, x) of the chosen channels in their order. Raises what the other source raises."""
         pixels = self.source.read(region, level)
         return pixels if self.channels is None else np.ascontiguousarray(pixels[list(self.channels)])
 

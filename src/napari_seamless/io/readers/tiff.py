@@ -77,6 +77,10 @@ class TiffSource:
         return self._info
 
     def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, [z,] y, x) of the type in `info`; `region` is ((z,) y, x) in pixels of `level`.
+
+        Raises BadRequest outside the image, InputDamaged.
+        """
         require_inside(self._info.levels.shape(level), region)
         try:
             return self._stacks[level].read(region, self._cache)
