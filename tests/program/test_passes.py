@@ -38,7 +38,7 @@ from napari_seamless.runs.activation_plan import plan_activations
 from napari_seamless.runs.exact import ExactPrepared as Prepared
 from napari_seamless.runs.exact_passes import ExactPasses
 from napari_seamless.runs.option_groups import MemoryOptions
-from napari_seamless.store.scratch import PREFIX, DiskScratch, sweep
+from napari_seamless.store.disk_scratch import PREFIX, DiskScratch, sweep
 
 CPU = torch.device("cpu")
 EXACT = 1e-5

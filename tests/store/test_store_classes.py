@@ -23,7 +23,7 @@ SORTED = tuple(sorted(NEW, key=lambda c: c.value))
 SPEC = StoreSpec((20, 30), None, np.dtype(np.uint8), "labels", "s", "p", chunk=8, classes=OLD, name="cells")
 
 
-def land(store: Store, column: int) -> None:
+def commit_column(store: Store, column: int) -> None:
     region = SPEC.grid.region((0, column))
     store.write(region, np.full((1, *region.shape), 1, np.uint8))
     store.commit(region)
@@ -32,7 +32,7 @@ def land(store: Store, column: int) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     with create_store(tmp_path / "a.ome.zarr", SPEC) as store:
-        land(store, 0)
+        commit_column(store, 0)
         store.report({"seconds": 3})
     return tmp_path / "a.ome.zarr"
 
@@ -58,10 +58,10 @@ def test_other_programs_see_them_in_the_metadata_of_the_labels(path: Path) -> No
 
 def test_a_run_that_goes_on_keeps_them(path: Path) -> None:
     with resume_or_create(path, SPEC) as store:
-        land(store, 1)
+        commit_column(store, 1)
         store.set_classes(NEW)
         store.report({"seconds": 9})
-        land(store, 2)
+        commit_column(store, 2)
     again = open_store(path)
     assert tuple(again.classes) == SORTED
     assert (again.provenance["seconds"], again.finished.sum()) == (9, 3)
@@ -71,7 +71,7 @@ def test_a_run_that_goes_on_keeps_them(path: Path) -> None:
 def test_what_another_program_wrote_since_is_not_lost(path: Path) -> None:
     early = open_store(path)
     with resume_or_create(path, SPEC) as later:
-        land(later, 1)
+        commit_column(later, 1)
         later.report({"seconds": 77})
     early.set_classes(NEW)
     again = open_store(path)

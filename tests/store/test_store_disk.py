@@ -31,8 +31,8 @@ from napari_seamless.errors import (
 from napari_seamless.geometry import Region, cells_of
 from napari_seamless.store import Store, StoreSpec, create_store, open_store, resume_or_create
 from napari_seamless.store import spec as spec_module
-from napari_seamless.store.arrays import create_arrays
 from napari_seamless.store.metadata import groups_of
+from napari_seamless.store.zarr_arrays import create_arrays
 
 Array = NDArray[Any]
 
@@ -272,10 +272,10 @@ for region in chunks_of(spec):
     assert_pixels_agree(store, open_store(tmp_path / "whole.zarr"))
 
 
-def test_a_worker_cannot_land_and_can_be_sent_on(tmp_path: Path) -> None:
+def test_a_worker_cannot_commit_and_can_be_sent_on(tmp_path: Path) -> None:
     writer = pickle.loads(pickle.dumps(create_store(tmp_path / "a.zarr", spec_for())))
     again = pickle.loads(pickle.dumps(writer))
-    with pytest.raises(BadRequest, match="lands in the process that drives the run"):
+    with pytest.raises(BadRequest, match="is committed in the process that drives the run"):
         again.commit(chunks_of(spec_for())[0])
 
 

@@ -30,7 +30,7 @@ from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
 from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import TileChoice, view_first
-from napari_seamless.store.scratch import DiskScratch, sweep
+from napari_seamless.store.disk_scratch import DiskScratch, sweep
 
 SMALLEST = 8
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store, open_store
-from napari_seamless.store.folder import is_ours
+from napari_seamless.store.output_path import is_ours
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from napari_seamless.io.readers import open_image
 from napari_seamless.io.writers.formats import Kind, OnProgress, Writer, format_for, writer_of
 from napari_seamless.io.writers.geojson import TO_SLIDE
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
-from napari_seamless.store.arrays import disk_errors
+from napari_seamless.store.zarr_arrays import disk_errors
 
 IN_MEMORY_BYTES = 256 * 2**20
 

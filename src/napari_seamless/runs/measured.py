@@ -10,7 +10,7 @@ from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runs.statistics import StatisticsDomain
 from napari_seamless.runs.traced import TracedNetwork
 from napari_seamless.store import Store
-from napari_seamless.store.arrays import disk_errors
+from napari_seamless.store.zarr_arrays import disk_errors
 
 
 def facts_of(network: TracedNetwork, domain: StatisticsDomain) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runtime.engine.mismatch import Mismatch
 from napari_seamless.runtime.planning import readable
 from napari_seamless.store import Store
-from napari_seamless.store.arrays import disk_errors
 from napari_seamless.store.journal import FOLDER
+from napari_seamless.store.zarr_arrays import disk_errors
 
 if TYPE_CHECKING:
     from dask.array import Array

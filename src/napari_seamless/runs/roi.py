@@ -23,7 +23,7 @@ from napari_seamless.runs.chunk_mask import touched
 from napari_seamless.runs.option_groups import AnyRoi
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store
-from napari_seamless.store.arrays import disk_errors
+from napari_seamless.store.zarr_arrays import disk_errors
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

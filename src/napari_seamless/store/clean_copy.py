@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.geometry import Region, cells_of
-from napari_seamless.store.arrays import create_arrays, disk_errors
-from napari_seamless.store.folder import built_beside, check_replaceable
 from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.metadata import groups_of
+from napari_seamless.store.output_path import built_beside, check_replaceable
 from napari_seamless.store.spec import StoreSpec
+from napari_seamless.store.zarr_arrays import create_arrays, disk_errors
 
 Read = Callable[[int, Region], NDArray[Any]]
 OnProgress = Callable[[int, int], None]

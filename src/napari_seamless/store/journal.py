@@ -19,7 +19,7 @@ from pathlib import Path
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
-from napari_seamless.store.lock import is_locked, locked, open_locked
+from napari_seamless.store.file_lock import is_locked, locked, open_locked
 
 FOLDER = ".seamless"
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.geometry import Cell, Interval, Region, cells_of, hull_of
-from napari_seamless.store.arrays import ZarrArrays
-from napari_seamless.store.cache import CleanChunks, DirtyChunks, Key
+from napari_seamless.store.chunk_cache import CleanChunks, DirtyChunks, Key
 from napari_seamless.store.downsample import halve
 from napari_seamless.store.spec import StoreSpec
+from napari_seamless.store.zarr_arrays import ZarrArrays
 
 Array = NDArray[Any]
 

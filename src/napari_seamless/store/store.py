@@ -16,30 +16,28 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
 from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass
-from napari_seamless.store.arrays import ZarrArrays, disk_errors
-from napari_seamless.store.cache import CleanChunks
+from napari_seamless.store.chunk_cache import CleanChunks
+from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
 from napari_seamless.store.clean_copy import copy_pixels
 from napari_seamless.store.journal import FOLDER, Journal
-from napari_seamless.store.levels import LevelArray
-from napari_seamless.store.metadata import KEY, checked_classes, is_rgb, packed, with_classes
+from napari_seamless.store.level_array import LevelArray
+from napari_seamless.store.metadata import is_rgb, packed
 from napari_seamless.store.pyramid import Pyramid
+from napari_seamless.store.result_attributes import ResultAttributes
 from napari_seamless.store.spec import Kind, StoreSpec
-from napari_seamless.store.writer import ChunkWriter, RemoteWriter, absolute, check, owned
+from napari_seamless.store.zarr_arrays import ZarrArrays, disk_errors
 
 Array = NDArray[Any]
 
@@ -68,12 +66,11 @@ class Store:
         self.spec = spec
         self.path = path
         self._place = path or "memory"
-        self._arrays = arrays
         self._writer = ChunkWriter(arrays, spec, self._place)
         self._fresh = CleanChunks(FRESH_BYTES)
         self._journal = journal
+        self._attributes = ResultAttributes(arrays.group, path, journal)
         self._watchers: list[deque[FreshPixels]] = []
-        self._noting = RLock()
         self.lags = False
         """Whether the coarse levels must be made anew before anything is committed."""
         with disk_errors(self._place):
@@ -179,7 +176,7 @@ class Store:
         """
         with disk_errors(self._place):
             self._pyramid.finished[chunks] = True
-            self._note("finished", packed(self.finished))
+            self._attributes.set("finished", packed(self.finished))
 
     # -- LiveImage
 
@@ -203,7 +200,7 @@ class Store:
     def report(self, facts: Mapping[str, Any]) -> None:
         """Merge JSON-able facts (seconds, passes, self-check) into the provenance on disk. Driving thread."""
         with disk_errors(self._place):
-            self._note("provenance", {**self.provenance, **facts})
+            self._attributes.set("provenance", {**self.provenance, **facts})
 
     def set_classes(self, classes: Sequence[LabelClass]) -> None:
         """Give the classes of labels other names and colours, on disk and in `classes`; pixels stay as they are.
@@ -211,49 +208,21 @@ class Store:
         Any thread, also while a run of this process fills the result. Raises BadRequest for classes that cannot be,
         and OutputUnwritable where the disk says no or another process is writing the result.
         """
-        spec = replace(self.spec, classes=checked_classes(self.spec, classes))
-        with disk_errors(self._place), self._noting, self._alone():
-            group = self._arrays.group
-            for path, changed in with_classes(spec, group.attrs.asdict()).items():
-                within = group[path] if path else group
-                within.attrs.update(changed)
-            self.spec = spec
+        with disk_errors(self._place):
+            self.spec = self._attributes.set_classes(self.spec, classes)
 
     def adopt(self, source_identity: str) -> None:
         """Say that the image is another file than before, with the same pixels: the result goes on with that.
 
         Before a run begins. Raises as `set_classes` does.
         """
-        earlier = self.spec.source_identity
-        with disk_errors(self._place), self._noting, self._alone():
-            attributes = self._arrays.group.attrs
-            facts = {**self.provenance, "source": source_identity, "earlier_source": earlier}
-            attributes[KEY] = {
-                **_ours(attributes.asdict()),
-                "source_identity": source_identity,
-                "provenance": facts,
-            }
-            self.spec = replace(self.spec, source_identity=source_identity)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else writes meanwhile, and what others wrote before is known."""
-        if self._journal is None or self.path is None or self._journal.is_open:
-            yield
-            return
-        with self._journal.alone():
-            self._arrays.group = zarr.open_group(self.path, mode="r+", zarr_format=3)
-            yield
-
-    def _note(self, key: str, value: Any) -> None:
-        with self._noting:
-            attributes = self._arrays.group.attrs
-            attributes[KEY] = {**_ours(attributes.asdict()), key: value}
+        with disk_errors(self._place):
+            self.spec = self._attributes.set_source(self.spec, source_identity)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """Model, version, settings, and what `report` added."""
-        return dict(_ours(self._arrays.group.attrs.asdict())["provenance"])
+        return self._attributes.provenance
 
     def flush(self) -> None:
         """Put the coarse levels on disk. Driving thread. Raises OutputUnwritable."""
@@ -268,7 +237,7 @@ class Store:
             if self._journal is not None and self._journal.is_open:
                 try:
                     self._pyramid.flush()
-                    self._note("complete", bool(self.finished.all()))
+                    self._attributes.set("complete", bool(self.finished.all()))
                     self._journal.finish()
                 finally:
                     self._journal.let_go()
@@ -315,7 +284,3 @@ class Store:
                 "got a store without a path; give the run an output path"
             )
         return RemoteWriter, (absolute(self.path),)
-
-
-def _ours(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(attributes[KEY])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
-from napari_seamless.store.arrays import ZarrArrays, disk_errors
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.spec import StoreSpec
+from napari_seamless.store.zarr_arrays import ZarrArrays, disk_errors
 
 Array = NDArray[Any]
 
@@ -59,7 +59,9 @@ class RemoteWriter:
 
     def commit(self, region: Region) -> NoReturn:
         """Always raises BadRequest: only the process that made the store keeps its levels and journal."""
-        raise BadRequest(f"a region lands in the process that drives the run; got {region!r} in a worker process")
+        raise BadRequest(
+            f"a region is committed in the process that drives the run; got {region!r} in a worker process"
+        )
 
     def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str]]:
         return RemoteWriter, (self._path,)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_seamless.errors import OutputUnwritable
-from napari_seamless.store.arrays import disk_errors
-from napari_seamless.store.lock import lock, open_locked
+from napari_seamless.store.file_lock import lock, open_locked
+from napari_seamless.store.zarr_arrays import disk_errors
 
 PREFIX = ".seamless-scratch-"
 LOCK = "lock"

@@ -12,12 +12,12 @@ from zarr.storage import MemoryStore
 
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists, OutputUnwritable
 from napari_seamless.geometry import Region
-from napari_seamless.store.arrays import ZarrArrays, create_arrays, disk_errors
-from napari_seamless.store.folder import attributes_at, built_beside, check_idle, check_replaceable, is_ours
 from napari_seamless.store.journal import Journal
 from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
+from napari_seamless.store.output_path import attributes_at, built_beside, check_idle, check_replaceable, is_ours
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.store import CACHE_BYTES, Store
+from napari_seamless.store.zarr_arrays import ZarrArrays, create_arrays, disk_errors
 
 OTHER_IMAGE = "another source image (path, size or time of the file)"
 SAME_IMAGE = "where it is the same one, repaired or copied again, say so (same_image=True, --same-image), else "

@@ -97,12 +97,12 @@ def built_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _swap(built: Path, path: Path, aside: Path) -> None:
+def _swap(built: Path, path: Path, earlier: Path) -> None:
     if path.exists():
-        path.rename(aside)
+        path.rename(earlier)
     try:
         built.rename(path)
     except OSError:
-        if aside.exists():
-            aside.rename(path)
+        if earlier.exists():
+            earlier.rename(path)
         raise
