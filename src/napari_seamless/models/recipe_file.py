@@ -142,7 +142,7 @@ class ResolutionTable(Table):
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class ClassTable(Table):
+class RecipeClass(Table):
     """A value of a label image. Without a `colour` it gets one."""
 
     value: Annotated[int, Field(ge=0, le=255)]
@@ -159,7 +159,7 @@ class OutputTable(Table):
     kind: Literal["labels", "probabilities", "image", "regression"]
     activation: Literal["none", "sigmoid", "softmax"] = "none"
     threshold: Finite | None = None
-    classes: tuple[ClassTable, ...] = ()
+    classes: tuple[RecipeClass, ...] = ()
     channels: tuple[str, ...] = ()
     dtype: Literal["float32", "uint8", "uint16"] = "float32"
 

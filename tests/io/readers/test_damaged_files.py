@@ -18,7 +18,7 @@ import fuzzing
 from napari_seamless.errors import InputDamaged, InputUnreadable, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import open_image, tiff_parsed, tiff_stack
-from napari_seamless.io.readers.axes import Layout
+from napari_seamless.io.readers.axes import AxisLayout
 from ome_zarr_images import ome_zarr
 from sources_oracle import texture
 
@@ -66,7 +66,7 @@ def test_a_fault_of_this_package_is_not_taken_for_a_damaged_chunk(
 
     zarr.save_array(str(tmp_path / "a.zarr"), texture(20, 30))
     source = open_image(tmp_path / "a.zarr")
-    monkeypatch.setattr(Layout, "arranged", broken)
+    monkeypatch.setattr(AxisLayout, "arranged", broken)
     with pytest.raises(TypeError, match="a fault of ours"):
         source.read(Region.from_shape((20, 30)))
 

@@ -12,7 +12,15 @@ import numpy as np
 from napari_seamless.errors import InputUnreadable
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, Pixels
-from napari_seamless.io.readers.axes import Layout, info_at, layout_of, named_axes, native, require_inside, require_time
+from napari_seamless.io.readers.axes import (
+    AxisLayout,
+    info_at,
+    layout_of,
+    named_axes,
+    native,
+    require_inside,
+    require_time,
+)
 from napari_seamless.units import MICROMETER
 
 SAMPLES_IN_DIGEST = 4096
@@ -29,7 +37,7 @@ class ArraySource:
 
     info: ImageInfo
     arrays: tuple[Any, ...]
-    layouts: tuple[Layout, ...]
+    layouts: tuple[AxisLayout, ...]
 
     def read(self, region: Region, level: int = 0) -> Pixels:
         """A new array (c, [z,] y, x) of the type in `info`; `region` is ((z,) y, x) in pixels of `level`.
@@ -83,7 +91,7 @@ def open_arrays(
         raise InputUnreadable("an image needs at least one array; got an empty list")
     letters = named_axes(getattr(arrays[0], "dims", None), len(arrays[0].shape)) if axes is None else axes
     first = layout_of(arrays[0].shape, dtype_of(arrays[0]), letters, rgb=rgb)
-    layouts = tuple(Layout(first.axes, tuple(int(n) for n in a.shape), first.rgb) for a in arrays)
+    layouts = tuple(AxisLayout(first.axes, tuple(int(n) for n in a.shape), first.rgb) for a in arrays)
     _require_one_image(arrays, layouts)
     info = ImageInfo(
         name=name,
@@ -148,7 +156,7 @@ def _in_the_middle(array: Any) -> tuple[slice, ...]:
     return tuple(spans)
 
 
-def _require_one_image(arrays: Sequence[Any], layouts: Sequence[Layout]) -> None:
+def _require_one_image(arrays: Sequence[Any], layouts: Sequence[AxisLayout]) -> None:
     """Levels must agree in axes, channels and type, and get smaller."""
     for array, layout, finer in zip(arrays[1:], layouts[1:], layouts, strict=False):
         same = len(layout.shape) == len(finer.shape) and dtype_of(array) == dtype_of(arrays[0])

@@ -21,7 +21,7 @@ EXAMPLES = ("zyx", "czyx", "tczyx")
 
 
 @dataclass(frozen=True)
-class Layout:
+class AxisLayout:
     """The axes of an array, with the number of channels that are used of it.
 
     `axes` has one letter an array axis; t is read at the index `time`. With `rgb` a fourth colour (alpha) is left out.
@@ -95,7 +95,7 @@ def native(dtype: np.dtype) -> np.dtype:
     return dtype.newbyteorder("=")
 
 
-def layout_of(shape: Sequence[int], dtype: np.dtype, axes: str | None, *, rgb: bool | None = None) -> Layout:
+def layout_of(shape: Sequence[int], dtype: np.dtype, axes: str | None, *, rgb: bool | None = None) -> AxisLayout:
     """The layout of an array: as `axes` says, or inferred where there is only one sensible reading.
 
     `rgb` None means: decide. An image is taken as red, green, blue when its channels come last, are three or four and
@@ -105,7 +105,7 @@ def layout_of(shape: Sequence[int], dtype: np.dtype, axes: str | None, *, rgb: b
     letters = inferred(lengths, dtype, rgb) if axes is None else checked(axes, lengths)
     colours = lengths[-1] if lengths else 0
     eight_bit = letters[-1] in "cs" and colours in (3, 4) and dtype == np.uint8
-    return Layout(letters, lengths, eight_bit if rgb is None else rgb and letters[-1] in "cs" and colours in (3, 4))
+    return AxisLayout(letters, lengths, eight_bit if rgb is None else rgb and letters[-1] in "cs" and colours in (3, 4))
 
 
 def inferred(shape: tuple[int, ...], dtype: np.dtype, rgb: bool | None = None) -> str:
