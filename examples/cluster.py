@@ -3,7 +3,7 @@
 What travels is the geometry of tiles and the path of the slide, never pixels, so slide and output must lie where
 every worker can reach them.
 
-    python examples/cluster.py SLIDE OUT.ome.zarr
+    python examples/cluster.py IMAGE OUT.ome.zarr
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Nuclei of a slide as OME-Zarr: open, load, run, and look at what comes back.
 
-python examples/segment_slide.py SLIDE OUT.ome.zarr
+python examples/segment_slide.py IMAGE OUT.ome.zarr
 """
 
 import argparse

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +18,30 @@ import napari_seamless as ns
 from docks import docked
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
 from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, Passes, TileSetting
-from napari_seamless.cli import main
+from napari_seamless.cli import main, run_options
+from napari_seamless.cli.run_options import config_from
 from napari_seamless.geometry import Region
+from napari_seamless.runs.config import RunConfig
 
 EVERYTHING = Settings(
     model="/nets/a net.pt",
     image="/slides/it's.svs",
     layer="it's",
-    output=Path("/out/a b.ome.zarr"),
-    scene="second",
-    channels=(2, 0),
     architecture="monai:BasicUNet",
     arguments='{"in_channels": 2}',
-    pixel_size=0.5,
-    region=Region.of((0, 100), (20, 300)),
-    where=[np.array([[1.5, 2.0], [1.5, 9.0], [7.0, 9.0]])],
-    budget=500_000_000,
-    approximate=True,
-    settings={"statistics": "tissue", "tissue_only": True, "keep": "disk"},
+    config=RunConfig.of(
+        output=Path("/out/a b.ome.zarr"),
+        scene="second",
+        plane={"t": 3, "z": 10},
+        channels=(2, 0),
+        pixel_size=0.5,
+        region=Region.of((0, 100), (20, 300)),
+        roi=[np.array([[1.5, 2.0], [1.5, 9.0], [7.0, 9.0]])],
+        budget=500_000_000,
+        approximate=True,
+        statistics="tissue",
+        keep="disk",
+    ),
 )
 
 
@@ -42,15 +49,15 @@ def test_a_script_names_everything_that_is_not_the_default() -> None:
     text = as_python(EVERYTHING)
     compile(text, "script", "exec")
     for part in (
-        "ns.open_image(\"/slides/it's.svs\", scene='second')",
-        "select(image, channels=(2, 0))",
+        "scene='second'",
+        "plane={'t': 3, 'z': 10}",
+        "channels=(2, 0)",
         "architecture='monai:BasicUNet', arguments={'in_channels': 2}",
         "region=ns.Region.of((0, 100), (20, 300))",
-        "where=[[(1.5, 2.0), (1.5, 9.0), (7.0, 9.0)]]",
+        "roi=[[(1.5, 2.0), (1.5, 9.0), (7.0, 9.0)]]",
         "pixel_size=0.5",
         "budget=500000000",
         "statistics='tissue'",
-        "tissue_only=True",
         "keep='disk'",
         "approximate=True",
         "output='/out/a b.ome.zarr'",
@@ -60,15 +67,25 @@ def test_a_script_names_everything_that_is_not_the_default() -> None:
 
 def test_a_command_line_is_understood_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     first, _, command = as_command(EVERYTHING).partition(" && ")
-    assert first.endswith("> where.geojson")
+    assert first.endswith("> roi.geojson")
     words = shlex.split(command)
     assert words[:3] == ["napari-seamless", "run", "/slides/it's.svs"]
     assert main(words[1:]) == 3, "everything was parsed, and then the image was not there"
     assert "/slides/it's.svs" in capsys.readouterr().err
 
 
+def test_a_command_line_says_what_the_config_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option is written, parsed and found again, but for what only a file can say."""
+    wanted = EVERYTHING.config.replace(roi=Path("roi.geojson"))
+    words = shlex.split(as_command(replace(EVERYTHING, config=wanted)))[2:]
+    heard = []
+    monkeypatch.setattr(run_options, "config_from", lambda typed: heard.append(config_from(typed)) or heard[0])
+    main(["run", *words])
+    assert heard == [wanted]
+
+
 def test_an_image_that_is_only_in_the_viewer_is_named_as_its_layer() -> None:
-    text = as_python(Settings(model="nuclei", image=None, layer="tissue", output=Path("out.ome.zarr")))
+    text = as_python(Settings("nuclei", None, "tissue", RunConfig.of(output="out.ome.zarr")))
     assert "viewer.layers['tissue']" in text
 
 

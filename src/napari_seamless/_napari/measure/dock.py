@@ -227,7 +227,7 @@ class MeasureDock(Dock):
     def _request(self, layer: Labels) -> MeasureRequest:
         panel = self.panel
         where, rows = panel.where.currentData() or WHOLE, panel.classes.value()
-        region, within = None, None
+        region, roi = None, None
         if where == VIEW:
             region = visible_region(self._viewer, layer)
             if region is None:
@@ -237,8 +237,8 @@ class MeasureDock(Dock):
                 region = own_region(region, axes_of(layer, result.info.ndim))
         elif where != WHOLE:
             shapes = self._layers(Shapes)[where]
-            within = outlines(shapes, layer)
-            if not within:
+            roi = outlines(shapes, layer)
+            if not roi:
                 raise BadRequest(
                     f"shapes must enclose something; {shapes.name} has no polygon, rectangle or ellipse; draw one"
                 )
@@ -249,7 +249,7 @@ class MeasureDock(Dock):
             image=None if image is None else source_of(image) or readable(image),
             axes=None if image is None or source_of(image) is not None else setting_of(image, None).axes,
             region=region,
-            within=within,
+            roi=roi,
             classes=_counted(rows, rim),
             boundary=rim,
             min_area=str(panel.smallest.value()),

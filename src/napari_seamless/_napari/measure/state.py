@@ -47,7 +47,7 @@ class MeasureRequest:
     image: Any = None
     axes: str | None = None
     region: Region | None = None
-    within: Sequence[NDArray[np.float64]] | None = None
+    roi: Sequence[NDArray[np.float64]] | None = None
     classes: tuple[int, ...] | None = None
     boundary: int | None = None
     min_area: str = "0"
