@@ -9,7 +9,7 @@
 
 A barrier's pass is its depth: how many others lie behind one another before it. Those of one depth share a pass. What
 follows from measured values alone (the small layers of squeeze and excite) is computed once between two passes.
-A pass begins at the image or at *kept* values, those that an earlier pass wrote down whole on its way.
+A pass begins at the image or at *saved* values, those that an earlier pass wrote down whole on its way.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Pass:
     """One run over all tiles. `number` counts from 0.
 
     `program` has no barriers. It makes the output in the last pass, and gathers in the others: it measures the
-    `barriers` (nodes of the whole program) and writes down the values `keeps`. It begins at the image or at the values
-    `kept`. The tensors of what is `known` from earlier passes are missing from its constants until `with_known`.
+    `barriers` (nodes of the whole program) and writes down the values `saves`. It begins at the image or at the values
+    `saved`. The tensors of what is `known` from earlier passes are missing from its constants until `with_known`.
     """
 
     number: int
     program: Program
     barriers: tuple[Node, ...] = ()
-    keeps: tuple[int, ...] = ()
-    kept: tuple[int, ...] = ()
+    saves: tuple[int, ...] = ()
+    saved: tuple[int, ...] = ()
     known: tuple[int, ...] = ()
 
     @property
@@ -101,19 +101,19 @@ def settled(program: Program) -> frozenset[int]:
 
 def plan_passes(
     program: Program,
-    keep: Sequence[Iterable[int]] = (),
+    save: Sequence[Iterable[int]] = (),
     given: Collection[int] = (),
     mask: Tensor | None = None,
 ) -> tuple[Pass, ...]:
     """The passes of a program; a single one, which makes the output, where all of its barriers are `given`.
 
-    `keep[p]` are the values that are there, whole, when pass p has ended (default: none, each pass begins at the
-    image); each is made in pass p or was kept before. Barriers count only pixels in `mask`, (y, x) bool, if given.
+    `save[p]` are the values that are there, whole, when pass p has ended (default: none, each pass begins at the
+    image); each is made in pass p or was saved before. Barriers count only pixels in `mask`, (y, x) bool, if given.
     """
     depth, known = depths(program, given), settled(program)
     if not known:
         return (Pass(0, program),)
-    held = [frozenset(values) for values in keep] or [frozenset[int]()] * depth[program.output]
+    held = [frozenset(values) for values in save] or [frozenset[int]()] * depth[program.output]
     return tuple(
         one_pass(
             program, number, held[number - 1] if number else frozenset(), held[number : number + 1], depth, known, mask
@@ -131,12 +131,12 @@ def one_pass(
     known: frozenset[int],
     mask: Tensor | None = None,
 ) -> Pass:
-    """Pass `number`, with the values `before` kept whole, to leave those of `after` (none for the last pass)."""
+    """Pass `number`, with the values `before` saved whole, to leave those of `after` (none for the last pass)."""
     if number == depth[program.output]:
         return _cut(program, number, before, known)
     barriers = [n for n in program.nodes if _is_measured(n, depth, known, number)]
-    keeps = sorted(frozenset[int]().union(*after) - before)
-    return _gathering(program, number, barriers, keeps, before, known, mask)
+    saves = sorted(frozenset[int]().union(*after) - before)
+    return _gathering(program, number, barriers, saves, before, known, mask)
 
 
 def _is_measured(node: Node, depth: Sequence[int], known: frozenset[int], number: int) -> bool:
@@ -150,16 +150,16 @@ def _gathering(
     program: Program,
     number: int,
     barriers: Sequence[Node],
-    keeps: Sequence[int],
+    saves: Sequence[int],
     before: frozenset[int],
     known: frozenset[int],
     mask: Tensor | None,
 ) -> Pass:
-    inputs = [i for node in barriers for i in node.inputs] + list(keeps)
+    inputs = [i for node in barriers for i in node.inputs] + list(saves)
     domains = tuple(program.values[i].domain for i in inputs)
     gather = Gather(
         tuple(node.operation for node in barriers if isinstance(node.operation, Barrier)),
-        tuple(keeps),
+        tuple(saves),
         tuple(program.values[i].dims for i in inputs),
         domains,
         None if mask is None else MASK,
@@ -170,11 +170,11 @@ def _gathering(
     constants = program.constants if mask is None else {**program.constants, MASK: mask}
     whole = replace(program, nodes=(*program.nodes, root), values=values, constants=constants, output=root.output)
     cut = _cut(whole, number, before, known)
-    return replace(cut, barriers=tuple(barriers), keeps=tuple(keeps))
+    return replace(cut, barriers=tuple(barriers), saves=tuple(saves))
 
 
 def _cut(program: Program, number: int, before: frozenset[int], known: frozenset[int]) -> Pass:
-    """The part of a program that makes its output from kept and known values, and from the image."""
+    """The part of a program that makes its output from saved and known values, and from the image."""
     nodes: list[Node] = []
     for node in program.nodes:
         value = program.values[node.output]
@@ -182,13 +182,13 @@ def _cut(program: Program, number: int, before: frozenset[int], known: frozenset
             operation: ConstantImage | SavedValue = ConstantImage(known_name(node.output), _spread(value), value.domain)
             nodes.append(Node(node.output, operation, (), node.path, "known"))
         elif node.output in before:
-            nodes.append(Node(node.output, SavedValue(node.output, value.dims), (), node.path, "kept"))
+            nodes.append(Node(node.output, SavedValue(node.output, value.dims), (), node.path, "saved"))
         else:
             nodes.append(node)
     part = drop_unused(replace(program, nodes=tuple(nodes)))
     used = tuple(n.output for n in part.nodes if n.output in known)
-    kept = tuple(n.output for n in part.nodes if n.output in before)
-    return Pass(number, drop_constants(part), kept=kept, known=used)
+    saved = tuple(n.output for n in part.nodes if n.output in before)
+    return Pass(number, drop_constants(part), saved=saved, known=used)
 
 
 def _spread(value: Value) -> tuple[tuple[int, ...], ...]:

@@ -1,7 +1,7 @@
 """Region programs: the whole-image program cut down to one output region, ready to be run.
 
 Away from the borders all tiles of one size need the same region program, shifted; so it is built once for each shape
-class and kept. It says, step by step, what to compute, what may be overwritten in place and what can be freed, and
+class and cached. It says, step by step, what to compute, what may be overwritten in place and what can be freed, and
 from the same liveness it predicts the peak of memory.
 """
 
@@ -59,7 +59,7 @@ class Placed:
 
 @dataclass
 class RegionPrograms:
-    """The region programs of one program, built when first needed and kept by shape class. Safe in any thread.
+    """The region programs of one program, built when first needed and cached by shape class. Safe in any thread.
 
     Without `overwrites` no step writes over what another made, so that gradients can be taken afterwards.
     """

@@ -1,14 +1,14 @@
-"""Keep or recompute: what to write down between two passes, so that the next one need not begin at the image.
+"""Save or recompute: what to write down between two passes, so that the next one need not begin at the image.
 
 k barriers recomputed from the image cost about k/2 whole runs. After each pass we look for the cheapest way on: every
-value that later passes build on is either kept (its bytes are written and read once) or made again from others
+value that later passes build on is either saved (its bytes are written and read once) or made again from others
 (multiply-adds and memory traffic). That is a minimum cut of the program's graph, with seconds as capacities:
 
 ::
 
-    never again --work(v)--> make v --keeping(v)--> need v --(must be)--> make w, for all w that read v --> next pass
+    never again --work(v)--> make v --saving(v)--> need v --(must be)--> make w, for all w that read v --> next pass
 
-The cut is taken pass by pass. A value can only be kept if the pass just over makes it, or if it was kept before.
+The cut is taken pass by pass. A value can only be saved if the pass just over makes it, or if it was saved before.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Vertex = str | tuple[str, int]
 
 @dataclass(frozen=True)
 class StorageTier:
-    """A tier with room for `limit` bytes, written and read at `rate` bytes a second, `itemsize` bytes a number.
+    """A tier with room for `limit` bytes, written and read at `rate` bytes a second, `itemsize` bytes an element.
 
-    `itemsize` None keeps numbers as wide as they are.
+    `itemsize` None saves values in their own dtype.
     """
 
     tier: Tier
@@ -52,9 +52,9 @@ class DeviceSpeed:
 
 @dataclass(frozen=True)
 class ActivationPlan:
-    """What is kept whole after each pass but the last, in which tier, and the predicted seconds of each pass.
+    """What is saved whole after each pass but the last, in which tier, and the predicted seconds of each pass.
 
-    `after` is empty where nothing is kept at all. `most` is the most bytes that lie in each tier at once.
+    `after` is empty where nothing is saved at all. `most` is the most bytes that lie in each tier at once.
     """
 
     after: tuple[frozenset[int], ...] = ()
@@ -64,19 +64,19 @@ class ActivationPlan:
 
 
 def plan_saved_activations(
-    program: Program, places: Sequence[StorageTier], speed: DeviceSpeed, given: Collection[int] = ()
+    program: Program, tiers: Sequence[StorageTier], speed: DeviceSpeed, given: Collection[int] = ()
 ) -> ActivationPlan:
-    """Choose what to keep, in the first of `places` that has the room; nothing where that is cheapest.
+    """Choose what to save, in the first of `tiers` that has the room; nothing where that is cheapest.
 
     Barriers in `given` need no pass, as in `plan_passes`.
     """
     costs = _Costs(program, speed, given)
-    plan = _Plan(costs, places)
+    plan = _Plan(costs, tiers)
     held: frozenset[int] = frozenset()
     passes = []
     for number in range(costs.last):
         stage = one_pass(program, number, held, (), costs.depth, costs.known)
-        made = frozenset(n.output for n in stage.program.nodes if n.output not in {*stage.kept, *stage.known})
+        made = frozenset(n.output for n in stage.program.nodes if n.output not in {*stage.saved, *stage.known})
         chosen = plan.choose(number, held, made)
         passes.append(one_pass(program, number, held, (chosen,), costs.depth, costs.known))
         plan.after.append(chosen)
@@ -89,39 +89,39 @@ def plan_saved_activations(
 class _Plan:
     """What has been chosen so far."""
 
-    def __init__(self, costs: _Costs, places: Sequence[StorageTier]) -> None:
+    def __init__(self, costs: _Costs, tiers: Sequence[StorageTier]) -> None:
         self._costs = costs
-        self._places = places
+        self._tiers = tiers
         self.after: list[frozenset[int]] = []
         self.where: dict[int, Tier] = {}
         self.most: dict[Tier, int] = {}
 
     def choose(self, number: int, held: frozenset[int], made: frozenset[int]) -> frozenset[int]:
-        """The values to keep after a pass. Those held before lie beside them until it is over."""
-        for place in self._places:
-            chosen = self._costs.cut(number, held, made, place, self)
-            where = {**self.where, **dict.fromkeys(chosen - held, place.tier)}
+        """The values to save after a pass. Those held before lie beside them until it is over."""
+        for tier in self._tiers:
+            chosen = self._costs.cut(number, held, made, tier, self)
+            where = {**self.where, **dict.fromkeys(chosen - held, tier.tier)}
             used = self._used(held | chosen, where)
-            if used.get(place.tier, 0) <= place.limit:
+            if used.get(tier.tier, 0) <= tier.limit:
                 self.where = where
                 self.most = {t: max(used.get(t, 0), self.most.get(t, 0)) for t in {*used, *self.most}}
                 return chosen
         return self._costs.cut(number, held, frozenset(), None, self)
 
-    def size(self, value: int, place: StorageTier | None = None) -> int:
-        """Bytes of a kept value."""
-        place = place or next(p for p in self._places if p.tier == self.where[value])
-        return whole_bytes(self._costs.program, value, place.itemsize)
+    def size(self, value: int, tier: StorageTier | None = None) -> int:
+        """Bytes of a saved value."""
+        tier = tier or next(p for p in self._tiers if p.tier == self.where[value])
+        return whole_bytes(self._costs.program, value, tier.itemsize)
 
     def rate(self, value: int) -> float:
-        return next(p.rate for p in self._places if p.tier == self.where[value])
+        return next(p.rate for p in self._tiers if p.tier == self.where[value])
 
     def _used(self, values: frozenset[int], where: Mapping[int, Tier]) -> dict[Tier, int]:
         used: dict[Tier, int] = {}
-        for place in self._places:
-            lying = [value for value in values if where[value] == place.tier]
+        for tier in self._tiers:
+            lying = [value for value in values if where[value] == tier.tier]
             if lying:
-                used[place.tier] = sum(whole_bytes(self._costs.program, v, place.itemsize) for v in lying)
+                used[tier.tier] = sum(whole_bytes(self._costs.program, v, tier.itemsize) for v in lying)
         return used
 
 
@@ -147,13 +147,13 @@ class _Costs:
     def seconds(self, stage: Pass, plan: _Plan) -> float:
         """Predicted seconds of a pass."""
         work = sum(self._work.get(n.output, 0.0) for n in stage.program.nodes if n.output not in stage.known)
-        moved = sum(plan.size(v) / plan.rate(v) for v in (*stage.kept, *stage.keeps))
+        moved = sum(plan.size(v) / plan.rate(v) for v in (*stage.saved, *stage.saves))
         return work + moved + (self._reading if stage.reads_image else 0.0)
 
     def cut(
-        self, number: int, held: frozenset[int], made: frozenset[int], place: StorageTier | None, plan: _Plan
+        self, number: int, held: frozenset[int], made: frozenset[int], tier: StorageTier | None, plan: _Plan
     ) -> frozenset[int]:
-        """What to keep after pass `number`: of the values `made` in it, in `place`, and of those `held` before.
+        """What to save after pass `number`: of the values `made` in it, in `tier`, and of those `held` before.
 
         A value is before the cut as "make" if it is not made again, and after it as "need" if the next pass needs it.
         """
@@ -175,11 +175,11 @@ class _Costs:
             if ("need", value) not in graph:
                 continue
             graph.add_edge(SOURCE, ("make", value), capacity=self._work[value])
-            keeping = self._keeping(value, held, made, place, plan)
-            if keeping is None:
+            saving = self._saving_cost(value, held, made, tier, plan)
+            if saving is None:
                 graph.add_edge(("make", value), ("need", value))
             else:
-                graph.add_edge(("make", value), ("need", value), capacity=keeping)
+                graph.add_edge(("make", value), ("need", value), capacity=saving)
         if SINK not in graph:  # all that is left follows from measured values alone
             return frozenset()
         _, (before, _) = nx.minimum_cut(graph, SOURCE, SINK)
@@ -191,20 +191,20 @@ class _Costs:
             and ("need", node.output) not in before
         )
 
-    def _keeping(
-        self, value: int, held: frozenset[int], made: frozenset[int], place: StorageTier | None, plan: _Plan
+    def _saving_cost(
+        self, value: int, held: frozenset[int], made: frozenset[int], tier: StorageTier | None, plan: _Plan
     ) -> float | None:
         """Seconds to have a value there in the next pass without making it again; None where that cannot be."""
         if value in held:
             return plan.size(value) / plan.rate(value)
         flattened = any(len(axes) > 1 for axes in self.program.values[value].dims)
-        if value not in made or place is None or flattened:
+        if value not in made or tier is None or flattened:
             return None
-        return 2 * plan.size(value, place) / place.rate
+        return 2 * plan.size(value, tier) / tier.rate
 
 
 def whole_bytes(program: Program, value: int, itemsize: int | None = None) -> int:
-    """Bytes of a whole value; floating-point numbers of at most `itemsize` bytes each."""
+    """Bytes of a whole value; floating-point elements of at most `itemsize` bytes each."""
     whole = program.values[value]
     size = whole.bytes_of(tuple((0, n) if n is not None else None for n in whole.domain))
     own = whole.dtype.itemsize

@@ -116,7 +116,9 @@ class ExactPasses:
 
     def engine(self, step: Pass) -> TorchEngine:
         """The engine of a pass whose predecessors are over."""
-        return TorchEngine(step.with_known(self._known), str(self.device), shelf=self._saved, tf32=self.settings.tf32)
+        return TorchEngine(
+            step.with_known(self._known), str(self.device), activations=self._saved, tf32=self.settings.tf32
+        )
 
     def output_engine(self) -> TorchEngine:
         """The engine that makes the output from kept values, or from the image."""
@@ -126,7 +128,7 @@ class ExactPasses:
     def checking_engine(self) -> TorchEngine:
         """An engine that makes the output in float32 from the image, all moments being known."""
         network = self.network
-        if not self.passes[-1].kept and network.reference is None and not self.settings.tf32:
+        if not self.passes[-1].saved and network.reference is None and not self.settings.tf32:
             return self.output_engine()
         program = network.reference or network.program
         whole = plan_passes(program, (), self.states)[-1]
@@ -134,7 +136,7 @@ class ExactPasses:
 
     def reserve(self, step: Pass) -> None:
         """Reserve the room of what a pass is to keep on disk."""
-        for value in step.keeps:
+        for value in step.saves:
             if self.activations.where[value] == "disk":
                 scratch = self._saved.scratch = self._saved.scratch or DiskScratch(self.settings.scratch_parent)
                 scratch.create(str(value), self.network.program.values[value].shape, self._saved.disk_dtype(value))

@@ -284,10 +284,10 @@ def test_an_operator_that_a_device_lacks_is_computed_on_the_cpu_and_said() -> No
     with torch.inference_mode():
         with pytest.raises(NotImplementedError, match="softplus"):
             run_region(program, placed, image.clone(), lambda: False)
-        aside = CpuFallback(CPU, {**program.constants, "on the host": torch.zeros(())})
-        found = run_region(program, placed, image.clone(), lambda: False, aside=aside)
+        fallback = CpuFallback(CPU, {**program.constants, "on the host": torch.zeros(())})
+        found = run_region(program, placed, image.clone(), lambda: False, fallback=fallback)
         torch.testing.assert_close(found, network(image))
-    assert aside.notices == ("cpu has no aten.softplus.default: computed on the CPU, which is slower",)
+    assert fallback.notices == ("cpu has no aten.softplus.default: computed on the CPU, which is slower",)
 
 
 def test_a_cpu_has_nobody_to_ask_for_help() -> None:

@@ -74,7 +74,7 @@ def test_it_makes_no_difference_what_is_kept_between_passes(name: str) -> None:
     case = next(c for c in barrier_networks.CASES if c.name == name)
     network, image = barrier_networks.made(case, SIZES[2], torch.float64), uneven(case, SIZES[2])
     stream = StreamedGradient(network, tile=19, keep=10**9)
-    assert any(stage.part.kept for stage in stream.plan_for(image.shape[1:]).stages)
+    assert any(stage.part.saved for stage in stream.plan_for(image.shape[1:]).stages)
     _, truth = whole(network, image, 1)
     for _ in range(2):
         network.zero_grad()

@@ -1,12 +1,12 @@
 """Dropout whose draws depend on where a number is, not on when it is computed.
 
 A tile is computed twice (forwards, and again on the way back), and neighbouring tiles share their halos, so a random
-stream would drop other numbers each time. Here number i of a layer, counted in the whole tensor, is kept if
+stream would drop other elements each time. Here element i of a layer, counted in the whole tensor, is kept if
 
     mix(key + (i + 1) * G) < (1 - p) * 2^63        key = mix of (seed, step, layer)
 
 with mix the finaliser of SplitMix64 and G its increment (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195), so
-that the numbers of a layer are one SplitMix64 stream read at given places. It is not torch's own stream: masks differ
+that the draws of a layer are one SplitMix64 stream read at given places. It is not torch's own stream: masks differ
 from those of plain torch, while their distribution is the same.
 """
 
@@ -42,7 +42,7 @@ BITS = (1 << 64) - 1
 
 
 ROWS = 1 << 16
-"""Numbers that are drawn in one go, so that their 64 bits take little memory beside the tensor."""
+"""Elements that are drawn in one go, so that their 64 bits take little memory beside the tensor."""
 
 
 DRAWS = frozenset({"aten.bernoulli.p", "aten.bernoulli.default", "aten.rand.default"})
@@ -137,7 +137,7 @@ def signed(bits: int) -> int:
 
 
 def key_of(seed: int, step: int, layer: int) -> Tensor:
-    """The key of one layer in one step: the three numbers stirred in one after the other."""
+    """The key of one layer in one step: the three integers stirred in one after the other."""
     key = torch.tensor(signed(seed & BITS))
     for number in (step, layer):
         key = mixed(key + signed((number + 1) * GOLDEN & BITS))

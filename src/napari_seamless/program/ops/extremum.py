@@ -72,7 +72,7 @@ class Extremum(Barrier):
         return self._shared(state, best) if self.tracks_gradients and torch.is_grad_enabled() else best
 
     def _shared(self, state: State, best: Tensor) -> Tensor:
-        """The same number, whose gradient goes to channels by how many of the equal numbers each has."""
+        """The same value, whose gradient goes to channels by how many of the equal elements each has."""
         top = state[0].detach()
         chosen = top == (top.amax(self.also, keepdim=True) if self.largest else top.amin(self.also, keepdim=True))
         weights = chosen * state[1]

@@ -1,4 +1,4 @@
-"""The end of a pass: a tile's contribution to barriers, and its part of the values that are kept."""
+"""The end of a pass: a tile's contribution to barriers, and its part of the values that are saved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Domain = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Gathered:
-    """What one tile found: a state a barrier (None where it owns none of its pixels), and its part of kept values."""
+    """What one tile found: a state a barrier (None where it owns none of its pixels), and its part of saved values."""
 
     states: tuple[State | None, ...]
     pieces: tuple[tuple[int, Box, Tensor], ...]
@@ -26,7 +26,7 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Gather(Operation):
-    """Inputs: those of each barrier in turn, then the values `keeps`; `dims` and `domains` are theirs.
+    """Inputs: those of each barrier in turn, then the values `saves`; `dims` and `domains` are theirs.
 
     Tiles partition the finest of these grids, `domain`; on each coarser one the tile [lo, hi) owns the pixels
     [lo // f, hi // f), f being how many times finer the finest is, so that every pixel has exactly one owner.
@@ -36,7 +36,7 @@ class Gather(Operation):
     """
 
     barriers: tuple[Barrier, ...]
-    keeps: tuple[int, ...]
+    saves: tuple[int, ...]
     dims: tuple[Dims, ...]
     domains: tuple[Domain, ...]
     mask: str | None = None
@@ -65,7 +65,7 @@ class Gather(Operation):
 
     def _is_known(self, index: int) -> bool:
         """Whether an input of a barrier has no positions, so that every tile has it whole."""
-        return index < len(self.domains) - len(self.keeps) and not any(self.domains[index])
+        return index < len(self.domains) - len(self.saves) and not any(self.domains[index])
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
         assert span is not None
@@ -94,7 +94,7 @@ class Gather(Operation):
         for barrier in self.barriers:
             mine, parts = parts[: len(barrier.dims)], parts[len(barrier.dims) :]
             states.append(self._partial(barrier, [p for p in mine if p is not None], constants))
-        pieces = [(value, *part) for value, part in zip(self.keeps, parts, strict=True) if part is not None]
+        pieces = [(value, *part) for value, part in zip(self.saves, parts, strict=True) if part is not None]
         return Gathered(tuple(states), tuple(pieces))
 
     def _partial(
@@ -121,25 +121,25 @@ class Gather(Operation):
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         del have, want
-        return max(sizes[: len(sizes) - len(self.keeps)], default=0)
+        return max(sizes[: len(sizes) - len(self.saves)], default=0)
 
 
 @dataclass(frozen=True)
 class OwnParts(Gather):
     """As Gather, but hands out what it would reduce: for each barrier a tile's own pixels of its inputs.
 
-    Its result is a list of (own region, parts) or None for each barrier, and then the same for each kept value.
+    Its result is a list of (own region, parts) or None for each barrier, and then the same for each saved value.
     """
 
     @classmethod
     def of(cls, gather: Gather) -> OwnParts:
-        return cls(gather.barriers, gather.keeps, gather.dims, gather.domains, gather.mask)
+        return cls(gather.barriers, gather.saves, gather.dims, gather.domains, gather.mask)
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Any:
         del constants
         parts = [self._part(i, x, have[i], want) for i, x in enumerate(inputs)]
         found: list[tuple[Box, list[Tensor]] | None] = []
-        for count in (*(len(b.dims) for b in self.barriers), *(1 for _ in self.keeps)):
+        for count in (*(len(b.dims) for b in self.barriers), *(1 for _ in self.saves)):
             mine, parts = [p for p in parts[:count] if p is not None], parts[count:]
             found.append((mine[0][0], [x for _, x in mine]) if len(mine) == count else None)
         return found

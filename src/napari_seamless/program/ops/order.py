@@ -49,11 +49,11 @@ def levels(dtype: torch.dtype) -> int:
 
 @dataclass(frozen=True)
 class Digits(Barrier):
-    """Digit `level` of the numbers with the given ranks (counted from 0), in groups.
+    """Digit `level` of the elements with the given ranks (counted from 0), in groups.
 
     Groups are the channel-like dimensions `kept`, multiplied; everything else is one lot. From the second level on the
     second input is the value of the level before: (2, groups, ranks) float64 of the bits found so far, and of the rank
-    among the numbers that begin with them. So is its own value, but at the last level: (quantiles, groups) of
+    among the elements that begin with them. So is its own value, but at the last level: (quantiles, groups) of
     `mixed` = (index of a rank, index of another, weight of the other).
 
     State: keys of the digits that occur, how often they do, and the second input.
@@ -112,8 +112,8 @@ class Digits(Barrier):
         ]  # fmt: skip
         if self.level < self.levels - 1:
             return torch.tensor(found, dtype=torch.float64).movedim(-1, 0)
-        numbers = unsorted(torch.tensor(found, dtype=torch.int64)[..., 0], self.levels).double()
-        return torch.stack([mixture(numbers[:, lo], numbers[:, hi], weight) for lo, hi, weight in self.mixed])
+        found_values = unsorted(torch.tensor(found, dtype=torch.int64)[..., 0], self.levels).double()
+        return torch.stack([mixture(found_values[:, lo], found_values[:, hi], weight) for lo, hi, weight in self.mixed])
 
     @property
     def has_gradient(self) -> bool:
@@ -123,7 +123,7 @@ class Digits(Barrier):
         raise NotImplementedError("order statistics are not trained through")
 
     def _narrowed(self, state: State, group: int, slot: int, prefix: int, rank: int) -> tuple[int, int]:
-        """The bits of one rank with a further digit, and its rank among the numbers that share them."""
+        """The bits of one rank with a further digit, and its rank among the elements that share them."""
         first = (group * self._slots + (slot if self.level else 0)) * RADIX
         lo, hi = torch.searchsorted(state[0], torch.tensor([first, first + RADIX], dtype=torch.float64)).tolist()
         reached = state[1][lo:hi].cumsum(0)
@@ -134,12 +134,12 @@ class Digits(Barrier):
 
 
 def mixture(low: Tensor, high: Tensor, weight: float) -> Tensor:
-    """Between two numbers, exactly either at the ends."""
+    """Between two values, exactly either at the ends."""
     return low + (high - low) * weight if weight < 0.5 else high - (high - low) * (1 - weight)
 
 
 def sortable(x: Tensor, digits: int) -> Tensor:
-    """Numbers as int64 that sort as they do, of 16 bits a digit. Floats: the bits of negative ones are turned over."""
+    """Elements as int64 that sort as they do, of 16 bits a digit. Floats: the bits of negative ones are turned over."""
     if digits == 4:
         bits = x.contiguous().view(torch.int64)
         return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
@@ -148,7 +148,7 @@ def sortable(x: Tensor, digits: int) -> Tensor:
 
 
 def unsorted(bits: Tensor, digits: int) -> Tensor:
-    """The numbers of `sortable`."""
+    """The elements of `sortable`."""
     if digits == 4:
         return (bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)).view(torch.float64)
     short = bits.int()

@@ -1,4 +1,4 @@
-"""Where kept values lie between passes: in the device's memory, in the host's, or in scratch files."""
+"""Where saved activations lie between passes: in the device's memory, in the host's, or in scratch files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ActivationStore:
     """Whole values, put down piece by piece and fetched region by region. Any thread; pieces never overlap.
 
     `where` says for each value in which tier it lies. `dtype` is what floating-point values are rounded to while they
-    lie there; None keeps them as they are. Values are dropped with `drop`, files with the scratch itself. Only a shelf
+    lie there; None keeps them as they are. Values are dropped with `drop`, files with the scratch itself. Only one
     whose values all lie on disk can be pickled, and serves several processes.
     """
 
@@ -84,7 +84,7 @@ class ActivationStore:
     @property
     def _disk(self) -> Scratch:
         if self.scratch is None:
-            raise ValueError("a shelf with values on disk needs a scratch; got None")
+            raise ValueError("a store of activations with values on disk needs a scratch; got None")
         return self.scratch
 
     def _dtype(self, value: int) -> torch.dtype:
@@ -118,7 +118,7 @@ class ActivationStore:
 
 
 def as_numpy(tensor: Tensor) -> NDArray[Any]:
-    """A CPU tensor's numbers, and the bits of a bfloat16 one as int16."""
+    """A CPU tensor as an array, and the bits of a bfloat16 one as int16."""
     found: NDArray[Any] = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return found
 

@@ -54,7 +54,7 @@ class BlendedEngine:
 
     `module` is in eval mode and on the CPU; `shape` is the image's true (c, [z,] y, x); `edges` and `overlap` are those
     of the input tiles; `output` is what `probing.look` says of one (found out when it is None). With `labels` classes
-    are voted for, otherwise outputs are averaged; by default integers are labels. `cache_bytes` bound what is kept of
+    are voted for, otherwise outputs are averaged; by default integers are labels. `cache_bytes` bound what is cached of
     recent tiles' outputs, found again by what a tile sees: neighbouring writes share tiles, and blank tiles are alike.
     `precision` is as torch's autocast has it.
 
@@ -145,7 +145,7 @@ class BlendedEngine:
         return result.astype(stored_dtype(self.output.dtype), copy=False)
 
     def take_device_time(self) -> DeviceTime:
-        """As `interfaces.TimedEngine.take_device_time`: in the network; what it made is blended aside."""
+        """As `interfaces.TimedEngine.take_device_time`: in the network; what it made is blended outside of that."""
         return self._clock.take_device_time()
 
     def tile_output(self, index: Index, read: Callable[[Region], Pixels]) -> Pixels:

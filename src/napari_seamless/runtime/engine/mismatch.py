@@ -14,7 +14,7 @@ from napari_seamless.interfaces import Pixels
 from napari_seamless.runtime.engine.blended import BlendedEngine, Index
 
 PLACES = 4
-Numbers = NDArray[np.float64]
+Samples = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def _shares(engine: BlendedEngine, axis: int) -> bool:
 
 def _pair(
     engine: BlendedEngine, read: Callable[[Region], Pixels], first: Index, second: Index, axis: int
-) -> tuple[Numbers, Numbers]:
+) -> tuple[Samples, Samples]:
     """The same pixels, (c, n), from both: the middle third of what they share, and half of the tile across."""
     shared = engine.makes(first).intersect(engine.makes(second)).intersect(Region.from_shape(engine.output_shape))
     spans = [_middle(span, 3 if k == axis else 2) for k, span in enumerate(shared.intervals)]
     place = Region(tuple(spans))
 
-    def out(index: Index) -> Numbers:
+    def out(index: Index) -> Samples:
         pixels = engine.tile_output(index, read)[(slice(None), *place.slices(engine.makes(index).start))]
         return pixels.reshape(len(pixels), -1).astype(np.float64)
 

@@ -13,8 +13,8 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Region
 from napari_seamless.program.ops.barrier import Barrier, State
 
-Numbers = tuple[NDArray[np.float64], ...]
-States = tuple[Numbers | None, ...]
+Arrays = tuple[NDArray[np.float64], ...]
+States = tuple[Arrays | None, ...]
 """For each barrier of a pass what one tile contributes, None where it owns none of its pixels. Picklable, small."""
 
 
@@ -77,16 +77,16 @@ class MomentsSink:
 def merged(barriers: Sequence[Barrier], first: States, second: States) -> States:
     """What two neighbouring regions contribute together."""
     return tuple(
-        b if a is None else a if b is None else as_numbers([barrier.merge(as_state(a), as_state(b))])[0]
+        b if a is None else a if b is None else as_arrays([barrier.merge(as_state(a), as_state(b))])[0]
         for barrier, a, b in zip(barriers, first, second, strict=True)
     )
 
 
-def as_numbers(states: Sequence[State | None]) -> States:
+def as_arrays(states: Sequence[State | None]) -> States:
     """States as they travel."""
     return tuple(None if s is None else tuple(part.numpy() for part in s) for s in states)
 
 
-def as_state(numbers: Sequence[Any]) -> State:
+def as_state(arrays: Sequence[Any]) -> State:
     """A state as it is merged and finished."""
-    return tuple(torch.from_numpy(np.asarray(n, dtype=np.float64)) for n in numbers)
+    return tuple(torch.from_numpy(np.asarray(n, dtype=np.float64)) for n in arrays)

@@ -1,4 +1,4 @@
-"""How exactly numbers are multiplied: float32, or fewer digits where a device is quicker with them.
+"""In which precision products are taken: float32, or a lower one where a device is quicker with it.
 
 | precision | products | range |
 |---|---|---|
@@ -84,10 +84,10 @@ def settle_precision(
 
 
 def check_float64(device: torch.device, *, can: Ability | None = None) -> None:
-    """Refuse a device for a network of float64 numbers that it cannot compute. Raises DeviceUnavailable."""
+    """Refuse a device for a float64 network that it cannot compute. Raises DeviceUnavailable."""
     if not (can or can_multiply)(device, torch.float64):
         raise DeviceUnavailable(
-            f"a network of float64 numbers needs a device that computes them; {_named(device)} does not; use the cpu, "
+            f"a float64 network needs a device that computes float64; {_named(device)} does not; use the cpu, "
             "or convert the network with module.float()"
         )
 

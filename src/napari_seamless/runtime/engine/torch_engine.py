@@ -27,7 +27,7 @@ from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
 from napari_seamless.runtime.engine.dtypes import storable
 from napari_seamless.runtime.engine.fused_convolution import fuse
-from napari_seamless.runtime.engine.moments import States, as_numbers
+from napari_seamless.runtime.engine.moments import States, as_arrays
 from napari_seamless.runtime.engine.precision import arithmetic
 from napari_seamless.runtime.engine.run_region import as_image, run_region
 
@@ -38,8 +38,8 @@ class TorchEngine:
 
     `device` is a name for `resolve_device`. With `fast` False the program runs exactly as it was traced; otherwise what
     the device can do quicker is used (on CPUs fused convolutions), equal up to rounding. A program that is one pass of
-    several finds kept values on the `shelf`, and puts those that it is to keep there. With `tf32` a CUDA device may
-    multiply float32 numbers in TF32; other precisions are the program's own (`program.reduced_precision`).
+    several finds saved values in `activations`, and puts those that it is to save there. With `tf32` a CUDA device may
+    multiply in TF32; other precisions are the program's own (`program.reduced_precision`).
 
     Every method may be called from any thread; tiles are computed one at a time, while others may be read.
     """
@@ -50,13 +50,13 @@ class TorchEngine:
         device: str = "auto",
         *,
         fast: bool = True,
-        shelf: ActivationStore | None = None,
+        activations: ActivationStore | None = None,
         tf32: bool = False,
     ) -> None:
         self._given = program
         self._fast = fast
         self._tf32 = tf32
-        self._shelf = shelf
+        self._activations = activations
         self.device = resolve_device(device)
         self._buffers = LargeBuffers(reuse=self.device.type == "cpu")
         lowered = fuse(program) if fast and self.device.type == "cpu" and has_fused_convolution() else program
@@ -86,10 +86,10 @@ class TorchEngine:
         return as_pixels(result, tile.write.ndim)
 
     def _run(self, pixels: Pixels | None, write: Region, stop: StopFlag) -> Any:
-        """The image is handed over, not kept here, so that it is freed as soon as no node needs it."""
+        """The image is handed over, not held here, so that it is freed as soon as no node needs it."""
         place = self._regions.at(write)
         handed = [None if pixels is None else as_image(as_tensor(pixels), self.device, self.dtype)]
-        fetch = None if self._shelf is None else self._shelf.get
+        fetch = None if self._activations is None else self._activations.get
         del pixels
         result = run_region(self._program, place, handed.pop(), stop, fetch, fallback=self._fallback)
         return result if isinstance(result, Gathered) else result.cpu()
@@ -116,9 +116,9 @@ class TorchEngine:
 
     def _gathered(self, found: Gathered) -> States:
         for value, box, piece in found.pieces:
-            assert self._shelf is not None
-            self._shelf.put(value, box, piece)
-        return as_numbers(found.states)
+            assert self._activations is not None
+            self._activations.put(value, box, piece)
+        return as_arrays(found.states)
 
     def take_device_time(self) -> DeviceTime:
         """As `interfaces.TimedEngine`: from when a tile's pixels are read until the result is in host memory."""
@@ -153,11 +153,11 @@ class TorchEngine:
         return () if self._fallback is None else self._fallback.notices
 
     def __reduce__(self) -> tuple[Callable[..., TorchEngine], tuple[Program, str, bool, ActivationStore | None, bool]]:
-        return _rebuilt, (self._given, self.device.type, self._fast, self._shelf, self._tf32)
+        return _rebuilt, (self._given, self.device.type, self._fast, self._activations, self._tf32)
 
 
-def _rebuilt(program: Program, device: str, fast: bool, shelf: ActivationStore | None, tf32: bool) -> TorchEngine:
-    return TorchEngine(program, device, fast=fast, shelf=shelf, tf32=tf32)
+def _rebuilt(program: Program, device: str, fast: bool, activations: ActivationStore | None, tf32: bool) -> TorchEngine:
+    return TorchEngine(program, device, fast=fast, activations=activations, tf32=tf32)
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:

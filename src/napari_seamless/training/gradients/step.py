@@ -167,7 +167,7 @@ class TrainingStep:
     def _is_asked(self, stage: TrainingPass, pulls: Mapping[int, State]) -> bool:
         """Whether any gradient comes back to what a pass measured or kept."""
         measured = any(node.output in pulls for node in stage.part.barriers)
-        return measured or any(self._saved.has_gradient(value) for value in stage.part.keeps)
+        return measured or any(self._saved.has_gradient(value) for value in stage.part.saves)
 
     def _puller(self, stage: TrainingPass, pulls: Mapping[int, State]) -> OutputGradients:
         """What the tiles of a pass that measured are to be differentiated for."""
@@ -186,7 +186,7 @@ class TrainingStep:
                     if gradient is not None and x.requires_grad:
                         tensors.append(x)
                         given.append(gradient)
-            for value, part in zip(stage.part.keeps, parts[len(stage.part.barriers) :], strict=True):
+            for value, part in zip(stage.part.saves, parts[len(stage.part.barriers) :], strict=True):
                 if part is not None and self._saved.has_gradient(value):
                     own, (piece,) = part
                     tensors.append(piece)
