@@ -7,10 +7,10 @@ and the walk goes on where it can, so that the user hears of all of them at once
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from operator import getitem
 from typing import Any
 
 import torch
@@ -98,7 +98,7 @@ class Builder:
         self.known[node] = Constant(name, tensor.detach())
 
     def call(self, node: Traced) -> None:
-        if node.target is operator.getitem:
+        if node.target is getitem:
             source = self.known[node.args[0]]  # type: ignore[index]
             if isinstance(source, Several):
                 self._request(node, source.node, node.args[1])  # type: ignore[arg-type]
