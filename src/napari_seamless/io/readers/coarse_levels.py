@@ -8,6 +8,9 @@ Reads are exact and the same whenever they are made: a pixel of level k + 1 is t
 and what is not there yet is made first. That may be all of the image, so that whoever only shows it calls
 `read_preview`, which answers at once, with what is made so far and, elsewhere, a few hundred samples, blown up; a
 thread makes the rest.
+
+That thread is one of its own and no task of an executor: it belongs to a source that is looked at without any run, has
+nothing to write and no order to keep, and ends with the source.
 """
 
 from __future__ import annotations
