@@ -102,9 +102,7 @@ def load_path(path: Path, *, trust: bool) -> Model:
     """The model in a file or folder that exists, by the first format of the table that it matches. As `load_model`."""
     for one in FORMATS:
         if one.refusal and path.suffix.lower() in one.suffixes:
-            raise ModelError(
-                f"networks are read as torch writes them; got the {one.title} file {path.name}, and {one.refusal}"
-            )
+            raise ModelError(one.refusal.format(name=path.name))
         if one.loader and loader_of(one).matches(path):
             return loader_of(one).load(path, trust=trust)
     if path.is_dir():

@@ -44,7 +44,7 @@ class ModelFormat:
     descriptions: tuple[str, ...] = ()
     """Names of the files that make a folder one of these."""
     refusal: str = ""
-    """Why it is not read, and what to do."""
+    """Why it is not read, and what to do; {name} is the file's."""
 
 
 RECIPE = ModelFormat("recipe", "recipe_folder", descriptions=("recipe.toml",))
@@ -58,9 +58,9 @@ FORMATS: tuple[ModelFormat, ...] = (
     ModelFormat(
         "ONNX",
         suffixes=(".onnx",),
-        refusal="no converter to torch that is kept up runs without torchvision, which this package does without; "
-        "bring the network it was made from, as .pt2, TorchScript or a state dict, or convert it yourself and hand "
-        "over the torch.nn.Module",
+        refusal="networks are read as torch writes them; got the ONNX file {name}, and no converter to torch that is "
+        "kept up runs without torchvision, which this package does without; bring the network it was made from, as "
+        ".pt2, TorchScript or a state dict, or convert it yourself and hand over the torch.nn.Module",
     ),
     ModelFormat("torch.export", "pt2", (".pt2",)),
     ModelFormat("TorchScript", "torchscript"),
