@@ -34,12 +34,14 @@ def whole_image_labels(settings: ComponentSettings, output: Pixels) -> Ints:
 
 def _with_boundary(labels: Ints, boundary: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], reach: float) -> Ints:
     """Give each boundary pixel to the nearest labelled one, to the first in raster order of equals."""
-    cores = np.argwhere(labels)  # in raster order
     grown = labels.copy()
     for pixel in np.argwhere(boundary):
-        far = ((cores - pixel) ** 2).sum(1)
+        start = np.maximum(pixel - int(reach), 0)
+        near = labels[tuple(slice(low, at + int(reach) + 1) for low, at in zip(start, pixel, strict=True))]
+        cores = np.argwhere(near)  # in raster order: argmin takes the first of equals
+        far = ((cores + start - pixel) ** 2).sum(1)
         if len(far) and far.min() <= reach**2:
-            grown[tuple(pixel)] = labels[tuple(cores[far.argmin()])]
+            grown[tuple(pixel)] = near[tuple(cores[far.argmin()])]
     return grown
 
 

@@ -12,7 +12,7 @@ from napari_seamless.postprocess.components.sums import ComponentSums
 from napari_seamless.postprocess.object_table import Ints
 from napari_seamless.postprocess.step import SavedState
 
-SPARE = 4096
+SPARE = 256
 
 
 class OpenObjects:

@@ -1,4 +1,4 @@
-"""What every source, engine and executor must do, as tests to inherit.
+"""What every source, engine, executor and step of post-processing must do, as tests to inherit.
 
 A third party's test file needs three lines::
 
@@ -9,6 +9,7 @@ A third party's test file needs three lines::
 
 from napari_seamless.testing.conformance.engines import EngineConformance
 from napari_seamless.testing.conformance.executors import ExecutorConformance
+from napari_seamless.testing.conformance.postprocess import PostprocessConformance, StepCase
 from napari_seamless.testing.conformance.sources import SourceConformance
 
-__all__ = ["EngineConformance", "ExecutorConformance", "SourceConformance"]
+__all__ = ["EngineConformance", "ExecutorConformance", "PostprocessConformance", "SourceConformance", "StepCase"]
