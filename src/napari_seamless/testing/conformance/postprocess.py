@@ -68,7 +68,7 @@ class PostprocessConformance(ABC):
         assert_same(result, case.whole(output))
 
     @settings(
-        max_examples=20,
+        max_examples=12,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )
@@ -182,7 +182,7 @@ def _cut(region: Region, random: np.random.Generator) -> list[Region]:
     """A region cut at random places into tiles of any shape."""
     axis = int(np.argmax(region.shape))
     span = region.intervals[axis]
-    if span.size < 3 or random.random() < 0.15:
+    if span.size < 6 or random.random() < 0.2:
         return [region]
     at = int(random.integers(span.lo + 1, span.hi))
     halves = (Interval(span.lo, at), Interval(at, span.hi))
