@@ -87,7 +87,7 @@ def check_float64(device: torch.device, *, can: Ability | None = None) -> None:
     """Refuse a device for a float64 network that it cannot compute. Raises DeviceUnavailable."""
     if not (can or can_multiply)(device, torch.float64):
         raise DeviceUnavailable(
-            f"a float64 network needs a device that computes float64; {_named(device)} does not; use the cpu, "
+            f"a network of float64 values needs a device that computes them; {_named(device)} does not; use the cpu, "
             "or convert the network with module.float()"
         )
 
