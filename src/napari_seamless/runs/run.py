@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,45 +14,18 @@ from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.device_memory import measured_peak, reset_peak
 from napari_seamless.runs.memory_growth import MemoryGrowth, growth_on
 from napari_seamless.runs.moments import Moments
-from napari_seamless.runs.prepared import Comparison, OutputEngine, Passes, Prepared
+from napari_seamless.runs.prepared import OutputEngine
 from napari_seamless.runs.provenance import moments_told
 from napari_seamless.runs.result import Report, Result
-from napari_seamless.runs.roi import Roi
-from napari_seamless.runs.statistics import LOCAL, StatisticsDomain
+from napari_seamless.runs.run_parts import RunParts, ViewOptions
+from napari_seamless.runs.statistics import LOCAL
 from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
 from napari_seamless.runtime.executor.driver import Driver, RunEvents
 from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
-from napari_seamless.runtime.planning import TileChoice, view_first
-from napari_seamless.store import Store
+from napari_seamless.runtime.planning import view_first
 
 StartPreview = Callable[[Region | None, StopFlag], "Run | None"]
-
-
-@dataclass(frozen=True)
-class ViewOptions:
-    """How a run follows a window: what is on screen (output pixels), whether all of the rest is made, whether it stays
-    alive when that is done, and whether a preview of the view comes first."""
-
-    view: Region | None = None
-    whole: bool = True
-    follow: bool = False
-    preview: bool = False
-
-
-@dataclass(frozen=True)
-class RunParts:
-    """What a run is put together from. `region` is what was asked for, in output pixels."""
-
-    prepared: Prepared
-    passes: Passes
-    store: Store
-    region: Region
-    choice: TileChoice
-    domain: StatisticsDomain
-    roi: Roi | None = None
-    comparison: Comparison | None = None
-    notices: tuple[str, ...] = ()
 
 
 class Run:

@@ -17,7 +17,8 @@ from napari_seamless.runs.prepare import AnyModel, prepare
 from napari_seamless.runs.prepared import PassPlan, Prepared, RunSettings
 from napari_seamless.runs.result import Result
 from napari_seamless.runs.roi import Roi, output_region, roi_of
-from napari_seamless.runs.run import Run, RunParts, ViewOptions
+from napari_seamless.runs.run import Run
+from napari_seamless.runs.run_parts import RunParts, ViewOptions
 from napari_seamless.runs.statistics import LOCAL, PREVIEW, StatisticsDomain, statistics_domain
 from napari_seamless.runs.wait import wait_for
 from napari_seamless.runtime.engine import resolve_device
