@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 import napari_seamless as ns
 from docks import docked
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
-from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, Passes, TileSetting
+from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, TileSetting
 from napari_seamless.cli import main, run_options
 from napari_seamless.cli.run_options import config_from
 from napari_seamless.geometry import Region
@@ -131,7 +131,7 @@ def test_what_is_copied_makes_the_result_of_the_dock(
 def test_the_dock_says_what_is_chosen(qtbot: QtBot, dock, viewer) -> None:
     qtbot.waitUntil(lambda: dock.poll().phase == "ready")
     dock.panel.budget.setValue(Budget(500, "MB"))
-    dock.panel.passes.setValue(Passes("tissue", "disk"))
+    dock.panel.options.setValue({"statistics": "tissue", "keep": "disk"})
     dock.panel.extent.setValue(Extent("view"))
     viewer.scene.camera.zoom, viewer.scene.camera.center = 8, (300, 400)
     dock.panel.advanced.python.click()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QComboBox
 
 from napari_seamless._napari.widgets import (
     Budget,
@@ -18,10 +19,9 @@ from napari_seamless._napari.widgets import (
     ModelPicker,
     Notice,
     NoticeLabel,
+    OptionsForm,
     OutputChoice,
     OutputEditor,
-    Passes,
-    PassesEditor,
     SourceChoice,
     SourceOption,
     SourcePicker,
@@ -29,6 +29,7 @@ from napari_seamless._napari.widgets import (
     TileSetting,
 )
 from napari_seamless._napari.widgets.dialogs import DetailsDialog
+from napari_seamless.runs.config import OPTIONS
 
 MODELS = (ModelOption("nuclei", "Cell nuclei"), ModelOption("stain", "Stains apart"))
 TILES = ((256, 100_000_000), (512, 400_000_000), (1024, 1_600_000_000))
@@ -44,6 +45,10 @@ def source_picker() -> SourcePicker:
     return picker
 
 
+def options_form() -> OptionsForm:
+    return OptionsForm([OPTIONS["statistics"], OPTIONS["keep"]], {"keep": {"disk": "on disk"}})
+
+
 def tile_editor() -> TileEditor:
     editor = TileEditor()
     editor.setChoices(TILES, 512, 1_000_000_000)
@@ -53,7 +58,7 @@ def tile_editor() -> TileEditor:
 ROUND_TRIPS = [
     pytest.param(BudgetEditor, Budget(750, "MB"), id="budget"),
     pytest.param(ExtentEditor, Extent("view"), id="extent"),
-    pytest.param(PassesEditor, Passes("tissue", "disk"), id="passes"),
+    pytest.param(options_form, {"statistics": "tissue", "keep": "disk"}, id="options"),
     pytest.param(OutputEditor, OutputChoice(Path("/data/out.ome.zarr")), id="output"),
     pytest.param(NoticeLabel, Notice("It does not fit.", "Traceback"), id="notice"),
     pytest.param(model_picker, ModelChoice("stain"), id="model"),
@@ -72,6 +77,20 @@ def test_what_is_set_comes_back_and_is_told_once(qtbot: QtBot, make, value) -> N
     editor.setValue(value)
     assert editor.value() == value
     assert told == [value]
+
+
+def test_a_form_has_a_row_for_each_option_with_its_help_and_the_words_for_its_choices(qtbot: QtBot) -> None:
+    form = options_form()
+    qtbot.addWidget(form)
+    statistics, keep = form.findChildren(QComboBox)
+    assert [keep.itemText(row) for row in range(keep.count())] == ["auto", "recompute", "device", "host", "on disk"]
+    assert "whole image" in statistics.toolTip()
+    keep.setCurrentIndex(4)
+    assert form.value() == {"keep": "disk"}
+    form.setValue({})
+    assert keep.currentIndex() == 0
+    with pytest.raises(KeyError, match="budget"):
+        form.setValue({"budget": 1})
 
 
 def test_the_budget_is_the_same_on_the_slider_and_as_a_number(qtbot: QtBot) -> None:

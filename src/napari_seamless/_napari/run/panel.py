@@ -48,7 +48,7 @@ class Panel(QWidget):
         )
         self.source, self.model = self.image_section.picker, self.model_section.picker
         self.extent, self.budget = self.roi.extent, self.budget_section.budget
-        self.tile, self.output, self.passes = self.advanced.tile, self.advanced.output, self.advanced.passes
+        self.tile, self.output, self.options = self.advanced.tile, self.advanced.output, self.advanced.options
         self.notices: dict[Field, NoticeLabel] = {s.field: s.notice for s in self.sections if s.field is not None}
         self._lay_out()
         self._problem: Problem | None = None

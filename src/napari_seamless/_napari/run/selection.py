@@ -55,7 +55,7 @@ class RunSelection:
         """A run of what is chosen. Raises NowhereToRun where shapes are meant and none is drawn."""
         extent = self._panel.extent.value()
         roi = self._polygons() if extent.kind == "shapes" else "tissue" if extent.kind == "tissue" else None
-        settings = self._panel.passes.value().settings
+        settings = self._panel.options.value()
         return RunRequest(self.view, self.plane, extent.whole, self._panel.output.value().path, roi, settings)
 
     def plane(self, spatial: int | None) -> StackPlane:

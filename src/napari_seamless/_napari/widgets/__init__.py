@@ -8,8 +8,8 @@ from napari_seamless._napari.widgets.fold import Fold
 from napari_seamless._napari.widgets.image_options import ImageOptions, ImageQuestions, ImageSetting
 from napari_seamless._napari.widgets.model import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.widgets.notice import Notice, NoticeLabel
+from napari_seamless._napari.widgets.options_form import OptionsForm
 from napari_seamless._napari.widgets.output import OutputChoice, OutputEditor
-from napari_seamless._napari.widgets.passes import Passes, PassesEditor
 from napari_seamless._napari.widgets.source import SourceChoice, SourceOption, SourcePicker
 from napari_seamless._napari.widgets.status_label import StatusLabel, StatusMessage
 from napari_seamless._napari.widgets.tile import TileEditor, TileSetting
@@ -31,10 +31,9 @@ __all__ = [
     "NameList",
     "Notice",
     "NoticeLabel",
+    "OptionsForm",
     "OutputChoice",
     "OutputEditor",
-    "Passes",
-    "PassesEditor",
     "SourceChoice",
     "SourceOption",
     "SourcePicker",

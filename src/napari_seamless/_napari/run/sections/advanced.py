@@ -8,11 +8,28 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import found_message
-from napari_seamless._napari.widgets import Fold, OutputEditor, PassesEditor, StatusLabel, TileEditor
+from napari_seamless._napari.widgets import Fold, OptionsForm, OutputEditor, StatusLabel, TileEditor
+from napari_seamless.runs.config import OPTIONS
+
+WORDS = {
+    "statistics": {
+        "whole": "whole image (exact)",
+        "tissue": "tissue only",
+        "local": "each tile (approximate)",
+    },
+    "keep": {
+        "auto": "what is quickest",
+        "recompute": "nothing",
+        "device": "on the device",
+        "host": "in memory",
+        "disk": "on disk",
+    },
+}
+"""The plain options of a run that the window offers, and how it calls their choices."""
 
 
 class AdvancedSection(Section):
-    """The size of the tiles, statistics, where the result is kept, and the same as a script.
+    """The size of the tiles, plain options of the run, where the result is kept, and the same as a script.
 
     `pythonRequested` and `commandRequested` mean: onto the clipboard.
     """
@@ -24,13 +41,13 @@ class AdvancedSection(Section):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.tile = TileEditor()
-        self.passes = PassesEditor()
+        self.options = OptionsForm([OPTIONS[name] for name in WORDS], WORDS)
         self.output = OutputEditor()
         self.found = StatusLabel()
         self.python, self.command = QPushButton("Copy as Python"), QPushButton("Copy as command")
         self.python.setToolTip("A script that makes the same result, onto the clipboard")
         self.command.setToolTip("A command line that makes the same result, onto the clipboard")
-        self.locked = (self.output, self.passes)
+        self.locked = (self.output, self.options)
         self._inside = QWidget()
         self.fold = Fold("Advanced", self._inside)
         self._lay_out()
@@ -53,7 +70,7 @@ class AdvancedSection(Section):
         column = QVBoxLayout(self._inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        parts: tuple[QWidget, ...] = (QLabel("Tile"), self.tile.slider, self.tile, self.passes)
+        parts: tuple[QWidget, ...] = (QLabel("Tile"), self.tile.slider, self.tile, self.options)
         for widget in (*parts, QLabel("Result"), self.output, self.found, self.notice):
             column.addWidget(widget)
         column.addLayout(buttons)
