@@ -19,7 +19,7 @@ from napari_seamless.models import Model
 from napari_seamless.models.architecture import build
 from napari_seamless.models.loaders.recipe_folder import save_recipe
 from napari_seamless.models.networks.unet import PixelNorm
-from napari_seamless.runs.prepare import prepare
+from napari_seamless.runs.prepare import trace_exactly
 from napari_seamless.training.data.examples import IGNORED
 from napari_seamless.training.loop.events import StepDone, Validated
 from napari_seamless.training.teach import network_preview
@@ -181,9 +181,9 @@ def test_each_look_shows_the_weights_as_they_are_then(norm: type[nn.Module]) -> 
     assert (found[1] != found[2]).mean() > 0.3
 
 
-def test_a_network_is_traced_once_for_all_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_traced_once_for_all_previews(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = []
-    monkeypatch.setattr(network_preview, "prepare", lambda *a, **k: traced.append(a) or prepare(*a, **k))
+    monkeypatch.setattr(network_preview, "trace_exactly", lambda *a, **k: traced.append(a) or trace_exactly(*a, **k))
     lesson = Lesson(halves(64, 64), CLASSES, device="cpu")
     lesson.paint(strokes(64, 64))
     for event in lesson.learn():
