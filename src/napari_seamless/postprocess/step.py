@@ -43,7 +43,7 @@ class Domain:
 
 
 @dataclass(frozen=True)
-class Barrier:
+class StepBarrier:
     """A number of the whole domain that a step must know before its first tile; `percent` belongs to percentiles."""
 
     statistic: Literal["minimum", "maximum", "percentile"]
@@ -142,7 +142,7 @@ class PostprocessStep(Protocol):
     def halo(self) -> int: ...
 
     @property
-    def barriers(self) -> tuple[Barrier, ...]: ...
+    def barriers(self) -> tuple[StepBarrier, ...]: ...
 
     @property
     def paints_from_output(self) -> bool: ...

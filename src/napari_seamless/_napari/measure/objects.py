@@ -69,7 +69,7 @@ class ObjectModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
 
-class ObjectTable(QTableView):
+class ObjectTableView(QTableView):
     """`rowChosen` tells the row, of the columns that were given, that the user went to."""
 
     rowChosen = Signal(int)

@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 from napari_seamless._napari.measure.areas import AreaTable
 from napari_seamless._napari.measure.classes import ClassTable
 from napari_seamless._napari.measure.histogram import BINS, SHARE, Bars, Histogram
-from napari_seamless._napari.measure.objects import ObjectTable
+from napari_seamless._napari.measure.objects import ObjectTableView
 from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 
@@ -55,7 +55,7 @@ class MeasurePanel(QWidget):
         super().__init__(parent)
         self.labels, self.where, self.boundary, self.image = (NameList() for _ in range(4))
         self.classes = ClassTable()
-        self.areas, self.objects, self.histogram = AreaTable(), ObjectTable(), Histogram()
+        self.areas, self.objects, self.histogram = AreaTable(), ObjectTableView(), Histogram()
         self.notice = NoticeLabel()
         self.smallest = QSpinBox()
         self.opacity = QSlider(Qt.Orientation.Horizontal)

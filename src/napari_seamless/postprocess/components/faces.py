@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.postprocess.object_table import Ints
 
+NO_PAIRS = np.zeros((0, 2), np.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
@@ -38,12 +40,14 @@ class Face:
 
     def touching(self, other: Face, connectivity: int) -> Ints:
         """(n, 2): pairs of this face's numbers and another's that touch by at most `connectivity` axes."""
-        found = [np.zeros((0, 2), np.int64)]
-        if (other.axis, other.side) == (self.axis, -self.side):
-            looked_at = self.plane.shift(self._step)
-            if looked_at.intervals[self.axis] == other.plane.intervals[self.axis]:
-                found.extend(self._pairs(other, connectivity))
-        return np.unique(np.concatenate(found), axis=0)
+        if not self._looks_at(other):
+            return NO_PAIRS
+        return np.unique(np.concatenate([NO_PAIRS, *self._pairs(other, connectivity)]), axis=0)
+
+    def _looks_at(self, other: Face) -> bool:
+        if (other.axis, other.side) != (self.axis, -self.side):
+            return False
+        return self.plane.intervals[self.axis].shift(self.side) == other.plane.intervals[self.axis]
 
     def _pairs(self, other: Face, connectivity: int) -> Iterator[Ints]:
         mine, its = self._flat(self.plane), self._flat(other.plane)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_seamless.geometry import Region
-from napari_seamless.postprocess.components.faces import Face, face_plane
+from napari_seamless.postprocess.components.faces import NO_PAIRS, Face, face_plane
 from napari_seamless.postprocess.components.open_objects import OpenObjects
 from napari_seamless.postprocess.components.open_tiles import OpenTiles
 from napari_seamless.postprocess.components.settings import ComponentSettings
@@ -79,9 +79,8 @@ class ComponentSettler:
     def _touching(self, faces: list[Face]) -> Ints:
         """(n, 2): components that came before, and those of the new tile that touch them."""
         connectivity = self._settings.connectivity
-        pairs = [np.zeros((0, 2), np.int64)]
-        pairs += [old.face.touching(new, connectivity) for old in self._faces.values() for new in faces]
-        return np.concatenate(pairs)
+        pairs = [old.face.touching(new, connectivity) for old in self._faces.values() for new in faces]
+        return np.concatenate([NO_PAIRS, *pairs])
 
     def _open_faces(self, boxes: dict[int, Face], references: Ints) -> None:
         """Keep faces, by the numbers of the boxes outside of them."""

@@ -13,7 +13,7 @@ from napari_seamless.postprocess.components.faces import faces_of
 from napari_seamless.postprocess.components.settings import ComponentSettings
 from napari_seamless.postprocess.components.settler import ComponentSettler
 from napari_seamless.postprocess.object_table import Ints
-from napari_seamless.postprocess.step import Barrier, Candidates, Domain, SavedState, TileObjects, TileOutput
+from napari_seamless.postprocess.step import Candidates, Domain, SavedState, StepBarrier, TileObjects, TileOutput
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Components(ComponentSettings):
     """
 
     @property
-    def barriers(self) -> tuple[Barrier, ...]:
+    def barriers(self) -> tuple[StepBarrier, ...]:
         return ()
 
     @property
