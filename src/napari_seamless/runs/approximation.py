@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_seamless.errors import ModelError, RunCancelled
+from napari_seamless.errors import ModelError, RunApproximately, RunCancelled
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import Pixels, Source
 from napari_seamless.models import Model
@@ -31,7 +31,6 @@ CARD_SIZES = ("input_size", "img_size", "image_size", "tile_size")
 LOOKED_AT, PROBED = 8, 2
 CACHE_SHARE = 8
 """A part of the budget that outputs of recent tiles may take."""
-OFFER = "run it approximately with approximate=True (--approximate)"
 
 
 @dataclass(frozen=True)
@@ -164,14 +163,13 @@ def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
     return module if all(t.device.type == "cpu" for t in tensors) else deepcopy(module).cpu()
 
 
-def offer(model: Model, module: torch.nn.Module, shape: Sequence[int]) -> str:
-    """What may be said after a refusal: that the network runs approximately, and that it insists on a size; or ""."""
+def remedies(model: Model, module: torch.nn.Module, shape: Sequence[int]) -> tuple[RunApproximately, ...]:
+    """What can be done after a refusal, where tiles of the network can be computed: to run it approximately."""
     try:
         found = fitted(model, module, shape)
     except ModelError:
-        return ""
-    times = " x ".join(str(e) for e in found.edges)
-    return f"; it takes an input of {times} only: {OFFER} on tiles of that" if found.insists else f"; or {OFFER}"
+        return ()
+    return (RunApproximately(" x ".join(str(e) for e in found.edges) if found.insists else ""),)
 
 
 def _numbers(named: object) -> list[int]:

@@ -15,7 +15,7 @@ from napari_seamless.io.readers.selection import select
 from napari_seamless.models import Model, load_model
 from napari_seamless.models.model import ANY_NDIM
 from napari_seamless.program.trace import TIME_LIMIT, trace
-from napari_seamless.runs.approximation import offer, on_cpu
+from napari_seamless.runs.approximation import on_cpu, remedies
 from napari_seamless.runs.blended import blended
 from napari_seamless.runs.channels import by_name
 from napari_seamless.runs.config import RunConfig
@@ -57,7 +57,7 @@ def prepare(
         return exact_from(*fitted, trace(module, shape, cancelled=stop, time_limit=time_limit))
     except (NotTileable, TraceFailed) as refusal:
         if not given.execution.approximate:
-            raise type(refusal)(f"{refusal}{offer(loaded, module, shape[1:])}") from refusal
+            raise type(refusal)(refusal.message, remedies=remedies(loaded, module, shape[1:])) from refusal
         return blended(*fitted, [str(refusal)], cancelled=stop)
 
 
