@@ -5,14 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import networkx as nx
 import pytest
-
-PACKAGE = "napari_seamless"
-SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
+from layer_imports import PACKAGE, SOURCE, imports
 
 LAYERS = (
     *("errors", "units", "geometry", "interfaces", "byte_cache", "program", "runtime", "io", "models", "store"),
@@ -67,23 +64,6 @@ def breaches(root: Path) -> list[str]:
             if not (inner.partition(".")[0] in above if top == PACKAGE else top in libraries):
                 found.append(f"{'/'.join(parts)}.py:{line} {parts[0]} imports {name.removeprefix(f'{PACKAGE}.')}")
     return found
-
-
-def imports(tree: ast.Module, parts: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Line and full name of all that a module imports, wherever in it."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import():
-                yield from ((node.lineno, alias.name) for alias in node.names)
-            case ast.ImportFrom():
-                package = (PACKAGE, *parts)[: -node.level or None] if node.level else ()
-                base = ".".join((*package, *([node.module] if node.module else [])))
-                for alias in node.names:
-                    yield node.lineno, f"{base}.{alias.name}" if base == PACKAGE else base
-            case ast.Call(func=ast.Name(id="import_module" | "__import__"), args=[ast.Constant(value=str(name)), *_]):
-                yield node.lineno, name
-            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
-                yield node.lineno, name
 
 
 def test_every_layer_imports_only_from_above() -> None:

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from test_layers import PACKAGE, SOURCE, imports
+from layer_imports import PACKAGE, SOURCE, imports
 
 WINDOW = f"{PACKAGE}._napari"
 SHARED = ("backend", "background", "dock", "notifications", "problems", "writer", "layers", "widgets")
