@@ -18,7 +18,7 @@ holds them as one value, for example to use the same for many images:
 import napari_seamless as ns
 
 config = ns.RunConfig.of(budget="2GB", keep="disk", region=ns.Region.of((0, 256), (0, 256)))
-print(ns.explain("nuclei", ns.open_sample(), config=config))
+print(ns.explain("nuclei", "slide.svs", config=config))
 ```
 
 A keyword goes before what a config says. `config.to_dict()` gives JSON and `RunConfig.from_dict` reads it; a result on
