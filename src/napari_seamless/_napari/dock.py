@@ -77,7 +77,10 @@ class Dock(QWidget):
         return super().event(event)
 
     def _start(self, face: QWidget, tick_ms: int) -> None:
-        """Shows `face`, in the style of the viewer's theme, and starts the timer. Once, at the end of `__init__`."""
+        """Shows `face`, in the style of the viewer's theme, and starts the timer.
+
+        Once, and after the cleanup of what uses the background jobs was added: they are closed after it.
+        """
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(face)

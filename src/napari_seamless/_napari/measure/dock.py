@@ -81,10 +81,10 @@ class MeasureDock(Dock):
         self._settle.setInterval(SETTLE_MS)
         self._settle.timeout.connect(self._writer.save)
         self._cleanup.add(self._writer.save, self._forget_layer)
+        self._start(self._column, POLL_MS)
         self._connect_panel()
         self._listen_to_layers(self._list_layers)
         self._list_layers()
-        self._start(self._column, POLL_MS)
 
     @property
     def snapshot(self) -> MeasureSnapshot:

@@ -88,10 +88,10 @@ class SeamlessDock(Dock):
         self._opening: BackgroundJob[LayerTuple] | None = None
         self._is_stale = self._goes_on = False
         self._ticks = 0
+        self._start(self.panel, TICK_MS)
         self._connect_panel()
         self._listen_to_layers(self._list_images, self._layer_removed)
         self._list_images()
-        self._start(self.panel, TICK_MS)
 
     @property
     def snapshot(self) -> Snapshot:

@@ -41,11 +41,11 @@ class TeachDock(Dock):
         self._ticks = 0
         self._column = Column(self.panel)
         self.panel.classes.setValue(FIRST)
+        self._start(self._column, POLL_MS)
         self._connect()
         self._listen_to_layers(self._list_images, self._layer_removed)
         self._list_images()
         self._list_networks()
-        self._start(self._column, POLL_MS)
 
     @property
     def snapshot(self) -> TeachSnapshot:
