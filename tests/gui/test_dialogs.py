@@ -14,7 +14,7 @@ from napari_seamless._napari.layers.readings import labelled_axes
 from napari_seamless._napari.run.network_loader import free_name
 from napari_seamless._napari.widgets import (
     CardContent,
-    ImageOptions,
+    ImageOptionsEditor,
     ImageQuestions,
     ImageSetting,
     ModelCard,
@@ -150,7 +150,7 @@ def test_a_card_shows_classes_at_once_and_the_rest_when_it_is_unfolded(qtbot: Qt
 
 
 def test_channels_that_are_not_chosen_are_asked_for_one_by_one(qtbot: QtBot) -> None:
-    options = ImageOptions()
+    options = ImageOptionsEditor()
     qtbot.addWidget(options)
     told: list[ImageSetting] = []
     options.valueChanged.connect(told.append)
@@ -166,7 +166,7 @@ def test_channels_that_are_not_chosen_are_asked_for_one_by_one(qtbot: QtBot) -> 
 
 
 def test_a_scene_is_asked_for_where_a_file_holds_several(qtbot: QtBot) -> None:
-    options = ImageOptions()
+    options = ImageOptionsEditor()
     qtbot.addWidget(options)
     told: list[str] = []
     options.sceneChosen.connect(told.append)

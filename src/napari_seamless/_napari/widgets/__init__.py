@@ -5,7 +5,7 @@ from napari_seamless._napari.widgets.card import CardContent, ModelCard, Swatch
 from napari_seamless._napari.widgets.combo import NameList
 from napari_seamless._napari.widgets.extent import Extent, ExtentEditor
 from napari_seamless._napari.widgets.fold import Fold
-from napari_seamless._napari.widgets.image_options import ImageOptions, ImageQuestions, ImageSetting
+from napari_seamless._napari.widgets.image_options import ImageOptionsEditor, ImageQuestions, ImageSetting
 from napari_seamless._napari.widgets.model import ModelChoice, ModelOption, ModelPicker
 from napari_seamless._napari.widgets.notice import Notice, NoticeLabel
 from napari_seamless._napari.widgets.options_form import OptionsForm
@@ -21,7 +21,7 @@ __all__ = [
     "Extent",
     "ExtentEditor",
     "Fold",
-    "ImageOptions",
+    "ImageOptionsEditor",
     "ImageQuestions",
     "ImageSetting",
     "ModelCard",

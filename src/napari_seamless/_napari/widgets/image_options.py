@@ -54,7 +54,7 @@ class ImageQuestions:
     axes: tuple[tuple[str, str], ...] = ()
 
 
-class ImageOptions(QWidget):
+class ImageOptionsEditor(QWidget):
     """A row for each thing that can be chosen, and no room at all where nothing can.
 
     `sceneChosen` (with a name) asks for another image of the same file; `pixelSizeRequested` for a dialog.

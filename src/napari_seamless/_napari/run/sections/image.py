@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
-from napari_seamless._napari.widgets import ImageOptions, SourcePicker, StatusLabel
+from napari_seamless._napari.widgets import ImageOptionsEditor, SourcePicker, StatusLabel
 
 
 class ImageSection(Section):
@@ -17,7 +17,7 @@ class ImageSection(Section):
         super().__init__("Image", parent)
         self.picker = SourcePicker()
         self.about = hint()
-        self.options = ImageOptions()
+        self.options = ImageOptionsEditor()
         self.status = StatusLabel()
         self.locked = (self.picker, self.options)
         self.add(self.picker, self.about, self.options, self.status, self.notice)
