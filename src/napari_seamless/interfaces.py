@@ -25,7 +25,10 @@ class ImageInfo:
     """What an image is, without its pixels.
 
     `levels` are spatial shapes ((z,) y, x). `channels` is the length of the channel axis that every read returns.
-    `pixel_size` is in `unit` per level-0 pixel, one number a spatial axis, or None where the file does not say.
+    `pixel_size` is in `unit` per level-0 pixel, one number a spatial axis (0 along an axis of which the file does not
+    say it), or None where the file says none. `origin` is where the centre of the first level-0 pixel lies, one number
+    a spatial axis, in `unit`, or in pixels where there is no pixel size; empty means at 0.
+    `channel_colours` are those in which a file wants its channels shown, as #rrggbb, one a channel or none at all.
     `rgb` says that the (three) channels are red, green and blue. `identity` changes when the pixels do (path, size
     and modification time of a file; a digest or object identity for arrays); a journal is valid for one identity only.
     `scenes` are the names of all images of the file (empty where there is only one), and `scene` is this one's;
@@ -43,6 +46,8 @@ class ImageInfo:
     rgb: bool = False
     pixel_size: tuple[float, ...] | None = None
     unit: str = "micrometer"
+    origin: tuple[float, ...] = ()
+    channel_colours: tuple[str, ...] = ()
     format: str = "array"
     scenes: tuple[str, ...] = ()
     scene: str = ""

@@ -87,5 +87,5 @@ def intensity_image_over(source: Source, labels: LabelImage) -> IntensityImage:
         source,
         level,
         tuple(s / f for s, f in zip(labels.scale, factors, strict=True)),
-        tuple((o + 0.5) / f - 0.5 for o, f in zip(labels.offset, factors, strict=True)),
+        tuple((o - float(e)) / f for o, e, f in zip(labels.offset, levels.offset(level), factors, strict=True)),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, InputUnreadable, SetPixelSize
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import LabelClass, Source
+from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.measurement.measurements import Remark
 from napari_seamless.runs.origin import Origin, origin_of
@@ -68,8 +68,6 @@ def open_label_image(
         )
     size, note = _micrometres(source, pixel_size)
     origin = origin_of(what) if isinstance(what, Store) else Origin("", {}, (1.0,) * ndim, (0.0,) * ndim)
-    start = what.spec.translation if isinstance(what, Store) else None
-    factor = micrometres_in(info.unit) or 1.0
     labels = LabelImage(
         source=source,
         name=info.name,
@@ -77,7 +75,7 @@ def open_label_image(
         scale=origin.scale,
         offset=origin.offset,
         pixel_size=size,
-        origin=(0.0,) * ndim if start is None else tuple(s * factor for s in start),
+        origin=_origin(info),
         chunk=what.grid.cell if isinstance(what, Store) else None,
         plane=origin.plane,
         finished=what.finished.copy() if isinstance(what, Store) and not what.finished.all() else None,
@@ -87,6 +85,14 @@ def open_label_image(
     if labels.finished is not None:
         labels.remarks.append(Remark(f"{labels.finished.mean():.0%} of the result is finished; only that is measured"))
     return labels, region
+
+
+def _origin(info: ImageInfo) -> tuple[float, ...]:
+    """Where the first pixel lies, in micrometres; 0 where the size of a pixel is not known."""
+    factor = micrometres_in(info.unit)
+    if info.pixel_size is None or factor is None or not info.origin:
+        return (0.0,) * info.ndim
+    return tuple(at * factor for at in info.origin)
 
 
 def _opened(path: str | Path) -> Source:
@@ -116,6 +122,6 @@ def _micrometres(
             )
         return sizes, None
     factor = micrometres_in(info.unit)
-    if info.pixel_size is None or factor is None:
+    if info.pixel_size is None or factor is None or not all(info.pixel_size):
         return None, Remark("the size of a pixel is not known, so areas are in pixels", SetPixelSize())
     return tuple(s * factor for s in info.pixel_size), None

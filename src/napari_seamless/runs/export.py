@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from napari_seamless.errors import BadRequest, InputUnreadable
-from napari_seamless.geometry import Interval, Region, cells_of
+from napari_seamless.geometry import Levels, Region, cells_of
 from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.io.writers.formats import Kind, OnProgress, Writer, format_for, writer_of
@@ -76,6 +76,8 @@ def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) 
         channel_names=names if len(names) == info.channels else (),
         name=info.name,
         pixel_size=info.pixel_size,
+        translation=info.origin or None,
+        channel_colours=info.channel_colours if not is_plain or (info.channels == 1 and kind == "image") else (),
         unit=info.unit,
         provenance={"image": info.name},
     )
@@ -98,10 +100,9 @@ def _export(
     base = Region.from_shape(source.info.levels.shape(0)) if region is None else region
     # coarse levels that another process is making lag behind: they are made anew from the finest
     read = level if store is None or store.is_current else 0
-    factors = _factors(source, read)
-    wanted = _at(base, factors, source.info.levels.shape(read))
+    wanted = source.info.levels.to_level(base, read)
     facts = store.provenance if store is not None else spec.provenance
-    part = part_of(spec, facts, wanted, factors, read)
+    part = part_of(spec, facts, wanted, source.info.levels, read)
     with _room(part, path) as folder:
         copy = create_store(None if folder is None else folder / "part.ome.zarr", part)
         _fill(copy, source, wanted, read, store, on_progress)
@@ -117,25 +118,12 @@ def _check(source: Source, region: Region | None, level: int) -> None:
         raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
 
 
-def _factors(source: Source, level: int) -> tuple[float, ...]:
-    """Level-0 pixels per pixel of a level; a result's levels halve, whatever their rounded sizes."""
-    if isinstance(source, Store):
-        return (*(1.0 for _ in source.spec.shape[:-2]), 2.0**level, 2.0**level)
-    return tuple(float(f) for f in source.info.levels.scale(level))
-
-
-def _at(region: Region, factors: tuple[float, ...], shape: tuple[int, ...]) -> Region:
-    """The pixels of a level of this shape that a level-0 region touches."""
-    triples = zip(region.intervals, factors, shape, strict=True)
-    return Region(tuple(Interval(int(i.lo / f), min(ceil(i.hi / f), n)) for i, f, n in triples))
-
-
-def part_of(
-    spec: StoreSpec, provenance: Mapping[str, Any], wanted: Region, factors: tuple[float, ...], level: int
-) -> StoreSpec:
+def part_of(spec: StoreSpec, provenance: Mapping[str, Any], wanted: Region, levels: Levels, level: int) -> StoreSpec:
     """What `wanted`, a region of a level, is as a result of its own, in its place on the slide."""
-    shift = [(lo + 0.5) * f - 0.5 for lo, f in zip(wanted.start, factors, strict=True)]
+    factors = tuple(float(f) for f in levels.scale(level))
+    shift = [lo * f + float(at) for lo, f, at in zip(wanted.start, factors, levels.offset(level), strict=True)]
     size, start = spec.pixel_size, spec.translation or (0.0,) * len(factors)
+    steps = size or (1.0,) * len(factors)
     part = {"level": level, "region": [[i.lo, i.hi] for i in wanted.intervals]}
     facts = {**provenance, "part": part}
     if TO_SLIDE in provenance:
@@ -150,7 +138,7 @@ def part_of(
         spec,
         shape=wanted.shape,
         pixel_size=None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True)),
-        translation=None if size is None else tuple(t + s * by for t, s, by in zip(start, size, shift, strict=True)),
+        translation=tuple(t + s * by for t, s, by in zip(start, steps, shift, strict=True)),
         settings={**spec.settings, "part": part},
         provenance=facts,
         shard=None,
@@ -190,6 +178,4 @@ def _fill(
 
 def _is_begun(store: Store, region: Region, level: int) -> bool:
     """Whether anything of a region of a level is finished."""
-    triples = zip(region.intervals, _factors(store, level), store.spec.shape, strict=True)
-    base = Region(tuple(Interval(int(i.lo * f), min(int(i.hi * f), n)) for i, f, n in triples))
-    return bool(store.finished[store.grid.covering(base).slices()].any())
+    return bool(store.finished[store.grid.covering(store.info.levels.to_base(region, level)).slices()].any())

@@ -9,7 +9,7 @@ import psutil
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import LabelClass
+from napari_seamless.interfaces import ImageInfo, LabelClass
 from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.provenance import origins, to_slide
@@ -60,7 +60,7 @@ def store_spec(prepared: Prepared, tile: int, config: RunConfig, domain: Statist
         name=model.name,
         exact=prepared.exact,
         pixel_size=_scaled(info.pixel_size, place["scale"]),
-        translation=_scaled(info.pixel_size, place["offset"]),
+        translation=_placed(info, place["offset"]),
         unit=info.unit,
         source_identity=prepared.source_identity,
         program_hash=prepared.program_hash,
@@ -71,6 +71,12 @@ def store_spec(prepared: Prepared, tile: int, config: RunConfig, domain: Statist
 
 def _scaled(step: tuple[float, ...] | None, numbers: Sequence[float]) -> tuple[float, ...] | None:
     return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
+
+
+def _placed(info: ImageInfo, offset: Sequence[float]) -> tuple[float, ...]:
+    """Where the first pixel lies, in the image's unit, or in its pixels where their size is not known."""
+    steps, start = info.pixel_size or (1.0,) * info.ndim, info.origin or (0.0,) * info.ndim
+    return tuple(o + s * n for o, s, n in zip(start, steps, offset, strict=True))
 
 
 def _provenance(prepared: Prepared, config: RunConfig, domain: StatisticsDomain) -> Mapping[str, Any]:

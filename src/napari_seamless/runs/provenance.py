@@ -55,8 +55,10 @@ def moments_told(store: Store) -> dict[str, Any]:
 
 def to_slide(prepared: Prepared) -> Mapping[str, list[float]]:
     """Output pixel o lies at level-0 pixel o * scale + offset of the image (pixel centres), one number an axis."""
-    factors = [float(f) for f in prepared.source.info.levels.scale(prepared.level)]
+    levels = prepared.source.info.levels
+    factors = [float(f) for f in levels.scale(prepared.level)]
+    starts = [float(o) for o in levels.offset(prepared.level)]
     return {
         "scale": [s * f for s, f in zip(prepared.scale, factors, strict=True)],
-        "offset": [(o + 0.5) * f - 0.5 for o, f in zip(prepared.offset, factors, strict=True)],
+        "offset": [o * f + at for o, f, at in zip(prepared.offset, factors, starts, strict=True)],
     }

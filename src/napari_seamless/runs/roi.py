@@ -155,10 +155,12 @@ def _checked(shapes: BaseGeometry) -> BaseGeometry:
 
 def _on_output(shapes: BaseGeometry | None, prepared: Prepared) -> BaseGeometry:
     """Level-0 pixels as output pixels; both count along the edges of pixels."""
+    levels = prepared.source.info.levels
     down, right = (
-        (float(level), scale, offset)
-        for level, scale, offset in zip(
-            prepared.source.info.levels.scale(prepared.level)[-2:],
+        (float(level), float(edge), scale, offset)
+        for level, edge, scale, offset in zip(
+            levels.scale(prepared.level)[-2:],
+            levels.edge(prepared.level)[-2:],
             prepared.scale[-2:],
             prepared.offset[-2:],
             strict=True,
@@ -167,8 +169,8 @@ def _on_output(shapes: BaseGeometry | None, prepared: Prepared) -> BaseGeometry:
 
     def mapped(corners: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = (
-            (column / level - 0.5 - offset) / scale + 0.5
-            for column, (level, scale, offset) in zip(corners.T, (right, down), strict=True)
+            ((column - edge) / level - 0.5 - offset) / scale + 0.5
+            for column, (level, edge, scale, offset) in zip(corners.T, (right, down), strict=True)
         )
         return np.stack(list(columns), axis=1)
 

@@ -131,14 +131,15 @@ def _channel_axes(spec: StoreSpec) -> list[v05.ChannelAxis]:
 
 
 def _space_axes(spec: StoreSpec) -> list[v05.SpaceAxis]:
-    unit = None if spec.pixel_size is None else spec.unit
-    return [v05.SpaceAxis(name=name, unit=unit) for name in "zyx"[-len(spec.shape) :]]
+    sizes = spec.pixel_size or (0.0,) * len(spec.shape)
+    names = "zyx"[-len(spec.shape) :]
+    return [v05.SpaceAxis(name=name, unit=spec.unit if size else None) for name, size in zip(names, sizes, strict=True)]
 
 
 def _dataset(spec: StoreSpec, level: int, folder: str) -> v05.Dataset:
     """Scale, and where the centre of the first pixel lies: a coarse pixel's centre is half a pixel further in."""
     ndim = len(spec.shape)
-    size = spec.pixel_size or (1.0,) * ndim
+    size = tuple(s or 1.0 for s in spec.pixel_size or (1.0,) * ndim)
     start = spec.translation or (0.0,) * ndim
     factors = (*(1 for _ in range(ndim - 2)), 2**level, 2**level)
     front = [1.0 for _ in spec.channel_axis]
@@ -179,7 +180,11 @@ def _omero(spec: StoreSpec) -> v05.Omero:
     count = spec.channels or 1
     unnamed = (ImageInfo.titled(spec.name, spec.exact),) if count == 1 else tuple(f"channel {k}" for k in range(count))
     names = spec.channel_names or unnamed
-    colours = ("FF0000", "00FF00", "0000FF") if is_rgb(spec) else tuple(PALETTE[k % len(PALETTE)] for k in range(count))
+    colours = tuple(PALETTE[k % len(PALETTE)] for k in range(count))
+    if spec.channel_colours:
+        colours = tuple(colour.removeprefix("#").upper() for colour in spec.channel_colours)
+    if is_rgb(spec):
+        colours = ("FF0000", "00FF00", "0000FF")
     channels = [
         v05.OmeroChannel(window=window, label=name, color=colour, active=True)
         for name, colour in zip(names, colours, strict=True)

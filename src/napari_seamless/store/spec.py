@@ -32,7 +32,10 @@ class StoreSpec:
     file, and only whole shards are written, since a shard must have one writer at a time.
 
     `pixel_size` and `translation` hold one number a spatial axis, in `unit`; the translation is where the centre of
-    level-0 pixel 0 lies. `provenance` and `settings` must be JSON-able. `source_identity`, `program_hash` and the
+    level-0 pixel 0 lies, in pixels where there is no pixel size, and a pixel size of 0 is one that nobody knows.
+    `channel_colours` are #rrggbb, one a channel, or none.
+
+    `provenance` and `settings` must be JSON-able. `source_identity`, `program_hash` and the
     `settings` of the program, compared as values, decide whether a later run may continue this result. `exact` says
     that the pixels are those of the whole-image program, and not blended of overlapping tiles.
 
@@ -52,6 +55,7 @@ class StoreSpec:
     pixel_size: tuple[float, ...] | None = None
     translation: tuple[float, ...] | None = None
     unit: str = "micrometer"
+    channel_colours: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     shard: int | None = None
     exact: bool = True
@@ -140,6 +144,7 @@ class StoreSpec:
             "pixel_size": None if self.pixel_size is None else list(self.pixel_size),
             "translation": None if self.translation is None else list(self.translation),
             "unit": self.unit,
+            "channel_colours": list(self.channel_colours),
             "shard": self.shard,
             "exact": self.exact,
             "settings": dict(self.settings),
@@ -162,6 +167,7 @@ class StoreSpec:
             pixel_size=None if saved["pixel_size"] is None else tuple(saved["pixel_size"]),
             translation=None if saved["translation"] is None else tuple(saved["translation"]),
             unit=saved["unit"],
+            channel_colours=tuple(saved.get("channel_colours", ())),
             provenance=provenance,
             shard=saved.get("shard"),
             exact=saved.get("exact", True),
@@ -186,6 +192,9 @@ def _check_shape(spec: StoreSpec) -> None:
             raise BadRequest(f"{word} needs one number a spatial axis ({len(spec.shape)}); got {numbers}")
     if spec.channel_names and len(spec.channel_names) != (spec.channels or 1):
         raise BadRequest(f"a channel has one name; got {spec.channel_names} for {spec.channels or 1} channels")
+
+    if spec.channel_colours and len(spec.channel_colours) != (spec.channels or 1):
+        raise BadRequest(f"a channel has one colour; got {spec.channel_colours} for {spec.channels or 1} channels")
 
 
 def _check_dtype(spec: StoreSpec) -> None:

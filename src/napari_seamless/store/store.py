@@ -119,7 +119,7 @@ class Store:
         settings = json.dumps(dict(spec.settings), sort_keys=True)
         return ImageInfo(
             name=spec.name,
-            levels=Levels(spec.level_shapes),
+            levels=Levels(spec.level_shapes[:1]).followed_by(spec.level_shapes[1:]),
             channels=spec.channels or 1,
             dtype=spec.dtype,
             identity=f"{place}:{spec.program_hash}:{settings}:{spec.source_identity}",
@@ -127,6 +127,8 @@ class Store:
             rgb=is_rgb(spec),
             pixel_size=spec.pixel_size,
             unit=spec.unit,
+            origin=spec.translation or (),
+            channel_colours=spec.channel_colours,
             format="OME-Zarr 0.5",
             exact=spec.exact,
         )

@@ -75,6 +75,8 @@ def open_arrays(
     pixel_size: tuple[float, ...] | None = None,
     unit: str = MICROMETER,
     channel_names: tuple[str, ...] = (),
+    channel_colours: tuple[str, ...] = (),
+    origin: tuple[float, ...] = (),
     format: str = "array",
     identity: str | None = None,
     rgb_planes: bool = False,
@@ -83,9 +85,9 @@ def open_arrays(
     """A Source over arrays of one image, finest first.
 
     `axes` has one letter an array axis (see `axes.py`); without it those are taken that the array names (`dims` of
-    xarray), else they are inferred. `pixel_size` belongs to the spatial axes in (z,) y, x order. `rgb_planes` says
-    that three separate channels are red, green and blue. Raises BadRequest for axes that cannot be, InputUnreadable for
-    arrays that are not one image.
+    xarray), else they are inferred. `pixel_size` and `origin` belong to the spatial axes in (z,) y, x order.
+    `rgb_planes` says that three separate channels are red, green and blue. Raises BadRequest for axes that cannot be,
+    InputUnreadable for arrays that are not one image.
     """
     if not arrays:
         raise InputUnreadable("an image needs at least one array; got an empty list")
@@ -100,6 +102,8 @@ def open_arrays(
         dtype=native(dtype_of(arrays[0])),
         identity=identity or identity_of(arrays[0]),
         channel_names=channel_names if len(channel_names) == first.channels else (),
+        channel_colours=channel_colours if len(channel_colours) == first.channels else (),
+        origin=origin,
         rgb=first.rgb or (rgb_planes and first.channels == 3),
         pixel_size=pixel_size,
         unit=unit,

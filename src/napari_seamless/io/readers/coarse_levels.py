@@ -24,7 +24,7 @@ from math import prod
 import numpy as np
 
 from napari_seamless.errors import InputUnreadable
-from napari_seamless.geometry import Cell, Grid, Interval, Levels, Region, cells_of, halved
+from napari_seamless.geometry import Cell, Grid, Interval, Region, cells_of, halved
 from napari_seamless.interfaces import CountsReads, ImageInfo, Pixels, Reads, Source
 from napari_seamless.io.readers.axes import require_inside
 
@@ -59,7 +59,7 @@ class Coarser:
         info = source.info
         self._base = len(info.levels) - 1
         shapes = halved(info.levels.shapes[-1], COARSEST)
-        self._info = replace(info, levels=Levels((*info.levels.shapes, *shapes[1:])))
+        self._info = replace(info, levels=info.levels.followed_by(shapes[1:]))
         bytes_each = info.channels * info.dtype.itemsize
         fits = [k for k, shape in enumerate(shapes) if k and prod(shape) * bytes_each <= cache_bytes]
         self._finest = min(fits, default=len(shapes) - 1)

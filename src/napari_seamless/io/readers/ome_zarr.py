@@ -7,6 +7,7 @@ cannot be told from an empty one. A server that fails is asked again before a re
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,14 +26,17 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels
 from napari_seamless.io.readers.array import ArraySource, open_arrays
 from napari_seamless.io.readers.axes import named_axes, require_inside
+from napari_seamless.io.readers.declared_levels import checked_levels
 from napari_seamless.io.readers.file_access import RETRIES, identity_of_path
 from napari_seamless.io.readers.file_type import zarr_metadata
+from napari_seamless.io.readers.ome_zarr_placement import placement_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.io.readers.urls import network_errors
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
-from napari_seamless.units import MICROMETER, full_name
+from napari_seamless.units import MICROMETER
 
 MOST_NAMED = 8
+COLOUR = re.compile("[0-9A-F]{6}")
 PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
 # what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
 DAMAGE = (
@@ -230,20 +234,32 @@ def _open_image(
     arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
     described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]
     letters = axes or "".join(_letter(axis) for axis in described)
-    pixel_size, unit = _pixel_size(image, described, letters)
     channels = attributes.get("omero", {}).get("channels", [])
-    colours = tuple(str(c.get("color", "")).upper() for c in channels)
-    return open_arrays(
+    colours = tuple(str(c.get("color", "")).upper().removeprefix("#") for c in channels)
+    source = open_arrays(
         arrays,
         axes=letters,
         name=str(image.get("name") or location.name),
-        pixel_size=pixel_size,
-        unit=unit,
         channel_names=tuple(str(c.get("label", "")) for c in channels),
+        channel_colours=tuple(f"#{colour.lower()}" for colour in colours if COLOUR.fullmatch(colour)),
         format="OME-Zarr",
         identity=location.identity(group),
         rgb_planes=colours == PRIMARY_COLOURS,
     )
+    placement = placement_of(image, described, source.layouts[0].axes)
+    if placement is None:
+        return source
+    shapes = source.info.levels.shapes
+    levels, notices = checked_levels(source.info.name, shapes, placement.sizes, placement.starts, source.read)
+    placed = replace(
+        source.info,
+        levels=levels,
+        pixel_size=placement.pixel_size,
+        unit=placement.unit,
+        origin=placement.origin,
+        notices=(*source.info.notices, *notices),
+    )
+    return replace(source, info=placed)
 
 
 def _axes_of_old(ndim: int) -> list[str]:
@@ -254,19 +270,3 @@ def _axes_of_old(ndim: int) -> list[str]:
 def _letter(axis: Mapping[str, Any]) -> str:
     kinds = {"channel": "c", "time": "t"}
     return kinds.get(str(axis.get("type")), str(axis["name"]).lower())
-
-
-def _pixel_size(image: Any, described: list[Any], letters: str) -> tuple[tuple[float, ...] | None, str]:
-    """Scale of the finest level, times that of the whole image, for z, y, x; None without a unit."""
-    spatial = [letters.index(letter) for letter in "zyx" if letter in letters]
-    units = {described[k].get("unit") for k in spatial}
-    unit = units.pop() if len(units) == 1 else None
-    finest = image["datasets"][0].get("coordinateTransformations", [])
-    transforms = [*finest, *image.get("coordinateTransformations", [])]
-    scales = [t["scale"] for t in transforms if t.get("type") == "scale"]
-    if unit is None or not scales:
-        return None, MICROMETER
-    size = [1.0] * len(letters)
-    for scale in scales:
-        size = [a * float(b) for a, b in zip(size, scale, strict=True)]
-    return tuple(size[k] for k in spatial), full_name(str(unit))

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.geometry import Interval, Levels, Region
+from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.axes import require_inside
 
@@ -43,8 +43,9 @@ class PlaneOf:
         info = self.volume.info
         return replace(
             info,
-            levels=Levels(tuple(shape[1:] for shape in info.levels.shapes)),
-            pixel_size=None if info.pixel_size is None else info.pixel_size[1:],
+            levels=info.levels.without(0),
+            pixel_size=_known(info.pixel_size),
+            origin=info.origin[1:],
             identity=f"{info.identity} z {self.z}",
             plane=(*info.plane, ("z", self.z)),
         )
@@ -52,12 +53,19 @@ class PlaneOf:
     def read(self, region: Region, level: int = 0) -> Pixels:
         """A new array (c, y, x); `region` is (y, x) in pixels of `level`. Raises what the volume raises."""
         require_inside(self.info.levels.shape(level), region)
-        z = int(self.z // self.volume.info.levels.scale(level)[0])
+        levels = self.volume.info.levels
+        z = int((self.z - levels.edge(level)[0]) // levels.scale(level)[0])
+        z = min(max(z, 0), levels.shape(level)[0] - 1)
         pixels = self.volume.read(Region((Interval(z, z + 1), *region.intervals)), level)
         return np.ascontiguousarray(pixels[:, 0])
 
     def close(self) -> None:
         self.volume.close()
+
+
+def _known(size: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Of a volume's pixel size that of a plane; None where nothing was said of that."""
+    return size[1:] if size is not None and all(size[1:]) else None
 
 
 def on_plane(source: Source, plane: Plane | None) -> Source:

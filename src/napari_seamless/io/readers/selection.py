@@ -11,7 +11,7 @@ import numpy as np
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
-from napari_seamless.units import MICROMETER
+from napari_seamless.units import MICROMETER, micrometres_in
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Selected:
     def info(self) -> ImageInfo:
         info = self.source.info
         if self.pixel_size is not None:
-            info = replace(info, pixel_size=self.pixel_size, unit=MICROMETER)
+            info = replace(info, pixel_size=self.pixel_size, unit=MICROMETER, origin=_origin(info, self.pixel_size))
         if self.channels is None:
             return info
         names = tuple(info.channel_names[k] for k in self.channels) if info.channel_names else ()
@@ -39,6 +39,7 @@ class Selected:
             info,
             channels=len(self.channels),
             channel_names=names,
+            channel_colours=tuple(info.channel_colours[k] for k in self.channels) if info.channel_colours else (),
             rgb=info.rgb and self.channels == (0, 1, 2),
             identity=f"{info.identity} channels {order}",
         )
@@ -50,6 +51,14 @@ class Selected:
 
     def close(self) -> None:
         self.source.close()
+
+
+def _origin(info: ImageInfo, pixel_size: tuple[float, ...]) -> tuple[float, ...]:
+    """Where an image lies, in micrometres: by its own unit, or by the pixel where it has no other."""
+    factor = micrometres_in(info.unit)
+    if info.pixel_size is None or factor is None:
+        return tuple(at * size for at, size in zip(info.origin, pixel_size, strict=False))
+    return tuple(at * factor for at in info.origin)
 
 
 def select(
