@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from napari_seamless.io.readers.array import ArraySource, open_arrays
+from napari_seamless.io.readers.ome_objects import channel_colours_of, origin_of, unit_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, with_scenes
 from napari_seamless.units import full_name
 
@@ -23,7 +24,8 @@ def is_layer(what: Any) -> bool:
 
 
 def open_layer(layer: Any, axes: str | None) -> ArraySource:
-    """A napari layer's data, with its name and its scale as pixel size (none when the layer's unit is the pixel)."""
+    """A napari layer's data, with its name, its scale as pixel size (none when the layer's unit is the pixel) and
+    its translation as origin."""
     arrays = tuple(layer.data) if layer.multiscale else (layer.data,)
     rgb = getattr(layer, "rgb", None)
     source = open_arrays(arrays, axes=axes, rgb=rgb, name=str(layer.name), format="napari layer")
@@ -31,10 +33,20 @@ def open_layer(layer: Any, axes: str | None) -> ArraySource:
     unit = _unit(layer, letters.index("x") - len(letters))
     sizes = dict(zip(letters, (float(s) for s in layer.scale), strict=False))
     spatial = source.layouts[0].spatial
-    if unit == "pixel" or any(letter not in sizes for letter in spatial):
+    if any(letter not in sizes for letter in spatial):
         return source
     pixel_size = tuple(sizes[letter] for letter in spatial)
-    return replace(source, info=replace(source.info, pixel_size=pixel_size, unit=unit))
+    moved = dict(zip(letters, (float(t) for t in getattr(layer, "translate", ())), strict=False))
+    origin = tuple(moved.get(letter, 0.0) for letter in spatial)
+    if unit == "pixel":
+        steps = zip(origin, pixel_size, strict=True)
+        return replace(source, info=replace(source.info, origin=_unless_zero(tuple(at / s for at, s in steps))))
+    placed = replace(source.info, pixel_size=pixel_size, unit=unit, origin=_unless_zero(origin))
+    return replace(source, info=placed)
+
+
+def _unless_zero(origin: tuple[float, ...]) -> tuple[float, ...]:
+    return origin if any(origin) else ()
 
 
 def _displayed(source: ArraySource, rgb: bool | None) -> str:
@@ -89,12 +101,16 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
     arrays = tuple(_level(image, level, letters) for level in getattr(image, "resolution_levels", None) or (0,))
     sizes = image.physical_pixel_sizes
     by_letter = {"z": sizes.Z, "y": sizes.Y, "x": sizes.X}
+    unit = unit_of(image)
     spatial = [by_letter[letter.lower()] for letter in letters if letter in "ZYX"]
     return open_arrays(
         arrays,
         axes=letters.lower() if axes is None else axes,
         name=name,
-        pixel_size=tuple(float(s) for s in spatial) if all(spatial) else None,
+        pixel_size=tuple(float(s or 0) for s in spatial) if all(spatial[-2:]) else None,
+        unit=unit,
+        origin=origin_of(image, "".join(letter.lower() for letter in letters if letter in "ZYX"), by_letter, unit),
+        channel_colours=channel_colours_of(image),
         channel_names=tuple(str(c) for c in getattr(image, "channel_names", None) or ()),
         format="bioio",
         identity=identity,

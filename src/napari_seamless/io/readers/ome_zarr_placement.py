@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_seamless.units import MICROMETER, full_name, micrometres_in
 
+NO_UNIT = ("None", "", "pixel", "pixels")
 Numbers = tuple[float, ...]
 Transforms = Sequence[Mapping[str, Any]]
 
@@ -68,7 +69,7 @@ def _applied(steps: Transforms, ndim: int) -> tuple[list[float], list[float]]:
 
 def _in_one_unit(size: Numbers, start: Numbers, units: Sequence[Any]) -> tuple[Numbers | None, str, Numbers]:
     """Pixel size, unit and origin. The unit is that of x where axes have several; an axis without one has size 0."""
-    names = [None if unit is None else full_name(str(unit)) for unit in units]
+    names = [None if str(unit) in NO_UNIT else full_name(str(unit)) for unit in units]
     if not any(names):
         origin = tuple(at / step for at, step in zip(start, size, strict=True))
         return None, MICROMETER, origin if any(origin) else ()

@@ -25,7 +25,7 @@ from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
 from napari_seamless.io.readers.scenes import Scene, chosen, unique, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
 from napari_seamless.io.readers.tiff_parsed import Metadata, TiffImages, metadata_of, opened
-from napari_seamless.io.readers.tiff_scale import channel_names, pixel_sizes
+from napari_seamless.io.readers.tiff_scale import channel_colours, channel_names, pixel_sizes, place
 from napari_seamless.io.readers.tiff_stack import Stack, notices_of, stacks_of
 
 CACHE_BYTES = 256 << 20
@@ -128,8 +128,10 @@ def _parsed(
 def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], number: int) -> ImageInfo:
     base = stacks[0]
     sizes = pixel_sizes(metadata, number)
+    at = place(metadata, sizes, number)
     spatial = "zyx" if base.volume else "yx"
     names = ("red", "green", "blue") if base.rgb else channel_names(metadata, number)
+    colours = () if base.rgb else channel_colours(metadata, number)
     return ImageInfo(
         name=path.name,
         levels=Levels(tuple(stack.spatial_shape for stack in stacks)),
@@ -137,9 +139,11 @@ def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], 
         dtype=base.dtype,
         identity=identity_of_path(path) + (f" scene {number}" if number else ""),
         channel_names=names if len(names) == base.channels else (),
+        channel_colours=colours if len(colours) == base.channels else (),
         rgb=base.rgb,
-        pixel_size=tuple(sizes[a] for a in spatial) if all(a in sizes for a in spatial) else None,
-        format={"svs": "Aperio SVS", "ome": "OME-TIFF"}.get(kind, "TIFF"),
+        pixel_size=tuple(sizes.get(a, 0.0) for a in spatial) if "y" in sizes and "x" in sizes else None,
+        origin=tuple(at.get(a, 0.0) for a in spatial) if any(at.get(a) for a in spatial) else (),
+        format={"svs": "Aperio SVS", "ome": "OME-TIFF", "philips": "Philips TIFF"}.get(kind, "TIFF"),
         notices=notices_of(path.name, base),
         times=max(1, base.times),
     )

@@ -114,7 +114,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of an image beside its pixels. `dialect` is "svs", "ome", "imagej" or "" for plain TIFF.
+    """What a file says of an image beside its pixels. `dialect` is "svs", "ome", "imagej",
+    "philips" or "" for plain TIFF.
 
     `resolution` is (x, y) pixels per `resolution_unit`, a value of the tag of that name.
     """
@@ -122,6 +123,7 @@ class Metadata:
     dialect: str
     description: str
     ome_xml: str
+    philips_xml: str
     imagej: Mapping[str, Any]
     resolution: tuple[float, float]
     resolution_unit: int
@@ -208,11 +210,17 @@ def metadata_of(path: Path, tiff: tifffile.TiffFile, number: int) -> Metadata:
     """What is said of the image of that number. Raises InputDamaged."""
     with naming_damage(path):
         page = tiff.series[number].keyframe
-        kinds = {"svs": tiff.is_svs, "ome": tiff.is_ome and tiff.ome_metadata, "imagej": tiff.is_imagej}
+        kinds = {
+            "svs": tiff.is_svs,
+            "ome": tiff.is_ome and tiff.ome_metadata,
+            "imagej": tiff.is_imagej,
+            "philips": tiff.is_philips,
+        }
         return Metadata(
             dialect=next((kind for kind, is_it in kinds.items() if is_it), ""),
             description=page.description,
             ome_xml=(tiff.ome_metadata or "") if tiff.is_ome else "",
+            philips_xml=(tiff.philips_metadata or "") if tiff.is_philips else "",
             imagej=tiff.imagej_metadata or {},
             resolution=page.resolution,
             resolution_unit=int(page.tags.valueof(RESOLUTION_UNIT, default=2)),

@@ -1,13 +1,13 @@
-"""Pixel size and channel names of a TIFF file, from whichever of its dialects says so."""
+"""Pixel size, place and channels of a TIFF file, from whichever of its dialects says so."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import inf
-from typing import Any
 from xml.etree import ElementTree
 
+from napari_seamless.io.readers import tiff_ome
+from napari_seamless.io.readers.tiff_ome import positive
 from napari_seamless.io.readers.tiff_parsed import Metadata
 from napari_seamless.units import micrometres_in
 
@@ -15,6 +15,9 @@ UNITS_OF_RESOLUTION = {2: "inch", 3: "centimeter"}
 """Values of TIFF's tag 296."""
 # a resolution tag that gives pixels larger than this (some 1200 dpi) was written for a printer, not by a microscope
 LARGEST_BELIEVED = 20.0
+PRINTERS = ("inch", "in", "inches")
+DICOM_SPACING = ".//Attribute[@Name='DICOM_PIXEL_SPACING']"
+PHILIPS_LEVEL = ".//DataObject[@ObjectType='PixelDataRepresentation']/Attribute[@Name='DICOM_PIXEL_SPACING']"
 Sizes = Mapping[str, float]
 
 
@@ -24,67 +27,72 @@ def pixel_sizes(metadata: Metadata, number: int = 0) -> Sizes:
         case "svs":
             return _aperio(metadata.description)
         case "ome":
-            return _ome(metadata, number)
+            pixels = tiff_ome.pixels_of(metadata, number)
+            return {} if pixels is None else tiff_ome.sizes_of(pixels)
         case "imagej":
             return _imagej(metadata)
+        case "philips":
+            return _philips(metadata.philips_xml)
     return _resolution(metadata)
+
+
+def place(metadata: Metadata, sizes: Sizes, number: int = 0) -> Sizes:
+    """Where the centre of the first pixel lies, under `z`, `y`, `x`: in micrometres, or in pixels without a size."""
+    if metadata.dialect == "imagej":  # counts pixels from the corner to where x is 0
+        said = {axis: _number(metadata.imagej.get(f"{axis}origin")) for axis in "zyx"}
+        return {axis: -at * sizes.get(axis, 1.0) for axis, at in said.items() if at}
+    pixels = tiff_ome.pixels_of(metadata, number)
+    return {} if pixels is None else tiff_ome.place_of(pixels, sizes)
 
 
 def channel_names(metadata: Metadata, number: int = 0) -> tuple[str, ...]:
     """Names of the channels of an OME-TIFF's image, or nothing."""
-    pixels = _ome_pixels(metadata, number)
-    names = [] if pixels is None else [c.get("Name", "") for c in pixels.findall("{*}Channel")]
-    return tuple(names) if all(names) else ()
+    pixels = tiff_ome.pixels_of(metadata, number)
+    return () if pixels is None else tiff_ome.channel_names_of(pixels)
 
 
-def _positive(text: Any) -> float | None:
-    """A number above zero; None for anything else, since a pixel size that makes no sense must not stop an image."""
-    try:
-        number = float(text)
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < inf else None
+def channel_colours(metadata: Metadata, number: int = 0) -> tuple[str, ...]:
+    """Colours (#rrggbb) of the channels of an OME-TIFF's image, or nothing."""
+    pixels = tiff_ome.pixels_of(metadata, number)
+    return () if pixels is None else tiff_ome.channel_colours_of(pixels)
 
 
 def _aperio(description: str) -> Sizes:
-    found = re.search(r"MPP\s*=\s*([0-9.eE+-]+)", description)
-    size = _positive(found[1]) if found else None
+    """Some scanners write the comma of their country."""
+    found = re.search(r"MPP\s*=\s*([0-9.,eE+-]+)", description)
+    size = positive(found[1].replace(",", ".")) if found else None
     return dict.fromkeys("yx", size) if size else {}
 
 
-def _ome_pixels(metadata: Metadata, number: int) -> ElementTree.Element | None:
-    """The description of an image: by its number, or by its name where tifffile has left images out."""
-    if not metadata.ome_xml:
-        return None
+def _philips(xml: str) -> Sizes:
+    """Millimetres along y and x: of the largest level, or of the whole where levels do not say it."""
     try:
-        images = ElementTree.fromstring(metadata.ome_xml).findall("{*}Image")
+        tree = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
-        return None
-    if len(images) != metadata.images:
-        images = [image for image in images if image.get("Name") == metadata.name] or images[:1]
-        number = 0
-    return images[number].find("{*}Pixels") if images else None
-
-
-def _ome(metadata: Metadata, number: int) -> Sizes:
-    pixels = _ome_pixels(metadata, number)
-    if pixels is None:
         return {}
-    sizes: dict[str, float] = {}
-    for axis in "XYZ":
-        unit = micrometres_in(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        size = _positive(pixels.get(f"PhysicalSize{axis}"))
-        if unit and size:
-            sizes[axis.lower()] = size * unit
-    return sizes
+    for where in (PHILIPS_LEVEL, DICOM_SPACING):
+        said = [[positive(n) for n in (e.text or "").replace('"', " ").split()] for e in tree.findall(where)]
+        known = [(y, x) for y, x in (pair for pair in said if len(pair) == 2) if y and x]
+        if known:
+            y, x = min(known)
+            return {"y": y * 1000, "x": x * 1000}
+    return {}
 
 
 def _imagej(metadata: Metadata) -> Sizes:
-    unit = micrometres_in(str(metadata.imagej.get("unit", "")))
+    name = str(metadata.imagej.get("unit", ""))
+    unit = micrometres_in(name)
     if unit is None:
         return {}
-    spacing = _positive(metadata.imagej.get("spacing"))
-    return _per_pixel(metadata, unit) | ({"z": spacing * unit} if spacing else {})
+    spacing = positive(metadata.imagej.get("spacing"))
+    sizes = _per_pixel(metadata, unit)
+    if name in PRINTERS and max(sizes.values(), default=0.0) > LARGEST_BELIEVED:
+        return {}
+    return sizes | ({"z": spacing * unit} if spacing else {})
+
+
+def _number(text: object) -> float | None:
+    return float(text) if isinstance(text, int | float) else None
 
 
 def _resolution(metadata: Metadata) -> Sizes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tifffile import TiffWriter
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.interfaces import ImageInfo
 from napari_seamless.io.writers.formats import OnProgress
 from napari_seamless.io.writers.output_file import Exportable, export_provenance, put_in_place
 from napari_seamless.units import symbol_of
@@ -28,6 +29,8 @@ CLASSIC_BYTES = 2 * 10**9
 
 BUFFER_BYTES = 32 * 2**20
 SUFFIXES = (".tif", ".tiff")
+PIXEL = "pixel"
+"""OME's unit where the size of a pixel is not known."""
 
 
 def save_ome_tiff(
@@ -134,10 +137,32 @@ def _metadata(result: Exportable, axes: str) -> dict[str, Any]:
     }
     if info.pixel_size is not None:
         for letter, size in zip("ZYX"[-info.ndim :], info.pixel_size, strict=True):
-            found[f"PhysicalSize{letter}"] = size
-            found[f"PhysicalSize{letter}Unit"] = symbol_of(info.unit)
-    if "C" in axes and info.channel_names:
-        found["Channel"] = {"Name": list(info.channel_names)}
+            if size:
+                found[f"PhysicalSize{letter}"] = size
+                found[f"PhysicalSize{letter}Unit"] = symbol_of(info.unit)
+    if any(info.origin):
+        found["Plane"] = _places(info)
+    if result.kind == "image" and "S" not in axes:
+        channels = {"Name": list(info.channel_names), "Color": [_signed(c) for c in info.channel_colours]}
+        found["Channel"] = {name: values for name, values in channels.items() if values}
     if result.classes:
         found["MapAnnotation"] = {str(c.value): f"{c.name} {c.colour}" for c in result.classes}
     return found
+
+
+def _places(info: ImageInfo) -> dict[str, list[Any]]:
+    """Where every plane lies, in the order of the planes: depth runs within a channel."""
+    depth = info.levels.shape(0)[0] if info.ndim == 3 else 1
+    planes = depth * (1 if info.rgb and info.channels == 3 else info.channels)
+    sizes = info.pixel_size or (0.0,) * info.ndim
+    found: dict[str, list[Any]] = {}
+    for letter, at, size in zip("ZYX"[-info.ndim :], info.origin, sizes, strict=True):
+        step = (size or 1.0) if letter == "Z" else 0.0
+        found[f"Position{letter}"] = [at + step * (plane % depth) for plane in range(planes)]
+        found[f"Position{letter}Unit"] = [symbol_of(info.unit) if size else PIXEL] * planes
+    return found
+
+
+def _signed(colour: str) -> int:
+    """#rrggbb as OME-XML has it: red, green, blue and alpha as one signed number."""
+    return int.from_bytes(bytes.fromhex(colour.removeprefix("#")) + b"\xff", "big", signed=True)
