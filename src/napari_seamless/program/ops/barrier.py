@@ -65,6 +65,11 @@ class Barrier(Operation):
         """Whether it looks at pixels one by one, so that a mask can leave some of them out."""
         return True
 
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether its value has positions, of which every region takes its own part."""
+        return False
+
     def with_gradients(self) -> Barrier:
         """The barrier to use where gradients will be taken; its state may hold more."""
         return self

@@ -1,8 +1,8 @@
-"""Operators along channels: argmax, products and running sums over them, picking them, writing into a slice of them."""
+"""Operators along channels: argmax, products, running sums and orders over them, picking and placing them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,6 +14,7 @@ from napari_seamless.program.ops.request import (
     Builder,
     Built,
     Constant,
+    ImageArgument,
     Operator,
     Operators,
     Request,
@@ -63,19 +64,120 @@ def channel_index(request: Request) -> Built:
     return stored(request, image.value.dims, ChannelIndex)
 
 
-def channel_scatter(request: Request) -> Built:
-    """Writing into a slice of the channels."""
+def ordering(dim_at: int, default: int | None = None, *, keepdim_at: int | None = None) -> Builder:
+    """Operators along one dimension, for which there is a default."""
+    build = along_channels(dim_at, keepdim_at=keepdim_at)
+
+    def with_default(request: Request) -> Built:
+        if "dim" in request.kwargs or len(request.args) > dim_at or default is None:
+            return build(request)
+        return _with_dims(build(replace(request, kwargs={**request.kwargs, "dim": default})), request)
+
+    return with_default
+
+
+def _with_dims(built: Built, request: Request) -> Built:
+    """The stored call as torch was asked for it, without the default filled in."""
+    operation = built.operation
+    assert isinstance(operation, Local)
+    return replace(built, operation=replace(operation, kwargs=tuple(request.kwargs.items())))
+
+
+def pick(request: Request) -> Built:
+    """aten.index_select(input, dim, index) and the like, whose index is a constant list of channels."""
     image = request.image()
-    require_channels(image.value, [wrap(request.arg(2, 0), len(image.value.shape))], "writes into a slice")
-    return stored(request, image.value.dims)
+    request.constant(2, "index")
+    require_channels(image.value, [wrap(request.arg(1), len(image.value.shape))], "picks")
+    _require_alike(request)
+    return stored(request, image.value.dims, ChannelIndex)
+
+
+def gather(request: Request) -> Built:
+    """aten.gather(input, dim, index): at each position other channels; the index is an image too."""
+    image, index = request.image(), request.arg(2)
+    dim = wrap(request.arg(1), len(image.value.shape))
+    require_channels(image.value, [dim], "gathers")
+    _require_one_grid(request)
+    if not isinstance(index, ImageArgument):
+        raise Unsupported("its index is a constant as large as the image")
+    return stored(request, image.value.dims, ChannelIndex)
+
+
+def scatter(request: Request) -> Built:
+    """aten.scatter(input, dim, index, value or source): at each position other channels are written."""
+    images = request.images
+    dims = images[0].value.dims
+    if not isinstance(request.arg(0), ImageArgument) or not isinstance(request.arg(2), ImageArgument):
+        raise Unsupported("it scatters a constant as large as the image")
+    require_channels(images[0].value, [wrap(request.arg(1), len(dims))], "scatters")
+    _require_one_grid(request)
+    if isinstance(request.arg(3), Constant) and request.arg(3).tensor.dim():
+        raise Unsupported("it scatters a constant as large as the image")
+    return stored(request, dims, ChannelIndex)
+
+
+def _require_alike(request: Request) -> None:
+    """What is placed lies as the input does, or is one number."""
+    dims = request.image().value.dims
+    for image in request.images[1:]:
+        if image.value.dims != dims:
+            raise Unsupported("it places what lies on other positions")
+    if any(isinstance(a, Constant) and a.tensor.dim() > 1 for a in request.args):
+        raise Unsupported("it places a constant as large as the image")
+
+
+def _require_one_grid(request: Request) -> None:
+    """torch lets an index be smaller than what it indexes; then positions are left out."""
+    first, *others = (i.value for i in request.images)
+    if any(o.dims != first.dims or o.domain != first.domain for o in others):
+        raise Unsupported("its index has other positions than what it indexes")
+
+
+def table_lookup(request: Request) -> Built:
+    """aten.embedding(table, indices): a new last dimension, of channels."""
+    indices = request.arg(1)
+    if not isinstance(request.arg(0), Constant) or not isinstance(indices, ImageArgument):
+        raise Unsupported("its table is computed from the image")
+    return stored(request, (*indices.value.dims, ()))
+
+
+def one_hot(request: Request) -> Built:
+    """aten.one_hot(input, classes): a new last dimension, of channels."""
+    if request.arg(1, -1) < 0:
+        raise Unsupported("how many classes it has depends on the image; give it their number")
+    return stored(request, (*request.image().value.dims, ()))
+
+
+def cross(request: Request) -> Built:
+    """aten.linalg_cross(input, other, *, dim), between channels."""
+    _require_one_grid(request)
+    if len(request.images) < 2:
+        raise Unsupported("one of its factors is a constant")
+    return ordering(2, -1)(request)
 
 
 OPERATORS: Operators = {
-    "aten.cumsum.default": Operator(along_channels(1)),
     "aten.argmax.default": Operator(along_channels(1, keepdim_at=2)),
     "aten.argmin.default": Operator(along_channels(1, keepdim_at=2)),
+    **{f"aten.{name}.default": Operator(along_channels(1)) for name in ("cumprod", "cummax", "cummin", "logcumsumexp")},
+    **{
+        f"aten.{name}.{kind}": Operator(ordering(1, -1))
+        for name in ("sort", "argsort")
+        for kind in ("default", "stable")
+    },
+    "aten.topk.default": Operator(ordering(2, -1)),
+    "aten.mode.default": Operator(ordering(1, -1, keepdim_at=2)),
+    "aten.nansum.default": Operator(along_channels(1, keepdim_at=2)),
+    "aten.count_nonzero.dim_IntList": Operator(along_channels(1, keepdim_at=2)),
+    "aten.count_nonzero.default": Operator(along_channels(1, keepdim_at=2)),
+    **{f"aten.{name}.default": Operator(pick) for name in ("index_select", "index_add", "index_copy")},
+    **{f"aten.index_fill.int_{kind}": Operator(pick) for kind in ("Scalar", "Tensor")},
+    "aten.gather.default": Operator(gather),
+    **{f"aten.scatter.{kind}": Operator(scatter) for kind in ("value", "src")},
+    "aten.scatter_add.default": Operator(scatter),
+    "aten.embedding.default": Operator(table_lookup),
+    "aten.one_hot.default": Operator(one_hot),
+    "aten.linalg_cross.default": Operator(cross),
     "aten.prod.dim_int": Operator(along_channels(1, keepdim_at=2)),
     "aten.index.Tensor": Operator(channel_index),
-    "aten.slice_scatter.default": Operator(channel_scatter),
-    "aten.select_scatter.default": Operator(channel_scatter),
 }

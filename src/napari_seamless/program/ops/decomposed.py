@@ -7,5 +7,12 @@ DECOMPOSED = frozenset({
     "aten.fliplr.default", "aten.flipud.default", "aten.tile.default", "aten.concat.default",
     "aten.concatenate.default", "aten.rms_norm.default", "aten._fused_rms_norm.default",
     "aten.cosine_similarity.default", "aten.t.default", "aten.std_mean.dim", "aten.var_mean.dim",
+    *(f"aten.{name}.default" for name in (
+        "diff", "hstack", "vstack", "dstack", "column_stack", "row_stack", "tensordot", "pairwise_distance",
+        "broadcast_tensors", "take_along_dim", "bilinear", "cross", "linalg_matrix_norm", "huber_loss",
+        "smooth_l1_loss", "nanmean", "msort", "kron",
+        "outer", "inner", "special_softmax", "special_log_softmax", "special_logsumexp")),
+    *(f"aten.{name}.{kind}" for name in ("trapezoid", "trapz", "cumulative_trapezoid") for kind in ("dx", "x")),
+    "aten.norm.ScalarOpt_dim", "aten.norm.Scalar",
     "aten.einsum.default", "aten.linalg_norm.default", "aten.std_mean.default", "aten.var_mean.default",
 })  # fmt: skip

@@ -43,6 +43,11 @@ class Index(ABC):
     def sources(self, span: Span) -> range | Sequence[int]:
         """The input pixel of each output pixel in `span`."""
 
+    def phase(self, span: Span) -> Hashable:
+        """What, beside sizes, makes this span's copy differ from another's."""
+        lo, hi = self.demand(span)
+        return hi - lo != span[1] - span[0]
+
     def demand(self, span: Span) -> Span:
         where = self.sources(span)
         if isinstance(where, range):
@@ -114,6 +119,37 @@ class Bordered(Index):
 
 
 @dataclass(frozen=True)
+class Periodic(Index):
+    """The image again and again."""
+
+    def sources(self, span: Span) -> range | Sequence[int]:
+        first = span[0] // self.size * self.size
+        if span[1] <= first + self.size:
+            return range(span[0] - first, span[1] - first)
+        return [i % self.size for i in range(*span)]
+
+    def phase(self, span: Span) -> Hashable:
+        return span[0] % self.size if isinstance(self.sources(span), list) else ()
+
+
+@dataclass(frozen=True)
+class Enlarged(Index):
+    """Each pixel `times` times, one beside the other."""
+
+    times: int
+
+    def sources(self, span: Span) -> Sequence[int]:
+        return [i // self.times for i in range(*span)]
+
+    def phase(self, span: Span) -> Hashable:
+        return span[0] % self.times
+
+    @property
+    def centre(self) -> Centre:
+        return Fraction(1, self.times), Fraction(1, 2 * self.times) - Fraction(1, 2)
+
+
+@dataclass(frozen=True)
 class Copy(Operation):
     """Copy pixels along one or more axes by their index functions. `dims[axis]` is the tensor dimension of the axis."""
 
@@ -139,8 +175,7 @@ class Copy(Operation):
         index = self._along(axis)
         if index is None or span is None:
             return ()
-        lo, hi = index.demand(span)
-        return hi - lo != span[1] - span[0]
+        return index.phase(span)
 
     def centre(self, axis: int) -> Centre:
         index = self._along(axis)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from napari_seamless.program.ops.index import Enlarged, Periodic, copy_along
 from napari_seamless.program.ops.local import Local, LocalShape, View, stored
 from napari_seamless.program.ops.operation import (
     LowPrecision,
@@ -11,14 +12,17 @@ from napari_seamless.program.ops.operation import (
 )
 from napari_seamless.program.ops.request import (
     Built,
+    ImageArgument,
     Operator,
     Operators,
+    Pending,
     Request,
     Unplaced,
     Unsupported,
     wrap,
 )
 from napari_seamless.program.spans import Dims
+from napari_seamless.program.value import Value
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,16 @@ def squeeze(request: Request) -> Built:
 
 
 def expand(request: Request) -> Built:
-    """One position may be stretched over the plane, where it is clear which new dimension is which axis."""
+    """One position may be stretched over the plane, where it is clear which new dimension is which axis.
+
+    Beside positions, a dimension that stands where an axis would, and has none, is that axis; others are channels.
+    """
     image = request.image()
     shift = len(request.shape) - len(image.value.shape)
     dims = list(((),) * shift + image.value.dims)
     grown = [d for d in range(shift, len(dims)) if request.shape[d] != image.value.shape[d - shift]]
-    if any(image.value.dims) and any(not dims[d] for d in grown):
-        raise Unsupported("it repeats channels by stretching them, beside positions")
+    if any(image.value.dims):
+        _place(dims, grown, request.ndim)
     if not any(image.value.dims) and grown:
         if len(grown) != request.ndim:
             raise Unplaced("it stretches one number over a part of the plane")
@@ -91,15 +98,50 @@ def expand(request: Request) -> Built:
     return stored(local, tuple(dims), Expanded, args=args)
 
 
+def _place(dims: list[tuple[int, ...]], grown: list[int], ndim: int) -> None:
+    """Give axes to those of the dimensions `grown` that stand where axes do."""
+    first = len(dims) - ndim
+    if any(axes and axes != (d - first,) for d, axes in enumerate(dims)):
+        return
+    for d in grown:
+        if not dims[d] and d >= first:
+            dims[d] = (d - first,)
+
+
 def repeat(request: Request) -> Built:
+    """aten.repeat(input, times): channels are repeated as they are held, positions by where they lie."""
     image = request.image()
     times = request.arg(1)
-    dims: Dims = ((),) * (len(times) - len(image.value.shape)) + image.value.dims
+    shift = len(times) - len(image.value.shape)
+    dims: Dims = ((),) * shift + image.value.dims
     if not any(dims) and set(image.value.shape[-request.ndim :]) == {1}:
         return expand(request)
-    if any(axes and n != 1 for axes, n in zip(dims, times, strict=True)):
-        raise Unsupported("it repeats the image along a spatial axis")
-    return stored(request, dims, Repeated)
+    again = [d for d, n in enumerate(times) if dims[d] and n != 1]
+    if not again:
+        return stored(request, dims, Repeated)
+    moved = copy_along(image, [(d - shift, Periodic(image.value.shape[d - shift])) for d in again])
+    if all(n == 1 for d, n in enumerate(times) if d not in again) and not shift:
+        return moved
+    sizes = tuple(n * times[d + shift] if d + shift in again else n for d, n in enumerate(image.value.shape))
+    local = tuple(1 if d in again else n for d, n in enumerate(times))
+    domain = list(image.value.domain)
+    for d in again:
+        domain[dims[d][0]] = sizes[d - shift]
+    larger = ImageArgument(image.index, Value(sizes, request.dtype, image.value.dims, tuple(domain)))
+    channels = stored(replace(request, args=(larger, local)), dims, Repeated)
+    return replace(channels, inputs=(Pending(moved, sizes, request.dtype),))
+
+
+def repeat_interleave(request: Request) -> Built:
+    """aten.repeat_interleave.self_int(input, times, dim)."""
+    image, times = request.image(), request.arg(1)
+    given = request.kwargs.get("dim", request.arg(2))
+    if given is None:
+        raise Unsupported("it repeats the flattened image")
+    dim = wrap(given, len(image.value.shape))
+    if not image.value.dims[dim]:
+        return stored(request, image.value.dims, Repeated)
+    return copy_along(image, [(dim, Enlarged(image.value.shape[dim], times))])
 
 
 OPERATORS: Operators = {
@@ -109,4 +151,5 @@ OPERATORS: Operators = {
     **{f"aten.squeeze.{kind}": Operator(squeeze, is_view=True) for kind in ("default", "dim", "dims")},
     "aten.expand.default": Operator(expand, is_view=True),
     "aten.repeat.default": Operator(repeat),
+    "aten.repeat_interleave.self_int": Operator(repeat_interleave),
 }

@@ -114,6 +114,10 @@ def pointwise(request: Request) -> Built:
             if axes and dims[shift + d] and dims[shift + d] != axes:
                 raise Unsupported("it combines one spatial axis with another")
             dims[shift + d] = axes or dims[shift + d]
+    for image in request.images:
+        shift = rank - len(image.value.shape)
+        if any(dims[shift + d] and not axes and image.value.shape[d] > 1 for d, axes in enumerate(image.value.dims)):
+            raise Unsupported("it combines positions with numbers that have lost theirs, one for each position")
     built = stored(request, tuple(dims), Pointwise)
     for item in flatten((request.args, tuple(request.kwargs.values()))):
         if isinstance(item, Constant):
@@ -158,10 +162,19 @@ def prelu(request: Request) -> Built:
     return stored(request, request.image().value.dims, Pointwise)
 
 
+def by_table(request: Request) -> Built:
+    """Comparing every element with a constant list of numbers."""
+    if not isinstance(request.arg(1), Constant):
+        raise Unsupported("its list of numbers is computed from the image")
+    return stored(request, request.image().value.dims)
+
+
 TAGGED = Operator(pointwise, constant_dims=broadcast_dims, broadcasts=True)
 """For all those that torch tags."""
 
 OPERATORS: Operators = {
     **{name: TAGGED if is_pointwise(name) else Operator(pointwise) for name in sorted(UNTAGGED)},
+    "aten.bucketize.Tensor": Operator(by_table),
+    "aten.isin.Tensor_Tensor": Operator(by_table),
     "aten.prelu.default": Operator(prelu, broadcasts=True),
 }

@@ -22,8 +22,8 @@ from napari_seamless.program.ops.request import (
     Operators,
     Request,
     Unsupported,
-    all_spatial_axes,
     each,
+    spatial_axes,
 )
 from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
 from napari_seamless.program.spans import Box
@@ -159,7 +159,7 @@ def _pool_slides(
     image, rank = request.image(), len(kernel)
     if len(image.value.shape) != rank + 2:
         raise Unsupported("it is given no batch dimension")
-    axes, shape = all_spatial_axes(image, rank, "pools"), image.value.shape[-rank:]
+    axes, shape = spatial_axes(image, rank), image.value.shape[-rank:]
     return tuple(Slide(axes[k], kernel[k], stride[k], pad[k], pad[k], dilation[k], shape[k]) for k in range(rank))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from napari_seamless.program.ops.axis_reduce import AxisReduction, without
 from napari_seamless.program.ops.barrier import Barrier, Constants, State
 from napari_seamless.program.ops.channelwise import along_channels
 from napari_seamless.program.ops.local import stored
@@ -93,10 +94,13 @@ def reducing(make: Make, *, dim_at: int | None = 1, keepdim_at: int | None = 2) 
 def reduced(request: Request, image: ImageArgument, along: list[int], make: Make) -> Built:
     """The barrier over the dimensions `along` of an image."""
     value = image.value
-    for d, axes in enumerate(value.dims):
-        if axes and d not in along and value.shape[d] > 1:
-            raise Unsupported("it reduces one spatial axis and keeps another")
-    barrier = make(request, image, _also(image, along))
+    left = tuple(d for d, axes in enumerate(value.dims) if axes and d not in along and value.shape[d] > 1)
+    if any(len(value.dims[d]) > 1 for d in left):
+        raise Unsupported("it reduces one spatial axis and keeps others that were flattened")
+    one = replace(image, value=replace(value, dims=without(value.dims, left)))
+    barrier = make(request, one, _also(one, along))
+    if left:
+        barrier = AxisReduction((value.dims,), value.domain, request.shape, request.dtype, barrier, left)
     keeps = len(request.shape) == len(value.shape)
     kept = tuple(axes if len(axes) == 1 else () for axes in value.dims)
     dims = kept if keeps else tuple(kept[d] for d in range(len(kept)) if d not in along)

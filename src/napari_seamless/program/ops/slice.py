@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +19,7 @@ from napari_seamless.program.ops.request import (
     Built,
     Operator,
     Operators,
+    Pending,
     Request,
     Unsupported,
     each,
@@ -99,9 +100,9 @@ def flip(request: Request) -> Built:
     dims = [wrap(d, len(image.value.shape)) for d in request.arg(1)]
     if all(not image.value.dims[d] for d in dims):
         return stored(request, image.value.dims)
-    if any(not image.value.dims[d] for d in dims):
-        raise Unsupported("it flips channels and positions at once")
-    return copy_along(image, [(d, Strided(image.value.shape[d], image.value.shape[d] - 1, -1)) for d in dims])
+    along = [d for d in dims if image.value.dims[d]]
+    moved = copy_along(image, [(d, Strided(image.value.shape[d], image.value.shape[d] - 1, -1)) for d in along])
+    return _also(request, moved, (image, [d for d in dims if d not in along]), "aten.flip.default")
 
 
 def roll(request: Request) -> Built:
@@ -111,11 +112,22 @@ def roll(request: Request) -> Built:
         raise Unsupported("it rolls the flattened image")
     if all(not image.value.dims[d] for d in dims):
         return stored(request, image.value.dims)
-    if any(not image.value.dims[d] for d in dims):
-        raise Unsupported("it rolls channels and positions at once")
-    return copy_along(
-        image, [(d, Bordered(image.value.shape[d], s, "circular")) for d, s in zip(dims, shifts, strict=True)]
+    by = list(zip(dims, shifts, strict=True))
+    along = [(d, s) for d, s in by if image.value.dims[d]]
+    rest = [(d, s) for d, s in by if not image.value.dims[d]]
+    moved = copy_along(
+        image, [(d, Bordered(image.value.shape[d], s % image.value.shape[d], "circular")) for d, s in along]
     )
+    return _also(request, moved, (image, [s for _, s in rest], [d for d, _ in rest]), "aten.roll.default")
+
+
+def _also(request: Request, moved: Built, args: tuple[Any, ...], target: str) -> Built:
+    """What moved positions, and then the same for the channels that are named last in `args`, if any."""
+    if not args[-1]:
+        return moved
+    image = request.image()
+    channels = stored(_as(target, request, args), image.value.dims)
+    return replace(channels, inputs=(Pending(moved, request.shape, request.dtype),))
 
 
 OPERATORS: Operators = {

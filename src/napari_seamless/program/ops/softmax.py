@@ -10,10 +10,11 @@ from torch import Tensor
 
 from napari_seamless.program.ops.barrier import Barrier, Constants, State, beside, small
 from napari_seamless.program.ops.channelwise import along_channels
+from napari_seamless.program.ops.local import Domain
 from napari_seamless.program.ops.operation import (
     Operation,
 )
-from napari_seamless.program.ops.reduce import common, reducing
+from napari_seamless.program.ops.reduce import common, reduced, reducing
 from napari_seamless.program.ops.request import (
     Builder,
     Built,
@@ -22,7 +23,6 @@ from napari_seamless.program.ops.request import (
     Operators,
     Pending,
     Request,
-    Unsupported,
     wrap,
 )
 from napari_seamless.program.spans import Box, Span
@@ -63,19 +63,19 @@ class LogSumExp(Barrier):
 class SpatialSoftmax(Operation):
     """exp(x - log(sum(exp(x)))), or without exp with `log`; the second input is the barrier's log of the sum.
 
-    `keep` is the shape that lets the barrier's value be broadcast against x.
+    `domain` is the grid of the barrier's value, of one position along the axes that are summed over.
     """
 
-    keep: tuple[int, ...]
+    domain: Domain
     log: bool = False
 
     def demand(self, axis: int, span: Span | None) -> tuple[Span | None, ...]:
-        del axis
-        return (span, None)
+        size = self.domain[axis]
+        return (span, None if size is None else (0, 1) if size == 1 else span)
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have, want
-        shifted = inputs[0] - inputs[1].reshape(self.keep)
+        shifted = inputs[0] - inputs[1]
         return shifted if self.log else shifted.exp_()
 
 
@@ -93,13 +93,11 @@ def softmax(*, log: bool) -> Builder:
         value = image.value
         if not value.dims[dim]:
             return local(request)
-        if any(axes and d != dim and value.shape[d] > 1 for d, axes in enumerate(value.dims)):
-            raise Unsupported("it normalises along one spatial axis and not along another")
-        keep = tuple(1 if axes else n for n, axes in zip(value.shape, value.dims, strict=True))
+        keep = tuple(1 if d == dim else n for d, n in enumerate(value.shape))
         inner = Request(request.target, request.args, {}, keep, request.dtype, request.ndim)
-        barrier = Built(log_sum_exp(inner, image, ()), (image,), ((),) * len(keep))
-        pending = Pending(barrier, keep, request.dtype)
-        return Built(SpatialSoftmax(keep, log), (image, pending), value.dims, value.domain)
+        barrier = reduced(inner, image, [dim], log_sum_exp)
+        operation = SpatialSoftmax(barrier.domain(keep, request.ndim), log)
+        return Built(operation, (image, Pending(barrier, keep, request.dtype)), value.dims, value.domain)
 
     return build
 
