@@ -41,6 +41,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import GrowingSource, Source
 from napari_seamless.io.readers import open_image, sample_slide
 
+TURNED = ("WhiteIsZero", "palette")  # in notices: pixels are those that a viewer shows
 GOOD = ("refused", "unharmed", "as stored")
 BUSY_SECONDS, IDLE_SECONDS = 60, 900
 """Of the processor, and of the clock: on a machine that is full the clock alone says nothing."""
@@ -298,7 +299,8 @@ def _judged(path: Path, source: Source, levels: list[np.ndarray]) -> str:
     ours = levels[0]
     if whole.size == ours.size and np.array_equal(np.sort(whole, axis=None), np.sort(ours, axis=None), equal_nan=True):
         return "as stored"
-    if whole.ndim == 3 and np.array_equal(np.moveaxis(whole, -1, 0)[:3], ours):
+    is_told = any(word in notice for notice in source.info.notices for word in TURNED)
+    if is_told or (whole.ndim == 3 and np.array_equal(np.moveaxis(whole, -1, 0)[:3], ours)):
         return "as stored"
     return f"silent: other pixels than another reader's {whole.shape} {whole.dtype}; ours {ours.shape} {ours.dtype}"
 

@@ -7,7 +7,9 @@ loads no library of a file format.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
 from napari_seamless.interfaces import Source
@@ -57,11 +59,22 @@ def _opened(what: object, axes: str | None, scene: Scene) -> Source:
     if looks_like_array(what):
         return open_arrays([what], axes=axes)
     if isinstance(what, list | tuple) and what and all(looks_like_array(level) for level in what):
-        return open_arrays(what, axes=axes)
+        return _open_levels(what, axes)
     raise InputUnreadable(
         "an image must be a path, an array, a list of arrays (levels, finest first), a napari layer or a BioImage; "
         f"got {_described(what)}"
     )
+
+
+def _open_levels(arrays: Sequence[Any], axes: str | None) -> Source:
+    """A list is one image's levels. Planes or channels in a list have one size: they are to be stacked."""
+    shapes = [tuple(int(n) for n in array.shape) for array in arrays]
+    if any(a == b for a, b in pairwise(shapes)):
+        raise InputUnreadable(
+            f"a list of arrays is one image's levels, each smaller than the one before; got the shapes {shapes}; stack "
+            'what belongs together, for example numpy.stack(arrays) with axes="cyx" or "zyx", or open them one by one'
+        )
+    return open_arrays(arrays, axes=axes)
 
 
 def _described(what: object) -> str:

@@ -54,8 +54,10 @@ def with_scenes(info: ImageInfo, names: Sequence[str], number: int, *, is_chosen
     if len(names) < 2:
         return info
     this = names[number]
+    another = 0 if number == 1 else 1
     notice = (
-        f"{info.name} holds {len(names)} images; this is '{this}'; choose another by scene=1 (--scene 1), or its name"
+        f"{info.name} holds {len(names)} images; this is '{this}'; choose another by scene={another} "
+        f"(--scene {another}), or its name"
     )
     notices = info.notices if is_chosen else (*info.notices, notice)
     return replace(info, scenes=tuple(names), scene=this, notices=notices)

@@ -3,14 +3,15 @@
 tifffile parses the file once; after that every read takes tiles or strips straight from the file and decodes them in
 the calling thread, so that threads do not wait for each other. Decoded pieces are cached, since reads overlap.
 Levels come from subdirectories or from pages of decreasing size; thumbnail, label and macro images are left out.
-Of a time axis the first point is taken, unless another is asked for; of several images in one file the first (the
-baseline of a slide), unless an OME-TIFF is asked for another scene. A declared alpha channel of an RGB image is left
+Of a time axis the first point is taken, unless another is asked for; of several images in one file the largest (the
+baseline of a slide), unless another scene is asked for. A declared alpha channel of an RGB image is left
 out. A truncated file raises InputDamaged; a piece that the file declares to be unwritten (length 0) holds the file's
 no-data value.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ from napari_seamless.interfaces import ImageInfo, Pixels, Reads
 from napari_seamless.io.readers.axes import info_at, require_inside, require_time
 from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
-from napari_seamless.io.readers.scenes import Scene, chosen, unique, with_scenes
+from napari_seamless.io.readers.scenes import Scene, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
 from napari_seamless.io.readers.tiff_parsed import Metadata, TiffImages, metadata_of, opened
 from napari_seamless.io.readers.tiff_scale import channel_colours, channel_names, pixel_sizes, place
+from napari_seamless.io.readers.tiff_scenes import pages_told, scene_of
 from napari_seamless.io.readers.tiff_stack import Stack, notices_of, stacks_of
 
 CACHE_BYTES = 256 << 20
@@ -116,13 +118,13 @@ def _parsed(
     check_directories(files[path.resolve()])
     with opened(path) as tiff:
         images = TiffImages(path, tiff)
-        names = unique(images.names) if images.kinds[0] == "ome" else (path.name,)
-        number = chosen(scene, names, path.name)
+        number, numbers, names = scene_of(images, scene, path.name)
         stacks = stacks_of(images, files, axes, number, time or 0)
         info = _info(path, images.kinds[0], metadata_of(path, tiff, number), stacks, number)
+        info = replace(info, notices=(*info.notices, *pages_told(path.name, images[number], axes)))
     if time is not None:
         info = info_at(info, time)
-    return with_scenes(info, names, number, is_chosen=scene is not None), stacks
+    return with_scenes(info, names, numbers.index(number), is_chosen=scene is not None), stacks
 
 
 def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], number: int) -> ImageInfo:
@@ -144,6 +146,6 @@ def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], 
         pixel_size=tuple(sizes.get(a, 0.0) for a in spatial) if "y" in sizes and "x" in sizes else None,
         origin=tuple(at.get(a, 0.0) for a in spatial) if any(at.get(a) for a in spatial) else (),
         format={"svs": "Aperio SVS", "ome": "OME-TIFF", "philips": "Philips TIFF"}.get(kind, "TIFF"),
-        notices=notices_of(path.name, base),
+        notices=(*notices_of(path.name, base), *([base.meaning.told] if base.meaning.told else [])),
         times=max(1, base.times),
     )

@@ -26,7 +26,9 @@ DAMAGE = (
 )  # fmt: skip
 """What tifffile raised for the broken files of `tests/builders/fuzzing.py`; its own TiffFileError is a ValueError."""
 
-RESOLUTION_UNIT = 296
+RESOLUTION_UNIT, PHOTOMETRIC = 296, 262
+BLACK_IS_ZERO = 1
+"""The meaning of pixels where a file has left out to say it."""
 
 
 @contextmanager
@@ -51,6 +53,8 @@ class Directory:
     shaped: tuple[int, int, int, int, int]
     dtype: np.dtype[Any] | None
     photometric: int
+    bits: int
+    colormap: NDArray[Any] | None
     extrasamples: tuple[int, ...]
     compression: int
     compression_name: str
@@ -180,7 +184,9 @@ def _directory(page: Any) -> Directory:
     return Directory(
         shaped=tuple(int(n) for n in page.shaped),  # type: ignore[arg-type]
         dtype=None if page.dtype is None else np.dtype(page.dtype),
-        photometric=int(page.photometric),
+        photometric=int(page.photometric) if PHOTOMETRIC in page.tags else BLACK_IS_ZERO,
+        bits=int(np.max(page.bitspersample)),
+        colormap=page.colormap,
         extrasamples=tuple(int(sample) for sample in page.extrasamples),
         compression=int(page.compression),
         compression_name=repr(page.compression),

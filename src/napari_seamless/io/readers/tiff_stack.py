@@ -16,31 +16,38 @@ from napari_seamless.interfaces import Pixels
 from napari_seamless.io.readers.axes import MOST_CHANNELS_GUESSED, checked, native
 from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile
+from napari_seamless.io.readers.tiff_colours import RGB, YCBCR, Meaning, meaning_of
 from napari_seamless.io.readers.tiff_directories import check_directories
 from napari_seamless.io.readers.tiff_parsed import Page, Series, TiffImages
 from napari_seamless.io.readers.tiff_plane import RawPlane, TiledPlane
+from napari_seamless.io.readers.tiff_scenes import loose_levels, shrunk_alike, stored_alike
 
 LARGEST_PIECE = 1 << 31
 LARGE = 1 << 26
 JPEG = (6, 7, 34892, 33007)
-RGB, YCBCR = 2, 6
 ALPHA = ((1,), (2,))
 JPEG2000_YCBCR = 33003
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """One level: planes[channel][z] (None: never written), each of `page` (sample, depth, y, x, colour).
+    """One level: planes[channel][z], each of `page` (sample, depth, y, x, colour).
 
-    They are those of one of `times` time points; 0 where the file has no such axis.
+    They are those of one of `times` time points; 0 where the file has no such axis. `stored` is the type in the file,
+    and `meaning` what turns its numbers into those of `dtype` that a viewer shows.
     """
 
-    planes: tuple[tuple[TiledPlane | RawPlane | None, ...], ...]
+    planes: tuple[tuple[TiledPlane | RawPlane, ...], ...]
     page: tuple[int, int, int, int, int]
-    dtype: np.dtype
+    stored: np.dtype
     volume: bool
     rgb: bool
     times: int
+    meaning: Meaning
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.meaning.dtype(self.stored)
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -49,34 +56,32 @@ class Stack:
 
     @property
     def channels(self) -> int:
-        return 3 if self.rgb else len(self.planes) * self.page[0] * self.page[4]
+        stored = len(self.planes) * self.page[0] * self.page[4]
+        return 3 if self.rgb else stored * self.meaning.channels
 
     @property
     def piece_bytes(self) -> int:
         """Bytes of the largest decoded piece."""
         cells = [(*p.cell, self.page[4]) for row in self.planes for p in row if isinstance(p, TiledPlane)]
-        return max((prod(cell) for cell in cells), default=0) * self.dtype.itemsize
+        return max((prod(cell) for cell in cells), default=0) * self.stored.itemsize
 
     def read(self, region: Region, cache: DecodedCache) -> Pixels:
         """A new array (c, [z,] y, x); memory order is the file's (colours last), so strides may not be C order."""
         z = region.intervals[0] if self.volume else Interval(0, 1)
         y, x = region.intervals[-2:]
         samples, depth, _, _, colours = self.page
-        out = np.empty((len(self.planes), samples, z.size, y.size, x.size, colours), self.dtype)
+        out = np.empty((len(self.planes), samples, z.size, y.size, x.size, colours), self.stored)
         for c, row in enumerate(self.planes):
             for first in range(z.lo // depth * depth, z.hi, depth):
                 inside = Interval(max(z.lo, first), min(z.hi, first + depth))
                 part = out[c, :, inside.lo - z.lo : inside.hi - z.lo]
                 plane = row[first // depth]
-                if plane is None:
-                    part[...] = 0
-                else:
-                    plane.read_into(part, Region((inside.shift(-first), y, x)), cache)
-        return self._arranged(out)
+                plane.read_into(part, Region((inside.shift(-first), y, x)), cache)
+        return self.meaning.shown(self._arranged(out))
 
     def _arranged(self, out: Pixels) -> Pixels:
         pages, samples, *space, colours = out.shape
-        channels = np.moveaxis(out, 5, 2).reshape(pages * samples * colours, *space)[: self.channels]
+        channels = np.moveaxis(out, 5, 2).reshape(pages * samples * colours, *space)[: 3 if self.rgb else None]
         return channels if self.volume else channels[:, 0]
 
 
@@ -91,8 +96,8 @@ def stacks_of(
     numbers = iter(range(1 << 31))
     base = _stack(series, files, axes, numbers, time)
     stacks = [base]
-    for level in sorted((*series.coarser(), *_loose_levels(images)), key=lambda level: -prod(level.shape)):
-        if not _stored_alike(level, series):
+    for level in sorted((*series.coarser(), *loose_levels(images, number)), key=lambda level: -prod(level.shape)):
+        if not stored_alike(level, series):
             continue
         stack = _stack(level, files, axes, numbers, time)
         if _is_level(stack, base) and prod(stack.spatial_shape) < prod(stacks[-1].spatial_shape):
@@ -106,42 +111,18 @@ def notices_of(name: str, base: Stack) -> tuple[str, ...]:
     y, x = base.spatial_shape[-2:]
     if not planes or y * x < LARGE or planes[0].cell[2] < x:
         return ()
-    rows, height = planes[0].cell[1], planes[0].cell[1] * x * base.page[4] * base.dtype.itemsize
+    rows, height = planes[0].cell[1], planes[0].cell[1] * x * base.page[4] * base.stored.itemsize
     return (
         f"{name} is stored in strips of {rows} x {x} pixels ({height / 1e6:.1f} MB each), which are decoded whole for "
         "every view and tile; save it as tiled TIFF or OME-Zarr to make reading many times faster",
     )
 
 
-def _stored_alike(level: Series, base: Series) -> bool:
-    """Same type and axes, and a page of its own is tiled when the finest level is (a thumbnail often is not)."""
-    tiling = level.directory.is_subifd or level.directory.is_tiled == base.directory.is_tiled
-    return tiling and level.dtype == base.dtype and len(level.axes) == len(base.axes)
-
-
-def _loose_levels(images: TiffImages) -> list[Series]:
-    """Pages that may be levels although tifffile has not put them with the first one (steps other than 2, 3 or 4).
-
-    They say that they are reduced, or are tiled pages of a file without any dialect.
-    """
-    kind = images.kinds[0]
-    if kind not in ("generic", "uniform", "shaped"):
-        return []
-    plain = kind == "generic"
-    return [
-        s
-        for s in map(images.__getitem__, range(1, len(images)))
-        if s.directory.is_reduced or (plain and s.directory.is_tiled)
-    ]
-
-
 def _is_level(stack: Stack, base: Stack) -> bool:
-    """Same channels, no axis larger, and y and x shrunk alike (to within a pixel and one percent)."""
+    """Same channels, no axis larger, and y and x shrunk alike."""
     if stack.channels != base.channels or len(stack.spatial_shape) != len(base.spatial_shape):
         return False
-    (h0, w0), (h, w) = base.spatial_shape[-2:], stack.spatial_shape[-2:]
-    slack = 1 + 0.01 * w
-    return h <= h0 and w <= w0 and abs(h / h0 * w0 - w) <= slack + w0 / h0
+    return shrunk_alike(stack.spatial_shape[-2:], base.spatial_shape[-2:])
 
 
 def _stack(series: Series, files: dict[Path, ByteFile], axes: str | None, numbers: Iterator[int], time: int) -> Stack:
@@ -158,7 +139,13 @@ def _stack(series: Series, files: dict[Path, ByteFile], axes: str | None, number
     colours = page[0] * page[4]
     rgb = directory.photometric in (RGB, YCBCR) and len(rows) == 1 and dtype.itemsize <= 2
     rgb = rgb and (colours == 3 or (colours == 4 and directory.extrasamples[:1] in ALPHA))
-    return Stack(rows, page, native(dtype), volume, rgb, dict(leading).get("t", 0))
+    meaning = meaning_of(directory, series.kind, series.path.name)
+    if meaning.colours is not None and len(rows) * colours > 1:
+        meaning = Meaning(
+            told=f"{series.path.name} stores numbers of colours in several channels; they are read as they are"
+        )
+    rgb = (rgb and not meaning.told) or meaning.channels == 3
+    return Stack(rows, page, native(dtype), volume, rgb, dict(leading).get("t", 0), meaning)
 
 
 def _readable_dtype(series: Series) -> np.dtype[Any]:
@@ -223,10 +210,13 @@ class _PlaneIndex:
                 f"a TIFF file must have a page for every plane; {series.path.name} has {series.pages} for {count}"
             )
 
-    def plane(self, index: int) -> TiledPlane | RawPlane | None:
+    def plane(self, index: int) -> TiledPlane | RawPlane:
         page, directory = self._series.page(0 if self._single else index), self._series.directory
         if page is None:
-            return None
+            raise InputDamaged(
+                f"a set of planes must be complete; plane {index} of {self._series.path.name} is in no file that is "
+                "there; put all files of the set beside each other, or export the image again"
+            )
         file = self._file(page.path)
         if self._single or (directory.is_contiguous and directory.is_memmappable and not directory.is_tiled):
             return self._raw(page, file, index)
