@@ -14,10 +14,11 @@ from scipy import ndimage
 
 from napari_seamless.errors import BadRequest, RunCancelled
 from napari_seamless.geometry import Region
-from napari_seamless.measurement import LabelCounts, Polygons, count_labels, tile_shape_over
+from napari_seamless.measurement import LabelCounts, count_labels, tile_shape_over
 from napari_seamless.postprocess.components import Components
 from napari_seamless.postprocess.object_table import ObjectTable
 from napari_seamless.postprocess.step import Domain, TileOutput
+from napari_seamless.runs.polygons import Polygons
 
 Array = NDArray[Any]
 

@@ -15,12 +15,12 @@ from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements
-    from napari_seamless.measurement.polygons import Polygons
     from napari_seamless.models import Model
     from napari_seamless.models.architectures_installed import Parameter
     from napari_seamless.runs.device_memory import DeviceMemory
     from napari_seamless.runs.existing_output import ExistingOutput
     from napari_seamless.runs.origin import Origin
+    from napari_seamless.runs.polygons import Polygons
     from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.run import Run
     from napari_seamless.runs.tile_cost import TileCost

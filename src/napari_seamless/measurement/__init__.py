@@ -5,11 +5,9 @@
     label_counts.py                      a tile after the other: its classes, and objects by `postprocess`
     measurements.py                      areas and a table of objects, as they are told and saved
 
-`polygons.py` says which pixels lie inside outlines, `geojson_polygons.py` reads these.
+What was asked of a result, and which pixels lie inside outlines, is said in `runs`.
 """
 
-from napari_seamless.measurement.geojson_polygons import polygons_of_geojson, read_geojson
 from napari_seamless.measurement.label_counts import LabelCounts, count_labels, tile_shape_over
-from napari_seamless.measurement.polygons import Polygons
 
-__all__ = ["LabelCounts", "Polygons", "count_labels", "polygons_of_geojson", "read_geojson", "tile_shape_over"]
+__all__ = ["LabelCounts", "count_labels", "tile_shape_over"]

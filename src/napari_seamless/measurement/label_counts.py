@@ -20,6 +20,7 @@ from napari_seamless.geometry import Cell, Grid, Region
 from napari_seamless.postprocess.components import Components, whole_numbers
 from napari_seamless.postprocess.object_table import ObjectTable, in_order
 from napari_seamless.postprocess.step import Domain, TileOutput
+from napari_seamless.runs.roi_parts import RoiPart
 
 Array = NDArray[np.generic]
 Mask = NDArray[np.bool_]
@@ -32,12 +33,15 @@ TILE_PIXELS = 1 << 20
 class LabelCounts:
     """Pixels of each label that was met (0 among them), and the objects by rising id; none where none were sought.
 
-    `unassigned` counts pixels of the boundary class without an object near them.
+    `unassigned` counts pixels of the boundary class without an object near them; None where only a roi was counted.
+    `parts` are the pixels of each label in each part of a roi, `missing` how many of its pixels the mask left out.
     """
 
     counts: Mapping[int, int]
     objects: ObjectTable
-    unassigned: int = 0
+    unassigned: int | None = 0
+    parts: tuple[Mapping[int, int], ...] = ()
+    missing: int = 0
 
 
 def count_labels(
@@ -47,6 +51,7 @@ def count_labels(
     region: Region | None = None,
     tile: Sequence[int] | None = None,
     mask: Callable[[Region], Mask] | None = None,
+    parts: Sequence[RoiPart] = (),
     components: Components | None = None,
     image: Read | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -55,7 +60,8 @@ def count_labels(
     """Count the labels of an image of this `shape`, ([z,] y, x), and find the objects that are `components`.
 
     `read` gives the integer labels of a region, `image` (c, *region.shape) an image over it. Only pixels of `region`
-    are measured, and of these only what `mask` (bool, *region.shape) says. `tile` is the shape that is read at once.
+    are measured, and of these only what `mask` (bool, *region.shape) says. With `parts` only pixels in any of these
+    are counted, and objects are found in all of the region. `tile` is the shape that is read at once.
     `on_progress` gets (pixels done, pixels in all); both callbacks are called in this thread.
 
     Raises BadRequest, RunCancelled and what the readers raise.
@@ -64,22 +70,27 @@ def count_labels(
     settler = None if components is None else components.begin(domain)
     grid = Grid(domain.region.shape, tuple(tile or tile_shape_over(domain.region.shape)))
     counts: Counter[int] = Counter()
-    tables, done = [ObjectTable.empty(len(shape))], 0
+    by_part: tuple[Counter[int], ...] = tuple(Counter() for _ in parts)
+    tables, done, missing = [ObjectTable.empty(len(shape))], 0, 0
     for cell in _along_shorter_axes(grid):
         if cancelled is not None and cancelled():
             raise RunCancelled("measuring was stopped; nothing of it is kept")
         write = grid.region(cell).shift(domain.region.start)
         given = _read_tile(read, domain, write, 0 if components is None else components.halo, mask, image)
-        _count(counts, given)
+        if parts:
+            missing += _count_parts(counts, by_part, parts, given)
+        else:
+            _count(counts, *_own(given))
         if components is not None and settler is not None:
             tables.append(settler.settle(components.propose(given)).objects)
         done += write.size
         if on_progress is not None:
             on_progress(done, domain.region.size)
     if components is None or settler is None:
-        return LabelCounts(dict(counts), tables[0])
+        return LabelCounts(dict(counts), tables[0], None if parts else 0, by_part, missing)
     objects = in_order([settler.flush().objects, *tables], len(shape))
-    return LabelCounts(dict(counts), objects, _unassigned(counts, objects, components))
+    unassigned = None if parts else _unassigned(counts, objects, components)
+    return LabelCounts(dict(counts), objects, unassigned, by_part, missing)
 
 
 def tile_shape_over(shape: Sequence[int], chunk: Sequence[int] | None = None) -> tuple[int, ...]:
@@ -114,10 +125,34 @@ def _read_tile(
     return TileOutput(domain, tile, pixels[None], mask=known, image=image)
 
 
-def _count(counts: Counter[int], given: TileOutput) -> None:
+def _own(given: TileOutput) -> tuple[Array, Mask | None]:
+    """The labels of a tile without what is read around it, and which of them count."""
     own = given.tile.write.slices(given.tile.read.start)
-    labels = given.pixels[0][own]
-    labels = labels.ravel() if given.mask is None else labels[given.mask[own]]
+    return given.pixels[0][own], None if given.mask is None else given.mask[own]
+
+
+def _count_parts(
+    counts: Counter[int], by_part: Sequence[Counter[int]], parts: Sequence[RoiPart], given: TileOutput
+) -> int:
+    """Each part by itself, and what lies in any of them once; how many of its pixels the mask leaves out."""
+    write = given.tile.write
+    labels, known = _own(given)
+    inside = np.zeros(write.shape, bool)
+    for part, counted in zip(parts, by_part, strict=True):
+        common = write.intersect(part.region)
+        if common.is_empty:
+            continue
+        at = common.slices(write.start)
+        within = part.mask(common)
+        inside[at] |= within
+        _count(counted, labels[at], within if known is None else within & known[at])
+    measured = inside if known is None else inside & known
+    _count(counts, labels, measured)
+    return int(np.count_nonzero(inside)) - int(np.count_nonzero(measured))
+
+
+def _count(counts: Counter[int], pixels: Array, within: Mask | None) -> None:
+    labels = pixels.ravel() if within is None else pixels[within]
     if not labels.size:
         return
     if labels.dtype.itemsize == 1 and labels.dtype.kind == "u":

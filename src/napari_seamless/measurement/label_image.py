@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, InputUnreadable, SetPixelSize
-from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.measurement.measurements import Remark
@@ -39,6 +38,11 @@ class LabelImage:
     remarks: list[Remark] = field(default_factory=list)
 
     @property
+    def place(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(scale, offset) on the slide."""
+        return self.scale, self.offset
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self.source.info.levels.shape(0)
 
@@ -48,11 +52,11 @@ class LabelImage:
 
 
 def open_label_image(
-    what: Any, names: tuple[LabelClass, ...], region: Region | None, pixel_size: float | Sequence[float] | None
-) -> tuple[LabelImage, Region | None]:
-    """Whatever `measure` takes, and the region of it that is wanted. Raises what opening raises, and BadRequest."""
+    what: Any, names: tuple[LabelClass, ...], pixel_size: float | Sequence[float] | None
+) -> LabelImage:
+    """Whatever `measure` takes. Raises what opening raises, and BadRequest."""
     if isinstance(getattr(what, "store", None), Store):  # a Result, whose module would load torch
-        return open_label_image(what.store, names, what.region if region is None else region, pixel_size)
+        what = what.store
     if isinstance(what, str | Path):
         try:
             what = open_store(what)
@@ -82,9 +86,7 @@ def open_label_image(
     )
     if note is not None:
         labels.remarks.append(note)
-    if labels.finished is not None:
-        labels.remarks.append(Remark(f"{labels.finished.mean():.0%} of the result is finished; only that is measured"))
-    return labels, region
+    return labels
 
 
 def _origin(info: ImageInfo) -> tuple[float, ...]:

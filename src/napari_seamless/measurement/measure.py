@@ -14,9 +14,9 @@ from napari_seamless.measurement.intensity_image import image_under, intensity_i
 from napari_seamless.measurement.label_counts import count_labels, tile_shape_over
 from napari_seamless.measurement.label_image import open_label_image
 from napari_seamless.measurement.measurements import Measurements
-from napari_seamless.measurement.polygons import Polygons
 from napari_seamless.measurement.report import measurements_of
-from napari_seamless.measurement.roi import mask_of, polygons_on, region_of
+from napari_seamless.measurement.roi import Surroundings, mask_of, parts_of
+from napari_seamless.runs.polygons import Polygons
 
 
 def measure(
@@ -38,10 +38,12 @@ def measure(
     """Count the pixels of each class of a label image, and find its objects, of any size, with little memory.
 
     `what` is a Result, the path of one, or any label image that `open_image` takes. Of a result that is not finished
-    only what is finished is measured. `region`, in its level-0 pixels, and `roi` say where: a GeoJSON file (as
-    QuPath saves it) or its content, or a list of outlines, each (n, 2) corners y, x; all in level-0 pixels of the
-    slide, along the edges of pixels, where pixel i covers [i, i + 1); or what `label_outlines` made. A pixel lies
-    within an outline if its centre does.
+    only what is finished is measured, and by default only what was asked of its runs so far, not all of the chunks
+    that they made; roi="computed" measures these. `region`, in its level-0 pixels, and `roi` say where else: a GeoJSON
+    file (as QuPath saves it) or its content, or a list of outlines, each (n, 2) corners y, x; all in level-0 pixels of
+    the slide, along the edges of pixels, where pixel i covers [i, i + 1); or what `label_outlines` made. A pixel lies
+    within an outline if its centre does; what several outlines cover counts once, and in each of them
+    (`Measurements.parts`). An object counts where its centroid lies inside, and then it is measured whole.
 
     `classes`, names or numbers, are those whose objects are counted; None: every value that occurs, whether it has a
     name or not ("class 3" then), but the background and the boundary; an empty list: none. Objects are connected
@@ -57,24 +59,31 @@ def measure(
 
     Raises BadRequest, InputNotFound, InputUnreadable, InputMismatch, RunCancelled.
     """
-    labels, region = open_label_image(what, tuple(names), region, pixel_size)
-    polygons = None if roi is None else polygons_on(labels, roi)
-    region = region_of(labels, region, polygons)
+    labels = open_label_image(what, tuple(names), pixel_size)
+    parts = parts_of(labels, region, roi)
     components = components_to_count(labels, classes, boundary, reach, connectivity)
     smallest = smallest_area(min_area, labels)
     under = None if image is None or components is None else intensity_image_over(image_under(image, labels), labels)
-    found = count_labels(
-        lambda at: labels.source.read(at)[0],
-        labels.shape,
-        region=region,
-        tile=tile_shape_over(region.shape, labels.chunk),
-        mask=mask_of(labels, polygons),
-        components=components,
-        image=None if under is None else under.read,
-        on_progress=on_progress,
-        cancelled=cancelled,
-    )
-    return measurements_of(labels, found, components, smallest, () if under is None else under.names)
+    around = Surroundings(parts, labels.shape, 0 if components is None else components.halo) if parts else None
+    while True:
+        found = count_labels(
+            lambda at: labels.source.read(at)[0],
+            labels.shape,
+            region=None if around is None else around.region,
+            tile=tile_shape_over(labels.shape if around is None else around.region.shape, labels.chunk),
+            mask=mask_of(labels, around),
+            parts=parts,
+            components=components,
+            image=None if under is None else under.read,
+            on_progress=on_progress,
+            cancelled=cancelled,
+        )
+        if around is None or not around.cuts(found.objects):
+            break
+        around.grow(4 * around.margin)
+    is_asked = bool(parts) and roi is None and region is None
+    channels = () if under is None else under.names
+    return measurements_of(labels, found, components, smallest, channels, parts, is_asked=is_asked)
 
 
 def label_outlines(rings: Sequence[ArrayLike]) -> Polygons:

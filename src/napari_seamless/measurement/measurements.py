@@ -42,6 +42,18 @@ class ClassArea:
 
 
 @dataclass(frozen=True)
+class PartMeasurements:
+    """What was measured of one outline of a roi: its name ("outline 2" where it has none) and class, its pixels, the
+    areas of classes in it, and how many objects of each class have their centroid in it."""
+
+    name: str
+    classification: str
+    pixels: int
+    areas: tuple[ClassArea, ...]
+    objects: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Remark:
     """A sentence without its full stop, and what can be done about it, which `str()` says after it."""
 
@@ -75,6 +87,7 @@ class Measurements:
     ndim: int
     pixel_size: tuple[float, ...] | None
     remarks: tuple[Remark, ...] = ()
+    parts: tuple[PartMeasurements, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,38 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_seamless.measurement.label_counts import LabelCounts
 from napari_seamless.measurement.label_image import LabelImage
-from napari_seamless.measurement.measurements import ClassArea, Column, Measurements, Remark
+from napari_seamless.measurement.measurements import ClassArea, Column, Measurements, PartMeasurements, Remark
 from napari_seamless.postprocess.components import Components
 from napari_seamless.postprocess.object_table import ObjectTable
+from napari_seamless.runs.roi_parts import EDGE_RULE, RoiPart, any_holds, words
+
+Mask = NDArray[np.bool_]
 
 MANY = 256
 """More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
 
 
 def measurements_of(
-    labels: LabelImage, found: LabelCounts, components: Components | None, smallest: int, channels: Sequence[str]
+    labels: LabelImage,
+    found: LabelCounts,
+    components: Components | None,
+    smallest: int,
+    channels: Sequence[str],
+    parts: Sequence[RoiPart] = (),
+    *,
+    is_asked: bool = False,
 ) -> Measurements:
-    """What is told of labels; objects of fewer than `smallest` pixels are left out. `channels` are those whose means
-    objects have."""
+    """What is told of labels; objects of fewer than `smallest` pixels, and those whose centroid lies in none of the
+    `parts`, are left out. `channels` are those whose means objects have; the parts were asked of the run (`is_asked`),
+    or of the measurement."""
+    if parts:
+        found = replace(found, objects=found.objects.take(any_holds(parts, found.objects.centroid)))
     objects = found.objects.take(found.objects.area >= smallest)
     pixels = sum(found.counts.values())
     remarks = [] if components is None else _remarks(labels, found, components, smallest, objects)
+    columns = {} if components is None else _columns(labels, objects, channels)
+    rows, inside = _parts(labels, found, objects, parts)
+    if columns and len(parts) > 1:
+        columns["roi"] = _first_names(rows, inside)
     return Measurements(
         name=labels.name,
         areas=_areas(labels, found.counts, pixels),
-        objects={} if components is None else _columns(labels, objects, channels),
+        objects=columns,
         counted=_counted(labels, components, objects),
         pixels=pixels,
         ndim=len(labels.shape),
         pixel_size=labels.pixel_size,
-        remarks=(*labels.remarks, *remarks),
+        remarks=(
+            *_roi_remarks(parts, is_asked, components is not None),
+            *_finished_remarks(labels, found, pixels, bool(parts)),
+            *labels.remarks,
+            *remarks,
+        ),
+        parts=rows if len(rows) > 1 or any(row.name for row in parts) else (),
     )
+
+
+def _roi_remarks(parts: Sequence[RoiPart], is_asked: bool, has_objects: bool) -> list[Remark]:
+    if not parts:
+        return []
+    asked = "what was asked for, " if is_asked else ""
+    rule = f"; {EDGE_RULE}" if has_objects else ""
+    more = "; all that was computed is measured with roi='computed' (--roi computed)" if is_asked else ""
+    return [Remark(f"measured is {asked}{words(parts)}{rule}{more}")]
+
+
+def _finished_remarks(labels: LabelImage, found: LabelCounts, pixels: int, is_part: bool) -> list[Remark]:
+    if labels.finished is None or (is_part and not found.missing):
+        return []
+    share, of = float(labels.finished.mean()), "the result"
+    if is_part:
+        share, of = pixels / (pixels + found.missing), "it"
+    return [Remark(f"{share:.0%} of {of} is finished; only that is measured")]
+
+
+def _parts(
+    labels: LabelImage, found: LabelCounts, objects: ObjectTable, parts: Sequence[RoiPart]
+) -> tuple[tuple[PartMeasurements, ...], list[Mask]]:
+    """A row for each part, and which objects lie in it."""
+    inside = [part.holds(objects.centroid) for part in parts]
+    rows = []
+    for number, (part, counts, within) in enumerate(zip(parts, found.parts, inside, strict=True), 1):
+        pixels = sum(counts.values())
+        values, many = np.unique(objects.label[within], return_counts=True)
+        each = {labels.class_name(int(v)): int(n) for v, n in zip(values, many, strict=True)}
+        name = part.name or f"outline {number}"
+        rows.append(PartMeasurements(name, part.classification, pixels, _areas(labels, counts, pixels), each))
+    return tuple(rows), inside
+
+
+def _first_names(rows: Sequence[PartMeasurements], inside: Sequence[Mask]) -> Column:
+    """For each object the name of the first part that it lies in."""
+    names = np.array([row.name for row in rows], dtype=object)
+    return np.asarray(names[np.argmax(np.stack(inside), axis=0)], dtype=object)
 
 
 def _remarks(
@@ -51,7 +115,7 @@ def _remarks(
             remarks.append(Remark(f"{found.unassigned:,} pixels of {name} lie near no object"))
     cut = int(np.count_nonzero(objects.extra["at_edge"]))
     if cut:
-        remarks.append(Remark(f"{cut:,} objects touch the edge of what was measured, and may be cut by it"))
+        remarks.append(Remark(f"{cut:,} objects touch the edge of the image, or of what is finished, and may be cut"))
     return remarks
 
 

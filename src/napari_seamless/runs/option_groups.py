@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_seamless.runs.moments import Moments
 
-AnyRoi: TypeAlias = "NDArray[np.bool_] | Sequence[ArrayLike] | Region | str | Path"
+AnyRoi: TypeAlias = "NDArray[np.bool_] | Sequence[Any] | Mapping[str, Any] | Region | str | Path"
 Keep = Literal["auto", "recompute", "device", "host", "disk"]
 KEEP: tuple[Keep, ...] = ("auto", "recompute", "device", "host", "disk")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")

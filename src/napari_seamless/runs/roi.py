@@ -2,12 +2,11 @@
 
 A chunk that a shape touches is made whole, with the very pixels that it would have in a run over everything; the others
 are left for another day. Unlike leaving out what is no tissue, this is not a part of what the result *is*: the next
-run on the same output may name other shapes, and adds to it.
+run on the same output may name other shapes, and adds to it. What was asked for is kept with the result (asked_roi.py).
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import ceil, floor
@@ -17,18 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_seamless.errors import BadRequest, InputNotFound, InputUnreadable, NowhereToRun
+from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Grid, Interval, Region
+from napari_seamless.runs.annotations import Annotation, annotations_of, is_geojson, read_annotations
+from napari_seamless.runs.asked_roi import Asked, box_of
 from napari_seamless.runs.chunk_mask import touched
 from napari_seamless.runs.option_groups import AnyRoi
+from napari_seamless.runs.option_text import TISSUE
 from napari_seamless.runs.prepared import Prepared
-from napari_seamless.store import Store
-from napari_seamless.store.zarr_arrays import disk_errors
+from napari_seamless.runs.provenance import to_slide
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-SHAPES, MASK = "roi.geojson", "roi.npy"
 HOW = "roi is 'tissue', a GeoJSON file, a list of polygons (each (n, 2) of level-0 (y, x)), a Region or a mask (y, x)"
 
 
@@ -37,10 +37,12 @@ class Roi:
     """A part of an image: a `mask`, (y, x) over the whole image at any resolution, or shapes.
 
     `shapes` is a shapely geometry in level-0 pixels, x first, along the edges of pixels: pixel i covers [i, i + 1).
+    `drawn` are the same as outlines of their own, with names and classes.
     """
 
     mask: NDArray[np.bool_] | None = None
     shapes: BaseGeometry | None = None
+    drawn: tuple[Annotation, ...] = ()
 
     def chunks(self, prepared: Prepared, grid: Grid) -> NDArray[np.bool_]:
         """The chunks of a result that have a pixel of this roi, one bool for each, shape `grid.counts`."""
@@ -68,19 +70,27 @@ class Roi:
             )
         return box
 
-    def keep(self, store: Store) -> None:
-        """Put it beside a result on disk, instead of the last one. Raises OutputUnwritable."""
-        folder = store.side_folder
-        if folder is None:
-            return
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in (SHAPES, MASK):
-                (folder / name).unlink(missing_ok=True)
-            if self.mask is not None:
-                np.save(folder / MASK, self.mask)
-            else:
-                (folder / SHAPES).write_text(_shapely().to_geojson(self.shapes))
+    def asked(self, box: tuple[tuple[float, float], ...], prepared: Prepared) -> tuple[Asked, ...]:
+        """What is asked for by it within a box on the slide, an outline each."""
+        if self.mask is not None:
+            return (mask_asked(self.mask, box, prepared),)
+        return tuple(Asked(box, drawn, name=drawn.name, classification=drawn.classification) for drawn in self.drawn)
+
+
+def asked_by(prepared: Prepared, region: Region, roi: Roi | None, only: NDArray[np.bool_] | None) -> tuple[Asked, ...]:
+    """What a run asks for: a region of output pixels, and in it a roi, or `only` the tissue. To be kept with it."""
+    place = to_slide(prepared)
+    box = box_of(region, (tuple(place["scale"]), tuple(place["offset"])))
+    if only is not None:
+        return (mask_asked(only, box, prepared, TISSUE),)
+    return (Asked(box),) if roi is None else roi.asked(box, prepared)
+
+
+def mask_asked(
+    mask: NDArray[np.bool_], box: tuple[tuple[float, float], ...], prepared: Prepared, name: str = ""
+) -> Asked:
+    height, width = prepared.source.info.levels.shape(0)[-2:]
+    return Asked(box, mask=mask, extent=(float(height), float(width)), name=name)
 
 
 def _span(mask: NDArray[np.bool_], axis: int, size: int) -> Interval:
@@ -113,10 +123,11 @@ def roi_of(given: AnyRoi | Roi) -> Roi:
         case Roi():
             return given
         case str() | Path():
-            return Roi(shapes=_checked(_read(Path(given))))
+            return _of_annotations(read_annotations(Path(given)))
         case Region():
-            (top, bottom), (left, right) = ((i.lo, i.hi) for i in given.intervals[-2:])
-            return Roi(shapes=_checked(_shapely().box(left, top, right, bottom)))
+            (top, bottom), (left, right) = ((float(i.lo), float(i.hi)) for i in given.intervals[-2:])
+            corners = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+            return _of_annotations((Annotation(((corners,),)),))
         case np.ndarray() if given.dtype == np.bool_:
             if given.ndim != 2 or not given.any():
                 raise BadRequest(
@@ -124,33 +135,34 @@ def roi_of(given: AnyRoi | Roi) -> Roi:
                     f"{int(np.count_nonzero(given))} pixels set"
                 )
             return Roi(mask=given)
+    if is_geojson(given):
+        return _of_annotations(annotations_of(given))
+    return _of_annotations(tuple(Annotation(((_ring(points),),)) for points in given))
+
+
+def _of_annotations(drawn: tuple[Annotation, ...]) -> Roi:
     shapely = _shapely()
-    return Roi(shapes=_checked(shapely.union_all([shapely.make_valid(_polygon(points)) for points in given])))
-
-
-def _polygon(points: ArrayLike) -> BaseGeometry:
-    corners = np.asarray(points, dtype=np.float64)
-    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
-        raise BadRequest(f"{HOW}; got a polygon of shape {corners.shape}; each has three corners or more, all finite")
-    polygon: BaseGeometry = _shapely().Polygon(corners[:, ::-1])
-    return polygon
-
-
-def _read(path: Path) -> BaseGeometry:
-    if not path.exists():
-        raise InputNotFound(f"where to run must be an existing GeoJSON file; there is none at {path}; check the path")
-    shapely = _shapely()
-    try:
-        found: BaseGeometry = shapely.from_geojson(path.read_text(encoding="utf-8"))
-        return shapely.union_all(shapely.make_valid(shapely.get_parts(found)))
-    except (shapely.GEOSException, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputUnreadable(f"where to run must be GeoJSON; {path} is not: {error}; export it anew") from error
-
-
-def _checked(shapes: BaseGeometry) -> BaseGeometry:
+    polygons = [rings for one in drawn for rings in one.polygons]
+    for ring in (ring for rings in polygons for ring in rings):
+        _check_ring(ring)
+    made = [
+        shapely.make_valid(shapely.Polygon(outer[:, ::-1], [h[:, ::-1] for h in holes])) for outer, *holes in polygons
+    ]
+    shapes = shapely.union_all(made)
     if shapes.is_empty:
         raise NowhereToRun(f"{HOW}; got none that holds anything; draw at least one")
-    return shapes
+    return Roi(shapes=shapes, drawn=drawn)
+
+
+def _ring(points: ArrayLike) -> NDArray[np.float64]:
+    corners = np.asarray(points, dtype=np.float64)
+    _check_ring(corners)
+    return corners
+
+
+def _check_ring(corners: NDArray[np.float64]) -> None:
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+        raise BadRequest(f"{HOW}; got a polygon of shape {corners.shape}; each has three corners or more, all finite")
 
 
 def _on_output(shapes: BaseGeometry | None, prepared: Prepared) -> BaseGeometry:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import CountsReads, Executor, Progress, StopFlag
+from napari_seamless.runs.asked_roi import add_asked
 from napari_seamless.runs.checks import Checks
 from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.device_memory import measured_peak, reset_peak
@@ -52,6 +53,7 @@ class Run:
         self._view = view.view
         reset_peak(self._passes.device)
         self._growth = growth_on(self._passes.device)
+        add_asked(self.store, self._parts.asked)
         if self._parts.domain.only is not None:
             self._skipped = skip_outside(self.store, self._parts.domain.only, self.region)
         self._tiles = self._make_queue(view)
@@ -104,7 +106,6 @@ class Run:
             return self.region, None
         only = roi.chunks(self.prepared, self.store.grid)
         self._left_out = 1.0 - float(only[self.store.grid.covering(self.region).slices()].mean())
-        roi.keep(self.store)
         return roi.box(self.prepared, self.region), only
 
     def _is_stopped(self) -> bool:

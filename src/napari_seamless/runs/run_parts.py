@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_seamless.geometry import Region
+from napari_seamless.runs.asked_roi import Asked
 from napari_seamless.runs.prepared import Comparison, Passes, Prepared
 from napari_seamless.runs.roi import Roi
 from napari_seamless.runs.statistics import StatisticsDomain
@@ -25,7 +26,8 @@ class ViewOptions:
 
 @dataclass(frozen=True)
 class RunParts:
-    """What a run is put together from. `region` is what was asked for, in output pixels."""
+    """What a run is put together from. `region` is what was asked for, in output pixels; `asked` says it for the result
+    to keep."""
 
     prepared: Prepared
     passes: Passes
@@ -34,5 +36,6 @@ class RunParts:
     choice: TileChoice
     domain: StatisticsDomain
     roi: Roi | None = None
+    asked: tuple[Asked, ...] = ()
     comparison: Comparison | None = None
     notices: tuple[str, ...] = ()

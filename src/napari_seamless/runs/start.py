@@ -16,7 +16,7 @@ from napari_seamless.runs.precision import in_precision, place_for
 from napari_seamless.runs.prepare import AnyModel, prepare
 from napari_seamless.runs.prepared import PassPlan, Prepared, RunSettings
 from napari_seamless.runs.result import Result
-from napari_seamless.runs.roi import Roi, output_region, roi_of
+from napari_seamless.runs.roi import Roi, asked_by, output_region, roi_of
 from napari_seamless.runs.run import Run
 from napari_seamless.runs.run_parts import RunParts, ViewOptions
 from napari_seamless.runs.statistics import LOCAL, PREVIEW, StatisticsDomain, statistics_domain
@@ -97,6 +97,7 @@ def start_run(prepared: Prepared, config: RunConfig, view: ViewOptions, domain: 
         plan.choice,
         plan.domain,
         layout.roi,
+        asked_by(layout.prepared, layout.region, layout.roi, plan.domain.only),
         prepared.comparison(layout.settings, plan.choice) if is_compared else None,
         layout.notices,
     )

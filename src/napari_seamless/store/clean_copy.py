@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,14 @@ def copy_pixels(
     path: Path,
     overwrite: bool,
     on_progress: OnProgress | None,
-    beside: Sequence[Path] = (),
+    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
     """Copy all levels chunk by chunk, one chunk in memory at a time; the path appears when everything is there.
 
     A copy of a partly finished result is marked: `complete` is false and `finished` says which chunks it has, so
-    that it can be opened, and continued, as the result itself. The files `beside` (moments) go along. `on_progress`
-    gets (chunks done, chunks in all) in this thread; what it raises ends the copy and leaves nothing behind. Raises
-    OutputExists and OutputUnwritable.
+    that it can be opened, and continued, as the result itself. What lies `beside` (moments, the roi), by name, goes
+    along. `on_progress` gets (chunks done, chunks in all) in this thread; what it raises ends the copy and leaves
+    nothing behind. Raises OutputExists and OutputUnwritable.
     """
     with disk_errors(path):
         check_replaceable(path, overwrite=overwrite)
@@ -52,8 +52,8 @@ def copy_pixels(
                     done += 1
                     if on_progress is not None:
                         on_progress(done, total)
-            for file in beside:
+            for name, content in beside.items():
                 folder = built / f"{spec.folder}0" / FOLDER
                 folder.mkdir(exist_ok=True)
-                shutil.copyfile(file, folder / file.name)
+                (folder / name).write_bytes(content)
     return path

@@ -44,6 +44,9 @@ Array = NDArray[Any]
 CACHE_BYTES = 128 * 2**20
 """About five screens of RGB. More would break the promise that memory does not grow with the image."""
 
+COPIED = ("*.safetensors", "roi*.geojson", "roi*.npz")
+"""Files beside a result that a copy of it gets, too: moments, and what was asked for."""
+
 FRESH_BYTES = 64 * 2**20
 WATCHED_PIECES = 256
 
@@ -71,6 +74,7 @@ class Store:
         self._journal = journal
         self._attributes = ResultAttributes(arrays.group, path, journal)
         self._watchers: list[deque[FreshPixels]] = []
+        self._beside: dict[str, bytes] = {}
         self.lags = False
         """Whether the coarse levels must be made anew before anything is committed."""
         with disk_errors(self._place):
@@ -86,6 +90,26 @@ class Store:
     def side_folder(self) -> Path | None:
         """Where what belongs to the result, but is no part of OME-Zarr, lies; None for a result in memory."""
         return None if self.path is None else self.path / f"{self.spec.folder}0" / FOLDER
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Put a small file beside the result, instead of the last one of this name. Raises OutputUnwritable."""
+        folder = self.side_folder
+        if folder is None:
+            self._beside[name] = content
+            return
+        with disk_errors(self._place):
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = folder / f"{name}.partial"
+            partial.write_bytes(content)
+            partial.replace(folder / name)
+
+    def kept(self, name: str) -> bytes | None:
+        """What lies beside the result under this name; None where nothing does."""
+        folder = self.side_folder
+        if folder is None:
+            return self._beside.get(name)
+        path = folder / name
+        return path.read_bytes() if path.is_file() else None
 
     @property
     def kind(self) -> Kind:
@@ -268,7 +292,9 @@ class Store:
         if self.path is not None and Path(path).resolve() == self.path.resolve():
             raise BadRequest(f"a result cannot be saved onto itself; got {path}; choose another path")
         spec = replace(self.spec, provenance=self.provenance)
-        beside = [] if self.side_folder is None else sorted(self.side_folder.glob("*.safetensors"))
+        folder = self.side_folder
+        kept = [] if folder is None else [f for kind in COPIED for f in sorted(folder.glob(kind))]
+        beside = {file.name: file.read_bytes() for file in kept} | self._beside
         return copy_pixels(spec, self._pyramid.read, self.finished.copy(), Path(path), overwrite, on_progress, beside)
 
     def __enter__(self) -> Store:

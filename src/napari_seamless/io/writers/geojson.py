@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from colorsys import hsv_to_rgb
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import OnProgress
 from napari_seamless.io.writers.output_file import Exportable, export_provenance, put_in_place
 
 if TYPE_CHECKING:
+    from shapely import Polygon
+
     from napari_seamless.io.writers.label_outlines import Outline
 
 Kind = Literal["annotation", "detection"]
@@ -28,6 +31,26 @@ TO_SLIDE = "to_slide"
 level-0 pixels of the slide, one number an axis."""
 
 
+class Within(Protocol):
+    """Which objects are saved. `region` is what is read for them, (y, x) of level 0, and `words` say what they are.
+
+    `cuts` says whether an object that may count goes on outside of the region, by its bounding box; then `grow` makes
+    this larger. `holds` says whether an object counts, by its centroid (y, x).
+    """
+
+    @property
+    def region(self) -> Region: ...
+
+    @property
+    def words(self) -> str: ...
+
+    def cuts(self, bounds: Region) -> bool: ...
+
+    def grow(self) -> None: ...
+
+    def holds(self, centroid: tuple[float, float]) -> bool: ...
+
+
 def save_geojson(
     result: Exportable,
     path: str | Path,
@@ -35,12 +58,14 @@ def save_geojson(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     kind: Kind = "detection",
+    within: Within | None = None,
 ) -> Path:
     """Save labels, finished or not, as a GeoJSON FeatureCollection of polygons at `path`; returns the path.
 
     Coordinates are level-0 pixels of the slide, x first, along the edges of pixels; those of the labels themselves
     where nobody said how they lie on a slide. Label 0 is background. An object is a connected part of one label, whole
-    wherever tiles were cut. `kind` is what QuPath makes of it. `on_progress` gets (rows done, rows in all).
+    wherever tiles were cut; of those `within` only some are saved, whole. `kind` is what QuPath makes of it.
+    `on_progress` gets (rows done, rows in all).
 
     Memory: a band of rows (8 million pixels), and the outlines that it cuts. Any thread.
 
@@ -60,36 +85,65 @@ def save_geojson(
         raise BadRequest(
             f'GeoJSON needs shapely and scikit-image; got none of {missing}; pip install "napari-seamless[geojson]"'
         )
-    with put_in_place(path, overwrite=overwrite) as file, file.open("w", encoding="utf-8") as text:
-        _write(text, result, kind, on_progress)
-    return path
+    with put_in_place(path, overwrite=overwrite) as file:
+        while True:
+            with file.open("w", encoding="utf-8") as text:
+                is_whole = _write(text, result, kind, within, on_progress)
+            if is_whole or within is None:
+                return path
+            within.grow()
 
 
-def _write(text: TextIO, result: Exportable, kind: Kind, on_progress: OnProgress | None) -> None:
+def _write(text: TextIO, result: Exportable, kind: Kind, within: Within | None, on_progress: OnProgress | None) -> bool:
+    """Whether it was written to its end: not so where an object is cut by what was read."""
+    facts = export_provenance(result)
     text.write('{"type": "FeatureCollection", "napari-seamless": ')
-    json.dump(export_provenance(result), text)
+    json.dump(facts if within is None else {**facts, "roi": within.words}, text)
     text.write(', "features": [')
     before = "\n"
     identity = result.info.identity
-    for outline in _outlines(result, on_progress):
+    for outline in _outlines(result, within, on_progress):
+        if within is not None:
+            left, top, right, bottom = map(int, outline[1].bounds)
+            if within.cuts(Region.of((top, bottom), (left, right))):
+                return False
+            if not within.holds(centroid_of(outline[1])):
+                continue
         text.write(before)
         json.dump(_feature(result, identity, outline, kind), text, separators=(",", ":"))
         before = ",\n"
     text.write("\n]}\n")
+    return True
 
 
-def _outlines(result: Exportable, on_progress: OnProgress | None) -> Iterator[Outline]:
+def _outlines(result: Exportable, within: Within | None, on_progress: OnProgress | None) -> Iterator[Outline]:
     from napari_seamless.io.writers.label_outlines import Outlines
 
     labels = result.levels[0]
-    height, width = labels.shape
-    rows = max(1, min(height, BAND_PIXELS // width))
-    found = Outlines()
-    for top in range(0, height, rows):
-        yield from found.add(np.asarray(labels[top : min(top + rows, height)]))
+    read = Region.from_shape(labels.shape) if within is None else within.region
+    (top, bottom), (left, right) = ((i.lo, i.hi) for i in read.intervals)
+    rows = max(1, min(bottom - top, BAND_PIXELS // (right - left)))
+    found = Outlines(corner=(top, left))
+    for row in range(top, bottom, rows):
+        end = min(row + rows, bottom)
+        yield from found.add(np.asarray(labels[row:end, left:right]))
         if on_progress is not None:
-            on_progress(min(top + rows, height), height)
+            on_progress(end - top, bottom - top)
     yield from found.close()
+
+
+def centroid_of(polygon: Polygon) -> tuple[float, float]:
+    """(y, x) of the pixels in an outline, whose centres lie at whole numbers; from whole numbers, so that a centroid on
+    an edge lies on it."""
+    left, top = (int(corner) for corner in polygon.bounds[:2])
+    area = down = along = 0
+    for ring in (polygon.exterior, *polygon.interiors):
+        x, y = (np.asarray(ring.coords).T - np.array([[left], [top]])).astype(np.int64)
+        cross = x[:-1] * y[1:] - x[1:] * y[:-1]
+        area += int(cross.sum())
+        down += int(((y[:-1] + y[1:]) * cross).sum())
+        along += int(((x[:-1] + x[1:]) * cross).sum())
+    return down / (3 * area) + top - 0.5, along / (3 * area) + left - 0.5
 
 
 def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) -> dict[str, Any]:

@@ -32,10 +32,13 @@ Outline = tuple[int, Polygon]
 
 
 class Outlines:
-    """Give bands of labels from top to bottom, (y, x) of the full width; get outlines as soon as they are closed."""
+    """Give bands of labels from top to bottom, (y, x) of equal width; get outlines as soon as they are closed.
 
-    def __init__(self) -> None:
-        self._top = 0
+    The first pixel of the first band has its `corner` (y, x) there.
+    """
+
+    def __init__(self, corner: tuple[int, int] = (0, 0)) -> None:
+        self._top, self._left = corner
         self._open: list[tuple[int, list[Polygon]]] = []
         self._seam: Labels | None = None
         self._owners: NDArray[np.int64] | None = None
@@ -43,7 +46,7 @@ class Outlines:
     def add(self, band: Labels) -> Iterator[Outline]:
         """Take a band; give what it closed. A generator: run it to its end before the next band."""
         numbers = np.asarray(parts_of(band, background=0, connectivity=1), np.int64)
-        values, polygons = traced(band, numbers, self._top)
+        values, polygons = traced(band, numbers, self._top, self._left)
         groups = self._groups(band[0], numbers[0], len(values))
         yield from self._settle(groups, values, polygons, numbers[-1])
         self._seam, self._top = band[-1].copy(), self._top + len(band)
@@ -82,10 +85,10 @@ class Outlines:
         self._owners[last > 0] = np.searchsorted(open_groups, mine[last[last > 0] - 1])
 
 
-def traced(labels: Labels, numbers: NDArray[np.int64], top: int = 0) -> tuple[list[int], list[Polygon]]:
+def traced(labels: Labels, numbers: NDArray[np.int64], top: int = 0, left: int = 0) -> tuple[list[int], list[Polygon]]:
     """The value and the polygon of each connected part of `labels`; `numbers` counts the parts from 1, 0 is none.
 
-    `top` is the row of the image at which `labels` begin.
+    `top` and `left` are the row and the column of the image at which `labels` begin.
     """
     count = int(numbers.max(initial=0))
     if not count:
@@ -96,7 +99,7 @@ def traced(labels: Labels, numbers: NDArray[np.int64], top: int = 0) -> tuple[li
     values = np.zeros(count, labels.dtype)
     found = np.empty(count, object)
     values[owner[owner > 0] - 1] = labels[inside[:, 1], inside[:, 0]][owner > 0]
-    found[owner[owner > 0] - 1] = shapely.transform(faces[owner > 0], lambda corners: corners + np.array([0, top]))
+    found[owner[owner > 0] - 1] = shapely.transform(faces[owner > 0], lambda corners: corners + np.array([left, top]))
     return [int(v) for v in values], list(found)
 
 

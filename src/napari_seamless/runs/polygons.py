@@ -58,6 +58,25 @@ class Polygons:
             inside |= _inside(rings, plane)
         return inside
 
+    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(n,) bool: which points (n, 2), y before x, lie inside, by the same rule as centres of pixels."""
+        inside = np.zeros(len(points), bool)
+        for rings in self.outlines:
+            inside |= _encloses(rings, points)
+        return inside
+
+
+def _encloses(rings: tuple[Ring, ...], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    odd = np.zeros(len(points), bool)
+    y, x = points[:, 0], points[:, 1]
+    for ring in rings:
+        for (y0, x0), (y1, x1) in zip(ring, np.roll(ring, -1, 0), strict=True):
+            if y0 == y1:
+                continue
+            (top, left), (bottom, right) = ((y0, x0), (y1, x1)) if y0 < y1 else ((y1, x1), (y0, x0))
+            odd ^= (y >= top) & (y < bottom) & (left + (y - top) * ((right - left) / (bottom - top)) <= x)
+    return odd
+
 
 def _inside(rings: tuple[Ring, ...], plane: Region) -> NDArray[np.bool_]:
     """A pixel is inside where an odd number of edges crosses its row at or left of its centre."""
