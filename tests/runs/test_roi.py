@@ -48,6 +48,15 @@ def expected_chunks(shape: tuple[int, int], *polygons: list[tuple[float, float]]
     return found
 
 
+def inside_of(shape: tuple[int, int], *polygons: list[tuple[float, float]]) -> np.ndarray:
+    """Which pixels have their centre in a polygon, by scikit-image."""
+    from skimage.measure import points_in_poly
+
+    centres = np.stack(np.indices(shape), axis=-1).reshape(-1, 2) + 0.5
+    found = [points_in_poly(centres, np.array(p)) for p in polygons]
+    return np.any(found, axis=0).reshape(shape)
+
+
 def spread(chunks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.kron(chunks, np.ones((TILE, TILE), bool))[: shape[0], : shape[1]]
 
@@ -64,9 +73,17 @@ def test_pixels_where_one_asked_for_them_are_those_of_the_whole_run(prepared, ev
     assert 0 < chunks.sum() < 20
     np.testing.assert_array_equal(result.store.finished, chunks)
     inside = spread(chunks, (512, 640))
-    np.testing.assert_array_equal(np.asarray(result)[inside], everything[inside])
+    computed = result.store.read(Region.from_shape((512, 640)))[0]
+    np.testing.assert_array_equal(computed[inside], everything[inside])
     assert everything[inside].any()
-    assert not np.asarray(result)[~inside].any()
+    assert not computed[~inside].any()
+
+
+def test_an_array_of_a_result_is_empty_outside_of_the_shapes(prepared, everything) -> None:
+    result = run(prepared, [TRIANGLE, FAR])
+    inside = inside_of((512, 640), TRIANGLE, FAR)
+    np.testing.assert_array_equal(np.asarray(result), np.where(inside, everything, 0))
+    np.testing.assert_array_equal(result.to_dask().compute(scheduler="synchronous"), np.where(inside, everything, 0))
 
 
 def test_the_report_says_what_share_was_left_out_and_counts_only_the_rest(prepared) -> None:
@@ -89,8 +106,8 @@ def test_where_it_was_made_is_kept_beside_the_result(prepared, tmp_path: Path) -
     path = tmp_path / "out.ome.zarr"
     result = run(prepared, [TRIANGLE], output=path)
     assert result.store.side_folder is not None
-    kept = json.loads((result.store.side_folder / "roi.geojson").read_text())
-    assert sorted(map(tuple, kept["coordinates"][0]))[0] == (100, 70)
+    kept = json.loads((result.store.side_folder / "roi.geojson").read_text())["features"]
+    assert [sorted(map(tuple, one["geometry"]["coordinates"][0]))[0] for one in kept] == [(100, 70)]
     again = run(prepared, result.store.side_folder / "roi.geojson", output=path)
     assert again.report.tiles == 0
     assert again.store.provenance["run"]["left_out"] == pytest.approx(1 - again.store.finished.mean())
@@ -157,7 +174,7 @@ def test_a_place_that_makes_no_sense_is_refused_in_one_sentence(
 
 def test_a_file_that_is_no_geojson_is_refused(prepared, tmp_path: Path) -> None:
     (tmp_path / "a.geojson").write_text("{ nothing")
-    with pytest.raises(InputUnreadable, match="where to run must be GeoJSON"):
+    with pytest.raises(InputUnreadable, match="outlines come from a GeoJSON file"):
         run(prepared, tmp_path / "a.geojson")
 
 

@@ -121,15 +121,28 @@ def export(
         ),
     ],
     config: RunConfig,
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            "--roi",
+            metavar="FILE.geojson|computed",
+            help="Inside these outlines; or all that was computed, also beyond what was asked for.",
+            show_default="what was asked of the run",
+        ),
+    ] = None,
     level: Annotated[int, typer.Option(help="The level of the result that becomes the file's finest one.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
 ) -> None:
     """Save a result as a file for other programs; also while it is being made, as far as it is."""
     import napari_seamless as ns
+    from napari_seamless.runs.export import saved_as
 
     region = config.part.region
+    said = saved_as(result, path, region=region, roi=roi)
     with display() as shown:
-        ns.export(result, path, region=region, level=level, overwrite=overwrite, on_progress=shown.step)
+        ns.export(result, path, region=region, roi=roi, level=level, overwrite=overwrite, on_progress=shown.step)
+    if said:
+        say(said)
     typer.echo(path)
 
 

@@ -23,8 +23,13 @@ def measure(
     result: Annotated[str, typer.Argument(help="A result, or any label image.", metavar="RESULT", show_default=False)],
     config: RunConfig,
     roi: Annotated[
-        Path | None,
-        typer.Option("--roi", metavar="FILE.geojson", help="Only inside these outlines.", show_default=False),
+        str | None,
+        typer.Option(
+            "--roi",
+            metavar="FILE.geojson|computed",
+            help="Inside these outlines; or all that was computed, also beyond what was asked for.",
+            show_default="what was asked of the run",
+        ),
     ] = None,
     objects: Annotated[
         list[str] | None,
@@ -59,13 +64,19 @@ def measure(
         Path | None,
         typer.Option("--areas-csv", metavar="OUT.csv", help="Save a row for each class.", show_default=False),
     ] = None,
+    rois_csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--rois-csv", metavar="OUT.csv", help="Save a row for each outline, and a total.", show_default=False
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the CSV files.")] = False,
 ) -> None:
     """Measure a result: areas of its classes, and its objects, whatever its size."""
     import napari_seamless as ns
     from napari_seamless.measurement.measurements import check_table_path
 
-    for path in (csv, areas_csv):
+    for path in (csv, areas_csv, rois_csv):
         if path is not None:
             check_table_path(path, overwrite=overwrite)
     with display() as shown:
@@ -86,12 +97,16 @@ def measure(
     console.print(_areas(found))
     if found.objects:
         console.print(_objects(found))
+    if found.parts:
+        console.print(_parts(found))
     for note in found.notes:
         console.print(Text(f"{note[:1].upper()}{note[1:]}."), soft_wrap=True)
     if csv is not None:
         typer.echo(found.save_csv(csv, overwrite=overwrite))
     if areas_csv is not None:
         typer.echo(found.save_csv(areas_csv, "areas", overwrite=overwrite))
+    if rois_csv is not None:
+        typer.echo(found.save_csv(rois_csv, "rois", overwrite=overwrite))
 
 
 def _areas(found: Measurements) -> Table:
@@ -118,6 +133,17 @@ def _objects(found: Measurements) -> Table:
         per = () if density is None else (f"{density:,.4g}",)
         sizes = ("" if size is None else f"{size:,.4g}" for size in (found.median(name), found.mean(name)))
         table.add_row(Text(name or "all labels"), f"{found.count(name):,}", *per, *sizes)
+    return table
+
+
+def _parts(found: Measurements) -> Table:
+    names, rows = found.table("rois")
+    table = Table(title=f"{found.name}: outlines", title_justify="left")
+    shown = [column for column, name in enumerate(names) if not name.endswith(("_um2", "_um3"))]
+    for column in shown:
+        table.add_column(names[column].replace("_", " "), justify="left" if column < 2 else "right")
+    for row in rows:
+        table.add_row(*(Text(f"{row[c]:,.6g}" if isinstance(row[c], int | float) else row[c]) for c in shown))
     return table
 
 

@@ -64,7 +64,7 @@ def open_label_image(
             what = _opened(what)
     source = open_image(what)
     info, ndim = source.info, source.info.ndim
-    if info.channels != 1 or info.dtype.kind not in "iub" or (isinstance(what, Store) and what.kind != "labels"):
+    if info.channels != 1 or info.dtype.kind not in "iub":
         kind = "an image" if not isinstance(what, Store) else "a result of images"
         raise BadRequest(
             f"only labels are measured, whole numbers in one channel; got {kind} of {info.channels} "
@@ -86,6 +86,8 @@ def open_label_image(
     )
     if note is not None:
         labels.remarks.append(note)
+    if isinstance(what, Store) and what.kind != "labels":
+        labels.remarks.append(Remark("the result does not say that it is labels; its whole numbers are taken as such"))
     return labels
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -18,6 +18,10 @@ from napari_seamless.errors import BadRequest, OutputExists, Remedy
 from napari_seamless.io.writers.output_file import put_in_place
 
 Column = NDArray[Any]
+Table = Literal["objects", "areas", "rois"]
+MANY = 256
+"""More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
+
 MICRO = {2: 1e6, 3: 1e9}
 """Square micrometres in a square millimetre, cubic ones in a cubic."""
 
@@ -72,11 +76,14 @@ class Measurements:
     `pixels`, and, where the size of a pixel is known, `area_um2` (`volume_um3`); the centroid `y`, `x` in level-0
     pixels of the labels (centres at whole numbers), `y_um`, `x_um` from the slide's origin, `slide_y`, `slide_x` where
     the labels have another resolution than the slide; the bounding box `y_min`, `x_min`, `y_max`, `x_max` (half-open;
-    `z` first in volumes); `at_edge`: cut by, or touching, the edge of what was measured; `mean_...` of each channel
-    of the image. Empty where no objects were sought.
+    `z` first in volumes); `at_edge`: cut by, or touching, the edge of the image or of what is finished; `mean_...` of
+    each channel of the image; `roi`, of several outlines: the first that holds its centroid. Empty where no objects
+    were sought.
 
-    `pixels` is how many were measured, `pixel_size` (micrometres) None where it is not known, and `remarks` are
-    sentences on what to bear in mind, with what can be done about it. Frozen; any thread.
+    `parts` are the outlines that were measured, where these are several or have names. What several of them cover is
+    in each, and counts once in all the rest. `pixels` is how many were measured, `pixel_size` (micrometres) None where
+    it is not known, and `remarks` are sentences on what to bear in mind, with what can be done about it. Frozen; any
+    thread.
     """
 
     name: str
@@ -142,26 +149,45 @@ class Measurements:
         counts, edges = np.histogram(sizes, edges)
         return counts, edges
 
-    def table(self, what: Literal["objects", "areas"]) -> tuple[tuple[str, ...], Iterable[Sequence[Any]]]:
-        """(names of the columns, rows) as they are saved."""
+    def table(self, what: Table) -> tuple[tuple[str, ...], Iterable[Sequence[Any]]]:
+        """(names of the columns, rows) as they are saved: a row for each object, each class, or each outline of a roi
+        and a total."""
         if what == "objects":
             columns = [column.tolist() for column in self.objects.values()]
             return tuple(self.objects), zip(*columns, strict=True)
         real = () if self.pixel_size is None else (self._real, self._real.replace("um", "mm"))
         rows = ([a.value, a.name, a.pixels, a.fraction, *((a.area, a.mm) if real else ())] for a in self.areas)
+        if what == "rois":
+            return self._roi_names(real), self._roi_rows(bool(real))
         return ("label", "class", "pixels", "fraction", *real), rows
 
-    def save_csv(
-        self, path: str | Path, what: Literal["objects", "areas"] | None = None, *, overwrite: bool = False
-    ) -> Path:
-        """Save the objects, or the areas where none were sought, or what is asked for; returns the path.
+    def _roi_names(self, real: Sequence[str]) -> tuple[str, ...]:
+        kinds = [area.name for area in self.areas] if len(self.areas) <= MANY else []
+        counts = [f"objects_{name}" for name in self.counted] or (["objects"] if self.objects else [])
+        return ("roi", "class", "pixels", *real, *(f"pixels_{name}" for name in kinds), *counts)
+
+    def _roi_rows(self, has_size: bool) -> Iterator[Sequence[Any]]:
+        """What several outlines cover is in the row of each, and in the total once."""
+        kinds = [area.value for area in self.areas] if len(self.areas) <= MANY else []
+        each = prod(self.pixel_size) if self.pixel_size is not None else 1.0
+        total = {name: self.count(name) for name in self.counted} or {"": self.count()}
+        parts = [(p.name, p.classification, p.pixels, p.areas, p.objects) for p in self.parts]
+        for name, classification, pixels, areas, objects in (*parts, ("total", "", self.pixels, self.areas, total)):
+            by_value = {area.value: area.pixels for area in areas}
+            sizes = (pixels * each, pixels * each / MICRO[self.ndim]) if has_size else ()
+            counts = [objects.get(kind, 0) for kind in self.counted] or [sum(objects.values())] * bool(self.objects)
+            yield [name, classification, pixels, *sizes, *(by_value.get(value, 0) for value in kinds), *counts]
+
+    def save_csv(self, path: str | Path, what: Table | None = None, *, overwrite: bool = False) -> Path:
+        """Save the objects, or the areas where none were sought, or what is asked for ("rois": a row for each outline,
+        and a total); returns the path.
 
         Raises BadRequest, OutputExists, OutputUnwritable.
         """
         path = Path(path)
         chosen = what or ("objects" if self.objects else "areas")
-        if chosen not in ("objects", "areas"):
-            raise BadRequest(f"a table is 'objects' or 'areas'; got {what!r}")
+        if chosen not in ("objects", "areas", "rois"):
+            raise BadRequest(f"a table is 'objects', 'areas' or 'rois'; got {what!r}")
         if chosen == "objects" and not self.objects:
             raise BadRequest("a table of objects needs objects; none were sought; name classes, or save the areas")
         names, rows = self.table(chosen)
@@ -182,6 +208,10 @@ class Measurements:
             middle = self.median(name)
             median = "" if middle is None else f", median {self._unit(middle)}"
             lines.append(f"{self.count(name):,} objects of {name}{per}{median}")
+        for part in self.parts:
+            kind = f" ({part.classification})" if part.classification else ""
+            counts = "".join(f", {part.objects.get(name, 0):,} of {name}" for name in self.counted)
+            lines.append(f"  {part.name}{kind}: {self._extent(part.pixels)}{counts}")
         return "\n".join([*lines, *self.notes])
 
     @cached_property

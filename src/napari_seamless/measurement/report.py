@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from napari_seamless.measurement.label_counts import LabelCounts
 from napari_seamless.measurement.label_image import LabelImage
-from napari_seamless.measurement.measurements import ClassArea, Column, Measurements, PartMeasurements, Remark
+from napari_seamless.measurement.measurements import (
+    MANY,
+    ClassArea,
+    Column,
+    Measurements,
+    PartMeasurements,
+    Remark,
+)
 from napari_seamless.postprocess.components import Components
 from napari_seamless.postprocess.object_table import ObjectTable
 from napari_seamless.runs.roi_parts import EDGE_RULE, RoiPart, any_holds, words
 
 Mask = NDArray[np.bool_]
-
-MANY = 256
-"""More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
 
 
 def measurements_of(

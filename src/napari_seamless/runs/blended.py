@@ -14,6 +14,7 @@ from napari_seamless.interfaces import PrecedingPass, Source, StopFlag
 from napari_seamless.models import Model
 from napari_seamless.program.saved_activations import ActivationPlan
 from napari_seamless.runs.approximation import Approximation, approximation, on_cpu
+from napari_seamless.runs.label_output import with_kind_of
 from napari_seamless.runs.prepared import PreparedImage, RunSettings
 from napari_seamless.runs.statistics import StatisticsDomain
 from napari_seamless.runs.tile_choice import choice_for
@@ -162,7 +163,7 @@ def blended(
         model, on_cpu(model.module), source, level, reasons, edge=edge, overlap=overlap, cancelled=cancelled
     )
     return BlendedPrepared(
-        model=model,
+        model=with_kind_of(model, found.output.dtype, found.output.channels),
         source=source,
         level=level,
         program_hash=found.digest,

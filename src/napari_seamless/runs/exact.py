@@ -24,6 +24,7 @@ from napari_seamless.runs.activation_plan import plan_activations
 from napari_seamless.runs.blended import blended
 from napari_seamless.runs.compare_to_whole import WholeComparison
 from napari_seamless.runs.exact_passes import ExactPasses, PassSettings
+from napari_seamless.runs.label_output import with_kind_of
 from napari_seamless.runs.measured import measured_before, save_measured
 from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.prepared import Prepared, RunSettings
@@ -173,14 +174,15 @@ def exact_from(model: Model, source: Source, level: int, program: Program) -> Ex
     """What can be read off a traced program."""
     value = program.values[program.output]
     lines = centre(program)
+    channels = value.shape[1] if len(value.shape) == program.ndim + 2 else None
     return ExactPrepared(
-        model=model,
+        model=with_kind_of(model, value.dtype, channels),
         source=source,
         level=level,
         program=program,
         program_hash=program_hash(program),
         output_shape=value.shape[-program.ndim :],
-        output_channels=value.shape[1] if len(value.shape) == program.ndim + 2 else None,
+        output_channels=channels,
         output_dtype=stored_dtype(value.dtype),
         scale=tuple(scale for scale, _ in lines),
         offset=tuple(offset for _, offset in lines),

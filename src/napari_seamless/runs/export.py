@@ -5,22 +5,48 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.geometry import Levels, Region, cells_of
 from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
-from napari_seamless.io.writers.formats import Kind, OnProgress, Writer, format_for, writer_of
-from napari_seamless.io.writers.geojson import TO_SLIDE
+from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, writer_of
+from napari_seamless.io.writers.geojson import TO_SLIDE, save_geojson
+from napari_seamless.runs.asked_roi import Asked, Place, add_asked
+from napari_seamless.runs.exportable_source import ExportableSource
+from napari_seamless.runs.roi_choice import chosen_roi
+from napari_seamless.runs.roi_parts import EDGE_RULE, RoiPart, any_mask, hull, words
+from napari_seamless.runs.whole_objects import WholeObjects
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
 from napari_seamless.store.zarr_arrays import disk_errors
 
 IN_MEMORY_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is saved of an image: what somebody asked for, on the slide and on its pixels ((): all of it), the smallest
+    region that holds it (None: all of it), and a level."""
+
+    asked: tuple[Asked, ...]
+    parts: tuple[RoiPart, ...]
+    level: int
+
+    @property
+    def region(self) -> Region | None:
+        return hull(self.parts) if self.parts else None
+
+    @property
+    def is_box(self) -> bool:
+        """Whether all pixels of the region are saved."""
+        return not self.parts or (len(self.parts) == 1 and self.parts[0].is_box)
 
 
 def export(
@@ -28,6 +54,7 @@ def export(
     path: str | Path,
     *,
     region: Region | None = None,
+    roi: Any = None,
     level: int = 0,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -36,26 +63,54 @@ def export(
 ) -> Path:
     """Save a result, or anything else that `open_image` takes, as .ome.zarr, .ome.tif or .geojson; returns the path.
 
-    `region` is in pixels of level 0 of what is saved; the `level` saved becomes level 0 of the file. A result that is
-    not finished, or that a run is writing now, is saved as far as it is, and marked as partial. `kind` and `classes`
-    say what an image that is no result of this package holds. `on_progress` gets (done, in all) in this thread, in
-    steps of its own choosing. Any thread.
+    Of a result what was asked of its runs so far is saved, not all of the chunks that they made; roi="computed" saves
+    these, and such a copy can be continued. `region`, in pixels of level 0 of what is saved, and `roi` (a GeoJSON file,
+    its content, or outlines of corners y, x, in level-0 pixels of the slide) say where else. Pictures are cropped to
+    the smallest region that holds it; pixels in that which lie outside of outlines are 0. Of labels saved as GeoJSON
+    an object counts, whole, where its centroid lies inside.
+
+    The `level` saved becomes level 0 of the file. A result that is not finished, or that a run is writing now, is saved
+    as far as it is, and marked as partial. `kind` and `classes` say what an image that is no result of this package
+    holds. `on_progress` gets (done, in all) in this thread, in steps of its own choosing. Any thread.
 
     Raises BadRequest, OutputExists, OutputUnwritable, and what opening raises.
     """
     path = Path(path)
-    write = writer_of(format_for(path))
-    if isinstance(what, Store):
-        return _export(what, what.spec, path, write, region, level, overwrite, on_progress, what)
+    format_for(path)
     if isinstance(what, str | Path):
-        try:
-            store = open_store(what)
-        except InputUnreadable:
-            pass
-        else:
-            return export(store, path, region=region, level=level, overwrite=overwrite, on_progress=on_progress)
+        with suppress(InputUnreadable):
+            what = open_store(what)
+    store = what if isinstance(what, Store) else None
+    source = open_image(what) if store is None else store
+    spec = described(source, kind, classes) if store is None else store.spec
+    facts = spec.provenance if store is None else store.provenance
+    source.info.levels.shape(level)
+    asked, parts = chosen_roi(source, place_in(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
+    return _export(source, spec, path, Part(asked, parts, level), overwrite, on_progress, store)
+
+
+def saved_as(what: Any, path: str | Path, *, region: Region | None = None, roi: Any = None) -> str:
+    """A sentence on what `export` would save, where that is not all of it; "" otherwise. Raises as `export` does."""
+    if isinstance(what, str | Path):
+        with suppress(InputUnreadable):
+            what = open_store(what)
     source = open_image(what)
-    return _export(source, described(source, kind, classes), path, write, region, level, overwrite, on_progress)
+    facts = source.provenance if isinstance(source, Store) else {}
+    _, parts = chosen_roi(source, place_in(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
+    if not parts:
+        return ""
+    asked = "what was asked for, " if region is None and roi is None else ""
+    more = " (--roi computed saves all that was computed)" if asked else ""
+    if format_for(Path(path)).writer == "geojson":
+        return f"saved is {asked}{words(parts)}; {EDGE_RULE}{more}"
+    is_box = len(parts) == 1 and parts[0].is_box
+    return f"saved is {asked}{words(parts)}{'' if is_box else '; pixels outside of the outlines are 0'}{more}"
+
+
+def place_in(provenance: Mapping[str, Any], ndim: int) -> Place:
+    """Where a result lies on its slide, as its provenance says; one to one where that says nothing."""
+    said = provenance.get(TO_SLIDE, {})
+    return tuple(said.get("scale", (1.0,) * ndim)), tuple(said.get("offset", (0.0,) * ndim))
 
 
 def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) -> StoreSpec:
@@ -87,35 +142,46 @@ def _export(
     source: Source,
     spec: StoreSpec,
     path: Path,
-    write: Writer,
-    region: Region | None,
-    level: int,
+    wanted: Part,
     overwrite: bool,
     on_progress: OnProgress | None,
     store: Store | None = None,
 ) -> Path:
-    if store is not None and region is None and level == 0 and store.is_current:
+    is_direct = wanted.level == 0 and format_for(path).writer == "geojson" and source.info.ndim == 2
+    write = writer_of(format_for(path))
+    if wanted.parts and is_direct and spec.kind == "labels":
+        readable = ExportableSource(source, spec) if store is None else store
+        within = WholeObjects(wanted.parts, source.info.levels.shape(0))
+        return save_geojson(readable, path, overwrite=overwrite, on_progress=on_progress, within=within)
+    if store is not None and not wanted.parts and wanted.level == 0 and store.is_current:
         return write(store, path, overwrite=overwrite, on_progress=on_progress)
-    _check(source, region, level)
-    base = Region.from_shape(source.info.levels.shape(0)) if region is None else region
-    # coarse levels that another process is making lag behind: they are made anew from the finest
-    read = level if store is None or store.is_current else 0
-    wanted = source.info.levels.to_level(base, read)
+    # of objects all is read, so that they are whole; and coarse levels that another process is making lag behind
+    is_outlined = format_for(path).writer == "geojson"
+    base = (None if is_outlined else wanted.region) or Region.from_shape(source.info.levels.shape(0))
+    read = wanted.level if store is None or store.is_current else 0
+    region = source.info.levels.to_level(base, read)
     facts = store.provenance if store is not None else spec.provenance
-    part = part_of(spec, facts, wanted, source.info.levels, read)
+    part = part_of(spec, facts, region, source.info.levels, read)
+    left = () if is_outlined or wanted.is_box else wanted.asked
+    if left:
+        part = replace(part, provenance={**part.provenance, "roi": f"{words(wanted.parts)}; pixels outside are 0"})
     with _room(part, path) as folder:
         copy = create_store(None if folder is None else folder / "part.ome.zarr", part)
-        _fill(copy, source, wanted, read, store, on_progress)
-        if read == level:
-            return write(copy, path, overwrite=overwrite)
-        return _export(copy, copy.spec, path, write, None, level, overwrite, None, copy)
+        placed = _placed(left, part)
+        _fill(copy, source, region, read, store, placed, on_progress)
+        if left:
+            add_asked(copy, left)
+        again = _placed(wanted.asked, part) if is_outlined else ()
+        still = Part(wanted.asked if again else (), again, wanted.level if read != wanted.level else 0)
+        if still.parts or still.level:
+            return _export(copy, copy.spec, path, still, overwrite, None, copy)
+        return write(copy, path, overwrite=overwrite)
 
 
-def _check(source: Source, region: Region | None, level: int) -> None:
-    whole = Region.from_shape(source.info.levels.shape(0))
-    source.info.levels.shape(level)
-    if region is not None and (region.ndim != whole.ndim or region.is_empty or not whole.contains(region)):
-        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
+def _placed(asked: tuple[Asked, ...], spec: StoreSpec) -> tuple[RoiPart, ...]:
+    """What was asked for, on the pixels of a part."""
+    found = (one.on(place_in(spec.provenance, len(spec.shape)), spec.shape) for one in asked)
+    return tuple(part for part in found if part is not None)
 
 
 def part_of(spec: StoreSpec, provenance: Mapping[str, Any], wanted: Region, levels: Levels, level: int) -> StoreSpec:
@@ -161,15 +227,22 @@ def _room(spec: StoreSpec, path: Path) -> Iterator[Path | None]:
 
 
 def _fill(
-    copy: Store, source: Source, wanted: Region, level: int, store: Store | None, on_progress: OnProgress | None
+    copy: Store,
+    source: Source,
+    wanted: Region,
+    level: int,
+    store: Store | None,
+    parts: tuple[RoiPart, ...],
+    on_progress: OnProgress | None,
 ) -> None:
-    """Copy chunk by chunk; of a result what is finished."""
+    """Copy chunk by chunk; of a result what is finished, and with `parts` what lies in them, the rest 0."""
     grid = copy.grid
     for number, cell in enumerate(cells_of(Region.from_shape(grid.counts))):
         region = grid.region(cell)
         there = region.shift(wanted.start)
         if store is None or _is_begun(store, there, level):
-            copy.write(region, source.read(there, level).astype(copy.spec.dtype, copy=False))
+            pixels = source.read(there, level).astype(copy.spec.dtype, copy=False)
+            copy.write(region, np.where(any_mask(parts, region), pixels, 0).astype(pixels.dtype) if parts else pixels)
             copy.commit(region)
         if on_progress is not None:
             on_progress(number + 1, grid.size)

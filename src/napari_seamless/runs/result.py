@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Reads
-from napari_seamless.runs.export import export
+from napari_seamless.runs.asked_roi import asked_parts
+from napari_seamless.runs.export import export, place_in
 from napari_seamless.runs.moments import MOMENTS, Moments
+from napari_seamless.runs.roi_parts import RoiPart, any_mask
 from napari_seamless.runtime.engine.mismatch import Mismatch
 from napari_seamless.runtime.planning import readable
 from napari_seamless.store import Store
@@ -126,9 +129,10 @@ class Report:
 class Result:
     """The pixels of a run: `numpy.asarray(result)` is (c, [z,] y, x), or ([z,] y, x) without a channel axis.
 
-    Where only a region was asked for, the array is that region; `levels` and `save` are always the whole output's,
-    0 where nothing was computed. `moments` are what was measured over the whole plane, None where nothing was; they
-    make any other region of the same image exact in one pass.
+    Where only a region was asked for, the array is that region, and where shapes were, 0 outside of them; `save` writes
+    what was asked for, too. `levels` are the whole output's, with all chunks that were made, 0 where none was.
+    `moments` are what was measured over the whole plane, None where nothing was; they make any other region of the same
+    image exact in one pass.
     """
 
     def __init__(self, store: Store, region: Region, report: Report, moments: Moments | None = None) -> None:
@@ -160,8 +164,16 @@ class Result:
         pixels = self._read(self.region)
         return pixels if dtype is None else pixels.astype(dtype)
 
+    @cached_property
+    def _parts(self) -> tuple[RoiPart, ...]:
+        """What was asked for; () where that is all of the region."""
+        parts = asked_parts(self.store, place_in(self.store.provenance, self.region.ndim), self.store.spec.shape)
+        return () if any(part.is_box and part.region.contains(self.region) for part in parts) else parts
+
     def _read(self, region: Region) -> NDArray[Any]:
         pixels = self.store.read(region)
+        if self._parts:
+            pixels = np.where(any_mask(self._parts, region), pixels, 0).astype(self.dtype)
         return pixels if self.store.spec.channels is not None else pixels[0]
 
     def to_dask(self) -> Array:
@@ -187,16 +199,19 @@ class Result:
         overwrite: bool = False,
         *,
         region: Region | None = None,
+        roi: Any = None,
         level: int = 0,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Path:
-        """Write what is finished to `path`: as OME-Zarr 0.5 with its moments (.ome.zarr), as pyramidal OME-TIFF
-        (.ome.tif), or, for labels, as outlines that QuPath imports (.geojson).
+        """Write what was asked for, as far as it is finished, to `path`: as OME-Zarr 0.5 with its moments (.ome.zarr),
+        as pyramidal OME-TIFF (.ome.tif), or, for labels, as outlines that QuPath imports (.geojson).
 
-        `region`, in output pixels, and `level` choose a part. Raises BadRequest, OutputExists, OutputUnwritable.
+        `region`, in output pixels, `roi` ("computed" is all that was made) and `level` choose another part, as in
+        `export`. Raises BadRequest, OutputExists, OutputUnwritable.
         """
         path = Path(path)
-        saved = export(self.store, path, region=region, level=level, overwrite=overwrite, on_progress=on_progress)
+        options: dict[str, Any] = {"region": region, "roi": roi, "level": level, "overwrite": overwrite}
+        saved = export(self.store, path, on_progress=on_progress, **options)
         if self.moments is not None and self.store.side_folder is None and path.suffix == ".zarr":
             with disk_errors(saved):
                 self.moments.save(saved / f"{self.store.spec.folder}0" / FOLDER / MOMENTS)

@@ -31,7 +31,7 @@ def chosen_roi(
     """
     whole = Region.from_shape(shape)
     if region is not None and (region.ndim != whole.ndim or region.is_empty or not whole.contains(region)):
-        raise BadRequest(f"a region must lie inside the image and hold a pixel; that is {whole!r}, got {region!r}")
+        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
     box = box_of(region or whole, place)
     if roi is None and region is None:
         meant = asked_of(result) if isinstance(result, Store) else ()

@@ -71,7 +71,7 @@ class RoiPart:
     def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(n,) bool: which points (n, axes), such as centroids, lie inside; centres of pixels are whole numbers."""
         low, high = np.array(self.region.start), np.array(self.region.stop)
-        inside: NDArray[np.bool_] = ((points >= low - 0.5) & (points < high - 0.5)).all(axis=1)
+        inside = np.asarray(((points >= low - 0.5) & (points < high - 0.5)).all(axis=1), bool)
         near = np.flatnonzero(inside)
         if len(near) and self.polygons is not None:
             inside[near] = self.polygons.holds(points[near, -2:])
