@@ -1,4 +1,4 @@
-"""What was asked for is what is counted and saved, by brute force on the whole image: regions, outlines, their names."""
+"""What was asked for is what is counted and saved, by brute force on the whole image: regions, outlines, names."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def run(
     return ns.run(Threshold(), image, **options)
 
 
-@pytest.mark.parametrize("scheduler", ["serial", "threads"])
+@pytest.mark.parametrize("scheduler", ["serial", "dask"])
 @pytest.mark.parametrize("reopened", [False, True])
 def test_a_region_that_was_run_is_what_is_measured(
     image: Any, labels: Any, tmp_path: Path, scheduler: str, reopened: bool
