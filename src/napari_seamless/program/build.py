@@ -7,10 +7,12 @@ and the walk goes on where it can, so that the user hears of all of them at once
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from operator import getitem
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -39,6 +41,9 @@ from napari_seamless.program.ops.table import build as build_operation
 from napari_seamless.program.ops.table import operator as operator_of
 from napari_seamless.program.spans import Dims
 from napari_seamless.program.value import Value
+
+FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)')
+"""One entry of a stack trace: file, line, code."""
 
 LARGEST_CONSTANT = 1 << 28
 """Bytes above which something computed from weights alone is refused instead of stored."""
@@ -132,10 +137,10 @@ class Builder:
             self.known[result] = self._add(self._with_constant_images(request, operator), operator, result)
             self._note_statistics(request, operator, layer_path(result))
         except Unplaced as reason:
-            refusal = Refusal(request.target, layer_path(node), str(reason))
+            refusal = Refusal(request.target, layer_path(node), str(reason), code_line(node))
             self.known[result] = Stretched(request.image(), request.shape, refusal)
         except Unsupported as reason:
-            self.refusals.append(Refusal(request.target, layer_path(node), str(reason)))
+            self.refusals.append(Refusal(request.target, layer_path(node), str(reason), code_line(node)))
             self.known[result] = self._stand_in(request)
 
     def _layer(self, target: str) -> int | None:
@@ -293,6 +298,16 @@ def layer_path(node: Traced) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     names = [path for path, _ in stack.values()]
     return names[-1] if names else ""
+
+
+def code_line(node: Traced) -> str:
+    """Where the user's own code calls what a traced node stands for; the innermost line outside torch itself."""
+    found = FRAME.findall(node.meta.get("stack_trace") or "")
+    own = [frame for frame in found if not {"torch", "napari_seamless"} & set(PurePath(frame[0]).parts)] or found[:1]
+    if not own:
+        return ""
+    path, line, code = own[-1]
+    return f"line {line} of {PurePath(path).name}, `{code.strip()}`"
 
 
 def program_of(exported: torch.export.ExportedProgram, ndim: int, *, training: bool = False) -> Program:

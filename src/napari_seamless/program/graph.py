@@ -33,15 +33,20 @@ class Node:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why one operator cannot be computed tile by tile, in words for the user."""
+    """Why one operator cannot be computed tile by tile, in words for the user.
+
+    `line` is where the user's own code calls it, "line 12 of model.py, `y = x.sort()`", "" where torch does not say.
+    """
 
     operator: str
     path: str
     reason: str
+    line: str = ""
 
     def __str__(self) -> str:
         where = f" at layer '{self.path}'" if self.path else ""
-        return f"{self.operator}{where}: {self.reason}"
+        called = f" (in {self.line})" if self.line else ""
+        return f"{self.operator}{where}{called}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,8 @@ def cross(request: Request) -> Built:
     return ordering(2, -1)(request)
 
 
+VERDICT = "channel-wise"
+
 OPERATORS: Operators = {
     "aten.argmax.default": Operator(along_channels(1, keepdim_at=2)),
     "aten.argmin.default": Operator(along_channels(1, keepdim_at=2)),

@@ -13,6 +13,6 @@ DECOMPOSED = frozenset({
         "smooth_l1_loss", "nanmean", "msort", "kron",
         "outer", "inner", "special_softmax", "special_log_softmax", "special_logsumexp")),
     *(f"aten.{name}.{kind}" for name in ("trapezoid", "trapz", "cumulative_trapezoid") for kind in ("dx", "x")),
-    "aten.norm.ScalarOpt_dim", "aten.norm.Scalar",
+    "aten.addmm.default", "aten.baddbmm.default", "aten.isreal.default", "aten.norm.ScalarOpt_dim", "aten.norm.Scalar",
     "aten.einsum.default", "aten.linalg_norm.default", "aten.std_mean.default", "aten.var_mean.default",
 })  # fmt: skip

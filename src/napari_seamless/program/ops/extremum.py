@@ -125,6 +125,8 @@ def least_and_most(request: Request, image: ImageArgument, also: tuple[int, ...]
     return Extremum(**common(request, image), largest=request.part == 1, also=also)
 
 
+VERDICT = "barrier"
+
 OPERATORS: Operators = {
     **{f"aten.{name}.{kind}": Operator(reducing(extremum(largest)))
        for name, largest in (("amax", True), ("amin", False), ("max", True), ("min", False), ("any", True),

@@ -231,6 +231,8 @@ def _layer_dims(request: Request) -> Dims | None:
     return dims if any(dims[-len(request.arg(1)) :]) else None
 
 
+VERDICT = "barrier"
+
 OPERATORS: Operators = {
     "aten.layer_norm.default": Operator(layer_norm, constant_dims=_layer_dims),
     "aten.instance_norm.default": Operator(instance_norm, momentum_at=6),

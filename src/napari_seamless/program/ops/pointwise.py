@@ -57,6 +57,10 @@ UNTAGGED = frozenset({
     "aten.absolute.default", "aten.negative.default", "aten.arctan.default", "aten.arctan2.default",
     "aten.special_expit.default", "aten.true_divide.Tensor", "aten.true_divide.Scalar",
     "aten.divide.Tensor_mode", "aten.divide.Scalar_mode",
+    *(f"aten.{name}.default" for name in (
+        "arccos", "arccosh", "arcsin", "arcsinh", "arctanh", "fix", "isclose", "special_digamma", "special_erf",
+        "special_erfc", "special_erfinv", "special_exp2", "special_expm1", "special_gammaln", "special_i0",
+        "special_log1p", "special_logit", "special_ndtr", "special_psi", "special_round", "special_sinc")),
     *(f"aten.{name}.{kind}" for kind in ("Tensor", "Scalar") for name in (
         "multiply", "subtract", "divide", "greater", "greater_equal", "less", "less_equal", "not_equal")),
 })  # fmt: skip

@@ -167,6 +167,8 @@ def length(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Bar
     return Length(**common(request, image), also=also)
 
 
+VERDICT = "barrier"
+
 OPERATORS: Operators = {
     "aten.sum.dim_IntList": Operator(reducing(total)),
     "aten.mean.dim": Operator(reducing(mean)),

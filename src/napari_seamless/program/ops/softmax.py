@@ -102,6 +102,8 @@ def softmax(*, log: bool) -> Builder:
     return build
 
 
+VERDICT = "barrier"
+
 OPERATORS: Operators = {
     **{f"aten.{kind}softmax.int": Operator(softmax(log=bool(kind))) for kind in ("", "log_")},
     **{f"aten._{kind}softmax.default": Operator(softmax(log=bool(kind))) for kind in ("", "log_")},
