@@ -51,7 +51,8 @@ def _saved(data: Any, meta: Mapping[str, Any], kind: Kind) -> Any:
         return behind[SOURCE]
     multiscale = bool(meta.get("multiscale", isinstance(data, list | tuple)))
     scale = tuple(float(s) for s in meta["scale"])
-    return LayerPixels(data, meta["name"], multiscale, scale, tuple(meta.get("units", ())), meta.get("rgb"))
+    translate = tuple(float(t) for t in meta.get("translate", (0.0,) * len(scale)))
+    return LayerPixels(data, meta["name"], multiscale, scale, translate, tuple(meta.get("units", ())), meta.get("rgb"))
 
 
 def layer_classes(meta: Mapping[str, Any], kind: Kind) -> tuple[LabelClass, ...]:

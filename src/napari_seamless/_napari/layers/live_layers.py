@@ -69,11 +69,21 @@ def source_layer(source: Source) -> LayerTuple:
         "metadata": {**OWN_LOADER, SOURCE: source},
         "axis_labels": tuple(axes),
     }
+    pad = len(axes) - info.ndim
+    settings |= {name: (0.0 if name == "translate" else 1.0,) * pad + own for name, own in placed_as_said(info).items()}
     if info.pixel_size is not None:
-        pad = len(axes) - info.ndim
-        settings["scale"] = (1.0,) * pad + tuple(info.pixel_size)
         settings["units"] = ("pixel",) * pad + (info.unit,) * info.ndim
     return (levels if len(levels) > 1 else levels[0]), settings, "image"
+
+
+def placed_as_said(info: ImageInfo) -> dict[str, tuple[float, ...]]:
+    """Scale and translation of an image's spatial axes as it says them; 1 along an axis of an unknown size."""
+    placed: dict[str, tuple[float, ...]] = {}
+    if info.pixel_size is not None:
+        placed["scale"] = tuple(size or 1.0 for size in info.pixel_size)
+    if info.origin:
+        placed["translate"] = info.origin
+    return placed
 
 
 def source_of(layer: Image) -> Source | None:

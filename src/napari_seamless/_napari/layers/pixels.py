@@ -10,14 +10,14 @@ loader take them over and cache pixels that go on changing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import ceil, prod
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.axes import Axes, align
-from napari_seamless.geometry import Region
+from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import LiveImage, Pixels, Source
 
 LARGEST_READ = 500_000_000
@@ -89,7 +89,7 @@ class SourceLevel(LazyLevel):
     def __init__(self, source: Source, level: int) -> None:
         self.source, self.level = source, level
         info = source.info
-        spatial = info.levels.shape(level)
+        spatial = without_filling(info.levels, level)
         self.colours_last, self._single = info.rgb, info.channels == 1 and not info.rgb
         if self.colours_last:
             self.shape = (*spatial, info.channels)
@@ -104,6 +104,12 @@ class SourceLevel(LazyLevel):
             return np.stack(list(pixels[key[-1]]), -1)  # three times as quick as a copy with moved axes
         channels: Pixels = pixels[0] if self._single else pixels[key[0]]
         return channels
+
+
+def without_filling(levels: Levels, level: int) -> tuple[int, ...]:
+    """The shape of a level without what only fills it up (to whole chunks): napari finds scales from the shapes."""
+    sides = zip(levels.shape(level), levels.shapes[0], levels.scale(level), levels.edge(level), strict=True)
+    return tuple(max(1, min(n, ceil((whole - edge) / scale))) for n, whole, scale, edge in sides)
 
 
 def overview(level: LazyLevel, edge: int = 1024) -> Pixels:

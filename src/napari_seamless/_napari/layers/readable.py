@@ -19,6 +19,7 @@ class LayerPixels:
     name: str
     multiscale: bool
     scale: tuple[float, ...]
+    translate: tuple[float, ...]
     units: tuple[Any, ...]
     rgb: bool | None
 
@@ -34,6 +35,6 @@ def readable(layer: Image | Labels) -> Any:
     result = result_of(layer)
     if result is not None:
         return result
-    scale = tuple(float(s) for s in layer.scale)
+    scale, translate = (tuple(map(float, numbers)) for numbers in (layer.scale, layer.translate))
     rgb = getattr(layer, "rgb", None)
-    return LayerPixels(layer.data, layer.name, bool(layer.multiscale), scale, tuple(layer.units), rgb)
+    return LayerPixels(layer.data, layer.name, bool(layer.multiscale), scale, translate, tuple(layer.units), rgb)

@@ -16,7 +16,14 @@ from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.dock import Cleanup, Dock
 from napari_seamless._napari.layers.axes import own_region
 from napari_seamless._napari.layers.drawn_shapes import outlines
-from napari_seamless._napari.layers.live_layers import ResultLayers, axes_of, is_result, key_of, source_of
+from napari_seamless._napari.layers.live_layers import (
+    ResultLayers,
+    axes_of,
+    is_result,
+    key_of,
+    placed_as_said,
+    source_of,
+)
 from napari_seamless._napari.layers.readable import readable, result_of
 from napari_seamless._napari.layers.readings import setting_of
 from napari_seamless._napari.layers.view import visible_region
@@ -278,9 +285,10 @@ class MeasureDock(Dock):
             return
         position = stack_position(self._viewer, opened.origin, info.levels.shape(0))
         placed: dict[str, Any] = {} if position is None else position.placed
-        if position is None and info.pixel_size is not None:
-            start = result.spec.translation or (0.0,) * info.ndim
-            placed = {"scale": info.pixel_size, "translate": start, "units": (info.unit,) * info.ndim}
+        if position is None:
+            placed = dict(placed_as_said(info))
+            if info.pixel_size is not None:
+                placed["units"] = (info.unit,) * info.ndim
         axes = () if position is None else position.axes
         (layer,) = ResultLayers(self._viewer, result, info.name, placed, axes=axes).layers
         self.panel.labels.setCurrentIndex(self.panel.labels.findData(key_of(layer)))

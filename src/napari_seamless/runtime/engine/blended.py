@@ -37,7 +37,7 @@ from napari_seamless.runtime.engine.allocator import LargeBuffers
 from napari_seamless.runtime.engine.denormals import flushed_denormals
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
-from napari_seamless.runtime.engine.dtypes import stored_dtype
+from napari_seamless.runtime.engine.dtypes import require_storable, stored_dtype
 from napari_seamless.runtime.engine.precision import DTYPES, Precision, arithmetic
 from napari_seamless.runtime.engine.run_region import as_image
 from napari_seamless.runtime.engine.tile_overlap import AxisTiles
@@ -142,6 +142,8 @@ class BlendedEngine:
             return self._tile_output(cut(index), stop)
 
         result = (self._voted if self.labels else self._averaged)(tile.write, made)
+        if result.dtype == np.int64:
+            require_storable(torch.from_numpy(result))
         return result.astype(stored_dtype(self.output.dtype), copy=False)
 
     def take_device_time(self) -> DeviceTime:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_seamless.errors import InputMismatch
+
 _STORED = {
     torch.bool: torch.uint8,
     torch.int64: torch.int32,
@@ -18,6 +20,20 @@ _STORED = {
 def storable(dtype: torch.dtype) -> torch.dtype:
     """The type that pixels computed in `dtype` are handed over in."""
     return _STORED.get(dtype, dtype)
+
+
+def require_storable(result: torch.Tensor) -> None:
+    """Refuse whole numbers that the type they are stored in cannot hold. Raises InputMismatch."""
+    stored = storable(result.dtype)
+    if stored == result.dtype or stored.is_floating_point or result.dtype == torch.bool or not result.numel():
+        return
+    low, high = (int(n) for n in result.aminmax())
+    limits = torch.iinfo(stored)
+    if low < limits.min or high > limits.max:
+        raise InputMismatch(
+            f"whole numbers of a result are stored in {limits.bits} bits, {limits.min} to {limits.max}; got "
+            f"{low if low < limits.min else high} from the network; let it number from 1"
+        )
 
 
 def stored_dtype(dtype: torch.dtype) -> np.dtype[Any]:

@@ -25,11 +25,13 @@ from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 from napari_seamless.runtime.engine.denormals import flushed_denormals
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
-from napari_seamless.runtime.engine.dtypes import storable
+from napari_seamless.runtime.engine.dtypes import require_storable, storable
 from napari_seamless.runtime.engine.fused_convolution import fuse
 from napari_seamless.runtime.engine.moments import States, as_arrays
 from napari_seamless.runtime.engine.precision import arithmetic
 from napari_seamless.runtime.engine.run_region import as_image, run_region
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class TorchEngine:
@@ -78,7 +80,7 @@ class TorchEngine:
         self._buffers.trim()
         pixels = None if tile.read.is_empty else read(tile.read)
         if pixels is not None:
-            require_finite(pixels, tile.read)
+            require_finite(pixels, tile.read, self.dtype)
         with self._clock, self._computing():
             result = self._run(pixels, tile.write, stop)
             if isinstance(result, Gathered):
@@ -169,13 +171,23 @@ def _placed(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device) if order is None or expanded else tensor.to(device, memory_format=order)
 
 
-def require_finite(pixels: Pixels, region: Region) -> None:
-    """Refuse NaN and infinity: one such pixel would spread over everything that looks at it."""
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+def require_finite(pixels: Pixels, region: Region, dtype: torch.dtype = torch.float32) -> None:
+    """Refuse NaN and infinity, also what would be infinite in `dtype`: one such pixel would spread over everything that
+    looks at it."""
+    if pixels.dtype.kind != "f" or not pixels.size:
+        return
+    if not np.isfinite(pixels).all():
         raise InputMismatch(
             f"every pixel must be a finite number; got NaN or infinity in {region!r} of the image; fill or mask those "
             "pixels first (finished tiles are kept)"
         )
+    if pixels.dtype.itemsize > 4 and dtype != torch.float64:
+        largest = float(np.abs(pixels).max())
+        if largest > LARGEST_FLOAT32:
+            raise InputMismatch(
+                f"networks compute in float32, up to {LARGEST_FLOAT32:.2g}; got {largest:.2g} of {pixels.dtype} in "
+                f"{region!r} of the image; divide its values first (finished tiles are kept)"
+            )
 
 
 def as_tensor(pixels: Pixels) -> Tensor:
@@ -191,4 +203,5 @@ def as_pixels(result: Tensor, ndim: int) -> Pixels:
     """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory, in a type that can be stored."""
     shape = result.shape[result.dim() - ndim :]
     channels = result.shape[1] if result.dim() == ndim + 2 else 1
+    require_storable(result)
     return np.ascontiguousarray(result.reshape(channels, *shape).to(storable(result.dtype)).numpy())
