@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.geometry import Interval, Region
+from napari_seamless.geometry import Interval, Levels, Region
+from napari_seamless.io.writers.geojson import TO_SLIDE
 from napari_seamless.runs.annotations import Annotation, annotations_of
 from napari_seamless.runs.polygons import Polygons
 from napari_seamless.runs.roi_parts import PlaneMask, RoiPart, is_everything
@@ -89,6 +90,28 @@ def asked_parts(result: KeepsFiles, place: Place, shape: Sequence[int]) -> tuple
     found = (asked.on(place, shape) for asked in asked_of(result))
     parts = tuple(part for part in found if part is not None)
     return () if is_everything(parts, shape) else parts
+
+
+def asked_levels(result: KeepsFiles, provenance: Mapping[str, Any], levels: Levels) -> tuple[tuple[RoiPart, ...], ...]:
+    """The same on every level of a result, the finest first; () where that is all of it."""
+    scale, offset = place_of(provenance, levels.ndim)
+    asked = asked_of(result)
+    found = []
+    for level in range(len(levels)):
+        factors, starts = ([float(n) for n in numbers] for numbers in (levels.scale(level), levels.offset(level)))
+        place = (
+            tuple(s * f for s, f in zip(scale, factors, strict=True)),
+            tuple(o + s * at for o, s, at in zip(offset, scale, starts, strict=True)),
+        )
+        parts = (one.on(place, levels.shape(level)) for one in asked)
+        found.append(tuple(part for part in parts if part is not None))
+    return () if not asked or is_everything(found[0], levels.shape(0)) else tuple(found)
+
+
+def place_of(provenance: Mapping[str, Any], ndim: int) -> Place:
+    """Where a result lies on its slide, as its provenance says; one to one where that says nothing."""
+    said = provenance.get(TO_SLIDE, {})
+    return tuple(said.get("scale", (1.0,) * ndim)), tuple(said.get("offset", (0.0,) * ndim))
 
 
 def asked_of(result: KeepsFiles) -> tuple[Asked, ...]:

@@ -19,7 +19,7 @@ from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, writer_of
 from napari_seamless.io.writers.geojson import TO_SLIDE, save_geojson
-from napari_seamless.runs.asked_roi import Asked, Place, add_asked
+from napari_seamless.runs.asked_roi import Asked, add_asked, place_of
 from napari_seamless.runs.exportable_source import ExportableSource
 from napari_seamless.runs.roi_choice import chosen_roi
 from napari_seamless.runs.roi_parts import EDGE_RULE, RoiPart, any_mask, hull, words
@@ -85,7 +85,7 @@ def export(
     spec = described(source, kind, classes) if store is None else store.spec
     facts = spec.provenance if store is None else store.provenance
     source.info.levels.shape(level)
-    asked, parts = chosen_roi(source, place_in(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
+    asked, parts = chosen_roi(source, place_of(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
     return _export(source, spec, path, Part(asked, parts, level), overwrite, on_progress, store)
 
 
@@ -96,7 +96,7 @@ def saved_as(what: Any, path: str | Path, *, region: Region | None = None, roi: 
             what = open_store(what)
     source = open_image(what)
     facts = source.provenance if isinstance(source, Store) else {}
-    _, parts = chosen_roi(source, place_in(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
+    _, parts = chosen_roi(source, place_of(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
     if not parts:
         return ""
     asked = "what was asked for, " if region is None and roi is None else ""
@@ -105,12 +105,6 @@ def saved_as(what: Any, path: str | Path, *, region: Region | None = None, roi: 
         return f"saved is {asked}{words(parts)}; {EDGE_RULE}{more}"
     is_box = len(parts) == 1 and parts[0].is_box
     return f"saved is {asked}{words(parts)}{'' if is_box else '; pixels outside of the outlines are 0'}{more}"
-
-
-def place_in(provenance: Mapping[str, Any], ndim: int) -> Place:
-    """Where a result lies on its slide, as its provenance says; one to one where that says nothing."""
-    said = provenance.get(TO_SLIDE, {})
-    return tuple(said.get("scale", (1.0,) * ndim)), tuple(said.get("offset", (0.0,) * ndim))
 
 
 def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) -> StoreSpec:
@@ -180,7 +174,7 @@ def _export(
 
 def _placed(asked: tuple[Asked, ...], spec: StoreSpec) -> tuple[RoiPart, ...]:
     """What was asked for, on the pixels of a part."""
-    found = (one.on(place_in(spec.provenance, len(spec.shape)), spec.shape) for one in asked)
+    found = (one.on(place_of(spec.provenance, len(spec.shape)), spec.shape) for one in asked)
     return tuple(part for part in found if part is not None)
 
 

@@ -83,9 +83,10 @@ def _inside(rings: tuple[Ring, ...], plane: Region) -> NDArray[np.bool_]:
     rows, columns = plane.shape
     crossed = np.zeros((rows, columns + 1), np.uint8)
     for ring in rings:
-        for (y0, x0), (y1, x1) in zip(ring, np.roll(ring, -1, 0), strict=True):
-            if y0 == y1:
-                continue
+        after = np.roll(ring, -1, 0)
+        lows, highs = np.minimum(ring[:, 0], after[:, 0]), np.maximum(ring[:, 0], after[:, 0])
+        near = (highs > plane.start[0]) & (lows <= plane.stop[0] - 1) & (lows < highs)
+        for (y0, x0), (y1, x1) in zip(ring[near], after[near], strict=True):
             (top, left), (bottom, right) = ((y0, x0), (y1, x1)) if y0 < y1 else ((y1, x1), (y0, x0))
             first, last = max(ceil(top), plane.start[0]), min(ceil(bottom), plane.stop[0])
             if first >= last:

@@ -16,8 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Reads
-from napari_seamless.runs.asked_roi import asked_parts
-from napari_seamless.runs.export import export, place_in
+from napari_seamless.runs.asked_roi import asked_parts, place_of
+from napari_seamless.runs.export import export
 from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runs.roi_parts import RoiPart, any_mask
 from napari_seamless.runtime.engine.mismatch import Mismatch
@@ -167,7 +167,7 @@ class Result:
     @cached_property
     def _parts(self) -> tuple[RoiPart, ...]:
         """What was asked for; () where that is all of the region."""
-        parts = asked_parts(self.store, place_in(self.store.provenance, self.region.ndim), self.store.spec.shape)
+        parts = asked_parts(self.store, place_of(self.store.provenance, self.region.ndim), self.store.spec.shape)
         return () if any(part.is_box and part.region.contains(self.region) for part in parts) else parts
 
     def _read(self, region: Region) -> NDArray[Any]:

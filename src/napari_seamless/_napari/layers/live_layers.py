@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless._napari.layers.asked_pixels import asked_pixels
 from napari_seamless._napari.layers.axes import Axes, own_axes, starts_along, steps_along
 from napari_seamless._napari.layers.growing_image import growing_levels
 from napari_seamless._napari.layers.pixels import (
@@ -213,6 +214,7 @@ class ResultLayers:
         onto: Sequence[Layer] = (),
         axes: Axes = (),
     ) -> None:
+        self._asked = asked_pixels(image)
         self._image, self._below, self._onto = image, below, list(onto)
         self.axes = axes
         self._pieces = image.watch()
@@ -241,6 +243,11 @@ class ResultLayers:
         """Whether all that has come in is shown."""
         return not self._pieces
 
+    @property
+    def _seen(self) -> LiveImage:
+        """The image without pixels beyond what was asked for."""
+        return self._image if self._asked is None else self._asked
+
     def update_metadata(self, facts: Mapping[str, Any]) -> None:
         """Adds these to the metadata of every layer."""
         for layer in self.layers:
@@ -252,15 +259,18 @@ class ResultLayers:
         if self._pieces.maxlen is not None and len(self._pieces) >= self._pieces.maxlen:
             self._each(ThrottledRefresh.soon)
         while self._pieces and perf_counter() - start < self.PATIENCE:
-            self._show(self._pieces.popleft())
+            piece = self._pieces.popleft()
+            self._show(piece if self._asked is None else self._asked.take(piece))
         self._each(ThrottledRefresh.tick)
 
     def finish(self) -> None:
         """Shows the final state of everything; called once when the run has ended."""
         self._pieces.clear()
+        if self._asked is not None:
+            self._asked.finish()
         for plane in self.planes:
             if plane.coarsest is not None:
-                plane.coarsest[...] = _coarsest(self._image)
+                plane.coarsest[...] = _coarsest(self._seen)
         self._each(ThrottledRefresh.now)
 
     def _each(self, do: Callable[[ThrottledRefresh], None]) -> None:
@@ -270,6 +280,8 @@ class ResultLayers:
     def _show(self, piece: FreshPixels) -> None:
         for plane in self.planes:
             pixels = plane.pick(piece.pixels)
+            if self._asked is not None and plane.coarsest is not None:
+                pixels[~self._asked.shown(piece.level, piece.region)] = 0  # transparent
             if plane.coarsest is not None and piece.level == len(self._image.levels) - 1:
                 plane.coarsest[piece.region.slices()] = pixels
             shown = piece.region.ndim == 2 and plane.patcher.patch(piece.level, piece.region, pixels)
@@ -284,7 +296,7 @@ class ResultLayers:
         colours: dict[Any, Any] = {c.value: c.colour for c in self._image.classes if c.value}
         named = DirectLabelColormap(color_dict={None: TRANSPARENT, 0: TRANSPARENT, **colours}) if colours else None
         layer = Labels(
-            self._data(_live(self._image.levels)),
+            self._data(_live(self._seen.levels)),
             multiscale=len(self._image.levels) > 1,
             colormap=named,  # napari's own colours where nothing is named
             features=_class_names(self._image.classes),
@@ -294,7 +306,7 @@ class ResultLayers:
         return [self._plane(viewer, layer, lambda pixels: pixels[0])]
 
     def _images(self, viewer: napari.Viewer) -> list[ChannelLayer]:
-        info, levels = self._image.info, self._image.levels
+        info, levels = self._image.info, self._seen.levels
         if is_colour(self._image):
             return [self._colour(viewer)]
         grey = self._settings | {"colormap": "gray"}
@@ -312,9 +324,9 @@ class ResultLayers:
     def _colour(self, viewer: napari.Viewer) -> ChannelLayer:
         from napari.layers import Image
 
-        levels = self._image.levels
-        coarsest = _coarsest(self._image)
-        data = [*(ColourLevel(self._image, number) for number in range(len(levels) - 1)), coarsest]
+        levels = self._seen.levels
+        coarsest = _coarsest(self._seen)
+        data = [*(ColourLevel(self._seen, number) for number in range(len(levels) - 1)), coarsest]
         layer = Image(self._data(data), multiscale=len(data) > 1, rgb=True, **self._settings)
         return self._plane(viewer, layer, rgba, coarsest)
 

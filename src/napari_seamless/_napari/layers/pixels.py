@@ -202,7 +202,7 @@ def rgba(pixels: Pixels, opaque: NDArray[np.bool_] | bool = True) -> Pixels:
 
 
 def written(image: LiveImage, level: int, region: Region) -> NDArray[np.bool_]:
-    """Which pixels of a region of a level lie over a finished chunk, of the region's shape."""
+    """Which pixels of a region of a level lie over a finished chunk, and are shown; of the region's shape."""
     ndim, mask = region.ndim, np.asarray(image.finished)
     if region.is_empty:
         return np.zeros(region.shape, bool)
@@ -213,7 +213,7 @@ def written(image: LiveImage, level: int, region: Region) -> NDArray[np.bool_]:
         first = np.minimum(pixel * step // chunk, last)
         under = range(int((last - first).max()) + 1)
         mask = np.logical_or.reduce([mask.take(np.minimum(first + k, last), axis) for k in under])
-    return mask
+    return mask & image.shown(level, region) if hasattr(image, "shown") else mask
 
 
 def plain_slices(key: Any, shape: Sequence[int]) -> tuple[Key, tuple[Any, ...]]:

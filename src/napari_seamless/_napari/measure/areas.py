@@ -20,7 +20,7 @@ RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 def lines(found: Measurements) -> list[tuple[str, ...]]:
-    """A header, and a line for each class: its area, its share, and its objects."""
+    """A header, and a line for each class, then for each outline of a roi: its area, its share, and its objects."""
     power = "²" if found.ndim == 2 else "³"
     is_known = found.area_column != "pixels"
     header = ("Class", f"mm{power}" if is_known else "Pixels", "Share", "Objects", *((f"per mm{power}",) * is_known))
@@ -32,7 +32,18 @@ def lines(found: Measurements) -> list[tuple[str, ...]]:
             each = found.density(area.name)
             count, density = f"{found.count(area.name):,}", "" if each is None else f"{each:,.4g}"
         table.append((area.name, size, f"{area.fraction:.2%}", count, *((density,) * is_known)))
+    for part in found.parts:
+        share = f"{part.pixels / found.pixels:.2%}" if found.pixels else ""
+        size = f"{part.pixels:,}" if found.pixel_size is None else f"{part_mm(found, part.pixels):,.4g}"
+        count = f"{sum(part.objects.values()):,}" if found.objects else ""
+        kind = f" ({part.classification})" if part.classification else ""
+        table.append((f"{part.name}{kind}", size, share, count, *(("",) * is_known)))
     return table
+
+
+def part_mm(found: Measurements, pixels: int) -> float:
+    """Pixels in square (cubic) millimetres, where the size of a pixel is known."""
+    return pixels * ((found.area or 0.0) / max(found.pixels, 1)) / 10 ** (3 * found.ndim)
 
 
 class AreaTable(QTableWidget):
@@ -56,12 +67,13 @@ class AreaTable(QTableWidget):
         self.setColumnCount(len(table[0]))
         self.setRowCount(len(table) - 1)
         self.setHorizontalHeaderLabels(list(table[0]))
-        for number, (line, area) in enumerate(zip(table[1:], found.areas, strict=True)):
+        areas = (*found.areas, *(None for _ in found.parts))
+        for number, (line, area) in enumerate(zip(table[1:], areas, strict=True)):
             for column, text in enumerate(line):
                 item = QTableWidgetItem(text)
                 if column:
                     item.setTextAlignment(RIGHT)
-                elif area.value and (colour := area.colour or colours.get(area.value)):
+                elif area is not None and area.value and (colour := area.colour or colours.get(area.value)):
                     item.setData(Qt.ItemDataRole.DecorationRole, QColor(colour))
                 self.setItem(number, column, item)
         header = self.horizontalHeader()

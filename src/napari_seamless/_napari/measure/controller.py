@@ -108,7 +108,9 @@ class MeasureController:
             request.what,
             request.image if request.axes is None else self._backend.open_image(request.image, axes=request.axes),
             region=request.region,
-            roi=None if request.roi is None else self._backend.label_outlines(request.roi),
+            roi=request.roi
+            if request.roi is None or isinstance(request.roi, str)
+            else self._backend.label_outlines(request.roi),
             classes=request.classes,
             boundary=request.boundary,
             min_area=request.min_area,

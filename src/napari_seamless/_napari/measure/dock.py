@@ -31,13 +31,25 @@ from napari_seamless._napari.measure import appearance, areas, object_layers
 from napari_seamless._napari.measure.controller import HasClasses, MeasureController
 from napari_seamless._napari.measure.panel import PLACES, MeasurePanel
 from napari_seamless._napari.measure.stack_position import stack_position
-from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureRequest, MeasureSnapshot, OpenedResult
+from napari_seamless._napari.measure.state import (
+    COMPUTED,
+    VIEW,
+    WHOLE,
+    ClassRow,
+    MeasureRequest,
+    MeasureSnapshot,
+    OpenedResult,
+)
 from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.widgets.scroll import Column
 from napari_seamless.errors import BadRequest
 
 if TYPE_CHECKING:
     import napari
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_seamless.geometry import Region
 
 POLL_MS = 60
 SETTLE_MS = 400
@@ -234,8 +246,11 @@ class MeasureDock(Dock):
     def _request(self, layer: Labels) -> MeasureRequest:
         panel = self.panel
         where, rows = panel.where.currentData() or WHOLE, panel.classes.value()
-        region, roi = None, None
-        if where == VIEW:
+        region: Region | None = None
+        roi: Sequence[NDArray[np.float64]] | str | None = None
+        if where == COMPUTED:
+            roi = COMPUTED
+        elif where == VIEW:
             region = visible_region(self._viewer, layer)
             if region is None:
                 raise BadRequest("what is on screen must show the labels, in 2-D; it does not; move the view over them")

@@ -27,7 +27,7 @@ from napari_seamless._napari.measure.areas import AreaTable
 from napari_seamless._napari.measure.classes import ClassTable
 from napari_seamless._napari.measure.histogram import BINS, SHARE, Bars, Histogram
 from napari_seamless._napari.measure.objects import ObjectTableView
-from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureSnapshot
+from napari_seamless._napari.measure.state import COMPUTED, VIEW, WHOLE, ClassRow, MeasureSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 STEPS = 1000
 WIDTH, CONTOUR_WIDTH = 350, 150
-PLACES = ((WHOLE, "Everything"), (VIEW, "What is on screen"))
+PLACES = (
+    (WHOLE, "What was asked for"),
+    (VIEW, "What is on screen"),
+    (COMPUTED, "All that was computed"),
+)
 UNNAMED = "These labels have no names: every label is counted as objects. Measure to list them."
 Options = Sequence[tuple[str, str]]
 

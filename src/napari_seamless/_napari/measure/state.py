@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_seamless.runs.origin import Origin
     from napari_seamless.store import Store
 
-WHOLE, VIEW = "whole", "view"
+WHOLE, COMPUTED, VIEW = "whole", "computed", "view"
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,15 @@ class ClassRow:
 class MeasureRequest:
     """What `measure` is asked. `what` and `image` are safe to read from another thread.
 
-    `axes` has a letter for each axis of the image, None where it says so itself, or nobody does.
+    `roi` are outlines in pixels of the labels, or "computed" for all that was computed, also beyond what was asked of
+    the run; None and no `region`: what was asked. `axes` has a letter for each axis of the image, None where it says so itself, or nobody does.
     """
 
     what: Any
     image: Any = None
     axes: str | None = None
     region: Region | None = None
-    roi: Sequence[NDArray[np.float64]] | None = None
+    roi: Sequence[NDArray[np.float64]] | str | None = None
     classes: tuple[int, ...] | None = None
     boundary: int | None = None
     min_area: str = "0"
