@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import napari_seamless as ns
 from napari_seamless.cli import main
 from napari_seamless.io.readers import sample_slide
 
@@ -46,6 +47,9 @@ def test_the_shell_lines_run(here: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert program == "napari-seamless"
         assert main(arguments) == 0, (line, capsys.readouterr().err)
     assert (here / "region.ome.zarr" / "zarr.json").exists()
+    measured = ns.measure("region.ome.zarr")
+    assert measured.pixels == 300 * 300
+    assert measured.count() == len((here / "nuclei.csv").read_text().splitlines()) - 1
 
 
 def test_the_page_on_networks_of_ones_own_runs_from_top_to_bottom(

@@ -43,7 +43,7 @@ def lines(found: Measurements) -> list[tuple[str, ...]]:
 
 def part_mm(found: Measurements, pixels: int) -> float:
     """Pixels in square (cubic) millimetres, where the size of a pixel is known."""
-    return pixels * ((found.area or 0.0) / max(found.pixels, 1)) / 10 ** (3 * found.ndim)
+    return float(pixels * ((found.area or 0.0) / max(found.pixels, 1)) / 10 ** (3 * found.ndim))
 
 
 class AreaTable(QTableWidget):

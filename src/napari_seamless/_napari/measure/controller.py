@@ -104,13 +104,12 @@ class MeasureController:
         def show(done: int, total: int) -> None:
             self._fraction = done / total
 
+        is_said = request.roi is None or isinstance(request.roi, str)
         return self._backend.measure(
             request.what,
             request.image if request.axes is None else self._backend.open_image(request.image, axes=request.axes),
             region=request.region,
-            roi=request.roi
-            if request.roi is None or isinstance(request.roi, str)
-            else self._backend.label_outlines(request.roi),
+            roi=request.roi if is_said else self._backend.label_outlines(request.roi),
             classes=request.classes,
             boundary=request.boundary,
             min_area=request.min_area,

@@ -41,7 +41,8 @@ class MeasureRequest:
     """What `measure` is asked. `what` and `image` are safe to read from another thread.
 
     `roi` are outlines in pixels of the labels, or "computed" for all that was computed, also beyond what was asked of
-    the run; None and no `region`: what was asked. `axes` has a letter for each axis of the image, None where it says so itself, or nobody does.
+    the run; None, without a `region`: what was asked. `axes` has a letter for each axis of the image, None where it
+    says so itself, or nobody does.
     """
 
     what: Any
