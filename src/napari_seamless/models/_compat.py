@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 import torch
+from torch import nn
 
 from napari_seamless.errors import ModelError
 
@@ -26,3 +28,19 @@ def schema_of(text: str) -> Any:
 def symbol_of(size: Any) -> Any:
     """The symbol of a size of an exported graph; None where torch does not say it, so that any size is taken."""
     return getattr(getattr(size, "node", None), "expr", None)
+
+
+def compiled_module(module: nn.Module) -> nn.Module | None:
+    """The network that torch.compile put into `module`; None where it did not, or does it in another way by now."""
+    kind = type(module)
+    if (kind.__module__.partition(".")[2].startswith("_dynamo")) and isinstance(
+        inner := module._modules.get("_orig_mod"), nn.Module
+    ):
+        return inner
+    return None
+
+
+def compiled_function(function: Any) -> Any:
+    """The function or method that torch.compile was given to make `function`; None where it is none of these."""
+    found = getattr(function, "_torchdynamo_orig_callable", None)
+    return None if found is None else unwrap(found)

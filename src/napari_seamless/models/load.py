@@ -20,6 +20,7 @@ from napari_seamless.models.model import ANY_NDIM, Model
 from napari_seamless.models.networks.nuclei import bundled_nuclei
 from napari_seamless.models.networks.stain import bundled_stain
 from napari_seamless.models.networks.style_transfer import bundled_style
+from napari_seamless.models.own_module import as_run
 from napari_seamless.models.recipe_file import FILE
 
 _BUILDERS: Mapping[str, Callable[[], Model]] = {
@@ -38,9 +39,10 @@ def load_model(
 ) -> Model:
     """The model that is meant by a name, by a file or folder, or by a module.
 
-    A `Model` is given back as it is. A module is put into eval mode, not copied, and taken for a network of planes
-    or volumes, (1, c, [z,] y, x) in float32 with the values as they are, that makes an image. A name is a bundled
-    model's, or that of one that was added. A file or folder may be:
+    A `Model` is given back as it is. A module is taken for a network of planes or volumes, (1, c, [z,] y, x) in float32
+    with the values as they are, that makes an image; it stays as it is, and where it is in training mode, compiled,
+    wrapped or of another float type, a copy that shares its weights is run, which `Model.notices` say. A name is a
+    bundled model's, or that of one that was added. A file or folder may be:
 
     - a recipe folder, or a zip file of one;
     - a bioimage.io package, a zip file or a folder;
@@ -64,10 +66,12 @@ def load_model(
     NotTrusted
         It would run code.
     ModelError
-        The file cannot be read as a model.
+        The file cannot be read as a model, or what was given is no module that can be run.
     """
-    if isinstance(model, Model | torch.nn.Module):
-        return model if isinstance(model, Model) else _from_module(model)
+    if isinstance(model, Model):
+        return model
+    if not isinstance(model, str | Path):
+        return _from_module(model)
     if str(model) in _BUILDERS:
         return _BUILDERS[str(model)]()
     if isinstance(model, str) and (folder := added_path(model)) is not None:
@@ -84,9 +88,11 @@ def load_model(
     raise unknown(str(model))
 
 
-def _from_module(module: torch.nn.Module) -> Model:
+def _from_module(given: torch.nn.Module) -> Model:
+    module, notices = as_run(given)
     name = type(module).__name__
-    return Model(name=name, module=module.eval(), title=f"{name}, a module of your own", card={"ndim": ANY_NDIM})
+    title = f"{name}, a module of your own"
+    return Model(name=name, module=module, title=title, card={"ndim": ANY_NDIM}, notices=notices)
 
 
 def _with_architecture(path: Path, architecture: str, arguments: Mapping[str, Any]) -> Model:

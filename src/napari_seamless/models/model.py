@@ -73,3 +73,5 @@ class Model:
     """The type of pixel values that its scaling is meant for; None for any."""
     resolution: Resolution | None = None
     """Where it works at a pixel size of its own; `module` is for images of that one."""
+    notices: tuple[str, ...] = ()
+    """Sentences about what was done to the network, or decided about it, so that it can be run."""

@@ -21,6 +21,7 @@ from napari_seamless.errors import ModelError, RunApproximately, RunCancelled
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import Pixels, Source
 from napari_seamless.models import Model
+from napari_seamless.models.own_module import as_run
 from napari_seamless.runtime.engine.blended import CACHE_BYTES, BlendedEngine
 from napari_seamless.runtime.engine.precision import Precision
 from napari_seamless.runtime.engine.receptive_field import checked_overlap, overlap_for, probe_reach
@@ -124,7 +125,6 @@ def approximation(
     given instead. Raises ModelError where it takes no tile, BadRequest, and RunCancelled once `cancelled` says True.
     """
     shape = (source.info.channels, *source.info.levels.shape(level))
-    module.eval()
     found = fitted(model, module, shape, edge)
     _go_on(cancelled)
     reach, labels = None, _is_labels(model, found.output)
@@ -149,16 +149,12 @@ def approximation(
 def fitted(model: Model, module: torch.nn.Module, shape: Sequence[int], edge: int | None = None) -> TileFit:
     """The input tiles that a network takes, for an image of shape (c, [z,] y, x). Raises ModelError."""
     named = [n for name in CARD_SIZES for n in _numbers(model.card.get(name))]
-    was_training = module.training
-    module.eval()
-    try:
-        return fit(module, shape[0], shape[1:], edge=edge, named=named)
-    finally:
-        module.train(was_training)
+    return fit(module, shape[0], shape[1:], edge=edge, named=named)
 
 
 def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
-    """The module, or a copy of it, on the CPU, where it is traced and tried out."""
+    """The module, or a copy of it, on the CPU and in eval mode, where it is traced and tried out."""
+    module = as_run(module)[0] if module.training else module
     tensors = [*module.parameters(), *module.buffers()]
     return module if all(t.device.type == "cpu" for t in tensors) else deepcopy(module).cpu()
 

@@ -68,6 +68,11 @@ class PreparedImage:
         """What the pixels are: image and level."""
         return f"{self.source.info.identity} level {self.level}"
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the image and the network have to say about how they are taken."""
+        return (*self.source.info.notices, *self.model.notices)
+
     def to_output(self, region: Region) -> Region:
         """Output pixels whose centres lie in a region of the level, cut to the output."""
         intervals = []
@@ -197,6 +202,9 @@ class Prepared(Protocol):
 
     @property
     def source_identity(self) -> str: ...
+
+    @property
+    def notices(self) -> tuple[str, ...]: ...
 
     def to_output(self, region: Region) -> Region: ...
 

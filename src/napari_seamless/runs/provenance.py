@@ -29,6 +29,7 @@ def origins(prepared: Prepared) -> dict[str, Any]:
         "level": prepared.level,
         **({PLANE: dict(plane)} if (plane := prepared.source.info.plane) else {}),
         TO_SLIDE: to_slide(prepared),
+        **({"notices": list(prepared.notices)} if prepared.notices else {}),
         "napari-seamless": __version__,
         "torch": torch.__version__,
     }

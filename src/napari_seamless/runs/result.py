@@ -79,9 +79,10 @@ class Report:
     since the device had no memory for a whole tile; None where it had. `utilization` is the share of the time with
     tiles in flight in which the device was at work (the mean of several devices); what is missing to 1 went to reading,
     writing and handing over. None where nothing was made. `precision` is what was computed in, and `notices` say what
-    else was done for want of something that the device does not have. `peak` is the most bytes that torch held on a
-    CUDA device meanwhile, in this process; None elsewhere, where nobody counts. `growth` is by how many bytes, at most,
-    the memory of this process grew meanwhile on a CPU, whatever for (see `Growth`); None elsewhere.
+    was decided about image and network, and what was done for want of something that the device does not have. `peak`
+    is the most bytes that torch held on a CUDA device meanwhile, in this process; None elsewhere, where nobody counts.
+    `growth` is by how many bytes, at most, the memory of this process grew meanwhile on a CPU, whatever for (see
+    `Growth`); None elsewhere.
     """
 
     state: str
@@ -145,6 +146,11 @@ class Result:
     def levels(self) -> Sequence[object]:
         """Array-likes, finest first, of the whole output."""
         return self.store.levels
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences about what was decided or done in another way: of the image, the network and the device."""
+        return self.report.notices
 
     @property
     def shape(self) -> tuple[int, ...]:

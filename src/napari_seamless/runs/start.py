@@ -155,7 +155,7 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
         region,
         None if roi is None or asked.only is not None else roi_of(roi),
         executor,
-        tuple(notice for notice in (told, settled.notice, notice_of(taken.model)) if notice),
+        (*prepared.notices, *(notice for notice in (told, settled.notice, notice_of(taken.model)) if notice)),
     )
 
 

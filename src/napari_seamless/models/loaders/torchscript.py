@@ -89,13 +89,18 @@ def load_script(path: Path, *, trust: bool = False) -> Script:
             # torch tells authors to move on; whoever has such a file cannot
             warnings.simplefilter("ignore")
             script = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
-            frozen = torch.jit.freeze(script, optimize_numerics=False)
+            return script_of(script)
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(
             f"a TorchScript file must be one that this torch ({torch.__version__}) can read; {path.name} is not: "
             f"{str(error).strip().splitlines()[0][:200]}; save it again"
         ) from error
+
+
+def script_of(script: torch.jit.ScriptModule) -> Script:
+    """A scripted or traced network, in eval mode and on the CPU, as a plain module. Raises RuntimeError of torch's."""
+    frozen = torch.jit.freeze(script, optimize_numerics=False)
     try:
-        return Script(ScriptGraph(frozen))
+        return Script(ScriptGraph(frozen).eval())
     except ModelError as error:
-        return Script(UntraceableScript(script), str(error))
+        return Script(UntraceableScript(script).eval(), str(error))
