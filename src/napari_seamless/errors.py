@@ -16,6 +16,7 @@
     │   ├── UnknownModel                          no model of that name
     │   ├── WeightsMismatch                       weights and architecture differ
     │   ├── NotTrusted                            opening it would run code, and nobody has said yes
+    │   ├── SeveralOutputs                        the network gives several images, and nobody chose one
     │   ├── TraceFailed                           the network cannot be traced at this size
     │   └── NotTileable                           an operator that looks at the whole plane, or has no rule
     ├── DeviceUnavailable    (RuntimeError)       the device asked for is not there
@@ -34,7 +35,7 @@ would expect, so ordinary ``except`` clauses keep working.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -233,6 +234,15 @@ class NotTrusted(ModelError):
 
 class TraceFailed(ModelError):
     """``torch.export`` could not trace the network at the image's size."""
+
+
+class SeveralOutputs(ModelError):
+    """A network gives several tensors; `shapes` are theirs by their names, in the network's order."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        listed = ", ".join(f"{name!r} of {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+        super().__init__(f"a network must give one image; got the outputs {listed}; choose one by its name or number")
+        self.shapes = dict(shapes)
 
 
 class NotTileable(ModelError):

@@ -73,5 +73,9 @@ class Model:
     """The type of pixel values that its scaling is meant for; None for any."""
     resolution: Resolution | None = None
     """Where it works at a pixel size of its own; `module` is for images of that one."""
+    output: str | int | None = None
+    """Which of several outputs of the network is the result, by name or number; None where that is found by rule."""
+    select: Callable[[str], Model] | None = None
+    """The same model with another output of its network, by name; None where `module` itself gives all of them."""
     notices: tuple[str, ...] = ()
     """Sentences about what was done to the network, or decided about it, so that it can be run."""

@@ -52,11 +52,13 @@ Numbers = Finite | tuple[Finite, ...]
 
 class NetworkTable(Table):
     """`weights` is a file in the recipe's folder: a state dict, or a `.pt2` or TorchScript file, which say themselves
-    what the network is; then there is no `architecture`. `sha256` is the weights' digest, and is checked."""
+    what the network is; then there is no `architecture`. Of a network with several outputs `output` is the one meant,
+    by name ("out", "masks.0") or number. `sha256` is the weights' digest, and is checked."""
 
     architecture: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     weights: str
+    output: str | Annotated[int, Field(ge=0)] | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
     @field_validator("weights")

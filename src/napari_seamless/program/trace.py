@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, TraceFailed
+from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, SeveralOutputs, TraceFailed
 from napari_seamless.program._compat import fake_mode, is_data_of, is_under_no_grad, without_fake_log
 from napari_seamless.program.build import program_of
 from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.ops.decomposed import DECOMPOSED
+from napari_seamless.program.outputs import only_tensor
 from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
@@ -49,7 +50,7 @@ def trace(
     for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
     program knows how its constants are derived (`Program.training`); its result may also be without positions.
 
-    Raises NotTileable (with all reasons), TraceFailed, InputMismatch (channels or size) or RunCancelled.
+    Raises NotTileable (with all reasons), TraceFailed, SeveralOutputs, InputMismatch (channels or size), RunCancelled.
     """
     guard = _Guard(cancelled, time.thread_time() + time_limit, time_limit)
     with _in_its_mode(network, training=training):
@@ -129,7 +130,7 @@ class Padded(nn.Module):
         padded = x
         for k, size in enumerate(sizes):
             padded = _reflected(padded, 2 + k, -size % self.divisor)
-        result: Tensor = self.network(padded)
+        result = only_tensor(self.network(padded))
         first = result.dim() - len(sizes)
         for k, size in enumerate(sizes):
             keep = -(-result.shape[first + k] * size // padded.shape[2 + k])
@@ -174,10 +175,12 @@ def _failure(
         image = torch.empty(tuple(shape), dtype=dtype)
         try:
             with guard:
-                result = network(image)
+                result = only_tensor(network(image))
+        except SeveralOutputs:
+            raise
         except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError) as failure:
             return failure
-    if isinstance(result, Tensor) and min(result.shape, default=1) < 1:
+    if min(result.shape, default=1) < 1:
         return ValueError(f"Output size is too small: {tuple(result.shape)}")
     return None
 

@@ -19,7 +19,7 @@ from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.exact import ExactPrepared, exact_from
 from napari_seamless.runs.explanation import Explanation, kept_in_words
 from napari_seamless.runs.keywords import RUN, RunKeywords, config_of
-from napari_seamless.runs.prepare import AnyModel, fit
+from napari_seamless.runs.prepare import AnyModel, fit, with_one_output
 from napari_seamless.runs.start import Layout, lay_out
 from napari_seamless.runs.statistics import LOCAL, StatisticsDomain
 
@@ -33,7 +33,15 @@ def explain(
     BadRequest, and what opening and tracing raise.
     """
     given = config_of("explain", config, options, RUN)
-    loaded, source, level = fitted = fit(model, image, given.image)
+
+    def explained(fitted: Model, source: Source, level: int) -> Explanation:
+        return _of_one_output(fitted, source, level, given)
+
+    return with_one_output(explained, fit(model, image, given.image), given)
+
+
+def _of_one_output(loaded: Model, source: Source, level: int, given: RunConfig) -> Explanation:
+    fitted = loaded, source, level
     shape = (1, source.info.channels, *source.info.levels.shape(level))
     try:
         program = trace(on_cpu(loaded.module), shape, refuse=False)

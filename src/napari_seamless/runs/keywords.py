@@ -25,6 +25,7 @@ class PrepareKeywords(TypedDict, total=False):
     channels: Sequence[int | str] | None
     pixel_size: float | Sequence[float] | None
     level: int
+    network_output: str | int | None
     approximate: bool
 
 
@@ -55,7 +56,7 @@ class RunKeywords(PrepareKeywords, StartKeywords, total=False):
     """All options of a run."""
 
 
-PREPARE = frozenset((*GROUPS["image"], "approximate"))
+PREPARE = frozenset((*GROUPS["image"], "network_output", "approximate"))
 START = frozenset(name for group in GROUPS.values() for name in group) - PREPARE
 RUN = PREPARE | START
 

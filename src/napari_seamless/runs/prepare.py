@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 import torch
 
-from napari_seamless.errors import InputMismatch, NotTileable, TraceFailed
+from napari_seamless.errors import InputMismatch, NotTileable, SeveralOutputs, TraceFailed
 from napari_seamless.interfaces import ImageInfo, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.io.readers.selection import select
@@ -21,11 +21,15 @@ from napari_seamless.runs.channels import by_name
 from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.exact import ExactPrepared, exact_from
 from napari_seamless.runs.keywords import PREPARE, PrepareKeywords, config_of
+from napari_seamless.runs.network_output import check_only_output, with_output
 from napari_seamless.runs.option_groups import ImageOptions
 from napari_seamless.runs.pixel_size import at_resolution
 from napari_seamless.runs.prepared import Prepared
 
 AnyModel = str | Path | torch.nn.Module | Model
+FittedModel = tuple[Model, Source, int]
+"""The model as it is run on an image, the image as the model gets it, and the level."""
+Made = TypeVar("Made")
 
 
 def prepare(
@@ -39,9 +43,9 @@ def prepare(
 ) -> Prepared:
     """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
 
-    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, level), and `approximate`: then a
-    network that cannot be computed exactly is prepared for overlapping tiles instead, which are blended; a few tiles
-    are read and computed for that. They go before what a `config` says, of which the rest is not looked at. Where the
+    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, level), `network_output`, and
+    `approximate`: then a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
+    blended; a few tiles are read and computed for that. They go before what a `config` says, of which the rest is not looked at. Where the
     model names its channels and the image has one of each name, those are taken, in the model's order.
 
     Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once
@@ -49,27 +53,46 @@ def prepare(
     """
     given = config_of("prepare", config, options, PREPARE)
     stop = cancelled or (lambda: False)
-    fitted = fit(model, image, given.image)
-    loaded, source, level = fitted
-    shape = (1, source.info.channels, *source.info.levels.shape(level))
-    module = on_cpu(loaded.module)
+
+    def prepared(fitted: Model, source: Source, level: int) -> Prepared:
+        shape = (1, source.info.channels, *source.info.levels.shape(level))
+        module = on_cpu(fitted.module)
+        try:
+            return exact_from(fitted, source, level, trace(module, shape, cancelled=stop, time_limit=time_limit))
+        except (NotTileable, TraceFailed) as refusal:
+            if not given.execution.approximate:
+                raise type(refusal)(refusal.message, remedies=remedies(fitted, module, shape[1:])) from refusal
+            return blended(fitted, source, level, [str(refusal)], cancelled=stop)
+
+    return with_one_output(prepared, fit(model, image, given.image), given)
+
+
+def with_one_output(attempt: Callable[[Model, Source, int], Made], fitted: FittedModel, config: RunConfig) -> Made:
+    """What `attempt` makes of a fitted model, and of one of its outputs where it has several. Raises BadRequest."""
+    model, source, level = fitted
+    wanted = config.execution.network_output
     try:
-        return exact_from(*fitted, trace(module, shape, cancelled=stop, time_limit=time_limit))
-    except (NotTileable, TraceFailed) as refusal:
-        if not given.execution.approximate:
-            raise type(refusal)(refusal.message, remedies=remedies(loaded, module, shape[1:])) from refusal
-        return blended(*fitted, [str(refusal)], cancelled=stop)
+        made = attempt(model, source, level)
+    except SeveralOutputs as several:
+        chosen = with_output(model, several.shapes, wanted, source.info.ndim)
+        if model.select is not None:
+            chosen = adapted(chosen, source, config.image)
+        return attempt(chosen, source, level)
+    check_only_output(wanted)
+    return made
 
 
 def trace_exactly(model: Model, source: Source, *, cancelled: Callable[[], bool] = lambda: False) -> ExactPrepared:
     """A model traced at the size of level 0 of an image. Slow; any thread. Raises what `prepare` does."""
-    fitted = fit(model, source, ImageOptions())
-    loaded, image, level = fitted
-    shape = (1, image.info.channels, *image.info.levels.shape(level))
-    return exact_from(*fitted, trace(on_cpu(loaded.module), shape, cancelled=cancelled))
+
+    def prepared(fitted: Model, image: Source, level: int) -> ExactPrepared:
+        shape = (1, image.info.channels, *image.info.levels.shape(level))
+        return exact_from(fitted, image, level, trace(on_cpu(fitted.module), shape, cancelled=cancelled))
+
+    return with_one_output(prepared, fit(model, source, ImageOptions()), RunConfig())
 
 
-def fit(model: AnyModel, image: Any, options: ImageOptions) -> tuple[Model, Source, int]:
+def fit(model: AnyModel, image: Any, options: ImageOptions) -> FittedModel:
     """The model as it is run on an image, the image as the model gets it, and the level.
 
     Raises InputMismatch, PixelSizeUnknown, BadRequest, and what opening and loading raise.
@@ -79,7 +102,12 @@ def fit(model: AnyModel, image: Any, options: ImageOptions) -> tuple[Model, Sour
     chosen = source if options.channels is None else select(source, channels=options.channels)
     source = by_name(chosen, loaded.input_names)
     check_fit(loaded, source.info)
-    return at_resolution(loaded, source.info, options.level, options.pixel_size), source, options.level
+    return adapted(loaded, source, options), source, options.level
+
+
+def adapted(model: Model, source: Source, options: ImageOptions) -> Model:
+    """The model for pixels of this image: of their size. Raises PixelSizeUnknown and BadRequest."""
+    return at_resolution(model, source.info, options.level, options.pixel_size)
 
 
 def check_fit(model: Model, info: ImageInfo) -> None:

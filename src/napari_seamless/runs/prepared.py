@@ -71,7 +71,7 @@ class PreparedImage:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the image and the network have to say about how they are taken."""
-        return (*self.source.info.notices, *self.model.notices)
+        return tuple(dict.fromkeys((*self.source.info.notices, *self.model.notices)))
 
     def to_output(self, region: Region) -> Region:
         """Output pixels whose centres lie in a region of the level, cut to the output."""

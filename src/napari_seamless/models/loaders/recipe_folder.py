@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError, OutputExists, WeightsMismatch
-from napari_seamless.models.architecture import build, is_listed
+from napari_seamless.models.architecture import OURS, build, is_listed
 from napari_seamless.models.loaders.example_network import CHANNELS
 from napari_seamless.models.loaders.pt2 import is_exported, load_exported
 from napari_seamless.models.loaders.state_dict import load_into, read_state
@@ -24,6 +24,7 @@ from napari_seamless.models.preprocessing.resolution import AtResolution, PadToM
 from napari_seamless.models.preprocessing.scaling import CastToInteger, Classes, Clip, FixedScale, Linear
 from napari_seamless.models.recipe_file import FILE, Recipe, Scaling, checked_recipe, read_recipe, write_recipe
 from napari_seamless.models.trust import require_trust
+from napari_seamless.program.outputs import OneOutput
 
 COLOURS = ("#1fd160", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#9a6324")
 """For classes without one of their own; the first class is black."""
@@ -89,16 +90,16 @@ def save_recipe(
     return target
 
 
-def model_of(recipe: Recipe, network: nn.Module) -> Model:
-    """A network with the pre- and post-processing of a recipe around it."""
+def model_of(recipe: Recipe, network: nn.Module, output: str | None = None) -> Model:
+    """A network with the pre- and post-processing of a recipe around it; of several outputs one, by its name."""
     resolution = None
     if recipe.resolution is not None:
         size = recipe.resolution.pixel_size
         sizes = size if isinstance(size, tuple) else (size,) * recipe.input.ndim
-        resolution = Resolution(sizes, recipe.resolution.tolerance, partial(_assembled, recipe, network))
+        resolution = Resolution(sizes, recipe.resolution.tolerance, partial(_assembled, recipe, network, output))
     return Model(
         name=recipe.name,
-        module=_assembled(recipe, network, None),
+        module=_assembled(recipe, network, output, None),
         title=recipe.title or recipe.name,
         channels=len(recipe.input.channels),
         ndim=recipe.input.ndim,
@@ -109,11 +110,15 @@ def model_of(recipe: Recipe, network: nn.Module) -> Model:
         card=_card(recipe),
         dtype=recipe.input.dtype,
         resolution=resolution,
+        output=recipe.network.output,
+        select=partial(model_of, recipe, network),
     )
 
 
-def _assembled(recipe: Recipe, network: nn.Module, ratio: Sequence[float] | None) -> nn.Module:
+def _assembled(recipe: Recipe, network: nn.Module, output: str | None, ratio: Sequence[float] | None) -> nn.Module:
     """Scaling, the network (at its resolution), activation and classes, in one module."""
+    if output is not None or recipe.network.architecture not in OURS:
+        network = OneOutput(network, output)  # ours give one image each
     multiple = recipe.input.multiple_of
     if ratio is not None:
         core: nn.Module = AtResolution(network, ratio, multiple)

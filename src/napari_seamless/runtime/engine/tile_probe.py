@@ -14,8 +14,9 @@ from weakref import finalize
 import torch
 from torch import Tensor, nn
 
-from napari_seamless.errors import ModelError
+from napari_seamless.errors import ModelError, SeveralOutputs
 from napari_seamless.program._compat import fake_mode, needs_values, without_fake_log
+from napari_seamless.program.outputs import only_tensor
 from napari_seamless.runtime.engine._compat import TorchDispatchMode, tensors_in
 
 DEFAULT_EDGES = {2: 512, 3: 96}
@@ -150,6 +151,8 @@ def _with_pixels(module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) 
     try:
         with torch.no_grad():
             return _watched(module, noise)
+    except SeveralOutputs:
+        raise
     except FAILURES as failure:
         raise ModelError(_says(failure)) from failure
 
@@ -161,7 +164,7 @@ def _says(failure: Exception) -> str:
 
 def _watched(module: nn.Module, image: Tensor) -> tuple[Any, int]:
     with Allocated() as allocated:
-        result = module(image)
+        result = only_tensor(module(image))
     return result, allocated.peak + image.numel() * image.element_size()
 
 

@@ -1,0 +1,67 @@
+"""Networks that give several images: tuples, lists and dicts of tensors, nested as they like, with a name for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from napari_seamless.errors import SeveralOutputs, TraceFailed
+
+
+def flattened(result: Any) -> dict[str, Tensor]:
+    """All tensors in what a network gave, in its order; names are keys and numbers with dots between them.
+
+    >>> list(flattened({"out": Tensor(), "aux": [Tensor(), Tensor()]}))
+    ['out', 'aux.0', 'aux.1']
+    """
+    return {".".join(path): tensor for path, tensor in _walk(result, ())}
+
+
+def only_tensor(result: Any) -> Tensor:
+    """The one tensor that a network gave. Raises SeveralOutputs, or TraceFailed where there is none."""
+    if isinstance(result, Tensor):
+        return result
+    found = flattened(result)
+    if not found:
+        raise TraceFailed(
+            f"a network must give an image, one tensor or several; this one gives a {type(result).__name__} without any"
+        )
+    raise SeveralOutputs({name: tuple(tensor.shape) for name, tensor in found.items()})
+
+
+class OneOutput(nn.Module):
+    """A network of several outputs, of which one is taken: by its name, as `flattened` names them.
+
+    Without a name it gives the only one, or raises SeveralOutputs.
+    """
+
+    def __init__(self, network: nn.Module, name: str | None) -> None:
+        super().__init__()
+        self.network, self.name = network, name
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of the image."""
+        result = self.network(x)
+        return only_tensor(result) if self.name is None else flattened(result)[self.name]
+
+
+def _walk(result: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    if isinstance(result, Tensor):
+        yield path, result
+    else:
+        for name, part in _parts(result):
+            yield from _walk(part, (*path, name))
+
+
+def _parts(result: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(result, Mapping):
+        yield from ((str(name), part) for name, part in result.items())
+    elif isinstance(result, tuple) and hasattr(result, "_fields"):
+        yield from zip(result._fields, result, strict=True)
+    elif isinstance(result, list | tuple):
+        yield from ((str(number), part) for number, part in enumerate(result))
+    elif is_dataclass(result):
+        yield from ((of.name, getattr(result, of.name)) for of in fields(result))
