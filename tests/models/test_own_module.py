@@ -20,7 +20,7 @@ KINDS = (
     "parallel",
     "compiled and parallel",
     "scripted",
-    "traced by jit",
+    "by jit",
 )
 IMAGE = np.random.default_rng(0).random((1, 70, 90)).astype(np.float32)
 

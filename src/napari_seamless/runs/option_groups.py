@@ -249,9 +249,9 @@ class ExecutionOptions(Comparable):
 
     `precision` is "float32" (exact), or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
     products and what lies between them; such a result is marked as rounded, and checked against float32. `scheduler` is
-    "dask", "serial", a dask address or a distributed.Client. `network_output` names one
-    of several outputs ("out", "masks.0"), or is its number. With `approximate` a network that cannot be computed exactly is run on overlapping, blended
-    tiles, and the result is marked so.
+    "dask", "serial", a dask address or a distributed.Client. `network_output` names one of several outputs ("out",
+    "masks.0"), or is its number. With `approximate` a network that cannot be computed exactly is run on overlapping,
+    blended tiles, and the result is marked so.
     """
 
     device: str = field(default="auto", metadata=option("auto, cpu, cuda, mps or xpu."))
