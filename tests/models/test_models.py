@@ -138,11 +138,13 @@ def test_a_model_passes_through(nuclei: Model) -> None:
     assert load_model(nuclei) is nuclei
 
 
-def test_a_module_is_wrapped_without_a_copy_and_put_into_eval_mode() -> None:
+def test_a_module_is_wrapped_and_one_in_training_mode_is_copied_but_for_its_weights() -> None:
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3), torch.nn.Dropout()).train()
     model = load_model(module)
-    assert model.module is module
-    assert not module.training
+    assert not model.module.training
+    assert module.training
+    assert model.module[0].weight is module[0].weight  # type: ignore[index]
+    assert load_model(module.eval()).module is module
     assert (model.name, model.kind, model.channels) == ("Sequential", "image", None)
 
 
