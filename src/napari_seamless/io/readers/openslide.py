@@ -2,6 +2,9 @@
 
 OpenSlide places a read of a coarser level by level-0 coordinates. The levels' scales are rarely whole numbers, so that
 the position is rounded to the nearest level-0 pixel. Transparent pixels (never scanned) show the slide's background.
+
+Some slides (Mirax, Leica) are a small scanned area on a large empty canvas, and say so (`openslide.bounds-...`). Only
+that area is the image here, as in QuPath, and its origin is its place on the canvas.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_seamless.errors import InputDamaged, InputUnreadable
-from napari_seamless.geometry import Levels, Region
+from napari_seamless.geometry import Levels, Region, fraction
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.axes import require_inside
 from napari_seamless.io.readers.file_access import identity_of_path
@@ -72,7 +75,8 @@ class OpenSlideSource:
             raise InputUnreadable(f"{path.name} is in no format that OpenSlide knows") from None
         except openslide.OpenSlideError as problem:
             raise InputDamaged(f"a slide must be complete; {path.name}: {problem}; copy it again") from problem
-        self._info = _info(path, self._slide)
+        self._bounds = _bounds(self._slide)
+        self._info = _info(path, self._slide, self._bounds)
         colour = self._slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, WHITE)
         self._background = np.array(list(bytes.fromhex(colour)), dtype=np.uint8)
 
@@ -88,7 +92,8 @@ class OpenSlideSource:
         require_inside(self._info.levels.shape(level), region)
         if region.is_empty:
             return np.zeros((3, *region.shape), dtype=np.uint8)
-        y, x = (round(lo * scale) for lo, scale in zip(region.start, self._info.levels.scale(level), strict=True))
+        factor = self._slide.level_downsamples[level]  # what OpenSlide divides a position by
+        y, x = (first + round(lo * factor) for lo, first in zip(region.start, self._bounds.start, strict=True))
         height, width = region.shape
         try:
             rgba = np.asarray(self._slide.read_region((x, y), level, (width, height)))
@@ -115,16 +120,69 @@ def _over(rgba: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _info(path: Path, slide: openslide.OpenSlide) -> ImageInfo:
-    sizes = [slide.properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X)]
+def _bounds(slide: openslide.OpenSlide) -> Region:
+    """What was scanned, in level-0 pixels of the canvas: all of this where the slide does not say it, or wrongly."""
+    width, height = slide.level_dimensions[0]
+    names = (openslide.PROPERTY_NAME_BOUNDS_Y, openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
+             openslide.PROPERTY_NAME_BOUNDS_X, openslide.PROPERTY_NAME_BOUNDS_WIDTH)  # fmt: skip
+    try:
+        top, rows, left, columns = (int(slide.properties[name]) for name in names)
+    except (KeyError, ValueError):
+        return Region.from_shape((height, width))
+    said = Region.of((top, top + max(rows, 0)), (left, left + max(columns, 0)))
+    whole = Region.from_shape((height, width))
+    return whole if said.is_empty or not whole.contains(said) else said
+
+
+def _info(path: Path, slide: openslide.OpenSlide, bounds: Region) -> ImageInfo:
+    sizes = [_number(slide.properties.get(n)) for n in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X)]
+    pixel_size = tuple(s for s in sizes if s) if all(sizes) else None
+    steps = pixel_size or (1.0, 1.0)
+    is_cut = bounds.shape != slide.level_dimensions[0][::-1]
     return ImageInfo(
         name=path.name,
-        levels=Levels(tuple((y, x) for x, y in slide.level_dimensions)),
+        levels=_levels(slide, bounds),
         channels=3,
         dtype=np.dtype(np.uint8),
         identity=identity_of_path(path),
         channel_names=("red", "green", "blue"),
         rgb=True,
-        pixel_size=tuple(float(s) for s in sizes if s) if all(sizes) else None,
+        pixel_size=pixel_size,
+        origin=tuple(lo * step for lo, step in zip(bounds.start, steps, strict=True)) if is_cut else (),
         format=f"OpenSlide {slide.properties.get(openslide.PROPERTY_NAME_VENDOR, '')}".strip(),
+        notices=(_told(path.name, slide, bounds),) if is_cut else (),
     )
+
+
+def _levels(slide: openslide.OpenSlide, bounds: Region) -> Levels:
+    """At OpenSlide's scales; where these are means of ratios of rounded shapes, at the whole number behind them."""
+    shapes = tuple((y, x) for x, y in slide.level_dimensions)
+    plain = Levels(shapes)
+    scales = []
+    for level, factor in enumerate(slide.level_downsamples):
+        by_shape = plain.scale(level)
+        is_rounded = all(abs(float(s) - factor) < 0.01 * factor and s.denominator == 1 for s in by_shape)
+        scales.append(by_shape if is_rounded else (fraction(factor),) * 2)
+    cut = tuple(
+        tuple(max(1, min(n, int(size / s))) for n, size, s in zip(shape, bounds.shape, scale, strict=True))
+        for shape, scale in zip(shapes, scales, strict=True)
+    )
+    return Levels(shapes if bounds.shape == shapes[0] else cut, tuple(scales))
+
+
+def _told(name: str, slide: openslide.OpenSlide, bounds: Region) -> str:
+    width, height = slide.level_dimensions[0]
+    (top, left), (rows, columns) = bounds.start, bounds.shape
+    return (
+        f"{name} is a canvas of {height} x {width} pixels, of which {rows} x {columns} from y {top}, x {left} were "
+        "scanned; only these are shown, and pixels count from there, as in QuPath"
+    )
+
+
+def _number(text: str | None) -> float | None:
+    """A pixel size; None for what is none."""
+    try:
+        number = float((text or "").replace(",", "."))
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
