@@ -26,6 +26,7 @@ LAYERS = {
     "geometry": "interval, region, tile, grid, levels: integers only",
     "interfaces": "Protocols and frozen values that cross layers",
     "byte_cache": "a cache that counts bytes",
+    "fingerprints": "what tells pixels and files from others",
     "program": "the traced whole-image graph: operators, demand, passes",
     "runtime": "a program on a device: engine, planning, executor",
     "io": "readers and writers, one table each",
@@ -41,7 +42,7 @@ LAYERS = {
 }
 """The layers from the top down, and what each is for."""
 
-BELOW_ALL = ("errors", "units", "geometry", "interfaces", "byte_cache")
+BELOW_ALL = ("errors", "units", "geometry", "interfaces", "byte_cache", "fingerprints")
 """What every layer may import: drawn pale."""
 
 RUN = (

@@ -5,8 +5,9 @@
     SeamlessError
     ├── InputNotFound        (FileNotFoundError)  no such file or folder
     ├── InputUnreadable      (ValueError)         it is there, but it is not an image that we can read
-    │   └── InputDamaged                          it began well, and then bytes were missing or wrong
-    │       └── RegionUnreadable                  some pixels of it, twice
+    │   ├── InputDamaged                          it began well, and then bytes were missing or wrong
+    │   │   └── RegionUnreadable                  some pixels of it, twice
+    │   └── ImageChanged                          it is another one than when it was opened, or when the run began
     ├── InputMismatch        (ValueError)         image and model do not fit together
     │   └── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
@@ -167,6 +168,10 @@ class InputDamaged(InputUnreadable):
 
 class RegionUnreadable(InputDamaged):
     """A region of the image could not be read, at a second attempt neither. A run goes on without it."""
+
+
+class ImageChanged(InputUnreadable):
+    """The image was written to since it was opened, or while a run went on: what was made of it belongs to neither."""
 
 
 class InputMismatch(SeamlessError, ValueError):

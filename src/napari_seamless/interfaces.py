@@ -29,8 +29,9 @@ class ImageInfo:
     say it), or None where the file says none. `origin` is where the centre of the first level-0 pixel lies, one number
     a spatial axis, in `unit`, or in pixels where there is no pixel size; empty means at 0.
     `channel_colours` are those in which a file wants its channels shown, as #rrggbb, one a channel or none at all.
-    `rgb` says that the (three) channels are red, green and blue. `identity` changes when the pixels do (path, size
-    and modification time of a file; a digest or object identity for arrays); a journal is valid for one identity only.
+    `rgb` says that the (three) channels are red, green and blue. `identity` is what the image was when it was
+    opened, without its pixels: of files, what the disk says of them; of arrays, shape, type and axes. `Fingerprinted`
+    and the digests of what tiles read tell the pixels.
     `scenes` are the names of all images of the file (empty where there is only one), and `scene` is this one's;
     `notices` are sentences for the user about the way this file is stored. `times` is how many time points there are,
     of which this image is one; `plane` pairs "t" and "z" with the number of what was taken of a series or a stack.
@@ -113,6 +114,14 @@ class Source(Protocol):
     def info(self) -> ImageInfo: ...
     def read(self, region: Region, level: int = 0) -> Pixels: ...
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class SourceRead:
+    """A region of an image that was read for a tile, and its fingerprint at that time (`fingerprints.py`)."""
+
+    region: Region
+    fingerprint: str
 
 
 @runtime_checkable
@@ -226,10 +235,12 @@ class Scratch(Protocol):
 
 @dataclass(frozen=True)
 class TileResult:
-    """What comes back of a tile that was made: what the sink's `write` gave, and how long the device was at work."""
+    """What comes back of a tile that was made: what the sink's `write` gave, how long the device was at work, and what
+    the tile was made of, as far as the identity of the image does not say it."""
 
     receipt: object
     device_time: DeviceTime | None = None
+    reads: tuple[SourceRead, ...] = ()
 
 
 class Job(Protocol):

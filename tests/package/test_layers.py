@@ -12,7 +12,19 @@ import pytest
 from layer_imports import PACKAGE, SOURCE, imports
 
 LAYERS = (
-    *("errors", "units", "geometry", "interfaces", "byte_cache", "program", "runtime", "io", "models", "store"),
+    *(
+        "errors",
+        "units",
+        "geometry",
+        "interfaces",
+        "byte_cache",
+        "fingerprints",
+        "program",
+        "runtime",
+        "io",
+        "models",
+        "store",
+    ),
     *("postprocess", "runs", "measurement", "training", "_napari", "cli", "testing"),
 )
 """From the top down: what stands later may import what stands earlier."""
@@ -23,10 +35,11 @@ LIBRARIES = {
     "geometry": "",
     "interfaces": "numpy",
     "byte_cache": "cachetools",
+    "fingerprints": "numpy xxhash",
     "program": "torch networkx numpy cachetools",
     "runtime": "torch numpy psutil dask distributed psygnal",
-    "io": "numpy dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio aiohttp"
-    " skimage shapely scipy",
+    "io": "numpy xxhash dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio"
+    " aiohttp skimage shapely scipy",
     "models": "torch safetensors numpy pydantic platformdirs tomli_w bioimageio ruyaml",
     "store": "numpy zarr yaozarrs filelock",
     "postprocess": "numpy scipy skimage",

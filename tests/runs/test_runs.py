@@ -83,6 +83,18 @@ class Watched:
     def info(self) -> ImageInfo:
         return self._source.info
 
+    def identity_now(self) -> str:
+        return self.info.identity
+
+    def pixel_digest(self, level: int = 0) -> str:
+        """Says that it is what it was, so that nothing is read to find out."""
+        del level
+        return ""
+
+    def fingerprint(self, region: Region, level: int = 0) -> str:
+        del region, level
+        return ""
+
     def read(self, region: Region, level: int = 0) -> Pixels:
         self.reads.append(region)
         if self.before is not None:

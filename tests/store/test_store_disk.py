@@ -329,9 +329,9 @@ def test_a_result_goes_on_with_the_same_image_in_another_file_if_somebody_says_t
         resume_or_create(path, spec_for(source_identity="third", program_hash="other"), same_image=True)
 
 
-def test_the_same_run_continues_even_when_overwriting_is_allowed(tmp_path: Path) -> None:
+def test_overwriting_begins_anew_even_with_the_same_run(tmp_path: Path) -> None:
     undisturbed(tmp_path / "a.zarr", spec_for())
-    assert resume_or_create(tmp_path / "a.zarr", spec_for(), overwrite=True).finished.all()
+    assert not resume_or_create(tmp_path / "a.zarr", spec_for(), overwrite=True).finished.any()
 
 
 def test_creating_over_an_earlier_result_needs_leave(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import PrecedingPass, Source, StopFlag
+from napari_seamless.interfaces import PrecedingPass, Source, SourceRead, StopFlag
 from napari_seamless.models import Model
 from napari_seamless.program.saved_activations import ActivationPlan
 from napari_seamless.runs.approximation import Approximation, approximation, on_cpu
@@ -134,6 +134,9 @@ class BlendedPasses:
 
     def output_engine(self) -> BlendedEngine:
         return self.engine
+
+    def note(self, reads: Sequence[SourceRead]) -> None:
+        """Nothing: no pass measures."""
 
     def checking_engine(self) -> BlendedEngine:
         """One that computes the same tiles in float32."""

@@ -25,7 +25,7 @@ from napari_seamless.runs.blended import blended
 from napari_seamless.runs.compare_to_whole import WholeComparison
 from napari_seamless.runs.exact_passes import ExactPasses, PassSettings
 from napari_seamless.runs.label_output import with_kind_of
-from napari_seamless.runs.measured import measured_before, save_measured
+from napari_seamless.runs.measured import measured_before, reads_of_measured, save_measured
 from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.prepared import Prepared, RunSettings
 from napari_seamless.runs.preview import estimated_moments
@@ -167,6 +167,7 @@ class ExactPlan:
             ),
             states,
             partial(save_measured, store),
+            [] if states == self._frozen else reads_of_measured(store)[1] or [],
         )
 
 

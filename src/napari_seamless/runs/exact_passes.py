@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_seamless.geometry import Grid, Region
+from napari_seamless.interfaces import SourceRead
 from napari_seamless.program.analysis import inner_tile
 from napari_seamless.program.ops.barrier import Barrier, State
 from napari_seamless.program.passes import Pass, barriers_of, plan_passes, settle
@@ -57,15 +58,16 @@ class PassSettings:
 class ExactPasses:
     """Implements `prepared.Passes`: the passes of one run, and what they have found so far.
 
-    `states` are, by value of the program, the barriers measured before. `save` is called after each pass with
-    everything measured so far. Driving thread, once the run is started.
+    `states` are, by value of the program, the barriers measured before, of what `reads` say. `save` is called after
+    each pass with everything measured so far, and what it was measured of. Driving thread, once the run is started.
     """
 
     network: TracedNetwork
     activations: ActivationPlan
     settings: PassSettings
     states: dict[int, State] = field(default_factory=dict)
-    save: Callable[[Moments], None] = lambda _: None
+    save: Callable[[Moments, Sequence[SourceRead]], None] = lambda _moments, _reads: None
+    reads: list[SourceRead] = field(default_factory=list)
     is_exact = True
 
     def __post_init__(self) -> None:
@@ -150,7 +152,11 @@ class ExactPasses:
             before = self.activations.after[step.number - 1] if step.number else frozenset[int]()
             self._saved.drop(before - self.activations.after[step.number])
         if (moments := self.moments) is not None:
-            self.save(moments)
+            self.save(moments, self.reads)
+
+    def note(self, reads: Sequence[SourceRead]) -> None:
+        """What was read for a tile of a pass that measures."""
+        self.reads += reads
 
     def close(self) -> None:
         """Give the kept values' room back, whatever the end was."""

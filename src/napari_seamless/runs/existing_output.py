@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_seamless.fingerprints import source_identity
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store, open_store
 from napari_seamless.store.output_path import is_ours
@@ -30,6 +31,7 @@ def existing_output_at(path: str | Path, prepared: Prepared) -> ExistingOutput |
     if not is_ours(path):
         return None
     store = open_store(path)
-    is_same = store.spec.source_identity == prepared.source_identity and store.spec.shape == prepared.output_shape
+    is_same = store.spec.shape == prepared.output_shape
+    is_same = is_same and store.spec.source_identity == source_identity(prepared.source, prepared.level)
     continues = is_same and store.spec.program_hash == prepared.program_hash
     return ExistingOutput(path, store, float(store.finished.mean()), continues)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_seamless.errors import BadRequest, InputUnreadable
+from napari_seamless.fingerprints import OnDisk
 from napari_seamless.geometry import Levels, Region, cells_of
 from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
@@ -25,6 +26,7 @@ from napari_seamless.runs.roi_choice import chosen_roi
 from napari_seamless.runs.roi_parts import EDGE_RULE, RoiPart, any_mask, hull, words
 from napari_seamless.runs.whole_objects import WholeObjects
 from napari_seamless.store import Store, StoreSpec, create_store, open_store
+from napari_seamless.store.output_path import require_apart
 from napari_seamless.store.zarr_arrays import disk_errors
 
 IN_MEMORY_BYTES = 256 * 2**20
@@ -82,11 +84,20 @@ def export(
             what = open_store(what)
     store = what if isinstance(what, Store) else None
     source = open_image(what) if store is None else store
+    require_apart(path, _paths_of(source))
     spec = described(source, kind, classes) if store is None else store.spec
     facts = spec.provenance if store is None else store.provenance
     source.info.levels.shape(level)
     asked, parts = chosen_roi(source, place_of(facts, source.info.ndim), source.info.levels.shape(0), region, roi)
     return _export(source, spec, path, Part(asked, parts, level), overwrite, on_progress, store)
+
+
+def _paths_of(source: Source) -> list[Path]:
+    """Where what is exported lies, and the image that a result was made of, as far as they are known."""
+    if not isinstance(source, Store):
+        return list(source.paths) if isinstance(source, OnDisk) else []
+    places = [source.path, Path(source.spec.source_identity.partition("|")[0])]
+    return [place for place in places if place is not None and place.exists()]
 
 
 def saved_as(what: Any, path: str | Path, *, region: Region | None = None, roi: Any = None) -> str:

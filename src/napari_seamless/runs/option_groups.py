@@ -186,7 +186,7 @@ class OutputOptions(Comparable):
     output: Path | None = field(
         default=None, metadata=option("The OME-Zarr folder to write.", kind=Path, short="-o", without="in memory")
     )
-    overwrite: bool = field(default=False, metadata=option("Replace what is at the output path.", kind=bool))
+    overwrite: bool = field(default=False, metadata=option("Begin anew, and replace what is there.", kind=bool))
     shards: bool = field(default=False, metadata=option("Many chunks a file: fewer, larger files.", kind=bool))
     same_image: bool = field(
         default=False, metadata=option("The file was repaired or copied again: go on with the result.", kind=bool)

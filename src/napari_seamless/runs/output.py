@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.fingerprints import OnDisk
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, LabelClass
 from napari_seamless.runs.config import RunConfig
@@ -17,6 +18,7 @@ from napari_seamless.runs.statistics import PREVIEW, WHOLE, StatisticsDomain
 from napari_seamless.runtime.executor.executors import is_cluster
 from napari_seamless.runtime.planning import chunk_of, readable
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
+from napari_seamless.store.output_path import require_apart
 
 LARGEST_IN_MEMORY = 0.25
 PLACES = ("output", "overwrite", "scratch", "scheduler")
@@ -29,6 +31,8 @@ def store_for(
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
     spec, output = store_spec(prepared, tile, config, domain), config.output
     if output.output is not None:
+        source = prepared.source
+        require_apart(output.output, source.paths if isinstance(source, OnDisk) else ())
         return resume_or_create(output.output, spec, output.overwrite, tile=tile, same_image=output.same_image)
     if is_cluster(config.execution.scheduler):
         raise BadRequest(

@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
+from napari_seamless.fingerprints import source_identity
 from napari_seamless.geometry import Interval, Region
-from napari_seamless.interfaces import PrecedingPass, Source, StopFlag
+from napari_seamless.interfaces import PrecedingPass, Source, SourceRead, StopFlag
 from napari_seamless.models import Model
 from napari_seamless.program.saved_activations import ActivationPlan
 from napari_seamless.runs.moments import Moments
@@ -63,10 +65,16 @@ class PreparedImage:
                 digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    @property
+    @cached_property
     def source_identity(self) -> str:
-        """What the pixels are: image and level."""
-        return f"{self.source.info.identity} level {self.level}"
+        """What the pixels are: image and level, and a digest of an array in memory, as it was when first asked for."""
+        return source_identity(self.source, self.level)
+
+    def identified(self) -> Self:
+        """The same, which asks anew what the pixels are: an array may have been edited in place since."""
+        fresh = copy(self)
+        vars(fresh).pop("source_identity", None)
+        return fresh
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -103,7 +111,8 @@ class Passes(Protocol):
     """What computes one run. Driving thread, once the run is started.
 
     `preceding` measure, and must be over before the engine of the output can be had; `moments` are what has been
-    measured so far, None where nothing is to be. `is_exact` says that a second computation from the image must agree.
+    measured so far, None where nothing is to be; `note` takes what was read of the image for a tile of those that
+    measure. `is_exact` says that a second computation from the image must agree.
     """
 
     @property
@@ -127,9 +136,13 @@ class Passes(Protocol):
     @property
     def notices(self) -> tuple[str, ...]: ...
 
+    def identified(self) -> Self: ...
+
     def output_engine(self) -> OutputEngine: ...
 
     def checking_engine(self) -> OutputEngine: ...
+
+    def note(self, reads: Sequence[SourceRead]) -> None: ...
 
     def mismatch(self, region: Region) -> Mismatch | None: ...
 
@@ -205,6 +218,8 @@ class Prepared(Protocol):
 
     @property
     def notices(self) -> tuple[str, ...]: ...
+
+    def identified(self) -> Self: ...
 
     def to_output(self, region: Region) -> Region: ...
 

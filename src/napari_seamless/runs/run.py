@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.errors import ImageChanged
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import CountsReads, Executor, Progress, StopFlag
+from napari_seamless.interfaces import CountsReads, Executor, Progress, SourceRead, StopFlag
 from napari_seamless.runs.asked_roi import add_asked
 from napari_seamless.runs.checks import Checks
 from napari_seamless.runs.chunk_mask import skip_outside
@@ -19,7 +20,8 @@ from napari_seamless.runs.prepared import OutputEngine
 from napari_seamless.runs.provenance import moments_told
 from napari_seamless.runs.result import Report, Result
 from napari_seamless.runs.run_parts import RunParts, ViewOptions
-from napari_seamless.runs.statistics import LOCAL
+from napari_seamless.runs.source_check import SourceWatch, drop_what_was_made
+from napari_seamless.runs.statistics import LOCAL, PREVIEW
 from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
 from napari_seamless.runtime.executor.driver import Driver, RunEvents
 from napari_seamless.runtime.executor.job import TileJob
@@ -42,6 +44,10 @@ class Run:
         self._parts, self._passes = parts, parts.passes
         self._checks = Checks(parts.prepared, parts.passes, parts.domain, parts.comparison)
         self._engine: OutOfMemoryRetry[OutputEngine] | None = None
+        self._watch = SourceWatch(parts.prepared, parts.prepared.source_identity)
+        self._makes_output = False
+        self._changed: tuple[str, ...] = ()
+        self._before = self.store.finished.copy()
         self._left_out = self._skipped = 0.0
         self._view: Region | None = None
         self._tiles: ViewFirstQueue | None = None
@@ -75,14 +81,34 @@ class Run:
         events = RunEvents(
             on_start=look,
             on_commit=lambda _region: self._look_at_memory(),
-            on_idle=lambda stop: self._checks.make(self.store, self.region, stop),
+            on_idle=self._check,
             on_end=end,
             should_wait=self._should_wait,
+            on_reads=self._note,
         )
         self._started = Driver(
             self._output_job, self._tiles, executor, preceding=preceding, follow=view.follow, events=events
         )
         self._started.start()
+
+    def _note(self, write: Region, reads: tuple[SourceRead, ...]) -> None:
+        """What a tile was made of, before it is committed."""
+        self._watch.add(reads)
+        if self._makes_output:
+            self.store.note(write, reads)
+        else:
+            self._passes.note(reads)
+
+    def _check(self, stop: StopFlag) -> None:
+        """All that is asked for is there. Raises ImageChanged where it was made of pixels that are others now."""
+        if self._parts.domain.name != PREVIEW:
+            try:
+                self._watch.check()
+            except ImageChanged as error:
+                self._changed = (str(error),)
+                drop_what_was_made(self.store, self.prepared, self._before)
+                raise
+        self._checks.make(self.store, self.region, stop)
 
     def _make_queue(self, view: ViewOptions) -> ViewFirstQueue:
         """The tiles that are to be made."""
@@ -125,6 +151,7 @@ class Run:
         if self.preview is not None:
             self.preview.cancel()
         self._engine = self._engine or OutOfMemoryRetry(self._passes.output_engine())
+        self._makes_output = True
         return TileJob(self.prepared.source, self.prepared.level, self._engine, self.store)
 
     def _depth(self) -> int | None:
@@ -214,7 +241,7 @@ class Run:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know about the way this is computed, a sentence each; there may be more later."""
-        return (*self._parts.notices, *self._passes.notices)
+        return (*self._changed, *self._parts.notices, *self._passes.notices)
 
     def _report(self) -> Report:
         now, domain, source = self.progress(), self._parts.domain, self.prepared.source

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Executor, Progress, StopFlag
 from napari_seamless.runs.config import RunConfig
@@ -20,10 +23,12 @@ from napari_seamless.runs.result import Result
 from napari_seamless.runs.roi import Roi, asked_by, output_region, roi_of
 from napari_seamless.runs.run import Run
 from napari_seamless.runs.run_parts import RunParts, ViewOptions
+from napari_seamless.runs.source_check import drop_what_changed, require_as_opened
 from napari_seamless.runs.statistics import LOCAL, PREVIEW, StatisticsDomain, statistics_domain
 from napari_seamless.runs.wait import wait_for
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.runtime.executor.executors import make_executor
+from napari_seamless.store import Store
 
 PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
 """While one tile is computed the next is read, so that the device waits neither for a disk nor for a network; an
@@ -85,10 +90,12 @@ def run(
 
 def start_run(prepared: Prepared, config: RunConfig, view: ViewOptions, domain: StatisticsDomain | None = None) -> Run:
     """As `start`. A `domain` says what the statistics are of, instead of the config."""
+    require_as_opened(prepared.source)
     layout = lay_out(prepared, config, domain)
     plan = layout.plan
     made = layout.region if layout.roi is None else layout.roi.box(prepared, layout.region)
     store = store_for(layout.prepared, made, plan.choice.tile, config, plan.domain)
+    dropped = "" if config.output.same_image else drop_what_changed(store, layout.prepared, _chunks(store, layout))
     is_compared = config.statistics.compare_to_whole and (plan.domain.name != "whole" or plan.domain.is_rounded)
     parts = RunParts(
         layout.prepared,
@@ -100,7 +107,7 @@ def start_run(prepared: Prepared, config: RunConfig, view: ViewOptions, domain: 
         layout.roi,
         asked_by(layout.prepared, layout.region, layout.roi, plan.domain.only),
         prepared.comparison(layout.settings, plan.choice) if is_compared else None,
-        layout.notices,
+        (*layout.notices, *([dropped] if dropped else [])),
     )
     device = layout.settings.device
 
@@ -137,6 +144,7 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
     device, told = place_for(prepared, config.execution.device)
     taken = prepared.with_local_statistics() if asked.name == LOCAL.name else prepared
     taken, settled = in_precision(taken, config.execution.precision, device)
+    taken = taken.identified()
     region, roi = output_region(prepared, config.part.region), config.part.roi
     threads = PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS
     executor = make_executor(config.execution.scheduler, threads)
@@ -157,6 +165,15 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
         executor,
         (*prepared.notices, *(notice for notice in (told, settled.notice, notice_of(taken.model)) if notice)),
     )
+
+
+def _chunks(store: Store, layout: Layout) -> NDArray[np.bool_]:
+    """The chunks of a result that a run is to have."""
+    if layout.roi is not None:
+        return layout.roi.chunks(layout.prepared, store.grid)
+    asked = np.zeros(store.grid.counts, bool)
+    asked[store.grid.covering(layout.region).slices()] = True
+    return asked
 
 
 def _scratch(config: RunConfig) -> Path | None:

@@ -1,8 +1,10 @@
 """Which chunks are done, on disk, in a form that survives a kill.
 
 One line a finished region, the box of its chunks on the level-0 grid, appended after the chunk data was written:
-`+0:2 3:4` is rows 0 and 1 of column 3. A line counts once its newline is there, and every line begins with a plus, so
-that a torn or damaged one cannot be read as another box: its region is computed again. The marker `clean` says that
+`+0:2 3:4` is rows 0 and 1 of column 3; after ` @` follow the regions of the image that it was made of, each with its
+fingerprint (`+0:2 3:4 @ 0:512 0:300 9f3c...`). `-0:2 3:4` takes a box back. A line counts once its newline is there,
+and every line begins with a plus or a minus, so that a torn or damaged one cannot be read as another box: its region is
+computed again. The marker `clean` says that
 the coarse levels on disk belong to the journal's chunks; it is removed before the first change and put back on
 close. Whoever writes has a third file, `lock`, locked. All lie in a hidden folder inside the level-0 array, where zarr
 looks for chunks only (in the group's own folder every zarr library would warn of an unknown member).
@@ -13,15 +15,26 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
+from napari_seamless.interfaces import SourceRead
 from napari_seamless.store.file_lock import is_locked, locked, open_locked
 
 FOLDER = ".seamless"
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """A box of chunks that is done, or (not `is_kept`) is no more, and what it was made of; None where nobody said."""
+
+    box: Region
+    reads: tuple[SourceRead, ...] | None = None
+    is_kept: bool = True
 
 
 class Journal:
@@ -54,17 +67,17 @@ class Journal:
         """Whether `begin` was called since the last `finish`."""
         return self._file is not None
 
-    def boxes(self) -> Iterator[Region]:
-        """Every box of chunks that was recorded, oldest first."""
+    def entries(self) -> Iterator[JournalEntry]:
+        """Everything that was recorded, oldest first."""
         if not self.exists:
             return
         written = self._lines.read_bytes()
         self._seen = len(written)
         *whole, _torn = written.split(b"\n")
         for line in whole:
-            box = _parse(line)
-            if box is not None:
-                yield box
+            entry = _parse(line)
+            if entry is not None:
+                yield entry
 
     @property
     def is_busy(self) -> bool:
@@ -114,11 +127,11 @@ class Journal:
             self._file = file
             self._release = weakref.finalize(self, undone.pop_all().close)
 
-    def record(self, box: Region) -> None:
+    def record(self, entry: JournalEntry) -> None:
         """Append one box; the line reaches the operating system before this returns, so a kill cannot lose it."""
         if self._file is None:
             raise BadRequest("a journal is begun before anything is recorded in it; call begin() first")
-        line = f"+{_format(box)}\n".encode()
+        line = f"{_line(entry)}\n".encode()
         if os.write(self._file, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lines))
 
@@ -156,12 +169,28 @@ def _format(box: Region) -> str:
     return " ".join(f"{i.lo}:{i.hi}" for i in box.intervals)
 
 
-def _parse(line: bytes) -> Region | None:
-    """The box of a line, None where it is damaged."""
-    if not line.startswith(b"+"):
+def _line(entry: JournalEntry) -> str:
+    """
+    >>> _line(JournalEntry(Region.of((0, 2)), (SourceRead(Region.of((0, 9)), "f3"),)))
+    '+0:2 @ 0:9 f3'
+    """
+    made_of = entry.reads or ()
+    told = "".join(f" @ {_format(read.region)} {read.fingerprint}" for read in made_of) or " @"
+    return f"{'+' if entry.is_kept else '-'}{_format(entry.box)}{'' if entry.reads is None else told}"
+
+
+def _parse(line: bytes) -> JournalEntry | None:
+    """What a line says, None where it is damaged."""
+    if not line.startswith((b"+", b"-")):
         return None
     try:
-        bounds = [tuple(map(int, part.split(b":"))) for part in line[1:].split()]
-        return Region.of(*((lo, hi) for lo, hi in bounds))
+        first, *others = line[1:].decode("ascii").split("@")
+        reads = [SourceRead(_box(words[:-1]), words[-1]) for words in map(str.split, others) if words]
+        return JournalEntry(_box(first.split()), tuple(reads) if others else None, line.startswith(b"+"))
     except ValueError:  # BadRequest, for a box that ends before it starts, is one too
         return None
+
+
+def _box(words: Sequence[str]) -> Region:
+    bounds = [tuple(map(int, word.split(":"))) for word in words]
+    return Region.of(*((lo, hi) for lo, hi in bounds))

@@ -12,6 +12,7 @@ from zarr.storage import MemoryStore
 
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists, OutputUnwritable
 from napari_seamless.geometry import Region
+from napari_seamless.interfaces import SourceRead
 from napari_seamless.store.journal import Journal
 from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
 from napari_seamless.store.output_path import attributes_at, built_beside, check_idle, check_replaceable, is_ours
@@ -76,7 +77,8 @@ def resume_or_create(
     same_image: bool = False,
     cache_bytes: int = CACHE_BYTES,
 ) -> Store:
-    """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does.
+    """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does;
+    so with `overwrite`, which begins anew whatever is there.
 
     An earlier result keeps its chunks (or shards) where a `tile` holds at least one, whatever `spec` would have.
     With `same_image` the source may be another file than before (repaired, or copied again): the caller knows that it
@@ -91,7 +93,7 @@ def resume_or_create(
         spec = replace(spec, chunk=earlier.chunk, shard=earlier.shard)
     known = spec if earlier is None or not same_image else replace(spec, source_identity=earlier.source_identity)
     difference = None if earlier is None else _difference(earlier, known)
-    if earlier is not None and difference is None:
+    if earlier is not None and difference is None and not overwrite:
         check_idle(path)
         store = _open(path, earlier, cache_bytes)
         if spec.source_identity != earlier.source_identity:
@@ -113,7 +115,8 @@ def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True
             arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
         except (KeyError, ValueError) as error:
             raise InputDamaged(f"a result has an array for every level; {path} has not: {error}") from error
-        store = Store(spec, arrays, _finished(path, spec, journal), path, journal, cache_bytes)
+        finished, reads = _finished(path, spec, journal)
+        store = Store(spec, arrays, finished, path, journal, cache_bytes, reads)
         needs_repair = not journal.is_clean and not journal.is_busy
     if needs_repair and repairs:
         store.repair()
@@ -121,14 +124,20 @@ def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True
     return store
 
 
-def _finished(path: Path, spec: StoreSpec, journal: Journal) -> NDArray[np.bool_]:
-    """What a partial copy says of itself, and what the journal adds."""
+def _finished(
+    path: Path, spec: StoreSpec, journal: Journal
+) -> tuple[NDArray[np.bool_], dict[Region, tuple[SourceRead, ...]]]:
+    """What a partial copy says of itself, and what the journal adds; and what boxes of chunks were made of."""
     finished = unpacked(attributes_at(path)[KEY].get("finished"), spec)
     whole = Region.from_shape(spec.grid.counts)
-    for box in journal.boxes():
-        if box.ndim == whole.ndim and whole.contains(box):
-            finished[box.slices()] = True
-    return finished
+    reads: dict[Region, tuple[SourceRead, ...]] = {}
+    for entry in journal.entries():
+        if entry.box.ndim == whole.ndim and whole.contains(entry.box):
+            finished[entry.box.slices()] = entry.is_kept
+            reads.pop(entry.box, None)
+            if entry.is_kept and entry.reads is not None:
+                reads[entry.box] = entry.reads
+    return finished, reads
 
 
 def _fits(earlier: StoreSpec, spec: StoreSpec, tile: int) -> bool:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,19 @@ def check_replaceable(path: Path, *, overwrite: bool) -> None:
             f"an output path must be free; {path} holds an earlier result; choose another path or overwrite it"
         )
     check_idle(path)
+
+
+def require_apart(output: Path, sources: Iterable[Path]) -> None:
+    """Raise OutputExists where an output is a file or folder of the image, lies inside of it, or around it."""
+    place = output.resolve()
+    for source in sources:
+        there = source.resolve()
+        if place == there or there in place.parents or place in there.parents:
+            how = "the image itself" if place == there else "inside it" if there in place.parents else "around it"
+            raise OutputExists(
+                f"an output must lie apart from the image that it is made of ({source}); got {output}, which is {how}; "
+                "choose another path"
+            )
 
 
 def check_idle(path: Path) -> None:

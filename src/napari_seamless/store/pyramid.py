@@ -91,6 +91,14 @@ class Pyramid:
         self._dirty.shrink()
         return changed
 
+    def empty(self, region: Region) -> None:
+        """Fill one chunk of level 0 with 0 on disk, and count it as not there; `rebuild` makes what lies over it."""
+        zeros = np.zeros((self.spec.channels or 1, *region.shape), self.spec.dtype)
+        self._arrays.write(0, region, zeros)
+        for cell in cells_of(self._grids[0].covering(region)):
+            self._clean.drop((0, cell))
+            self._present[0][cell] = False
+
     def rebuild(self) -> None:
         """Make all coarse levels anew from the finished chunks of level 0, in memory and on disk."""
         for present in self._present[1:]:

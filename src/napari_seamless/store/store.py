@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
-from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass
+from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, SourceRead
 from napari_seamless.store.chunk_cache import CleanChunks
 from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
 from napari_seamless.store.clean_copy import copy_pixels
-from napari_seamless.store.journal import FOLDER, Journal
+from napari_seamless.store.journal import FOLDER, Journal, JournalEntry
 from napari_seamless.store.level_array import LevelArray
 from napari_seamless.store.metadata import is_rgb, packed
 from napari_seamless.store.pyramid import Pyramid
@@ -65,6 +65,7 @@ class Store:
         path: Path | None = None,
         journal: Journal | None = None,
         cache_bytes: int = CACHE_BYTES,
+        reads: Mapping[Region, tuple[SourceRead, ...]] = MappingProxyType({}),
     ) -> None:
         self.spec = spec
         self.path = path
@@ -73,6 +74,8 @@ class Store:
         self._fresh = CleanChunks(FRESH_BYTES)
         self._journal = journal
         self._attributes = ResultAttributes(arrays.group, path, journal)
+        self._reads = dict(reads)
+        self._noted: dict[Region, tuple[SourceRead, ...]] = {}
         self._watchers: list[deque[FreshPixels]] = []
         self._beside: dict[str, bytes] = {}
         self.lags = False
@@ -179,6 +182,30 @@ class Store:
         self._writer.write(region, pixels)
         self._fresh.put(region, owned(pixels))
 
+    def note(self, region: Region, reads: tuple[SourceRead, ...]) -> None:
+        """What a region was made of; before its commit, which writes it down. Driving thread."""
+        self._noted[region] = reads
+
+    @property
+    def reads(self) -> Mapping[Region, tuple[SourceRead, ...]]:
+        """For boxes of chunks what they were made of, as it was known when the result was opened."""
+        return self._reads
+
+    def forget(self, chunks: Array) -> None:
+        """Count these chunks of `grid` (bool) as not finished, and empty them. Before a run begins.
+
+        Raises OutputUnwritable.
+        """
+        with disk_errors(self._place):
+            if self._journal is not None:
+                self._journal.begin()
+            for index in np.argwhere(chunks):
+                box = Region.of(*((int(k), int(k) + 1) for k in index))
+                if self._journal is not None:
+                    self._journal.record(JournalEntry(box, is_kept=False))
+                self._pyramid.empty(self.grid.region(box.start))
+        self.repair()
+
     def commit(self, region: Region) -> None:
         """Take a written region into levels, journal and watchers. Driving thread. Raises OutputUnwritable."""
         check(self.spec, region)
@@ -191,7 +218,7 @@ class Store:
             self._fresh.drop(region)
             changed = self._pyramid.add(region, self._pyramid.read_disk(region) if known is None else known)
             if self._journal is not None:
-                self._journal.record(self.grid.covering(region))
+                self._journal.record(JournalEntry(self.grid.covering(region), self._noted.pop(region, None)))
         for level, where, pixels in changed:
             self._announce(FreshPixels(level, where, pixels))
 

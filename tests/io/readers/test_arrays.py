@@ -17,6 +17,7 @@ import pytest
 import zarr
 
 from napari_seamless.errors import BadRequest, InputUnreadable
+from napari_seamless.fingerprints import now, source_identity, told
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Source
 from napari_seamless.io.readers import open_image
@@ -123,43 +124,45 @@ def test_an_array_source_travels() -> None:
     assert_reads_equal(copy, texture(3, 20, 30), count=2)
 
 
-def test_another_array_has_another_identity() -> None:
-    first, second = texture(20, 30), texture(20, 30)
-    assert open_image(first).info.identity == open_image(first).info.identity
-    assert open_image(first).info.identity != open_image(second).info.identity
-    before = open_image(first).info.identity
-    first[:] += 1
-    assert open_image(first).info.identity != before
+def test_an_array_in_memory_is_its_pixels() -> None:
+    first, second = texture(20, 30), texture(20, 30)[:, ::-1]
+    known = source_identity(open_image(first), 0)
+    assert source_identity(open_image(first.copy()), 0) == known != source_identity(open_image(second), 0)
+    first[3, 4] += 1
+    assert source_identity(open_image(first), 0) != known
+
+
+def test_an_array_that_is_read_in_another_way_is_another_image() -> None:
+    stack = texture(3, 4, 5)
+    assert len({source_identity(open_image(stack, axes=axes), 0) for axes in ("cyx", "zyx", "yxc")}) == 3
 
 
 class Lazy:
-    """An array-like that is neither numpy's nor dask's, and notes what is read of it."""
+    """An array-like that is neither numpy's nor dask's, and counts how often it is read."""
 
-    def __init__(self, values: np.ndarray, chunks: tuple[int, ...] | None) -> None:
-        self.values, self.shape, self.dtype, self.chunks = values, values.shape, values.dtype, chunks
-        self.read: list[np.ndarray] = []
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+        self.reads = 0
 
     def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
-        places = np.stack(np.indices(self.shape), -1)[index]
-        self.read.append(places.reshape(-1, len(self.shape)))
+        self.reads += 1
         return self.values[index]
 
 
-def test_other_pixels_under_the_same_id_have_another_identity() -> None:
-    array = Lazy(texture(3, 50, 60), None)
-    before = open_image(array).info.identity
-    assert open_image(array).info.identity == before
-    array.values = texture(3, 50, 60) + np.uint8(1)
-    assert open_image(array).info.identity != before
+def test_nothing_of_a_lazy_array_is_read_to_know_what_it_is() -> None:
+    array = Lazy(texture(3, 50, 60))
+    source_identity(open_image(array), 0)
+    assert array.reads == 0
 
 
-@pytest.mark.parametrize("chunks", [(1, 32, 20), (3, 64, 7), (3, 50, 100), (3, 50, 60)])
-def test_an_identity_takes_reading_one_chunk(chunks: tuple[int, ...]) -> None:
-    array = Lazy(texture(3, 50, 60), chunks)
-    open_image(array)
-    (places,) = array.read
-    assert len(np.unique(places // np.array(chunks), axis=0)) == 1
-    assert len(places) >= 50
+def test_only_its_pixels_tell_that_a_lazy_array_is_another_one() -> None:
+    array = Lazy(texture(3, 50, 60))
+    source, region = open_image(array), Region.of((0, 9), (5, 9))
+    assert told(source, region, 0) is None
+    before = now(source, region, 0)
+    assert now(source, region, 0) == before
+    array.values = array.values + np.uint8(1)
+    assert now(source, region, 0) != before
 
 
 def test_a_source_passes_through() -> None:

@@ -46,11 +46,6 @@ def test_axes_of_other_names_are_no_axes_that_we_know() -> None:
         open_image(Named(STACK, ("time", "band", "depth", "lat", "lon")))
 
 
-def test_two_arrays_with_names_are_two_images_to_a_journal() -> None:
-    one, other = (Named(values, ("y", "x")) for values in (STACK[0, 0, 0], STACK[1, 0, 0]))
-    assert open_image(one).info.identity != open_image(other).info.identity
-
-
 @pytest.mark.parametrize("shape", [(20,), (), (2, 2, 2, 2, 8, 8)])
 def test_an_array_of_too_few_or_too_many_axes_is_refused_as_that(shape: tuple[int, ...]) -> None:
     with pytest.raises(BadRequest, match="an image has an axis y and an axis x"):

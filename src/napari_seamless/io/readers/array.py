@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_seamless.errors import InputUnreadable
+from napari_seamless.fingerprints import digest_of
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, Pixels
 from napari_seamless.io.readers.axes import (
@@ -21,10 +22,8 @@ from napari_seamless.io.readers.axes import (
     require_inside,
     require_time,
 )
+from napari_seamless.io.readers.zarr_chunks import chunks_stamp, folder_of, is_zarr, metadata_digest, reopened
 from napari_seamless.units import MICROMETER
-
-SAMPLES_IN_DIGEST = 4096
-EDGE_IN_DIGEST = 8
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,33 @@ class ArraySource:
         require_time(time, self.layouts[0].times if "t" in self.layouts[0].axes else 0, self.info.name)
         layouts = tuple(replace(layout, time=time) for layout in self.layouts)
         return replace(self, info=info_at(self.info, time), layouts=layouts)
+
+    def identity_now(self) -> str:
+        """What `info.identity` would be if the arrays were opened now: another one where a zarr array was replaced."""
+        try:
+            now = identity_of([*map(reopened, self.arrays)])
+        except (OSError, ValueError, KeyError, TypeError):  # as zarr names it that metadata are gone, or broken
+            return ""
+        return self.info.identity.replace(identity_of(self.arrays), now, 1)
+
+    def pixel_digest(self, level: int = 0) -> str:
+        """That of all pixels of a level that are read, where it is a numpy array; "" elsewhere."""
+        if not _is_in_memory(self.arrays[level]):
+            return ""
+        return digest_of(self.fetch(Region.from_shape(self.info.levels.shape(level)), level))
+
+    def fingerprint(self, region: Region, level: int = 0) -> str | None:
+        """Of a zarr array in a folder, what the disk says of its chunks; "" for numpy, None for all others."""
+        array = self.arrays[level]
+        if _is_in_memory(array):
+            return ""
+        return chunks_stamp(array, self.layouts[level].index(region)) if is_zarr(array) else None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Folders of zarr arrays, and files of numpy's mapped ones."""
+        mapped = [Path(a.filename) for a in self.arrays if isinstance(a, np.memmap) and a.filename is not None]
+        return (*mapped, *(folder for a in self.arrays if (folder := folder_of(a)) is not None))
 
     def close(self) -> None:
         """Nothing to give back: the arrays belong to the caller."""
@@ -100,7 +126,7 @@ def open_arrays(
         levels=Levels(tuple(layout.spatial_shape for layout in layouts)),
         channels=first.channels,
         dtype=native(dtype_of(arrays[0])),
-        identity=identity or identity_of(arrays[0]),
+        identity=f"{identity or identity_of(arrays)} {first.axes}{' rgb' if first.rgb else ''}",
         channel_names=channel_names if len(channel_names) == first.channels else (),
         channel_colours=channel_colours if len(channel_colours) == first.channels else (),
         origin=origin,
@@ -126,38 +152,17 @@ def dtype_of(array: Any) -> np.dtype:
     return dtype
 
 
-def identity_of(array: Any) -> str:
-    """A string that changes when another array is given, and nearly always when the pixels do.
-
-    For numpy: shape, type, the object's id and a digest of some thousand evenly spaced values. Hashing all of a large
-    image would take as long as reading it. Arrays of dask give their own name, which is another for other pixels; all
-    others (the name of an xarray is its user's, or none) the id and a digest of a few values in the middle, which takes
-    reading one chunk. The id alone would not do: that of an array that is gone may come again, in this process or the
-    next, while a journal on disk still waits for its pixels.
-    """
-    kind = f"{type(array).__module__}.{type(array).__qualname__}"
-    described_by = f"{kind}:{tuple(array.shape)}:{array.dtype}:{getattr(array, 'name', '')}"
-    if isinstance(array, np.ndarray):
-        spaced = tuple(slice(None, None, max(1, n // 16)) for n in array.shape)
-        sample = np.ascontiguousarray(array[spaced]).ravel()[:SAMPLES_IN_DIGEST]
-    elif kind.startswith("dask."):
+def identity_of(arrays: Sequence[Any]) -> str:
+    """What arrays are, without their pixels: kind, shape and type, and of zarr arrays what is said of their storage."""
+    first = arrays[0]
+    described_by = f"{type(first).__module__}.{type(first).__qualname__}:{tuple(first.shape)}:{first.dtype}"
+    if not is_zarr(first):
         return described_by
-    else:
-        sample = np.ascontiguousarray(array[_in_the_middle(array)])
-    return f"{described_by}:{id(array)}:{hashlib.sha256(sample.tobytes()).hexdigest()[:16]}"
+    return f"{described_by}:{folder_of(first) or ''}:{metadata_digest(*filter(is_zarr, arrays))}"
 
 
-def _in_the_middle(array: Any) -> tuple[slice, ...]:
-    """Some values of a lazy array: the first ones of the chunk in the middle, where it says what its chunks are."""
-    chunks = getattr(array, "chunks", None) or array.shape
-    spans = []
-    for n, chunk in zip(array.shape, chunks, strict=True):
-        lo, hi = n // 2, n
-        if isinstance(chunk, int) and chunk < n:
-            lo = lo // chunk * chunk
-            hi = min(lo + chunk, n)
-        spans.append(slice(lo, min(lo + EDGE_IN_DIGEST, hi)))
-    return tuple(spans)
+def _is_in_memory(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
 
 
 def _require_one_image(arrays: Sequence[Any], layouts: Sequence[AxisLayout]) -> None:

@@ -55,12 +55,13 @@ class AxisLayout:
         A dask array is computed in the calling thread: the callers are workers already, and a second pool of threads
         under each of them would only fight for the same cores.
         """
-        part = array[self._index(region)]
+        part = array[self.index(region)]
         if is_dask(array):
             part = part.compute(scheduler="synchronous")
         return np.asarray(part)
 
-    def _index(self, region: Region) -> tuple[slice | int, ...]:
+    def index(self, region: Region) -> tuple[slice | int, ...]:
+        """What `fetch` reads, in the array's own axes."""
         cut: dict[str, slice | int] = dict(zip(self.spatial, region.slices(), strict=True))
         cut |= {letter: slice(0, self._used(letter)) for letter in "cs"}
         return tuple(cut.get(letter, self.time) for letter in self.axes)

@@ -27,6 +27,7 @@ from napari_seamless.errors import InputUnreadable
 from napari_seamless.geometry import Cell, Grid, Interval, Region, cells_of, halved
 from napari_seamless.interfaces import CountsReads, ImageInfo, Pixels, Reads, Source
 from napari_seamless.io.readers.axes import require_inside
+from napari_seamless.io.readers.derived import DerivedSource
 
 COARSEST = 1024
 CACHE_BYTES = 128 << 20
@@ -50,7 +51,7 @@ def with_coarser_levels(source: Source) -> Source:
     return Coarser(source) if len(shape) == 2 and prod(shape) > NEEDED and max(shape) <= LONGEST else source
 
 
-class Coarser:
+class Coarser(DerivedSource):
     """Another source with more levels. Any thread; picklable when the source is (what was made stays here)."""
 
     def __init__(self, source: Source, cache_bytes: int = CACHE_BYTES, cell: int = CELL) -> None:
@@ -74,6 +75,17 @@ class Coarser:
     @property
     def info(self) -> ImageInfo:
         return self._info
+
+    @property
+    def origin(self) -> Source:
+        return self._source
+
+    def origin_region(self, region: Region, level: int) -> tuple[Region, int]:
+        """Of a level that is made here, what it is made of."""
+        if level <= self._base:
+            return region, level
+        below = _times(region, 1 << (level - self._base))
+        return below.intersect(Region.from_shape(self._info.levels.shape(self._base))), self._base
 
     @property
     def reads(self) -> Reads:

@@ -5,22 +5,70 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable
+from napari_seamless.fingerprints import identity_of_files
+from napari_seamless.geometry import Region
+from napari_seamless.interfaces import ImageInfo
 
 RETRIES = (0.05, 0.5)
 
 
-def identity_of_path(path: Path, *metadata_files: Path) -> str:
-    """Path, size and modification time: another string when the file is another one.
+def identity_of_path(path: Path, *files: Path) -> str:
+    """The path, and what tells the files that the image consists of (the path itself) from others: see
+    `fingerprints.py`."""
+    return f"{path.resolve()}|{identity_of_files(files or (path,))}"
 
-    `metadata_files` are files that are looked at instead of the path itself (the metadata of a folder).
-    """
-    stats = [(p.name, p.stat()) for p in metadata_files or (path,)]
-    stamps = ",".join(f"{name}:{s.st_size}:{s.st_mtime_ns}" for name, s in stats)
-    return f"{path.resolve()}|{stamps}"
+
+@dataclass(frozen=True)
+class OpenedFiles:
+    """The files of an image, and their `identity` when they were opened."""
+
+    path: Path
+    files: tuple[Path, ...]
+    identity: str
+
+    @classmethod
+    def of(cls, path: Path, *files: Path) -> OpenedFiles:
+        found = tuple(files) or (path,)
+        return cls(path, found, identity_of_path(path, *found))
+
+    def now(self, identity: str) -> str:
+        """An identity of an image, which begins with that of its files, as it would be if it were opened now."""
+        return identity_of_path(self.path, *self.files) + identity.removeprefix(self.identity)
+
+
+class FileBacked(ABC):
+    """The part of a source that files have in common: they say by themselves whether they were written to."""
+
+    _files: OpenedFiles
+
+    @property
+    @abstractmethod
+    def info(self) -> ImageInfo: ...
+
+    def identity_now(self) -> str:
+        """As the files on the disk are now."""
+        return self._files.now(self.info.identity)
+
+    def pixel_digest(self, level: int = 0) -> str:
+        """None: the files say it all."""
+        del level
+        return ""
+
+    def fingerprint(self, region: Region, level: int = 0) -> str:
+        """None: the files say it all."""
+        del region, level
+        return ""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files that the image consists of."""
+        return self._files.files
 
 
 def require_exists(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,23 +14,24 @@ from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels
 from napari_seamless.io.readers.axes import require_inside
-from napari_seamless.io.readers.file_access import identity_of_path
+from napari_seamless.io.readers.file_access import FileBacked, OpenedFiles
 from napari_seamless.io.readers.image_objects import open_bioimage
 from napari_seamless.io.readers.scenes import Scene
 
 DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, struct.error)
 
 
-class LibrarySource(ABC):
+class LibrarySource(FileBacked):
     """A file through the library of that name. Any thread; picklable (opened again from its path)."""
 
     library: ClassVar[str]
 
     def __init__(self, path: Path, axes: str | None = None, scene: Scene = None, time: int | None = None) -> None:
         self._path, self._axes, self._scene, self._time = path, axes, scene, time
+        self._files = OpenedFiles.of(path, *_files_in(path))
         try:
             image = self._opened(path)
-            inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=identity_of_path(path))
+            inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=self._files.identity)
             self._inner = inner if time is None else inner.at_time(time)
         except (BadRequest, InputUnreadable):
             raise
@@ -65,11 +66,16 @@ class LibrarySource(ABC):
         self._inner.at_time(time)
         return type(self)(self._path, self._axes, self._scene, time)
 
-    def close(self) -> None:  # noqa: B027  # nothing to give back is right for all of them
+    def close(self) -> None:  # nothing to give back is right for all of them
         """Does nothing: these libraries open the file for each plane."""
 
     def __reduce__(self) -> tuple[type[LibrarySource], tuple[Path, str | None, Scene, int | None]]:
         return type(self), (self._path, self._axes, self._scene, self._time)
+
+
+def _files_in(path: Path) -> list[Path]:
+    """Of a folder all that is in it."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
 
 
 def write_example(folder: Path) -> Path:

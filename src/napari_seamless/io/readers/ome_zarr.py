@@ -7,9 +7,10 @@ cannot be told from an empty one. A server that fails is asked again before a re
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
@@ -27,11 +28,11 @@ from napari_seamless.interfaces import ImageInfo, Pixels
 from napari_seamless.io.readers.array import ArraySource, open_arrays
 from napari_seamless.io.readers.axes import named_axes, require_inside
 from napari_seamless.io.readers.declared_levels import checked_levels
-from napari_seamless.io.readers.file_access import RETRIES, identity_of_path
-from napari_seamless.io.readers.file_type import zarr_metadata
+from napari_seamless.io.readers.file_access import RETRIES
 from napari_seamless.io.readers.ome_zarr_placement import placement_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.io.readers.urls import network_errors
+from napari_seamless.io.readers.zarr_chunks import metadata_digest
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
 from napari_seamless.units import MICROMETER
 
@@ -62,13 +63,11 @@ class ArrayLocation:
     def __truediv__(self, part: str) -> ArrayLocation:
         return ArrayLocation(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
 
-    def identity(self, node: zarr.Group | zarr.Array[Any]) -> str:
-        """Another string when the metadata is: of a folder by its files' times, of an address by what they say."""
-        if isinstance(self.path, Path):
-            return identity_of_path(self.path, *zarr_metadata(self.path))
-        arrays = [node] if isinstance(node, zarr.Array) else []
-        described_by = f"{dict(node.attrs)} {[(a.shape, a.dtype, a.chunks) for a in arrays]}"
-        return f"{self.path}|{sha256(described_by.encode()).hexdigest()[:16]}"
+    def identity(self, node: zarr.Group | zarr.Array[Any], arrays: Sequence[Any]) -> str:
+        """Another string when the metadata of the image or of any of its levels is. It says nothing of pixels."""
+        described_by = f"{json.dumps(dict(node.attrs), sort_keys=True, default=str)} {metadata_digest(*arrays)}"
+        place = self.path.resolve() if isinstance(self.path, Path) else self.path
+        return f"{place}|{sha256(described_by.encode()).hexdigest()[:16]}"
 
 
 def open_file(path: Path, axes: str | None, scene: Scene) -> ZarrSource:
@@ -130,6 +129,28 @@ class ZarrSource:
                 sleep(pause)
         return self._inner.fetch(region, level)
 
+    def identity_now(self) -> str:
+        """As the metadata are now; "" where they are gone, or are no image any more. Takes reading them."""
+        try:
+            inner = _open(ArrayLocation(self._path), self._axes, self._scene, self._damage)
+            return (inner.at_time(self._time) if self._time else inner).info.identity
+        except (BadRequest, InputUnreadable):
+            return ""
+
+    def pixel_digest(self, level: int = 0) -> str:
+        """None: pixels are not in memory."""
+        del level
+        return ""
+
+    def fingerprint(self, region: Region, level: int = 0) -> str | None:
+        """In a folder, what the disk says of the chunks that are read; None elsewhere."""
+        return self._inner.fingerprint(region, level)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folder."""
+        return (self._path,) if isinstance(self._path, Path) else ()
+
     def at_time(self, time: int) -> ZarrSource:
         """Another time point, by its number from 0. Raises BadRequest where there is none."""
         self._inner.at_time(time)
@@ -162,7 +183,7 @@ def _open(location: ArrayLocation, axes: str | None, scene: Scene, damage: tuple
             names = getattr(node.metadata, "dimension_names", None)
             letters = named_axes(names, node.ndim) if axes is None else axes
             return open_arrays(
-                [node], axes=letters, name=location.name, format="zarr", identity=location.identity(node)
+                [node], axes=letters, name=location.name, format="zarr", identity=location.identity(node, [node])
             )
         return _open_group(location, node, axes, scene, damage)
     except (BadRequest, InputUnreadable):
@@ -243,7 +264,7 @@ def _open_image(
         channel_names=tuple(str(c.get("label", "")) for c in channels),
         channel_colours=tuple(f"#{colour.lower()}" for colour in colours if COLOUR.fullmatch(colour)),
         format="OME-Zarr",
-        identity=location.identity(group),
+        identity=location.identity(group, arrays),
         rgb_planes=colours == PRIMARY_COLOURS,
     )
     placement = placement_of(image, described, source.layouts[0].axes)

@@ -20,7 +20,7 @@ from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Levels, Region, fraction
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.axes import require_inside
-from napari_seamless.io.readers.file_access import identity_of_path
+from napari_seamless.io.readers.file_access import FileBacked, OpenedFiles
 from napari_seamless.io.readers.file_type import not_tiff, require_file
 from napari_seamless.io.readers.formats import format_by_suffix
 from napari_seamless.io.readers.scenes import Scene, single
@@ -64,11 +64,12 @@ def _of_a_scanner(path: Path, scene: Scene) -> Source:
     return source
 
 
-class OpenSlideSource:
+class OpenSlideSource(FileBacked):
     """A slide through OpenSlide: (3, y, x) uint8. Any thread; picklable (opened again from its path)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._files = OpenedFiles.of(path, *files_of(path))
         try:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideUnsupportedFormatError:
@@ -76,7 +77,7 @@ class OpenSlideSource:
         except openslide.OpenSlideError as problem:
             raise InputDamaged(f"a slide must be complete; {path.name}: {problem}; copy it again") from problem
         self._bounds = _bounds(self._slide)
-        self._info = _info(path, self._slide, self._bounds)
+        self._info = _info(path, self._slide, self._bounds, self._files.identity)
         colour = self._slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, WHITE)
         self._background = np.array(list(bytes.fromhex(colour)), dtype=np.uint8)
 
@@ -111,6 +112,17 @@ class OpenSlideSource:
         return OpenSlideSource, (self._path,)
 
 
+def files_of(path: Path) -> list[Path]:
+    """The file itself, and those beside it that hold its pixels: a folder of the same name (MRXS), or its neighbours
+    (DICOM, Hamamatsu's VMS and VMU)."""
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs" and path.with_suffix("").is_dir():
+        return [path, *sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())]
+    if suffix in (".dcm", ".vms", ".vmu"):
+        return sorted(file for file in path.parent.iterdir() if file.is_file())
+    return [path]
+
+
 def _over(rgba: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(y, x, 4) over a plain colour, as (y, x, 3)."""
     colours, weight = rgba[:, :, :3], rgba[:, :, 3:].astype(np.uint32)
@@ -134,7 +146,7 @@ def _bounds(slide: openslide.OpenSlide) -> Region:
     return whole if said.is_empty or not whole.contains(said) else said
 
 
-def _info(path: Path, slide: openslide.OpenSlide, bounds: Region) -> ImageInfo:
+def _info(path: Path, slide: openslide.OpenSlide, bounds: Region, identity: str) -> ImageInfo:
     sizes = [_number(slide.properties.get(n)) for n in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X)]
     pixel_size = tuple(s for s in sizes if s) if all(sizes) else None
     steps = pixel_size or (1.0, 1.0)
@@ -144,7 +156,7 @@ def _info(path: Path, slide: openslide.OpenSlide, bounds: Region) -> ImageInfo:
         levels=_levels(slide, bounds),
         channels=3,
         dtype=np.dtype(np.uint8),
-        identity=identity_of_path(path),
+        identity=identity,
         channel_names=("red", "green", "blue"),
         rgb=True,
         pixel_size=pixel_size,

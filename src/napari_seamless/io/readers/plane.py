@@ -13,6 +13,7 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.axes import require_inside
+from napari_seamless.io.readers.derived import DerivedSource
 
 Plane = Mapping[str, int]
 """The number (from 0) of a time point, of a plane, or of both: {"t": 3, "z": 10}."""
@@ -29,7 +30,7 @@ class TimePoint(Protocol):
 
 
 @dataclass(frozen=True)
-class PlaneOf:
+class PlaneOf(DerivedSource):
     """Plane `z` (from 0, of level 0) of a volume, with axes y and x. Any thread; picklable when the volume is.
 
     A coarser level with fewer planes gives the one that lies over it. `close` closes the volume.
@@ -37,6 +38,10 @@ class PlaneOf:
 
     volume: Source
     z: int
+
+    @property
+    def origin(self) -> Source:
+        return self.volume
 
     @cached_property
     def info(self) -> ImageInfo:
@@ -50,13 +55,16 @@ class PlaneOf:
             plane=(*info.plane, ("z", self.z)),
         )
 
-    def read(self, region: Region, level: int = 0) -> Pixels:
-        """A new array (c, y, x); `region` is (y, x) in pixels of `level`. Raises what the volume raises."""
-        require_inside(self.info.levels.shape(level), region)
+    def origin_region(self, region: Region, level: int) -> tuple[Region, int]:
         levels = self.volume.info.levels
         z = int((self.z - levels.edge(level)[0]) // levels.scale(level)[0])
         z = min(max(z, 0), levels.shape(level)[0] - 1)
-        pixels = self.volume.read(Region((Interval(z, z + 1), *region.intervals)), level)
+        return Region((Interval(z, z + 1), *region.intervals)), level
+
+    def read(self, region: Region, level: int = 0) -> Pixels:
+        """A new array (c, y, x); `region` is (y, x) in pixels of `level`. Raises what the volume raises."""
+        require_inside(self.info.levels.shape(level), region)
+        pixels = self.volume.read(*self.origin_region(region, level))
         return np.ascontiguousarray(pixels[:, 0])
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.array import open_arrays
-from napari_seamless.io.readers.file_access import identity_of_path
+from napari_seamless.io.readers.file_access import FileBacked, OpenedFiles
 from napari_seamless.io.readers.file_type import require_file
 from napari_seamless.io.readers.scenes import Scene, single
 
@@ -39,12 +39,13 @@ def write_example(folder: Path) -> Path:
     return folder / "example.png"
 
 
-class RasterSource:
+class RasterSource(FileBacked):
     """A picture file in memory as a Source, with one level. Any thread; picklable (decoded again from its path)."""
 
     def __init__(self, path: Path, axes: str | None = None) -> None:
         self._path = path
         self._axes = axes
+        self._files = OpenedFiles.of(path)
         pixels, kind = _decoded(path)
         self._inner = open_arrays(
             [pixels],
@@ -52,7 +53,7 @@ class RasterSource:
             rgb=pixels.ndim == 3,
             name=path.name,
             format=kind,
-            identity=identity_of_path(path),
+            identity=self._files.identity,
             notices=_notices(path, pixels),
         )
 

@@ -15,6 +15,7 @@ from napari_seamless.geometry import Interval, Levels, Region, halved
 from napari_seamless.interfaces import CountsReads, ImageInfo, Pixels, Reads, Source
 from napari_seamless.io.readers.array import open_arrays
 from napari_seamless.io.readers.axes import require_inside
+from napari_seamless.io.readers.derived import DerivedSource
 from napari_seamless.io.readers.opener import open_image
 
 SAMPLE = "CMU-1-Small-Region.svs"
@@ -42,7 +43,7 @@ def open_sample(name: str) -> Source:
     return slide if name == "slide" else MirrorTiled(slide, GIGAPIXEL)
 
 
-class MirrorTiled:
+class MirrorTiled(DerivedSource):
     """An image of any size: another source's finest level, mirrored at its edges again and again.
 
     Level 0 is what `numpy.pad(mode="symmetric")` would give behind and below the source. Pixel `i` of a coarser level
@@ -72,6 +73,17 @@ class MirrorTiled:
     @property
     def info(self) -> ImageInfo:
         return self._info
+
+    @property
+    def origin(self) -> Source:
+        return self._source
+
+    def origin_region(self, region: Region, level: int) -> tuple[Region, int]:
+        """All of the level that is looked at: mirrors lead anywhere in it."""
+        del region
+        levels = self._source.info.levels
+        origin = _coarsest_within(levels, tuple(floor(s) for s in self._info.levels.scale(level)))
+        return Region.from_shape(levels.shape(origin)), origin
 
     def read(self, region: Region, level: int = 0) -> Pixels:
         """A new array (c, [z,] y, x); `region` is ((z,) y, x) in pixels of `level`."""

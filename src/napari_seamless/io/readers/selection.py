@@ -11,11 +11,12 @@ import numpy as np
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
+from napari_seamless.io.readers.derived import DerivedSource
 from napari_seamless.units import MICROMETER, micrometres_in
 
 
 @dataclass(frozen=True)
-class Selected:
+class Selected(DerivedSource):
     """A source over another one. Any thread; picklable when the other is. `close` closes that one.
 
     `channels` are numbers from 0, None for all as they are; a channel may come twice. `pixel_size` is in micrometres
@@ -25,6 +26,10 @@ class Selected:
     source: Source
     channels: tuple[int, ...] | None = None
     pixel_size: tuple[float, ...] | None = None
+
+    @property
+    def origin(self) -> Source:
+        return self.source
 
     @cached_property
     def info(self) -> ImageInfo:

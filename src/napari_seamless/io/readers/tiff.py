@@ -22,7 +22,7 @@ from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Reads
 from napari_seamless.io.readers.axes import info_at, require_inside, require_time
 from napari_seamless.io.readers.decoded_cache import DecodedCache
-from napari_seamless.io.readers.file_access import ByteFile, identity_of_path
+from napari_seamless.io.readers.file_access import ByteFile, FileBacked, OpenedFiles
 from napari_seamless.io.readers.scenes import Scene, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
 from napari_seamless.io.readers.tiff_parsed import Metadata, TiffImages, metadata_of, opened
@@ -47,7 +47,7 @@ def write_example(folder: Path) -> Path:
     return folder / "example.ome.tif"
 
 
-class TiffSource:
+class TiffSource(FileBacked):
     """A TIFF file as a Source. Any thread; picklable (opened again from its path, with an empty cache).
 
     Arrays that `read` gives may have colours last in memory, as the file does: they are (c, y, x) all the same.
@@ -66,12 +66,15 @@ class TiffSource:
         self._scene = scene
         self._cache_bytes = cache_bytes
         self._time = time
-        self._files = {path.resolve(): ByteFile(path)}
+        self._handles = {path.resolve(): ByteFile(path)}
         try:
-            self._info, self._stacks = _parsed(path, self._files, axes, scene, time)
+            info, self._stacks = _parsed(path, self._handles, axes, scene, time)
         except SeamlessError:
             self._close_files()
             raise
+        self._files = OpenedFiles.of(path, *self._handles)
+        reading = f" {axes.lower()}" if axes else ""
+        self._info = replace(info, identity=f"{self._files.identity}{reading}{info.identity}")
         self._cache = DecodedCache(max(cache_bytes, *(stack.piece_bytes for stack in self._stacks)))
 
     @property
@@ -105,7 +108,7 @@ class TiffSource:
         self._close_files()
 
     def _close_files(self) -> None:
-        for file in self._files.values():
+        for file in self._handles.values():
             file.close()
 
     def __reduce__(self) -> tuple[type[TiffSource], tuple[Path, str | None, Scene, int, int | None]]:
@@ -139,7 +142,7 @@ def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], 
         levels=Levels(tuple(stack.spatial_shape for stack in stacks)),
         channels=base.channels,
         dtype=base.dtype,
-        identity=identity_of_path(path) + (f" scene {number}" if number else ""),
+        identity=f" scene {number}" if number else "",  # what comes after that of the files
         channel_names=names if len(names) == base.channels else (),
         channel_colours=colours if len(colours) == base.channels else (),
         rgb=base.rgb,

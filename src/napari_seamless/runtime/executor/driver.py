@@ -13,7 +13,16 @@ from threading import Condition, Thread
 from typing import Self
 
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import Executor, Job, PrecedingPass, Progress, RunState, StopFlag, TimedEngine
+from napari_seamless.interfaces import (
+    Executor,
+    Job,
+    PrecedingPass,
+    Progress,
+    RunState,
+    SourceRead,
+    StopFlag,
+    TimedEngine,
+)
 from napari_seamless.runtime.executor.counted_queue import CountedQueue, TileCounts
 from napari_seamless.runtime.executor.job import ObservedJob
 from napari_seamless.runtime.executor.run_control import RunControl
@@ -29,7 +38,8 @@ class RunEvents:
     `on_start()` before the first pass. `on_commit(region)` after a tile of the output was written, committed and
     counted. `on_idle(stop)` whenever all that is asked for is done, before the state says so; `stop` tells it that
     something else is wanted. `on_end()` once, whatever the end, after the state has become final for a run that does
-    not follow; what it raises makes the run fail.
+    not follow; what it raises makes the run fail. `on_reads(write, reads)` before the commit of a tile of any pass:
+    what it was made of.
 
     While `should_wait()` says True, asked about twenty times a second, no new tile of the passes that measure is begun.
     """
@@ -39,6 +49,7 @@ class RunEvents:
     on_idle: Callable[[StopFlag], None] | None = None
     on_end: Callable[[], None] | None = None
     should_wait: Callable[[], bool] | None = None
+    on_reads: Callable[[Region, tuple[SourceRead, ...]], None] | None = None
 
 
 class Driver:
@@ -230,7 +241,7 @@ class Driver:
         """Make what the queue gives. What the engine did meanwhile for others does not count."""
         if isinstance(job.engine, TimedEngine):
             job.engine.take_device_time()
-        observed = ObservedJob(job, self._counts.add_device_time)
+        observed = ObservedJob(job, self._counts.add_device_time, self._events.on_reads)
         self._executor.run(observed, queue, job.sink.commit, self._control.is_stopped)
 
     def _be_idle(self, revision: int) -> None:

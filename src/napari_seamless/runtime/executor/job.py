@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import sleep
 
 from napari_seamless.errors import InputDamaged, RegionUnreadable
+from napari_seamless.fingerprints import of_pixels, told
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import (
     DeviceTime,
@@ -16,6 +18,7 @@ from napari_seamless.interfaces import (
     Receiver,
     Sink,
     Source,
+    SourceRead,
     StopFlag,
     TileResult,
     TimedEngine,
@@ -37,13 +40,23 @@ class TileJob:
     def make(self, write: Region, stop: StopFlag) -> TileResult:
         """Compute one write region, and put it in the sink. Any thread."""
         tile = self.engine.tile(write)
-        receipt = self.sink.write(tile.write, self.engine.compute(tile, self.read, stop))
-        return TileResult(receipt, self.engine.take_device_time() if isinstance(self.engine, TimedEngine) else None)
+        reads: list[SourceRead] = []
+        receipt = self.sink.write(tile.write, self.engine.compute(tile, partial(self._read_for, reads), stop))
+        device_time = self.engine.take_device_time() if isinstance(self.engine, TimedEngine) else None
+        return TileResult(receipt, device_time, tuple(reads))
 
     def receive(self, write: Region, result: TileResult) -> None:
         """Give what `make` returned to a sink that wants it. Driving thread."""
         if isinstance(self.sink, Receiver):
             self.sink.receive(write, result.receipt)
+
+    def _read_for(self, reads: list[SourceRead], region: Region) -> Pixels:
+        """As `read`, and notes what was read. What the source says is asked before: a later write tells on itself."""
+        known = told(self.source, region, self.level)
+        pixels = self.read(region)
+        if known != "":
+            reads.append(SourceRead(region, of_pixels(pixels) if known is None else known))
+        return pixels
 
     def read(self, region: Region) -> Pixels:
         """Pixels of the source, (c, *region.shape), at a second attempt if need be. Raises RegionUnreadable."""
@@ -59,13 +72,15 @@ class TileJob:
 
 @dataclass(frozen=True)
 class ObservedJob:
-    """Another job that says, in the driving thread, how long the device worked on each tile that comes back.
+    """Another job that says, in the driving thread, how long the device worked on each tile that comes back, and what
+    was read for it.
 
     Pickled, it is the other job: workers in other processes observe nothing.
     """
 
     inner: Job
     on_device_time: Callable[[DeviceTime], None]
+    on_reads: Callable[[Region, tuple[SourceRead, ...]], None] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -81,6 +96,8 @@ class ObservedJob:
     def receive(self, write: Region, result: TileResult) -> None:
         if result.device_time is not None:
             self.on_device_time(result.device_time)
+        if self.on_reads is not None:
+            self.on_reads(write, result.reads)
         self.inner.receive(write, result)
 
     def __reduce__(self) -> tuple[Callable[[Job], Job], tuple[Job]]:
