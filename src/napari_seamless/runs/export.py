@@ -96,8 +96,8 @@ def _paths_of(source: Source) -> list[Path]:
     """Where what is exported lies, and the image that a result was made of, as far as they are known."""
     if not isinstance(source, Store):
         return list(source.paths) if isinstance(source, OnDisk) else []
-    places = [source.path, Path(source.spec.source_identity.partition("|")[0])]
-    return [place for place in places if place is not None and place.exists()]
+    places = [source.path and source.path.resolve(), Path(source.spec.source_identity.partition("|")[0])]
+    return [place for place in places if place is not None and place.is_absolute() and place.exists()]
 
 
 def saved_as(what: Any, path: str | Path, *, region: Region | None = None, roi: Any = None) -> str:
