@@ -115,7 +115,7 @@ def test_a_series_of_volumes_is_run_at_the_plane_and_time_on_screen(make_napari_
     alone = expected("planes", GREY[1, 2])[0]
     np.testing.assert_allclose(on_screen(layer), alone, atol=1e-5)
     settings = dock._selection.settings(False, 2)
-    assert settings.plane == {"t": 1, "z": 2}
+    assert settings.config["plane"] == {"t": 1, "z": 2}
     assert "plane={'t': 1, 'z': 2}" in as_python(settings)
     assert "--axes tzyx --plane t=1,z=2" in as_command(settings)
     said = expected("planes", viewer.layers["stack"], axes="tzyx", plane={"t": 1, "z": 2})[0]
