@@ -97,6 +97,20 @@ class SetPixelSize(Remedy):
 
 
 @dataclass(frozen=True)
+class SetValueRange(Remedy):
+    """To say which values of an image are black and white."""
+
+    lead: ClassVar[str] = "say it"
+    python: ClassVar[str] = "value_range=(0, 4095)"
+    shell: ClassVar[str] = "--value-range 0:4095"
+    rest: ClassVar[str] = ", for 12 bits"
+
+    @property
+    def in_window(self) -> str:
+        return "say it as the value range, 0:4095 for 12 bits"
+
+
+@dataclass(frozen=True)
 class TrustFile(Remedy):
     """To let the code in a file run."""
 

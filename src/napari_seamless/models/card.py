@@ -62,6 +62,8 @@ def card_of(model: Model) -> Card:
 def _input_and_output(model: Model) -> Iterator[str]:
     wants = "any number of channels" if model.channels is None else f"{model.channels} channel(s)"
     yield f"wants: {wants}{f' of {model.dtype}' if model.dtype else ''}"
+    if model.value_range is not None:
+        yield f"values: {model.value_range[0]:g} to {model.value_range[1]:g}"
     if model.classes:
         yield f"classes: {', '.join(f'{one.value} {one.name}' for one in model.classes)}"
 

@@ -71,6 +71,8 @@ class Model:
     """Where it comes from: data, licence, measured figures, limits."""
     dtype: str | None = None
     """The type of pixel values that its scaling is meant for; None for any."""
+    value_range: tuple[float, float] | None = None
+    """The pixel values of black and white that it was made for; None where nothing says it."""
     resolution: Resolution | None = None
     """Where it works at a pixel size of its own; `module` is for images of that one."""
     output: str | int | None = None

@@ -128,13 +128,23 @@ Scaling = Annotated[AsIs | Range | Standard | Percentile | Normal, Field(discrim
 
 
 class InputTable(Table):
-    """`channels` say what each is, in their order; `dtype` is the image type that the scaling is meant for."""
+    """`channels` say what each is, in their order; `dtype` is the image type that the scaling is meant for, and
+    `range` the values of black and white in it ([0, 255] for uint8, unless said): an image of another range is scaled
+    to it first."""
 
     channels: Annotated[tuple[str, ...], Field(min_length=1)]
     ndim: Literal[2, 3] = 2
     dtype: Literal["uint8", "uint16", "int16", "float32"] | None = None
+    range: tuple[Finite, Finite] | None = None
     scaling: Scaling = AsIs()
     multiple_of: Annotated[int, Field(ge=1, le=512)] = 1
+
+    @field_validator("range")
+    @classmethod
+    def _goes_up(cls, span: tuple[float, float] | None) -> tuple[float, float] | None:
+        if span is not None and span[0] >= span[1]:
+            raise ValueError(f"a range goes from a smaller to a larger number; got {span[0]:g} to {span[1]:g}")
+        return span
 
 
 class ResolutionTable(Table):

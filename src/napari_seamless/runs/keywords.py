@@ -24,6 +24,7 @@ class PrepareKeywords(TypedDict, total=False):
     plane: Mapping[str, int] | None
     channels: Sequence[int | str] | None
     pixel_size: float | Sequence[float] | None
+    value_range: Sequence[float] | None
     level: int
     network_output: str | int | None
     approximate: bool

@@ -25,8 +25,10 @@ from napari_seamless.runs.option_text import (
     parse_region,
     parse_roi,
     parse_scene,
+    parse_value_range,
     plane_text,
     region_text,
+    value_range_text,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class ImageOptions(Comparable):
     `axes` has a letter for each axis of the array, such as "cyx" (c channel, z y x space, t time). `plane` takes one
     time point or plane, {"t": 3, "z": 10}, from 0. `channels` are numbers or names, in the model's order. `pixel_size`
     is in micrometres per level-0 pixel, one number or ((z,) y, x), and goes before what the image says; it is for
-    models that work at a resolution of their own.
+    models that work at a resolution of their own. `value_range` are the pixel values of black and white, such as
+    (0, 4095) of 12 bits; the values are scaled to those that the model was made for.
     """
 
     axes: str | None = field(
@@ -87,6 +90,16 @@ class ImageOptions(Comparable):
             kind=float,
             unit="µm",
             without="the image's",
+        ),
+    )
+    value_range: Sequence[float] | None = field(
+        default=None,
+        metadata=option(
+            "The pixel values of black and white, for a model that says what values it was made for.",
+            without="by the image's type and values",
+            metavar="0:4095",
+            parse=parse_value_range,
+            text=value_range_text,
         ),
     )
     level: int = field(default=0, metadata=option("The level of the pyramid to work on; 0 is the finest.", kind=int))

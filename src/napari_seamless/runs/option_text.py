@@ -72,6 +72,27 @@ def channels_text(channels: Sequence[int | str]) -> str:
     return ",".join(map(str, channels))
 
 
+def parse_value_range(text: str) -> tuple[float, float]:
+    """``LOW:HIGH`` as two numbers. Raises BadRequest."""
+    low, colon, high = text.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = (0.0, 0.0)
+    if not colon or not found[0] < found[1]:
+        raise BadRequest(f"a value range is LOW:HIGH, from a smaller to a larger number; got {text!r}")
+    return found
+
+
+def value_range_text(span: Sequence[float]) -> str:
+    """The other way round.
+
+    >>> value_range_text((0, 4095))
+    '0:4095'
+    """
+    return ":".join(f"{number:g}" for number in span)
+
+
 def parse_scene(text: str) -> str | int:
     """A scene's number where it is one, else its name."""
     return int(text) if text.isdecimal() else text

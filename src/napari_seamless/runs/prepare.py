@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -25,6 +26,7 @@ from napari_seamless.runs.network_output import check_only_output, with_output
 from napari_seamless.runs.option_groups import ImageOptions
 from napari_seamless.runs.pixel_size import at_resolution
 from napari_seamless.runs.prepared import Prepared
+from napari_seamless.runs.value_range import in_value_range
 
 AnyModel = str | Path | torch.nn.Module | Model
 FittedModel = tuple[Model, Source, int]
@@ -43,7 +45,7 @@ def prepare(
 ) -> Prepared:
     """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
 
-    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, level), `network_output`, and
+    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, value_range, level), `network_output`, and
     `approximate`: then a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
     blended; a few tiles are read and computed for that. They go before what a `config` says, of which the rest is not
     looked at. Where the model names its channels and the image has one of each name, those are taken, in the model's
@@ -102,13 +104,15 @@ def fit(model: AnyModel, image: Any, options: ImageOptions) -> FittedModel:
     source = open_image(image, axes=options.axes, scene=options.scene, plane=options.plane)
     chosen = source if options.channels is None else select(source, channels=options.channels)
     source = by_name(chosen, loaded.input_names)
-    check_fit(loaded, source.info)
+    # values of another type are scaled, where the range that the model was made for is known
+    check_fit(loaded if loaded.value_range is None else replace(loaded, dtype=None), source.info)
     return adapted(loaded, source, options), source, options.level
 
 
 def adapted(model: Model, source: Source, options: ImageOptions) -> Model:
-    """The model for pixels of this image: of their size. Raises PixelSizeUnknown and BadRequest."""
-    return at_resolution(model, source.info, options.level, options.pixel_size)
+    """The model for pixels of this image: of their size and values. Raises as `fit` does."""
+    scaled = at_resolution(model, source.info, options.level, options.pixel_size)
+    return in_value_range(scaled, source, options.level, options.value_range)
 
 
 def check_fit(model: Model, info: ImageInfo) -> None:

@@ -109,6 +109,7 @@ def model_of(recipe: Recipe, network: nn.Module, output: str | None = None) -> M
         input_names=recipe.input.channels,
         card=_card(recipe),
         dtype=recipe.input.dtype,
+        value_range=recipe.input.range or ((0.0, 255.0) if recipe.input.dtype == "uint8" else None),
         resolution=resolution,
         output=recipe.network.output,
         select=partial(model_of, recipe, network),

@@ -99,5 +99,12 @@ def nuclei_from(
     check_weights(state, network.state_dict(), "the nuclei network")
     network.load_state_dict(dict(state))
     return Model(
-        name=name, module=network, title=title, channels=3, kind="labels", classes=CLASSES, card=dict(card or {})
+        name=name,
+        module=network,
+        title=title,
+        channels=3,
+        kind="labels",
+        classes=CLASSES,
+        card=dict(card or {}),
+        value_range=(0.0, 255.0),
     )

@@ -78,6 +78,7 @@ def bundled_stain() -> Model:
         title=describe("stain"),
         channels=3,
         kind="image",
+        value_range=(0.0, 255.0),
         channel_names=("haematoxylin", "eosin"),
         card={
             "task": "density of haematoxylin and eosin in bright-field histology",

@@ -148,6 +148,7 @@ def style_from(
         title=title,
         channels=3,
         kind="image",
+        value_range=(0.0, 255.0),
         channel_names=("red", "green", "blue"),
         card=dict(card or {}),
     )
