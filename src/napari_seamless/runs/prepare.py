@@ -45,11 +45,11 @@ def prepare(
 ) -> Prepared:
     """Trace a model at the size of an image. Slow (0.3 to 13 s); any thread; nothing is computed or allocated.
 
-    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, value_range, level), `network_output`, and
-    `approximate`: then a network that cannot be computed exactly is prepared for overlapping tiles instead, which are
-    blended; a few tiles are read and computed for that. They go before what a `config` says, of which the rest is not
-    looked at. Where the model names its channels and the image has one of each name, those are taken, in the model's
-    order.
+    `options` are those of `ImageOptions` (axes, scene, plane, channels, pixel_size, value_range, level),
+    `network_output`, and `approximate`: then a network that cannot be computed exactly is prepared for overlapping
+    tiles instead, which are blended; a few tiles are read and computed for that. They go before what a `config` says,
+    of which the rest is not looked at. Where the model names its channels and the image has one of each name, those
+    are taken, in the model's order.
 
     Raises NotTileable, TraceFailed, InputMismatch, PixelSizeUnknown, BadRequest, or RunCancelled once
     `cancelled` says True.
