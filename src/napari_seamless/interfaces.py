@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import RegionUnreadable
-from napari_seamless.geometry import Grid, Levels, Region, Tile
+from napari_seamless.geometry import Grid, Levels, Region, SlidePosition, Tile
 
 Pixels = NDArray[np.generic]
 StopFlag = Callable[[], bool]
@@ -36,6 +36,7 @@ class ImageInfo:
     `notices` are sentences for the user about the way this file is stored. `times` is how many time points there are,
     of which this image is one; `plane` pairs "t" and "z" with the number of what was taken of a series or a stack.
     A result that is not `exact` was blended of overlapping tiles; `title` is its name as it is shown.
+    Where it was made of another image, `on_slide` is where it lies on the slide that they come from.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ImageInfo:
     times: int = 1
     plane: tuple[tuple[str, int], ...] = ()
     exact: bool = True
+    on_slide: SlidePosition | None = None
 
     @property
     def title(self) -> str:

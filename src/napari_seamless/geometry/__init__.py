@@ -3,6 +3,7 @@
 from napari_seamless.geometry.grid import Cell, Grid, cells_of
 from napari_seamless.geometry.levels import Levels, fraction, halved
 from napari_seamless.geometry.region import Interval, Region, hull_of, subtract
+from napari_seamless.geometry.slide_position import SlidePosition
 from napari_seamless.geometry.tile import Tile
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Interval",
     "Levels",
     "Region",
+    "SlidePosition",
     "Tile",
     "cells_of",
     "fraction",

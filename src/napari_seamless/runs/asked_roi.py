@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.geometry import Interval, Levels, Region
-from napari_seamless.io.writers.geojson import TO_SLIDE
+from napari_seamless.io.slide_position import TO_SLIDE
 from napari_seamless.runs.annotations import Annotation, annotations_of
 from napari_seamless.runs.polygons import Polygons
 from napari_seamless.runs.roi_parts import PlaneMask, RoiPart, is_everything

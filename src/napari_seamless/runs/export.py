@@ -15,11 +15,12 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest, InputUnreadable
 from napari_seamless.fingerprints import OnDisk
-from napari_seamless.geometry import Levels, Region, cells_of
+from napari_seamless.geometry import Levels, Region, SlidePosition, cells_of
 from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
+from napari_seamless.io.slide_position import ON_SLIDE, TO_SLIDE, on_slide
 from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, writer_of
-from napari_seamless.io.writers.geojson import TO_SLIDE, save_geojson
+from napari_seamless.io.writers.geojson import save_geojson
 from napari_seamless.runs.asked_roi import Asked, add_asked, place_of
 from napari_seamless.runs.exportable_source import ExportableSource
 from napari_seamless.runs.roi_choice import chosen_roi
@@ -125,6 +126,7 @@ def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) 
     if kind == "labels" and info.channels > 1:
         raise BadRequest(f"labels have no channels; got {info.channels}; save it as an image")
     names = ("red", "green", "blue") if info.rgb and info.channels == 3 else info.channel_names
+    ones, zeros = (1.0,) * info.ndim, (0.0,) * info.ndim
     return StoreSpec(
         shape=info.levels.shape(0),
         channels=None if is_plain else info.channels,
@@ -139,7 +141,7 @@ def described(source: Source, kind: Kind, classes: tuple[LabelClass, ...] = ()) 
         translation=info.origin or None,
         channel_colours=info.channel_colours if not is_plain or (info.channels == 1 and kind == "image") else (),
         unit=info.unit,
-        provenance={"image": info.name},
+        provenance={"image": info.name, **on_slide(info.on_slide, {"scale": ones, "offset": zeros})},
     )
 
 
@@ -205,6 +207,8 @@ def part_of(spec: StoreSpec, provenance: Mapping[str, Any], wanted: Region, leve
         }
     else:
         facts[TO_SLIDE] = {"scale": list(factors), "offset": shift}
+    position = SlidePosition.from_json(provenance.get(ON_SLIDE), len(factors))
+    facts |= on_slide(position, {"scale": factors, "offset": shift})
     return replace(
         spec,
         shape=wanted.shape,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_seamless.io.readers.plane import PLANE
-from napari_seamless.io.writers.geojson import TO_SLIDE
+from napari_seamless.io.slide_position import TO_SLIDE
 from napari_seamless.store import Store, open_store
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.output_path import attributes_at

@@ -10,7 +10,7 @@ import torch
 
 from napari_seamless import __version__
 from napari_seamless.io.readers.plane import PLANE
-from napari_seamless.io.writers.geojson import TO_SLIDE
+from napari_seamless.io.slide_position import TO_SLIDE, on_slide
 from napari_seamless.models import Model
 from napari_seamless.runs.moments import MOMENTS
 from napari_seamless.runs.prepared import Prepared
@@ -28,7 +28,8 @@ def origins(prepared: Prepared) -> dict[str, Any]:
         "source": prepared.source_identity,
         "level": prepared.level,
         **({PLANE: dict(plane)} if (plane := prepared.source.info.plane) else {}),
-        TO_SLIDE: to_slide(prepared),
+        TO_SLIDE: (place := to_slide(prepared)),
+        **on_slide(prepared.source.info.on_slide, place),
         **({"notices": list(prepared.notices)} if prepared.notices else {}),
         "napari-seamless": __version__,
         "torch": torch.__version__,

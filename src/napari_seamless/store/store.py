@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
 from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, SourceRead
+from napari_seamless.io.slide_position import slide_position
 from napari_seamless.store.chunk_cache import CleanChunks
 from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
 from napari_seamless.store.clean_copy import copy_pixels
@@ -158,6 +159,7 @@ class Store:
             channel_colours=spec.channel_colours,
             format="OME-Zarr 0.5",
             exact=spec.exact,
+            on_slide=slide_position(spec.provenance, len(spec.shape)),
         )
 
     @property

@@ -34,9 +34,12 @@ from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_
 from napari_seamless.io.readers.urls import network_errors
 from napari_seamless.io.readers.zarr_chunks import metadata_digest
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
+from napari_seamless.io.slide_position import slide_position
 from napari_seamless.units import MICROMETER
 
 MOST_NAMED = 8
+OWN = "napari-seamless"
+"""Attributes of a group that is a result of this package."""
 COLOUR = re.compile("[0-9A-F]{6}")
 PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
 # what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
@@ -267,6 +270,9 @@ def _open_image(
         identity=location.identity(group, arrays),
         rgb_planes=colours == PRIMARY_COLOURS,
     )
+    own: Any = group.attrs.get(OWN, {})
+    said = own.get("provenance") if isinstance(own, Mapping) else None
+    source = replace(source, info=replace(source.info, on_slide=slide_position(said, source.info.ndim)))
     placement = placement_of(image, described, source.layouts[0].axes)
     if placement is None:
         return source

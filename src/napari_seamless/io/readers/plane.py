@@ -51,6 +51,7 @@ class PlaneOf(DerivedSource):
             levels=info.levels.without(0),
             pixel_size=_known(info.pixel_size),
             origin=info.origin[1:],
+            on_slide=None if info.on_slide is None else info.on_slide.without(0),
             identity=f"{info.identity} z {self.z}",
             plane=(*info.plane, ("z", self.z)),
         )

@@ -15,6 +15,7 @@ import numpy as np
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass
+from napari_seamless.io.slide_position import slide_position
 from napari_seamless.io.writers.formats import OnProgress
 from napari_seamless.io.writers.output_file import Exportable, export_provenance, put_in_place
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 Kind = Literal["annotation", "detection"]
 BAND_PIXELS = 8_000_000
 GOLDEN = 0.618034
-TO_SLIDE = "to_slide"
-"""The key of the provenance that says where a result lies on its slide: `scale` and `offset` of pixel centres, in
-level-0 pixels of the slide, one number an axis."""
 
 
 class Within(Protocol):
@@ -169,9 +167,9 @@ def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) ->
 
 def _on_slide(corners: np.ndarray[Any, np.dtype[np.float64]], result: Exportable) -> list[list[float]]:
     """Corners of the result's pixels, (n, x and y), as the slide counts: whole numbers where they are."""
-    to_slide = result.provenance.get(TO_SLIDE)
-    if to_slide is not None:
-        scale, offset = (np.asarray(to_slide[key], float)[::-1] for key in ("scale", "offset"))
+    position = slide_position(result.provenance, result.info.ndim)
+    if position is not None:
+        scale, offset = (np.asarray(numbers)[::-1] for numbers in (position.scale, position.offset))
         corners = (corners - 0.5) * scale + offset + 0.5
     rounded = np.round(corners, 3)
     whole = rounded.astype(np.int64)
