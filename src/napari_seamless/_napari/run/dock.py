@@ -124,6 +124,8 @@ class SeamlessDock(Dock):
         self._begin(self._controller.approximate)
 
     def _begin(self, begin: Callable[[RunRequest], None]) -> None:
+        if (name := self._inputs.outdated) is not None:
+            self._renew(name)
         try:
             begin(self._selection.request())
         except NowhereToRun as problem:

@@ -107,6 +107,12 @@ class Inputs:
         """Asks for the pixel size of the chosen image."""
         self._image.ask_pixel_size()
 
+    @property
+    def outdated(self) -> str | None:
+        """The name of the chosen network where its file was written to since it was loaded."""
+        name = self._panel.model.value().name
+        return name if name is not None and self._networks.is_outdated(name) else None
+
     def reload(self) -> None:
         """Loads the chosen network again, with a question to the user on the way."""
         if (name := self._panel.model.value().name) is not None:

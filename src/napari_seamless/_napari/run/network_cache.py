@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_seamless._napari.backend import Backend
+from napari_seamless.fingerprints import stamp_of
 
 if TYPE_CHECKING:
     from napari_seamless.models import Model
@@ -44,13 +45,18 @@ class NetworkCache:
         self._backend = backend
         self._loading = Lock()
         self._loaded: dict[str, Model] = {}
+        self._stamps: dict[str, str] = {}
         self._requests: dict[str, LoadRequest] = {}
 
     def load(self, name: str) -> Model:
         """The network of a name or path, or of a request that was fetched before. Raises what `load_model` raises."""
         with self._loading:
-            found = self._loaded.get(name)
+            found = None if self.is_outdated(name) else self._loaded.get(name)
             return self._load(self._requests.get(name, LoadRequest(name))) if found is None else found
+
+    def is_outdated(self, name: str) -> bool:
+        """Whether the file, or anything in the folder, of a loaded network was written to since."""
+        return name in self._loaded and self._stamps[name] != _stamp(self.request(name).what)
 
     def fetch(self, request: LoadRequest) -> Model:
         """Loads anew, as the file is now. Later `load`s of its key give the same network."""
@@ -69,12 +75,21 @@ class NetworkCache:
         options: dict[str, Any] = {}
         if request.architecture:
             options = {"architecture": request.architecture, "arguments": json.loads(request.arguments)}
+        stamp = _stamp(request.what)
         network: Model = self._backend.load_model(request.what, **options)
         self._requests[request.key] = request
-        self._loaded[request.key] = network
+        self._loaded[request.key], self._stamps[request.key] = network, stamp
         for oldest in list(self._loaded)[:-KEPT]:
             del self._loaded[oldest]
         return network
+
+
+def _stamp(what: str) -> str:
+    """What the disk says of a network's file or folder; "" for names of the library."""
+    path = Path(what)
+    if not path.is_absolute() or not path.exists():
+        return ""
+    return stamp_of(sorted(path.rglob("*")) if path.is_dir() else [path])
 
 
 class CachingBackend:
