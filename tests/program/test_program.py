@@ -135,6 +135,24 @@ def test_an_operator_without_a_rule_is_refused_by_name() -> None:
         trace(Fourier(), (1, 3, 32, 32))
 
 
+@pytest.mark.parametrize("kind", [nn.ModuleList, list])
+@pytest.mark.parametrize("name", ["modules", "children"])
+def test_a_part_may_have_the_name_of_one_of_torchs_methods(name: str, kind: type) -> None:
+    class Shadowing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Conv2d(3, 4, 3)
+            setattr(self, name, kind([self.a]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x)
+
+    network = Shadowing()
+    before = dict(network._modules)
+    assert len(trace(nn.Sequential(network), (1, 3, 32, 32)).nodes) == 1
+    assert network._modules == before
+
+
 def test_all_refusals_are_listed_for_an_explanation() -> None:
     network = nn.Sequential(nn.LayerNorm(32), nn.Conv2d(3, 4, 3, padding=1), nn.LayerNorm(32)).eval()
     found = trace(network, (1, 3, 32, 32), refuse=False).refusals

@@ -53,7 +53,7 @@ def trace(
     Raises NotTileable (with all reasons), TraceFailed, SeveralOutputs, InputMismatch (channels or size), RunCancelled.
     """
     guard = _Guard(cancelled, time.thread_time() + time_limit, time_limit)
-    with _in_its_mode(network, training=training):
+    with _in_its_mode(network, training=training), unshadowed(network):
         divisor = find_divisor(network, shape, dtype, guard)
         module = network if divisor == 1 else Padded(network, divisor)
         exported = _exported(module, shape, dtype, guard, training=training)
@@ -70,7 +70,7 @@ def trace(
 @contextmanager
 def _in_its_mode(network: nn.Module, *, training: bool) -> Iterator[None]:
     """The network in the mode in which it is traced, and afterwards as it was: a fake step counts itself for real."""
-    modes = [(module, module.training) for module in network.modules()]
+    modes = [(module, module.training) for module in nn.Module.modules(network)]
     buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()] if training else []
     if not training:
         network.eval()
@@ -82,6 +82,28 @@ def _in_its_mode(network: nn.Module, *, training: bool) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
+
+
+@contextmanager
+def unshadowed(network: nn.Module) -> Iterator[None]:
+    """Parts whose names are those of torch's own methods, `modules` or `children`, have other names for the time being.
+
+    Torch keeps them and finds the method by that name, so that the network runs, and no tracer knows its way in it.
+    """
+    renamed = []
+    for module in list(nn.Module.modules(network)):
+        parts = module._modules
+        if any(hasattr(type(module), name) for name in parts):
+            renamed.append((parts, dict(parts)))
+            kept = {f"{n}_" if hasattr(type(module), n) else n: part for n, part in parts.items()}
+            parts.clear()
+            parts.update(kept)
+    try:
+        yield
+    finally:
+        for parts, before in renamed:
+            parts.clear()
+            parts.update(before)
 
 
 def refusal_text(refusals: Sequence[Refusal]) -> str:
