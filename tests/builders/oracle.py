@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_seamless.geometry import Grid, Region, cells_of
+from napari_seamless.program.divisor import Divisor
 from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
 from napari_seamless.program.ops.gather import Gathered
@@ -23,7 +24,7 @@ from napari_seamless.runtime.engine import TorchEngine
 from napari_seamless.runtime.engine.run_region import run_region
 
 
-def whole(network: nn.Module, image: Tensor, divisor: int = 1) -> Tensor:
+def whole(network: nn.Module, image: Tensor, divisor: Divisor = 1) -> Tensor:
     """The network on the whole image, in plain torch. Padding to a divisor is the only thing of ours in it."""
     with torch.no_grad():
         return (network if divisor == 1 else Padded(network, divisor))(image)

@@ -17,7 +17,7 @@ from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.trace import trace
 from napari_seamless.runtime.engine import TorchEngine
 from networks import CASES, Case, UNet, image_for, made
-from oracle import Tiled, relative_error, whole
+from oracle import Tiled, by_passes, relative_error, whole
 
 
 class PlainUNet(nn.Module):
@@ -135,8 +135,41 @@ def test_an_operator_without_a_rule_is_refused_by_name() -> None:
         trace(Fourier(), (1, 3, 32, 32))
 
 
-@pytest.mark.parametrize("kind", [nn.ModuleList, list])
-@pytest.mark.parametrize("name", ["modules", "children"])
+class Blocks(nn.Module):
+    """The largest of each block of y by x pixels, beside the pixels."""
+
+    def __init__(self, y: int, x: int) -> None:
+        super().__init__()
+        self.y, self.x = y, x
+
+    def forward(self, image: Tensor) -> Tensor:
+        n, c, h, w = image.shape
+        most = image.view(n, c, h // self.y, self.y, w // self.x, self.x).amax((3, 5))
+        return most.repeat_interleave(self.y, 2).repeat_interleave(self.x, 3) + image
+
+
+@pytest.mark.parametrize(
+    ("blocks", "shape", "divisor"),
+    [
+        ((10, 10), (103, 71), 10),
+        ((14, 10), (101, 71), (14, 10)),
+        ((7, 7), (50, 60), 7),
+        ((3, 5), (50, 61), (3, 5)),
+        ((11, 11), (50, 60), 11),
+    ],
+)
+def test_any_divisor_is_found_for_each_axis(
+    blocks: tuple[int, int], shape: tuple[int, int], divisor: int | tuple[int, int]
+) -> None:
+    image = torch.randn(1, 3, *shape)
+    program = trace(Blocks(*blocks), tuple(image.shape))
+    assert program.divisor == divisor
+    assert torch.equal(by_passes(program, image, 32), whole(Blocks(*blocks), image, divisor))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("modules", nn.ModuleList), ("modules", list), ("children", nn.ModuleList)], ids=str
+)
 def test_a_part_may_have_the_name_of_one_of_torchs_methods(name: str, kind: type) -> None:
     class Shadowing(nn.Module):
         def __init__(self) -> None:

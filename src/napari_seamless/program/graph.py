@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from napari_seamless.program.derived_constants import TrainingConstants
+from napari_seamless.program.divisor import Divisor
 from napari_seamless.program.ops.operation import Operation
 from napari_seamless.program.value import Value
 
@@ -53,7 +54,8 @@ class Refusal:
 class Program:
     """A traced network: `values[input]` is the image, (1, c, [z,] y, x) float32, `values[output]` the result.
 
-    `divisor` is the number by which the network wants its input sizes to be divisible; where it is above 1 the far
+    `divisor` is the number by which the network wants its input sizes to be divisible, or one for each axis; where it
+    is above 1 the far
     edges are padded by reflection and the output is cropped, as nodes of this very program. `training` is there where
     the network was traced to be trained; then the constants are those of the time of tracing.
     """
@@ -63,7 +65,7 @@ class Program:
     constants: dict[str, torch.Tensor]
     input: int
     output: int
-    divisor: int = 1
+    divisor: Divisor = 1
     refusals: tuple[Refusal, ...] = field(default=())
     training: TrainingConstants | None = None
 

@@ -21,14 +21,13 @@ from torch.overrides import TorchFunctionMode
 from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, SeveralOutputs, TraceFailed
 from napari_seamless.program._compat import fake_mode, is_data_of, is_under_no_grad, without_fake_log
 from napari_seamless.program.build import program_of
+from napari_seamless.program.divisor import ROUND, Divisor, Sizes, by_axis, marked_sizes, of_sizes, smallest
 from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.ops.decomposed import DECOMPOSED
 from napari_seamless.program.outputs import only_tensor
 from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
-DIVISORS = (2, 4, 8, 16, 32, 64, 128)
-ROOMY = 2 * DIVISORS[-1]
 TIME_LIMIT = 120.0
 
 
@@ -140,18 +139,20 @@ class _Guard(TorchFunctionMode):
 class Padded(nn.Module):
     """A network that wants sizes divisible by `divisor`: far edges padded by reflection, output cropped to match.
 
+    The divisor is one number, or one for each axis.
+
     Where an image is smaller than the padding it needs, reflection repeats, as numpy's does.
     """
 
-    def __init__(self, network: nn.Module, divisor: int) -> None:
+    def __init__(self, network: nn.Module, divisor: Divisor) -> None:
         super().__init__()
         self.network, self.divisor = network, divisor
 
     def forward(self, x: Tensor) -> Tensor:
         sizes = x.shape[2:]
         padded = x
-        for k, size in enumerate(sizes):
-            padded = _reflected(padded, 2 + k, -size % self.divisor)
+        for k, (size, divisor) in enumerate(zip(sizes, by_axis(self.divisor, len(sizes)), strict=True)):
+            padded = _reflected(padded, 2 + k, -size % divisor)
         result = only_tensor(self.network(padded))
         first = result.dim() - len(sizes)
         for k, size in enumerate(sizes):
@@ -172,20 +173,25 @@ def _reflected(x: Tensor, dim: int, amount: int) -> Tensor:
     return x
 
 
-def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> int:
-    """The smallest number by which the image's sizes must be divisible, by trial on fake tensors; 1 mostly.
+def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, guard: TorchFunctionMode) -> Divisor:
+    """The smallest number by which the image's sizes must be divisible, or one for each axis; 1 mostly.
 
     A network that takes a larger image with the same remainders finds this one too small, and is not helped by padding.
     """
     failure = _failure(network, shape, dtype, guard)
     if failure is None:
         return 1
-    larger = (*shape[:2], *(n + ROOMY for n in shape[2:]))
+    larger = (*shape[:2], *(n + ROUND for n in shape[2:]))
     if _failure(network, larger, dtype, guard) is None:
         raise _explained(failure, shape, too_small=True) from failure
-    for divisor in DIVISORS:
-        if _failure(Padded(network, divisor), shape, dtype, guard) is None:
-            return divisor
+    ndim = len(shape) - 2
+    seen = Sizes()
+    with seen:
+        _failure(network, (*shape[:2], *marked_sizes(ndim)), dtype, guard)
+    guess = of_sizes(seen.found, ndim)
+    found = smallest(guess, shape[2:], lambda d: _failure(Padded(network, d), shape, dtype, guard) is None)
+    if found is not None:
+        return found
     raise _explained(failure, shape) from failure
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 
 from napari_seamless.geometry import Region
+from napari_seamless.program.divisor import Divisor, described
 from napari_seamless.program.saved_activations import ActivationPlan
 from napari_seamless.runtime.planning import TileChoice, readable
 
@@ -33,7 +34,7 @@ class Explanation:
     output_shape: tuple[int, ...] = ()
     region: Region | None = None
     output_dtype: str = ""
-    divisor: int = 1
+    divisor: Divisor = 1
     halo: tuple[tuple[int, int], ...] = ()
     stride: tuple[int, ...] = ()
     choice: TileChoice | None = None
@@ -86,10 +87,10 @@ class Explanation:
         if self.precision != "float32":
             yield f"precision    {self.precision}: rounded, not exact; a run says how far it is from float32"
         yield from (f"notice       {notice}" for notice in self.notices)
-        if self.divisor > 1:
+        if self.divisor != 1:
             yield (
-                f"padding      the network wants sizes divisible by {self.divisor}: the far edges are padded by "
-                "reflection and the output is cropped"
+                f"padding      the network wants sizes divisible by {described(self.divisor)}: the far edges are "
+                "padded by reflection and the output is cropped"
             )
 
     def _tiles(self, axes: str) -> Iterator[str]:

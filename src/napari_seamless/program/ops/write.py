@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_seamless.program.ops.constant_image import ConstantImage
 from napari_seamless.program.ops.local import Local, stored
 from napari_seamless.program.ops.operation import LowPrecision, Operation
-from napari_seamless.program.ops.pointwise import Pointwise, broadcast_dims, pointwise
+from napari_seamless.program.ops.pointwise import Pointwise, broadcast_dims, copy_of, pointwise
 from napari_seamless.program.ops.request import (
     Built,
     Constant,
@@ -142,8 +142,10 @@ def _spatial(request: Request, dims: Dims, dim: int, place: tuple[int, int, int]
     gone = (dim,) if selects else ()
     part_dims = tuple(axes for d, axes in enumerate(dims) if d not in gone)
     start, step, count = place
+    if not count and isinstance(request.arg(0), ImageArgument):
+        return copy_of(request.arg(0), request)
     if not count:
-        raise Unsupported("it writes into no position at all")
+        raise Unsupported("it writes into no position of a constant")
     base = _image(request.arg(0), request, dims)
     sizes = tuple(count if d == dim else n for d, n in enumerate(request.shape) if d not in gone)
     part = _image(request.arg(1), replace(request, shape=sizes), part_dims)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from napari_seamless.errors import InputMismatch, NotTileable
 from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.program.derived_constants import DerivedConstant
+from napari_seamless.program.divisor import Divisor
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.gather import Gather, OwnParts
@@ -119,7 +120,7 @@ def require_streamable(program: Program, sensitive: frozenset[int]) -> None:
             )
 
 
-def traced_module(network: nn.Module, divisor: int) -> nn.Module:
+def traced_module(network: nn.Module, divisor: Divisor) -> nn.Module:
     """The module whose names of weights the program has."""
     return network if divisor == 1 else Padded(network, divisor)
 

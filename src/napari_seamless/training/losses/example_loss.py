@@ -14,6 +14,7 @@ from torch.overrides import BaseTorchFunctionMode
 
 from napari_seamless.errors import TraceFailed
 from napari_seamless.geometry import Region
+from napari_seamless.program.divisor import Divisor
 from napari_seamless.program.trace import Padded, find_divisor
 from napari_seamless.training.data.examples import AugmentedImage, Example
 from napari_seamless.training.gradients.streamed_gradient import StreamedGradient
@@ -37,7 +38,7 @@ class ExampleLoss:
 
     def __init__(self, stream: StreamedGradient, objective: Objective, *, half: bool) -> None:
         self.stream, self.objective, self._half = stream, objective, half
-        self._divisors: dict[tuple[int, ...], int] = {}
+        self._divisors: dict[tuple[int, ...], Divisor] = {}
 
     @property
     def network(self) -> nn.Module:
