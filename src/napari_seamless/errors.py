@@ -124,7 +124,10 @@ class TrustFile(Remedy):
 class NameArchitecture(Remedy):
     """To say of which network weights are."""
 
-    lead: ClassVar[str] = "or name its architecture"
+    lead: ClassVar[str] = "name its architecture"
+    python: ClassVar[str] = 'architecture="unet"'
+    shell: ClassVar[str] = "--architecture unet"
+    rest: ClassVar[str] = ", or package.module:factory"
 
 
 @dataclass(frozen=True)

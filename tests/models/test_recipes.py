@@ -233,8 +233,11 @@ def test_probabilities_and_images_have_the_type_of_the_recipe(network: UNet, tmp
 
 def test_an_image_of_another_type_than_the_scaling_is_meant_for_is_refused(network: UNet, tmp_path: Path) -> None:
     model = load_model(save_recipe(tmp_path / "mine", network, fields(input={"dtype": "uint8"})))
-    with pytest.raises(InputMismatch, match=r"'mine' scales pixel values of type uint8; .* has uint16; convert"):
-        ns.prepare(model, ns.open_image(pixels().astype(np.uint16), axes="cyx"))
+    with pytest.raises(InputMismatch, match=r"'mine' was made for pixel values 0 to 255; .* has uint16 from"):
+        ns.prepare(model, ns.open_image(pixels().astype(np.uint16) * 3, axes="cyx"))
+    model = load_model(save_recipe(tmp_path / "more", network, fields(input={"dtype": "uint16"})))
+    with pytest.raises(InputMismatch, match=r"scales pixel values of type uint16; .* has uint8; convert"):
+        ns.prepare(model, ns.open_image(pixels().astype(np.uint8), axes="cyx"))
 
 
 FAULTS: list[tuple[dict[str, Any], str]] = [

@@ -14,6 +14,7 @@ from napari_seamless.errors import BadRequest, InputNotFound, ModelError, Weight
 from napari_seamless.models.architecture import build
 from napari_seamless.models.bundled import STYLES, unknown
 from napari_seamless.models.library import added_path
+from napari_seamless.models.loaders.checkpoint import fitted
 from napari_seamless.models.loaders.formats import FORMATS, SUFFIXES, loader_of
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.model import ANY_NDIM, Model
@@ -98,10 +99,13 @@ def _from_module(given: torch.nn.Module) -> Model:
 def _with_architecture(path: Path, architecture: str, arguments: Mapping[str, Any]) -> Model:
     state = read_state(path)
     try:
-        module = load_into(build(architecture, arguments), state, f"the architecture {architecture}")
+        network = build(architecture, arguments)
+        _, notice = fitted(state, network.state_dict())
+        module = load_into(network, state, f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{path.name}: {mismatch.message}", remedies=mismatch.remedies) from None
-    return Model(path.stem, module, f"{architecture} with the weights of {path.name}", card={"ndim": ANY_NDIM})
+    title = f"{architecture} with the weights of {path.name}"
+    return Model(path.stem, module, title, card={"ndim": ANY_NDIM}, notices=(notice,) if notice else ())
 
 
 def load_path(path: Path, *, trust: bool) -> Model:

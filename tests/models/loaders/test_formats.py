@@ -223,12 +223,12 @@ def test_onnx_is_answered_with_what_to_bring_instead(tmp_path: Path) -> None:
 
 
 def test_a_mismatch_lists_names_neighbours_and_the_likely_cause(network: Small, tmp_path: Path) -> None:
-    state = {f"net.{key}": value for key, value in network.state_dict().items()}
+    state = {f"encoder.{key}": value for key, value in network.state_dict().items()}
     torch.save(state, tmp_path / "mine.pt")
     with pytest.raises(
         WeightsMismatch,
-        match=r"mine\.pt: .*4 missing \(first\.weight, .*4 unexpected \(net\.first\.weight.*nearest names: "
-        r"net\.first\.weight for first\.weight.*every name begins with 'net\.'",
+        match=r"mine\.pt: .*4 missing \(first\.weight, .*4 unexpected \(encoder\.first\.weight.*nearest names: "
+        r"encoder\.first\.weight for first\.weight.*every name begins with 'encoder\.'",
     ):
         load_model(tmp_path / "mine.pt", architecture=f"{__name__}:Small")
 

@@ -14,27 +14,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError
+from napari_seamless.models.loaders.checkpoint import StandIn, State, fitted, read_inert, weights_in
 from napari_seamless.models.loaders.weight_matching import check_weights
 from napari_seamless.models.trust import require_trust
 
-PARALLEL = "module."
-"""What torch's DataParallel puts before every name."""
-
-INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights")
-"""Where a checkpoint of a training keeps the weights."""
-
-State = dict[str, torch.Tensor]
-
 
 def read_state(path: Path) -> State:
-    """The weights in a file, on the CPU, with the names that they have outside DataParallel.
+    """The weights in a file, on the CPU, with the names that they have there.
 
     `.safetensors`, or what torch.save wrote: a state dict, or a checkpoint with one in it. Raises InputNotFound or
     ModelError.
     """
     if not path.is_file():
         raise InputNotFound(f"weights must be a file that exists; there is none at {path}; check the path")
-    return {key.removeprefix(PARALLEL): value for key, value in _read(path).items()}
+    return _read(path)
 
 
 def read_module(path: Path, *, trust: bool) -> nn.Module | State:
@@ -76,9 +69,12 @@ def is_pickled_module(path: Path) -> bool:
 def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> nn.Module:
     """Put weights into a network, and put that in eval mode. `name` is the network's in a sentence.
 
+    The names may have the usual prefixes of wrappers and trainings, see checkpoint.py.
+
     Raises WeightsMismatch.
     """
     wanted = network.state_dict()
+    state, _ = fitted(state, wanted)
     # a counter of training steps that older versions of torch did not have
     state = {**{k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}, **state}
     check_weights(state, wanted, name)
@@ -89,17 +85,16 @@ def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) 
 def _read(path: Path) -> State:
     try:
         if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+            return State(load_file(path))
+        found = read_inert(path)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         # torch's own message advises to load without the guard, so it is chained, not quoted
         raise _no_state_dict(path, "something damaged, or other objects") from error
-    for key in INSIDE:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(torch.is_tensor(value) for value in found.values()):
-        raise _no_state_dict(path, f"a {type(found).__name__} of something else")
-    return found
+    state = weights_in(found)
+    if state is None:
+        got = "Python objects" if isinstance(found, StandIn) else f"a {type(found).__name__} of something else"
+        raise _no_state_dict(path, got)
+    return state
 
 
 def _no_state_dict(path: Path, got: str) -> ModelError:
