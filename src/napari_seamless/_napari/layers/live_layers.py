@@ -79,12 +79,8 @@ def source_layer(source: Source) -> LayerTuple:
 
 def placed_as_said(info: ImageInfo) -> dict[str, tuple[float, ...]]:
     """Scale and translation of an image's spatial axes as it says them; 1 along an axis of an unknown size."""
-    placed: dict[str, tuple[float, ...]] = {}
-    if info.pixel_size is not None:
-        placed["scale"] = tuple(size or 1.0 for size in info.pixel_size)
-    if info.origin:
-        placed["translate"] = info.origin
-    return placed
+    sizes = () if info.pixel_size is None else tuple(size or 1.0 for size in info.pixel_size)
+    return {name: own for name, own in (("scale", sizes), ("translate", info.origin)) if own}
 
 
 def source_of(layer: Image) -> Source | None:
