@@ -20,6 +20,7 @@
     │   ├── SeveralOutputs                        the network gives several images, and nobody chose one
     │   ├── TraceFailed                           the network cannot be traced at this size
     │   └── NotTileable                           an operator that looks at the whole plane, or has no rule
+    ├── WindowMissing        (RuntimeError)       a window was asked for where no napari is installed
     ├── DeviceUnavailable    (RuntimeError)       the device asked for is not there
     ├── DeviceFull           (MemoryError)        it is there, and has no memory for the smallest tile
     ├── OutputExists         (FileExistsError)    something else is already at the output path
@@ -269,6 +270,10 @@ class SeveralOutputs(ModelError):
 
 class NotTileable(ModelError):
     """The network contains an operator that cannot be computed exactly tile by tile."""
+
+
+class WindowMissing(SeamlessError, RuntimeError):
+    """A window was asked for, and napari or Qt is not installed."""
 
 
 class DeviceUnavailable(SeamlessError, RuntimeError):

@@ -15,7 +15,7 @@ import typer
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import busy, display, follow, say, write_moments
 from napari_seamless.cli.run_options import typed_defaults, with_run_options
-from napari_seamless.errors import OutputExists, OutputUnwritable
+from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing
 from napari_seamless.io.writers.formats import usual_suffixes
 from napari_seamless.runs.config import RunConfig
 
@@ -76,7 +76,14 @@ def view(
         run(image=image, model=model, **typed_defaults(output=target))
         return
     import napari_seamless as ns
-    from napari_seamless._napari.window import show
+
+    try:
+        from napari_seamless._napari.window import show
+    except ModuleNotFoundError as error:
+        raise WindowMissing(
+            f"a window needs napari and Qt; {error.name} is not installed here; "
+            'pip install "napari-seamless[gui]", or use run, which needs no window'
+        ) from error
 
     ns.open_image(image).close()  # what cannot work is said here, before a window opens
     ns.load_model(model)

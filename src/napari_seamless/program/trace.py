@@ -6,7 +6,9 @@ the true one, which is what makes ratios, odd sizes and divisibility come out as
 
 from __future__ import annotations
 
+import os
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, SeveralOutputs, TraceFailed
-from napari_seamless.program._compat import fake_mode, is_data_of, is_under_no_grad, without_fake_log
+from napari_seamless.program._compat import fake_mode, is_data_of, is_under_no_grad, needs_values, without_fake_log
 from napari_seamless.program.build import program_of
 from napari_seamless.program.divisor import ROUND, Divisor, Sizes, by_axis, marked_sizes, of_sizes, smallest
 from napari_seamless.program.graph import Program, Refusal, check
@@ -29,6 +31,11 @@ from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
 TIME_LIMIT = 120.0
+NOT_OWN = ("torch", "napari_seamless")
+"""Folders with code that is not a network's."""
+SCORES = "its result is scores for the image as a whole"
+OTHER_TYPES = ("should be the same", "same dtype", "expected scalar type")
+"""What torch says where layers are of another float type than what they get."""
 
 
 def trace(
@@ -107,6 +114,12 @@ def unshadowed(network: nn.Module) -> Iterator[None]:
 
 def refusal_text(refusals: Sequence[Refusal]) -> str:
     """One sentence for all refusals: at most three are named."""
+    scores = [refusal.reason for refusal in refusals if refusal.reason.startswith(SCORES)]
+    if scores:
+        return (
+            f"a run needs a network that gives an image; {scores[0]}; use napari_seamless.classify(model, image) (the "
+            "command classify)"
+        )
     said = list(dict.fromkeys(map(str, refusals)))  # layers without a name say the same
     named = "; ".join(said[:3])
     more = f" (and {len(said) - 3} more)" if len(said) > 3 else ""
@@ -181,6 +194,16 @@ def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, g
     failure = _failure(network, shape, dtype, guard)
     if failure is None:
         return 1
+    if isinstance(failure, needs_values()):
+        raise TraceFailed(
+            "a network must do the same whatever the pixel values are, with no branch or size that depends on them; "
+            f"this one asks for a value{_place_of(failure)}; choose by torch.where there instead"
+        ) from failure
+    if any(words in str(failure) for words in OTHER_TYPES):
+        raise TraceFailed(
+            f"a network gets float32 and must compute in it, or cast by itself; here it says{_place_of(failure)}: "
+            f"{_first_line(failure)}; convert it with network.float()"
+        ) from failure
     larger = (*shape[:2], *(n + ROUND for n in shape[2:]))
     if _failure(network, larger, dtype, guard) is None:
         raise _explained(failure, shape, too_small=True) from failure
@@ -229,6 +252,13 @@ def _explained(failure: Exception, shape: Sequence[int], *, too_small: bool = Fa
     return TraceFailed(
         f"a network must accept an image of the size it is run on; at {size} with {shape[1]} channels it says: {text}"
     )
+
+
+def _place_of(failure: Exception) -> str:
+    """The last line of the network's own code that an error went through; "" where there is none."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    own = [frame for frame in frames if not any(f"{os.sep}{name}{os.sep}" in frame.filename for name in NOT_OWN)]
+    return f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
 
 
 def _first_line(failure: Exception) -> str:
@@ -288,6 +318,8 @@ def _output_refusals(program: Program) -> tuple[Refusal, ...]:
     if program.refusals:
         return ()
     value = program.values[program.output]
+    if len(value.shape) == 2 and not any(value.dims):
+        return (Refusal("output", "", f"{SCORES}, of shape {value.shape}"),)
     spatial = [axes for axes in value.dims if axes]
     if spatial != [(a,) for a in range(program.ndim)] or value.dims[-program.ndim :] != tuple(spatial):
         return (Refusal("output", "", f"its result of shape {value.shape} is not an image (1, [channels,] [z,] y, x)"),)
