@@ -43,6 +43,15 @@ class ChannelWrite(Local):
 
 
 @dataclass(frozen=True)
+class StretchedCopy(Local):
+    """aten.copy, of which torch has no derivative: the second argument in shape and dtype of the first."""
+
+    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
+        del have
+        return self.call(_stretched, inputs, constants, want)
+
+
+@dataclass(frozen=True)
 class SpatialWrite(Operation):
     """The first input with the second in the place of positions start, start + step, ... along one spatial axis.
 
@@ -194,7 +203,15 @@ def _value(made: Pending, ndim: int) -> Value:
 
 def copy(request: Request) -> Built:
     """aten.copy(input, source): the source, stretched to the input's shape and in its dtype."""
-    return pointwise(replace(request, args=request.args[:2], kwargs={}))
+    built = pointwise(replace(request, args=request.args[:2], kwargs={}))
+    called = built.operation
+    assert isinstance(called, Local)
+    operation = StretchedCopy(called.target, called.args, called.kwargs, called.domains, called.domain)
+    return replace(built, operation=operation)
+
+
+def _stretched(like: Tensor, source: Tensor) -> Tensor:
+    return source.expand(like.shape).to(like.dtype, copy=True)
 
 
 def put(request: Request) -> Built:
