@@ -15,7 +15,7 @@ from napari_seamless.measurement.label_counts import count_labels, tile_shape_ov
 from napari_seamless.measurement.label_image import open_label_image
 from napari_seamless.measurement.measurements import Measurements
 from napari_seamless.measurement.report import measurements_of
-from napari_seamless.measurement.roi import Surroundings, mask_of, parts_of
+from napari_seamless.measurement.roi import RoiMargins, mask_of, parts_of
 from napari_seamless.runs.polygons import Polygons
 
 
@@ -64,7 +64,7 @@ def measure(
     components = components_to_count(labels, classes, boundary, reach, connectivity)
     smallest = smallest_area(min_area, labels)
     under = None if image is None or components is None else intensity_image_over(image_under(image, labels), labels)
-    around = Surroundings(parts, labels.shape, 0 if components is None else components.halo) if parts else None
+    around = RoiMargins(parts, labels.shape, 0 if components is None else components.halo) if parts else None
     while True:
         found = count_labels(
             lambda at: labels.source.read(at)[0],

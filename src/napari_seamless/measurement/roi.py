@@ -31,7 +31,7 @@ def parts_of(labels: LabelImage, region: Region | None, roi: Any) -> tuple[RoiPa
     return chosen_roi(labels.source, labels.place, labels.shape, region, roi)[1]
 
 
-class Surroundings:
+class RoiMargins:
     """What is read for parts of a roi: boxes around them, so large that no object which counts is cut by them."""
 
     def __init__(self, parts: Sequence[RoiPart], shape: Sequence[int], beyond: int) -> None:
@@ -73,7 +73,7 @@ class Surroundings:
         return False
 
 
-def mask_of(labels: LabelImage, around: Surroundings | None) -> Callable[[Region], Mask] | None:
+def mask_of(labels: LabelImage, around: RoiMargins | None) -> Callable[[Region], Mask] | None:
     """Which pixels of a region are looked at; None: all of any."""
     if around is not None and len(around.low) == 1:
         around = None  # the region is its only box

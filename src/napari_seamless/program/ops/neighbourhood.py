@@ -45,7 +45,7 @@ class Unfold(Sliding):
 
 
 @dataclass(frozen=True)
-class Fold(Operation):
+class Col2im(Operation):
     """The reverse: neighbourhoods of the positions that `slides` say are added up where they overlap.
 
     A slide's `size` is the output's, and `counts` says how many positions there are along it.
@@ -181,7 +181,7 @@ def fold(request: Request) -> Built:
     counts = tuple(_count(slide) for slide in slides)
     if counts != tuple(image.value.domain[axis] for axis in axes):
         raise Unsupported("it folds neighbourhoods whose positions are not known")
-    return Built(Fold(slides, counts), (image,), (*dims[:2], (axes[0],), (axes[1],)))
+    return Built(Col2im(slides, counts), (image,), (*dims[:2], (axes[0],), (axes[1],)))
 
 
 def windows(request: Request) -> Built:
