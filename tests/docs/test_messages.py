@@ -61,6 +61,7 @@ def test_this_test_can_fail_and_has_something_to_look_at() -> None:
 OPTIONS = {name for command in (commands.run, commands.explain, measure) for name in signature(command).parameters}
 """What a shell has an option for, by its name in Python."""
 ELSEWHERE = (
+    "a list of arrays is one image",
     "a mask needs statistics='tissue'",
     "labels are integers without a channel axis",
     "pixel_size is one number",

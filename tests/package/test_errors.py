@@ -46,7 +46,8 @@ TRUST = NotTrusted("a model may run code only if you say so", file=Path("a.pt"),
         ),
         (
             WEIGHTS,
-            "net.pt: the names differ; pass the module itself if it is another network; or name its architecture",
+            "net.pt: the names differ; pass the module itself if it is another network; name its architecture with "
+            'architecture="unet" (--architecture unet), or package.module:factory',
             "net.pt: the names differ",
         ),
         (
