@@ -18,7 +18,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 TESTED_BESIDE = {
     "measure.md": "test_docs_measure.py",
     "own-network.md": "test_readme.py",
-    "training.md": "../training/test_lightning.py",
+    "training.md": "../training/gradients/test_lightning.py",
     "training-systems.md": "test_training_docs.py",
 }
 FENCED = re.compile(r"```(python|shell)\n(.*?)```", flags=re.DOTALL)

@@ -34,6 +34,7 @@ from napari_seamless.errors import (
 )
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Progress, Source
+from napari_seamless.io.readers.derived import DerivedSource
 from napari_seamless.runs.activation_plan import plan_activations
 from napari_seamless.runs.exact import ExactPrepared as Prepared
 from napari_seamless.runs.exact_passes import ExactPasses
@@ -91,11 +92,15 @@ def example(name: str) -> Example:
     return Example(network, image, ns.prepare(network, ns.open_image(image, axes=axes)), expected)
 
 
-class Watched:
+class Watched(DerivedSource):
     """A source that counts its reads and calls `before(how many there were)` ahead of each."""
 
     def __init__(self, source: Source, before: Callable[[int], None] = lambda _: None) -> None:
         self._source, self.before, self.reads = source, before, 0
+
+    @property
+    def origin(self) -> Source:
+        return self._source
 
     @property
     def info(self) -> ImageInfo:

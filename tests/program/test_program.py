@@ -212,7 +212,8 @@ def test_a_network_that_branches_on_pixels_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + 1 if x.sum() > 0 else x
 
-    with pytest.raises(TraceFailed, match=r"at 32 x 32|must be able to trace"):
+    own_line = r"whatever the pixel values.*test_program\.py:\d+ \(return x \+ 1 if x\.sum\(\) > 0 else x\)"
+    with pytest.raises(TraceFailed, match=own_line):
         trace(Branch(), (1, 3, 32, 32))
 
 

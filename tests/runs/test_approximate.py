@@ -72,7 +72,7 @@ def test_nothing_is_offered_to_a_network_that_makes_no_image_of_a_tile_either(im
 
     with pytest.raises(NotTileable) as refusal:
         prepare(Pooled(), image)
-    assert "approximate" not in str(refusal.value)
+    assert "--approximate" not in str(refusal.value)
 
 
 def test_the_result_is_marked_in_name_metadata_and_report(image: np.ndarray, tmp_path: Path) -> None:

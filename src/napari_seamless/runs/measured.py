@@ -17,7 +17,7 @@ from napari_seamless.store import Store
 from napari_seamless.store.zarr_arrays import disk_errors
 
 READS = "reads"
-"""Among the facts of saved moments: regions of the image with their fingerprints."""
+"""Among the facts of saved moments: regions of the image with their fingerprints, where its identity says not all."""
 
 
 def facts_of(network: TracedNetwork, domain: StatisticsDomain) -> dict[str, Any]:
@@ -41,8 +41,9 @@ def save_measured(store: Store, moments: Moments, reads: Sequence[SourceRead]) -
     """
     if store.side_folder is not None:
         told = [[[[i.lo, i.hi] for i in read.region.intervals], read.fingerprint] for read in reads]
+        noted = replace(moments, facts={**moments.facts, READS: told}) if told else moments
         with disk_errors(store.side_folder):
-            replace(moments, facts={**moments.facts, READS: told}).save(store.side_folder / MOMENTS)
+            noted.save(store.side_folder / MOMENTS)
 
 
 def measured_before(store: Store, network: TracedNetwork, domain: StatisticsDomain) -> dict[int, State]:

@@ -297,15 +297,15 @@ def test_equalised_classes_weigh_the_same_in_all() -> None:
 # --- networks that cannot be ----------------------------------------------------------------
 
 
-class Sorted(nn.Module):
-    """Sorts rows of the plane."""
+class Transformed(nn.Module):
+    """A Fourier transform of the plane."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).cumsum(-1)
+        return torch.fft.fft2(self.conv(x)).real
 
 
 def refused(network: nn.Module, crop: int | None = None, held_out: Sequence[Example] = ()) -> None:
@@ -316,7 +316,7 @@ def refused(network: nn.Module, crop: int | None = None, held_out: Sequence[Exam
 @pytest.mark.parametrize(
     ("network", "error", "match"),
     [
-        (Sorted(), NotTileable, "cumsum"),
+        (Transformed(), NotTileable, "fft"),
         (nn.Conv2d(3, 5, 1), InputMismatch, "one channel of scores for each class, 2 here; this one gives 5"),
         (nn.Conv2d(3, 2, 2, stride=2), InputMismatch, "2 x 2 of the image's"),
         (nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), InputMismatch, "give a plane"),
