@@ -41,6 +41,7 @@ from napari_seamless._napari.measure.state import (
     OpenedResult,
 )
 from napari_seamless._napari.notifications import notify
+from napari_seamless._napari.widgets.combo import set_options
 from napari_seamless._napari.widgets.scroll import Column
 from napari_seamless.errors import BadRequest
 
@@ -176,10 +177,10 @@ class MeasureDock(Dock):
     def _list_layers(self, _event: object = None) -> None:
         panel = self.panel
         images = {key: layer for key, layer in self._layers(Image).items() if not is_result(layer)}
-        panel.set_options(panel.image, [("", "None"), *((key, layer.name) for key, layer in images.items())])
+        set_options(panel.image, [("", "None"), *((key, layer.name) for key, layer in images.items())])
         shapes = [(key, f"Inside {layer.name}") for key, layer in self._layers(Shapes).items()]
-        panel.set_options(panel.where, [*PLACES, *shapes])
-        panel.set_options(panel.labels, [(key, layer.name) for key, layer in self._layers(Labels).items()])
+        set_options(panel.where, [*PLACES, *shapes])
+        set_options(panel.labels, [(key, layer.name) for key, layer in self._layers(Labels).items()])
         if panel.labels.currentData() is None:
             self._choose()
 

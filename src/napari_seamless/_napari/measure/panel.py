@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QFrame,
     QGridLayout,
@@ -29,6 +28,7 @@ from napari_seamless._napari.measure.histogram import BINS, SHARE, Bars, Histogr
 from napari_seamless._napari.measure.objects import ObjectTableView
 from napari_seamless._napari.measure.state import COMPUTED, VIEW, WHOLE, ClassRow, MeasureSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
+from napari_seamless._napari.widgets.combo import set_options
 
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements
@@ -74,7 +74,7 @@ class MeasurePanel(QWidget):
         self._set_up()
         self._lay_out()
         self._connect()
-        self.set_options(self.where, PLACES)
+        set_options(self.where, PLACES)
         self._show_found()
         self.showSnapshot(MeasureSnapshot())
 
@@ -82,18 +82,6 @@ class MeasurePanel(QWidget):
         """Wide enough for the tables, which would do with less."""
         hint = super().minimumSizeHint()
         return QSize(max(hint.width(), WIDTH), hint.height())
-
-    def set_options(self, combo: QComboBox, options: Options) -> None:
-        """Other (key, text) to choose from; the choice stays where it still exists, else the first one is taken."""
-        before = combo.currentData()
-        combo.blockSignals(True)
-        combo.clear()
-        for key, text in options:
-            combo.addItem(text, key)
-        combo.setCurrentIndex(max(combo.findData(before), 0 if options else -1))
-        combo.blockSignals(False)
-        if combo.currentData() != before:
-            combo.currentIndexChanged.emit(combo.currentIndex())
 
     def describe(self, text: str) -> None:
         """A line under the labels: their size and so on."""
@@ -108,7 +96,7 @@ class MeasurePanel(QWidget):
         is_there = self.labels.currentData() is not None
         self.classes.setVisible(bool(rows))
         self._unnamed.setVisible(is_there and not rows)
-        self.set_options(self.boundary, [("", "None"), *((str(r.value), r.name) for r in rows if r.value)])
+        set_options(self.boundary, [("", "None"), *((str(r.value), r.name) for r in rows if r.value)])
         self.boundary.setCurrentIndex(max(self.boundary.findData(str(chosen_boundary)), 0))
 
     def show_style(self, opacity: float, contour: int) -> None:
@@ -138,7 +126,7 @@ class MeasurePanel(QWidget):
         self.areas.setValue(found, self._colours)
         self.objects.setValue(None if found is None else found.objects)
         names = [] if found is None else list(found.counted)
-        self.set_options(self._which, [("", "all objects"), *((n, n) for n in names)] if len(names) != 1 else [])
+        set_options(self._which, [("", "all objects"), *((n, n) for n in names)] if len(names) != 1 else [])
         self._which.setVisible(len(names) > 1)
         remarks = () if found is None else found.remarks
         self._notes.setText(" ".join(f"{remark.text[:1].upper()}{remark.text[1:]}." for remark in remarks))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QInputDialog,
@@ -20,6 +19,7 @@ from napari_seamless._napari.teach.classes import ClassList
 from napari_seamless._napari.teach.curve import LossCurve
 from napari_seamless._napari.teach.state import TeachSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
+from napari_seamless._napari.widgets.combo import set_options
 
 WIDTH = 320
 NEW = "A small new network"
@@ -49,11 +49,11 @@ class TeachPanel(QWidget):
 
     def setImages(self, options: Options) -> None:
         """The (key, name) of images to choose from."""
-        _offer(self.image, options)
+        set_options(self.image, options)
 
     def setNetworks(self, names: Sequence[str]) -> None:
         """The models of a person's own that a lesson may go on with."""
-        _offer(self.network, [("", NEW), *((name, name) for name in names)])
+        set_options(self.network, [("", NEW), *((name, name) for name in names)])
 
     def showSnapshot(self, now: TeachSnapshot) -> None:
         self._is_teaching = now.is_teaching
@@ -127,19 +127,6 @@ def _status(now: TeachSnapshot) -> str:
     if now.message:
         return now.message
     return f"Stopped after step {now.step}. Teach goes on from there." if now.has_lesson else ""
-
-
-def _offer(combo: QComboBox, options: Options) -> None:
-    """Other options; the choice stays where it still exists."""
-    before = combo.currentData()
-    combo.blockSignals(True)
-    combo.clear()
-    for key, text in options:
-        combo.addItem(text, key)
-    combo.setCurrentIndex(max(combo.findData(before), 0 if options else -1))
-    combo.blockSignals(False)
-    if combo.currentData() != before:
-        combo.currentIndexChanged.emit(combo.currentIndex())
 
 
 def _words() -> QLabel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QWidget
 
@@ -30,3 +32,16 @@ class NameList(QComboBox):
         option.currentText = self.fontMetrics().elidedText(
             option.currentText, Qt.TextElideMode.ElideMiddle, room.width() - MARGIN
         )
+
+
+def set_options(combo: QComboBox, options: Sequence[tuple[str, str]]) -> None:
+    """Other (key, text) to choose from; the choice stays where it still exists, else the first one is taken."""
+    before = combo.currentData()
+    combo.blockSignals(True)
+    combo.clear()
+    for key, text in options:
+        combo.addItem(text, key)
+    combo.setCurrentIndex(max(combo.findData(before), 0 if options else -1))
+    combo.blockSignals(False)
+    if combo.currentData() != before:
+        combo.currentIndexChanged.emit(combo.currentIndex())
