@@ -19,7 +19,7 @@ from napari_seamless.program.ops.table import families, verdict
 from napari_seamless.program.ops.verdicts import MEANING, without_rule
 
 PAGE = Path(__file__).parent / "operators.md"
-HEAD = """# Which operators are exact by tiles
+HEAD = """# Which operators give the same in tiles as on the whole image
 
 Every operator of torch {version} (`aten`), with what becomes of it when an image is computed tile by tile. A network is
 refused where it uses, on what depends on the image, one that is truly global, not for images, or that has no rule yet;

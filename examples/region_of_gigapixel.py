@@ -1,4 +1,4 @@
-"""A small region of an image of 100 000 x 100 000 pixels, exact as if all of it had been computed.
+"""A small region of an image of 100 000 x 100 000 pixels, the same as if all of it had been computed.
 
 The network is traced at the true size, which costs no memory; only the region asked for, and what it needs, is read.
 

@@ -269,7 +269,7 @@ class SeveralOutputs(ModelError):
 
 
 class NotTileable(ModelError):
-    """The network contains an operator that cannot be computed exactly tile by tile."""
+    """The network contains an operator that cannot be the same tile by tile as on the whole image."""
 
 
 class WindowMissing(SeamlessError, RuntimeError):

@@ -254,7 +254,7 @@ def test_passes_are_told_in_words_and_in_the_activity_dock(qtbot: QtBot, dock, p
     run.now = replace(run.now, tiles=3, done=100_000, rate=1e5, eta=9.0)
     dock.poll()
     assert dock.panel.progress.caption.text() == "measuring, pass 3 of 16 · 9 s left"
-    assert dock.panel.progress.status.text().startswith("Exact pixels come with the last pass")
+    assert dock.panel.progress.status.text().startswith("Pixels come with the last pass")
     assert [bar.desc for bar in progress._all_instances] == ["tissue: nuclei: measuring, pass 3 of 16: "]
     run.last_pass()
     run.now = replace(run.now, pass_fraction=0.45)
@@ -270,13 +270,22 @@ def test_passes_are_told_in_words_and_in_the_activity_dock(qtbot: QtBot, dock, p
 
 
 CHECKS = [
-    pytest.param("image", np.float32, FakeCheck(2e-6), "Exact: max difference 2e-06 over 5 checks.", True, id="float"),
-    pytest.param("image", np.float32, FakeCheck(0.0), "Exact: no difference over 5 checks.", True, id="none"),
+    pytest.param(
+        "image",
+        np.float32,
+        FakeCheck(2e-6),
+        "Same as on the whole image: max difference 2e-06 over 5 checks.",
+        True,
+        id="float",
+    ),
+    pytest.param(
+        "image", np.float32, FakeCheck(0.0), "Same as on the whole image: no difference over 5 checks.", True, id="none"
+    ),
     pytest.param(
         "image",
         np.float32,
         FakeCheck(3e-3),
-        "Not as exact as it should be: max difference 3e-03 over 5 checks.",
+        "Not quite the same as on the whole image: max difference 3e-03 over 5 checks.",
         False,
         id="too large",
     ),
@@ -284,16 +293,23 @@ CHECKS = [
         "image",
         np.uint8,
         FakeCheck(0.02, 2e-6),
-        "Exact: mean difference 2e-06 over 5 checks (rounded to whole numbers).",
+        "Same as on the whole image: mean difference 2e-06 over 5 checks (rounded to whole numbers).",
         True,
         id="a step",
     ),
-    pytest.param("labels", np.uint8, FakeCheck(0.0), "Exact: no pixels differ over 5 checks.", True, id="labels"),
+    pytest.param(
+        "labels",
+        np.uint8,
+        FakeCheck(0.0),
+        "Same as on the whole image: no pixels differ over 5 checks.",
+        True,
+        id="labels",
+    ),
     pytest.param(
         "labels",
         np.uint8,
         FakeCheck(1.0, 0.002),
-        "Not as exact as it should be: 0.002 of all pixels differ over 5 checks.",
+        "Not quite the same as on the whole image: 0.002 of all pixels differ over 5 checks.",
         False,
         id="other labels",
     ),
@@ -328,7 +344,7 @@ def test_a_run_that_follows_is_asked_again_after_it_went_on(qtbot: QtBot, dock, 
     run.report = FakeReport(FakeCheck(0.0))
     run.end()
     dock.poll()
-    assert dock.panel.progress.verdict.value().sentence == "Exact: no difference over 5 checks."
+    assert dock.panel.progress.verdict.value().sentence == "Same as on the whole image: no difference over 5 checks."
 
 
 def test_what_is_refused_can_be_run_approximately_by_a_button(qtbot: QtBot, viewer, pipeline) -> None:

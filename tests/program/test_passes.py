@@ -478,7 +478,7 @@ def test_half_precision_is_told_from_exact(tmp_path: Path) -> None:
     assert exact.report.self_check is not None
     assert half.report.self_check is not None
     assert exact.report.self_check.largest < 1e-6 < 1e-5 < half.report.self_check.largest < 0.05
-    assert str(exact.report.self_check).startswith("exact: max difference")
+    assert str(exact.report.self_check).startswith("same as on the whole image: max difference")
     assert str(half.report.self_check).startswith("rounded: max difference")
     assert (exact.report.exact, half.report.exact) == (True, False)
     assert half.report.kept["disk"] * 2 == one.run(keep="disk").report.kept["disk"]

@@ -193,7 +193,7 @@ def test_a_network_without_norms_over_the_plane_is_exact_with_statistics_of_each
 def test_given_statistics_are_refused_for_an_approximate_run(attention: Prepared, image: np.ndarray) -> None:
     moments = ns.run(seeded(Normed()), image[:, :128, :128], device="cpu").moments
     assert moments is not None
-    with pytest.raises(BadRequest, match="given to networks that are computed exactly"):
+    with pytest.raises(BadRequest, match="given to networks that are computed as on the whole image"):
         start(attention, statistics=moments, device="cpu")
 
 

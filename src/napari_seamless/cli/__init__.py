@@ -36,7 +36,7 @@ NAME = "napari-seamless"
 
 app = typer.Typer(
     name=NAME,
-    help="Run convolutional networks on images of any size, exactly as if the whole image fitted in memory.",
+    help="Run convolutional networks on images of any size, as if the whole image fitted in memory.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -17,6 +17,7 @@ from napari_seamless.cli.progress import busy, display, follow, say, write_momen
 from napari_seamless.cli.run_options import typed_defaults, with_run_options
 from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing
 from napari_seamless.io.writers.formats import usual_suffixes
+from napari_seamless.runs.claims import APPROXIMATE, CLAIMS, SAME
 from napari_seamless.runs.config import RunConfig
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(
             network = given.loaded(model, architecture, arguments, trust)
             prepared = ns.prepare(network, source, config=given.as_opened(config))
         if not prepared.exact:
-            say("\n".join(("approximate, since it cannot be exact:", *prepared.lines())))
+            say("\n".join((f"{APPROXIMATE}, since it cannot be the {SAME}:", *prepared.lines())))
         handle = ns.start(prepared, config=config)
         for notice in handle.notices:
             say(notice)
@@ -54,7 +55,7 @@ def run(
         if save_moments is not None:
             write_moments(handle, save_moments)
         if (mismatch := handle.result().report.mismatch) is not None:
-            say(f"approximate: {mismatch}")
+            say(f"{APPROXIMATE}: {mismatch}")
     typer.echo(output)
 
 
@@ -196,7 +197,7 @@ def _origin(origin: Origin | None) -> Iterator[str]:
     """Lines about a result of ours; none about any other image."""
     if origin is None:
         return
-    yield f"made by     {origin.model}, of {origin.image}; {origin.scope}"
+    yield f"made by     {origin.model}, of {origin.image}; {CLAIMS.get(origin.scope, origin.scope)}"
     if origin.fraction == 1:
         yield "finished    all of it"
     else:  # never rounded to nothing or to all

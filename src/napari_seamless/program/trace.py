@@ -124,9 +124,9 @@ def refusal_text(refusals: Sequence[Refusal]) -> str:
     named = "; ".join(said[:3])
     more = f" (and {len(said) - 3} more)" if len(said) > 3 else ""
     return (
-        f"to be computed exactly tile by tile, a network must look at neighbourhoods, or at the whole plane by sums, "
-        f"extremes or ranks; got {named}{more}; use a network without it, or run the network on a downsampled level "
-        "that fits whole"
+        f"to be the same in tiles as on the whole image, a network must look at neighbourhoods, or at the whole "
+        f"plane by sums, extremes or ranks; got {named}{more}; use a network without it, or run the network on a "
+        "downsampled level that fits whole"
     )
 
 

@@ -81,7 +81,8 @@ class BlendedPrepared(PreparedImage):
         """Raises BadRequest for statistics that are given."""
         if settings.domain.moments is not None:
             raise BadRequest(
-                "statistics are given to networks that are computed exactly; this one is not; leave them out"
+                "statistics are given to networks that are computed as on the whole image; this one is blended; leave "
+                "them out"
             )
         engine = self.output_engine(str(settings.device), settings.memory.budget, settings.precision)
         choice = choice_for(self, engine, settings.memory.budget, settings.memory.tile)

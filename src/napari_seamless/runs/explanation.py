@@ -73,7 +73,7 @@ class Explanation:
 
     def _refusal(self) -> Iterator[str]:
         if self.refusals:
-            yield "refused      it cannot be computed exactly tile by tile:"
+            yield "refused      tile by tile it cannot be the same as on the whole image:"
             yield from (f"             {r}" for r in self.refusals)
         if self.statistics:
             yield f"statistics   {self.statistics}"
@@ -85,7 +85,7 @@ class Explanation:
         if self.region is not None:
             yield f"region       {times(self.region.shape)} of it, {self.region!r}"
         if self.precision != "float32":
-            yield f"precision    {self.precision}: rounded, not exact; a run says how far it is from float32"
+            yield f"precision    {self.precision}: rounded; a run says how far it is from float32"
         yield from (f"notice       {notice}" for notice in self.notices)
         if self.divisor != 1:
             yield (

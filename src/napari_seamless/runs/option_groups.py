@@ -148,7 +148,7 @@ class MemoryOptions(Comparable):
     `budget` is in bytes of device memory, a number or text such as "2GB". `tile` overrides the tile's edge that follows
     from it. `keep` is "auto" (what is quickest), "recompute" (nothing is kept), or the "device", the "host" or the
     "disk" for the cheapest cut of activations; that of the disk lies in the folder `scratch`. `keep_half` rounds what
-    is kept to float16, which is not exact.
+    is kept to float16, which is not the same as on the whole image.
     """
 
     budget: int | None = field(
@@ -171,7 +171,8 @@ class MemoryOptions(Comparable):
         ),
     )
     keep_half: bool = field(
-        default=False, metadata=option("Round it to half precision: smaller, not exact.", kind=bool)
+        default=False,
+        metadata=option("Round it to half precision: smaller, not the same as on the whole image.", kind=bool),
     )
     scratch: Path | None = field(
         default=None, metadata=option("A folder for what is kept on disk.", kind=Path, without="beside the output")
@@ -213,17 +214,17 @@ class OutputOptions(Comparable):
 class StatisticsOptions(Comparable):
     """Over which pixels norms and pools over the plane take their statistics.
 
-    `statistics`: over the "whole" image, whatever the part that is made (exact), over its "tissue", as given by Moments
+    `statistics`: over the "whole" image, whatever the part that is made, over its "tissue", as given by Moments
     or a file of them, or over each input tile alone ("local", as other tools do: approximate). Where tissue is, `mask`
     says, (y, x) over the whole image at any resolution, or `tissue_threshold`, a saturation from 0 to 1; without both
     it is found by colour. `compare_to_whole` says in the report how far other statistics, or rounding, led from the
-    exact result, which takes the passes that measure those of the whole image.
+    result of the whole image, which takes the passes that measure its statistics.
     """
 
     statistics: str | Path | Moments = field(
         default="whole",
         metadata=option(
-            "Of what norms over the plane are taken: the whole image (exact), its tissue, each tile (approximate), or "
+            "Of what norms over the plane are taken: the whole image, its tissue, each tile (approximate), or "
             "as saved in a file of moments or an earlier result.",
             choices=STATISTICS,
             metavar="whole|tissue|local|FILE",
@@ -243,7 +244,7 @@ class StatisticsOptions(Comparable):
     )
     compare_to_whole: bool = field(
         default=False,
-        metadata=option("Say how far the result is from the exact one, which takes its passes.", kind=bool),
+        metadata=option("Say how far the result is from that of the whole image, which takes its passes.", kind=bool),
     )
 
     def __post_init__(self) -> None:
@@ -258,20 +259,20 @@ class StatisticsOptions(Comparable):
 
 @dataclass(frozen=True, eq=False)
 class ExecutionOptions(Comparable):
-    """What computes, and how exactly.
+    """What computes, and in what precision.
 
-    `precision` is "float32" (exact), or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
+    `precision` is "float32", or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
     products and what lies between them; such a result is marked as rounded, and checked against float32. `scheduler` is
     "dask", "serial", a dask address or a distributed.Client. `network_output` names one of several outputs ("out",
-    "masks.0"), or is its number. With `approximate` a network that cannot be computed exactly is run on overlapping,
-    blended tiles, and the result is marked so.
+    "masks.0"), or is its number. With `approximate` a network that cannot be the same in tiles as on the whole image is
+    run on overlapping, blended tiles, and the result is marked so.
     """
 
     device: str = field(default="auto", metadata=option("auto, cpu, cuda, mps or xpu."))
     precision: str = field(
         default="float32",
         metadata=option(
-            "float32 (exact), or quicker and rounded: tf32, bfloat16 or float16. How far off it is, is measured.",
+            "float32, or quicker and rounded: tf32, bfloat16 or float16. How far off that is, is measured.",
             choices=PRECISIONS,
         ),
     )
@@ -288,7 +289,8 @@ class ExecutionOptions(Comparable):
         ),
     )
     approximate: bool = field(
-        default=False, metadata=option("Where a network cannot be exact, blend overlapping tiles.", kind=bool)
+        default=False,
+        metadata=option("Where tiles cannot give the same as the whole image, blend overlapping ones.", kind=bool),
     )
 
     def __post_init__(self) -> None:

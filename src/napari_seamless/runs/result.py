@@ -17,6 +17,7 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Reads
 from napari_seamless.runs.asked_roi import asked_parts, place_of
+from napari_seamless.runs.claims import ROUNDED, SAME
 from napari_seamless.runs.export import export
 from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runs.roi_parts import RoiPart, any_mask
@@ -51,10 +52,10 @@ class SelfCheck:
     kind: str = "image"
 
     def __str__(self) -> str:
-        """As the user reads it, such as "exact: max difference 2e-06 over 5 checks"."""
-        claim = "exact" if self.exact else "rounded"
+        """As the user reads it, such as "same as on the whole image: max difference 2e-06 over 5 checks"."""
+        claim = SAME if self.exact else ROUNDED
         if self.precision != "float32":
-            claim = f"rounded, in {self.precision}, against float32"
+            claim = f"{ROUNDED}, in {self.precision}, against float32"
         if self.kind == "labels":
             return f"{claim}: a share of {_amount(self.mean)} of the pixels differs over {self.regions} checks"
         return f"{claim}: max difference {_amount(self.largest)} over {self.regions} checks"

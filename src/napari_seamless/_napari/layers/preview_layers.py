@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_seamless.runs.run import Run
 
-SIGN = "PREVIEW: statistics estimated from a sample;\nexact pixels replace it as they arrive"
+SIGN = "PREVIEW: statistics estimated from a sample;\npixels as on the whole image replace it"
 ENDED = frozenset(("finished", "cancelled", "failed"))
 GIVEN_UP = frozenset(("cancelled", "failed"))
 

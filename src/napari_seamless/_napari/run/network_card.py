@@ -27,7 +27,7 @@ def card_of(model: Model) -> CardContent:
         ("Held out", "\n".join(_figures(card.get("held_out")))),
         ("Checked", _text(card.get("checked"))),
         ("Format", _text(card.get("format"))),
-        ("Not exact", _text(card.get("not_exact"))),
+        ("Approximate", _text(card.get("not_exact"))),
         ("By", _text(card.get("authors"))),
         ("Cite", _text(card.get("citation"))),
     ]

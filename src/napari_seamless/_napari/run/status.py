@@ -42,7 +42,7 @@ def status(now: Snapshot, image_shape: Sequence[int] | None) -> str:
         if now.first_look is not None:
             return "A first look at what is on screen, before the whole image is measured."
         if progress.pass_number < progress.passes:
-            return "Exact pixels come with the last pass; what is on screen comes first."
+            return "Pixels come with the last pass; what is on screen comes first."
         if 0 < progress.total <= progress.done:
             return "Checking a few places again…"
     if now.phase == "empty":
@@ -77,7 +77,7 @@ def found_message(now: Snapshot) -> StatusMessage | None:
     return StatusMessage(f"A result is there, {there.fraction:.0%} done, and shown. Run goes on with it.", "good")
 
 
-BLENDED = "Approximate: overlapping tiles are blended, since this network cannot be computed exactly."
+BLENDED = "Approximate: overlapping tiles are blended, so the result is not the same as on the whole image."
 STATUS = {
     "preparing": "Preparing the network…",
     "ready": "Ready.",

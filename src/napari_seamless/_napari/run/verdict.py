@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seamless.interfaces import LiveImage
+from napari_seamless.runs.claims import APPROXIMATE, ROUNDED, SAME
 
 if TYPE_CHECKING:
     from napari_seamless.runs.result import Report, SelfCheck
@@ -33,16 +34,16 @@ def verdict_of(report: Report, image: LiveImage) -> Verdict | None:
     """The self-check of an exact run, or how tiles of an approximate one disagree; None where nothing was looked at."""
     if report.mismatch is not None:
         metadata: dict[str, Any] = {"exact": False, "mismatch": str(report.mismatch)}
-        return Verdict(f"approximate: {report.mismatch}", False, metadata)
+        return Verdict(f"{APPROXIMATE}: {report.mismatch}", False, metadata)
     check = report.self_check
     if check is None:
         return None
     metadata = {"exact": report.exact, "self_check": {name: getattr(check, name) for name in CHECKED}}
     if not report.exact:
-        return Verdict(_sentence("not exact", check, image), False, metadata)
+        return Verdict(_sentence(ROUNDED, check, image), False, metadata)
     if _apart(check, image) <= TOLERANCE:
-        return Verdict(_sentence("exact", check, image), True, metadata)
-    return Verdict(_sentence("not as exact as it should be", check, image), False, metadata)
+        return Verdict(_sentence(SAME, check, image), True, metadata)
+    return Verdict(_sentence(f"not quite the {SAME}", check, image), False, metadata)
 
 
 def _apart(check: SelfCheck, image: LiveImage) -> float:

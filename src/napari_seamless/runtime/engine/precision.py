@@ -69,11 +69,11 @@ def settle_precision(
     if wanted == "tf32":
         if (has_tf32 or _has_tf32)(device):
             return EffectivePrecision(wanted)
-        return EffectivePrecision("float32", f"{_named(device)} has no tf32: computed in float32, which is exact")
+        return EffectivePrecision("float32", f"{_named(device)} has no tf32: computed in float32, which is not rounded")
     dtype = DTYPES[wanted]
     if not (can or can_multiply)(device, dtype):
         return EffectivePrecision(
-            "float32", f"{_named(device)} computes no {wanted}: computed in float32, which is exact"
+            "float32", f"{_named(device)} computes no {wanted}: computed in float32, which is not rounded"
         )
     if not (is_quick or _is_quick)(device, dtype):
         return EffectivePrecision(

@@ -13,7 +13,7 @@ from napari_seamless.runs.config import OPTIONS
 
 WORDS = {
     "statistics": {
-        "whole": "whole image (exact)",
+        "whole": "whole image",
         "tissue": "tissue only",
         "local": "each tile (approximate)",
     },

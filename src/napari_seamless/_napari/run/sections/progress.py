@@ -15,10 +15,11 @@ from napari_seamless._napari.widgets import StatusLabel, StatusMessage
 from napari_seamless._napari.widgets.coverage import Coverage, CoverageMap
 from napari_seamless._napari.widgets.output import ask_for_store
 from napari_seamless._napari.widgets.plot import RunPlot, Sample
+from napari_seamless.runs.claims import ABOUT_ARITHMETIC
 
 BAR_STEPS = 1000
 MAIN_BUTTON = {"running": "Pause", "paused": "Resume", "starting": "Starting…", "following": "Done here"}
-ESTIMATED = "Preview: statistics are estimated from a sample. Exact pixels replace it as they arrive."
+ESTIMATED = "Preview: statistics are estimated from a sample. Pixels as on the whole image replace it as they arrive."
 
 
 class ProgressSection(Section):
@@ -43,6 +44,7 @@ class ProgressSection(Section):
         self.caption, self.status = hint(), hint()
         self.caption.setObjectName("caption")
         self.preview, self.verdict, self.failed = StatusLabel(), StatusLabel(), StatusLabel()
+        self.verdict.setToolTip(ABOUT_ARITHMETIC)
         buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
