@@ -495,7 +495,7 @@ def test_the_budget_is_kept_whatever_the_tile(large: Prepared) -> None:
 
 @pytest.mark.parametrize("tile", [100, 0, -64, 63])
 def test_a_tile_that_chunks_cannot_make_up_is_refused(tile: int, large: Prepared) -> None:
-    with pytest.raises(BadRequest, match="a tile's side must be a multiple of 64"):
+    with pytest.raises(BadRequest, match="a tile's side must be a multiple of 32"):
         ns.start(large, region=ns.Region.of((0, 64), (0, 64)), tile=tile)
 
 

@@ -5,20 +5,55 @@ Imported once; a test takes each away in turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from logging import LogRecord, getLogger
+from threading import RLock
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from napari_seamless.errors import TraceFailed
+from napari_seamless.errors import RunCancelled, TraceFailed
 
 FAKE_MODULE = "torch._subclasses.fake_tensor"
 NO_GRADIENT = "wrap_with_set_grad_enabled"
 """The name of torch's operator for what was computed under `torch.no_grad`, as a part of its own."""
+SECONDS_BETWEEN_LOOKS = 0.05
+
+
+class _TracingLock:
+    """One for the process. A child that was forked while another thread held it begins with a free one."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = RLock()
+
+
+_TRACING = _TracingLock()
+
+
+@contextmanager
+def tracing_alone(cancelled: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Keep other threads from tracing: while `torch.export` works, patches of `nn.Module`, the hierarchy of modules and
+    a stack of modes are global in the process, and a second trace fails, or breaks the first.
+
+    Waits for its turn, and asks `cancelled` meanwhile; then raises RunCancelled. One thread may nest it.
+    """
+    lock = _TRACING.lock
+    while not lock.acquire(timeout=SECONDS_BETWEEN_LOOKS):
+        if cancelled():
+            raise RunCancelled("tracing was cancelled before it began; start it again to run the network")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fake(name: str) -> Any:

@@ -21,7 +21,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from napari_seamless.errors import InputMismatch, NotTileable, RunCancelled, SeveralOutputs, TraceFailed
-from napari_seamless.program._compat import fake_mode, is_data_of, is_under_no_grad, needs_values, without_fake_log
+from napari_seamless.program._compat import (
+    fake_mode,
+    is_data_of,
+    is_under_no_grad,
+    needs_values,
+    tracing_alone,
+    without_fake_log,
+)
 from napari_seamless.program.build import program_of
 from napari_seamless.program.divisor import ROUND, Divisor, Sizes, by_axis, marked_sizes, of_sizes, smallest
 from napari_seamless.program.graph import Program, Refusal, check
@@ -51,15 +58,16 @@ def trace(
     """Trace `network` for an image of true shape (1, c, [z,] y, x).
 
     The network is put in eval mode for the time being and must be on the CPU. Slow (0.3 to 13 s); callable from any
-    thread. `cancelled` is asked at every torch call. `time_limit` is in seconds of this thread's processor time, so
-    that a busy machine refuses no network. With `refuse` False a program with refusals is returned instead of raised,
-    for explaining. With `training` its layers stay in the mode that each is in, weights are left as they are and the
-    program knows how its constants are derived (`Program.training`); its result may also be without positions.
+    thread, which waits while another one traces. `cancelled` is asked at every torch call. `time_limit` is in seconds
+    of this thread's processor time, so that a busy machine refuses no network. With `refuse` False a program with
+    refusals is returned instead of raised, for explaining. With `training` its layers stay in the mode that each is in,
+    weights are left as they are and the program knows how its constants are derived (`Program.training`); its result
+    may also be without positions.
 
     Raises NotTileable (with all reasons), TraceFailed, SeveralOutputs, InputMismatch (channels or size), RunCancelled.
     """
     guard = _Guard(cancelled, time.thread_time() + time_limit, time_limit)
-    with _in_its_mode(network, training=training), unshadowed(network):
+    with tracing_alone(cancelled), _in_its_mode(network, training=training), unshadowed(network):
         divisor = find_divisor(network, shape, dtype, guard)
         module = network if divisor == 1 else Padded(network, divisor)
         exported = _exported(module, shape, dtype, guard, training=training)

@@ -30,6 +30,7 @@ from napari_seamless.runs.option_text import (
     region_text,
     value_range_text,
 )
+from napari_seamless.runtime.planning.budget import chunk_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,6 @@ Keep = Literal["auto", "recompute", "device", "host", "disk"]
 KEEP: tuple[Keep, ...] = ("auto", "recompute", "device", "host", "disk")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 STATISTICS = ("whole", TISSUE, "local")
-SMALLEST_TILE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +183,8 @@ class MemoryOptions(Comparable):
         object.__setattr__(self, "scratch", None if self.scratch is None else Path(self.scratch))
         if self.keep not in KEEP:
             raise BadRequest(f"keep is one of {', '.join(KEEP)}; got {self.keep!r}")
-        if self.tile is not None and (self.tile < SMALLEST_TILE or self.tile % SMALLEST_TILE):
-            raise BadRequest(
-                f"a tile's side must be a multiple of {SMALLEST_TILE} pixels; got {self.tile}; use 512 or 1024"
-            )
+        if self.tile is not None:
+            chunk_of(self.tile)
 
 
 @dataclass(frozen=True, eq=False)

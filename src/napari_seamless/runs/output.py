@@ -31,9 +31,9 @@ def store_for(
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
     spec, output = store_spec(prepared, tile, config, domain), config.output
     if output.output is not None:
-        source = prepared.source
+        source, path = prepared.source, output.output.absolute()  # the working folder may be another one later
         require_apart(output.output, source.paths if isinstance(source, OnDisk) else ())
-        return resume_or_create(output.output, spec, output.overwrite, tile=tile, same_image=output.same_image)
+        return resume_or_create(path, spec, output.overwrite, tile=tile, same_image=output.same_image)
     if is_cluster(config.execution.scheduler):
         raise BadRequest(
             "a cluster needs a result that every worker can write to; got no output; give output=PATH (--output)"

@@ -179,7 +179,8 @@ def _chunks(store: Store, layout: Layout) -> NDArray[np.bool_]:
 def _scratch(config: RunConfig) -> Path | None:
     """Where activations on disk lie: where the user says, beside the output, or in a temporary folder."""
     output = config.output.output
-    return config.memory.scratch or (None if output is None else output.parent)
+    scratch = config.memory.scratch or (None if output is None else output.parent)
+    return None if scratch is None else scratch.absolute()
 
 
 def _preview(prepared: Prepared, roi: Roi | None, device: str, view: Region | None, stop: StopFlag) -> Run | None:

@@ -106,7 +106,7 @@ def _open_path(path: Path, axes: str | None, scene: Scene) -> Source:
         raise
     except OSError as problem:
         raise InputUnreadable(f"a path must be readable; {path}: {problem.strerror}; check its permissions") from None
-    reasons = []
+    path, reasons = path.absolute(), []  # it is read later, too, from whatever folder is the working one then
     for one in formats:
         try:
             return open_as(one, path, axes, scene)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_seamless.errors import ModelError, SeveralOutputs
-from napari_seamless.program._compat import fake_mode, needs_values, without_fake_log
+from napari_seamless.program._compat import fake_mode, needs_values, tracing_alone, without_fake_log
 from napari_seamless.program.outputs import only_tensor
 from napari_seamless.runtime.engine._compat import TorchDispatchMode, tensors_in
 
@@ -137,7 +137,7 @@ def look(module: nn.Module, channels: int, edges: Edges, dtype: torch.dtype = to
     """
     shape = (1, channels, *edges)
     try:
-        with without_fake_log(), fake_mode(), torch.no_grad():
+        with tracing_alone(), without_fake_log(), fake_mode(), torch.no_grad():
             result, peak = _watched(module, torch.empty(shape, dtype=dtype))
     except needs_values():
         result, peak = _with_pixels(module, shape, dtype)

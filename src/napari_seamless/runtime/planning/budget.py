@@ -14,7 +14,7 @@ from napari_seamless.errors import BadRequest, BudgetTooSmall
 
 EDGES = (64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 DEPTH_STEP = 16
-CHUNK = 512
+CHUNKS = (512, 256, 128, 64, 32)
 BytesOf = Callable[[tuple[int, ...]], int]
 
 
@@ -72,11 +72,14 @@ def depths(shape: Sequence[int]) -> list[int | None]:
 def chunk_of(tile: int) -> int:
     """The store's chunk for a tile: the largest power of two, at most 512, that divides it.
 
-    Raises BadRequest for a tile that is not a positive multiple of 64.
+    Raises BadRequest for a tile that is not a multiple of 32, or smaller than 64.
     """
-    if tile < EDGES[0] or tile % EDGES[0]:
-        raise BadRequest(f"a tile's side must be a multiple of {EDGES[0]} pixels; got {tile}; use 512 or 1024")
-    return next(c for c in (CHUNK, 256, 128, 64) if tile % c == 0)
+    if tile < EDGES[0] or tile % CHUNKS[-1]:
+        raise BadRequest(
+            f"a tile's side must be a multiple of {CHUNKS[-1]} pixels, and at least {EDGES[0]}; got {tile}; use 512 or "
+            "1024"
+        )
+    return next(c for c in CHUNKS if tile % c == 0)
 
 
 def readable(size: int) -> str:
