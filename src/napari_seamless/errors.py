@@ -9,7 +9,8 @@
     │   │   └── RegionUnreadable                  some pixels of it, twice
     │   └── ImageChanged                          it is another one than when it was opened, or when the run began
     ├── InputMismatch        (ValueError)         image and model do not fit together
-    │   └── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
+    │   ├── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
+    │   └── PixelsNotFinite                       NaN, infinity, or more than float32 holds, where pixels are needed
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
     │   ├── BudgetTooSmall                        not even the smallest tile fits
     │   └── NowhereToRun                          shapes or a mask that have nothing of the image in them
@@ -208,6 +209,10 @@ class PixelSizeUnknown(InputMismatch):
     def __init__(self, message: str, *, model: str, image: str, works_at: tuple[float, ...]) -> None:
         super().__init__(message, remedies=(SetPixelSize(),))
         self.model, self.image, self.works_at = model, image, works_at
+
+
+class PixelsNotFinite(InputMismatch):
+    """Pixels that are needed are NaN or infinite, or beyond what the network's numbers hold."""
 
 
 class BadRequest(SeamlessError, ValueError):

@@ -238,11 +238,13 @@ class Scratch(Protocol):
 @dataclass(frozen=True)
 class TileResult:
     """What comes back of a tile that was made: what the sink's `write` gave, how long the device was at work, and what
-    the tile was made of, as far as the identity of the image does not say it."""
+    the tile was made of, as far as the identity of the image does not say it. Of a partial one only those pixels were
+    made that were asked for."""
 
     receipt: object
     device_time: DeviceTime | None = None
     reads: tuple[SourceRead, ...] = ()
+    is_partial: bool = False
 
 
 class Job(Protocol):

@@ -80,6 +80,16 @@ class RoiPart:
         return inside
 
 
+@dataclass(frozen=True, eq=False)
+class AskedPixels:
+    """Which pixels of a result a run was asked for. Implements `wanted_pixels.WantedPixels`."""
+
+    parts: tuple[RoiPart, ...]
+
+    def mask(self, region: Region) -> NDArray[np.bool_]:
+        return any_mask(self.parts, region)
+
+
 def hull(parts: Sequence[RoiPart]) -> Region:
     """The smallest region that holds all parts, of which there is one at least."""
     starts, stops = (np.array([getattr(part.region, end) for part in parts]) for end in ("start", "stop"))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import ImageChanged
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import CountsReads, Executor, Progress, SourceRead, StopFlag
-from napari_seamless.runs.asked_roi import add_asked
+from napari_seamless.interfaces import CountsReads, Executor, Progress, StopFlag, TileResult
+from napari_seamless.runs.asked_roi import add_asked, place_of
 from napari_seamless.runs.checks import Checks
 from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.device_memory import measured_peak, reset_peak
@@ -19,6 +19,7 @@ from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.prepared import OutputEngine
 from napari_seamless.runs.provenance import moments_told
 from napari_seamless.runs.result import Report, Result
+from napari_seamless.runs.roi_parts import AskedPixels, is_everything
 from napari_seamless.runs.run_parts import RunParts, ViewOptions
 from napari_seamless.runs.source_check import SourceWatch, drop_what_was_made
 from napari_seamless.runs.statistics import LOCAL, PREVIEW
@@ -46,6 +47,7 @@ class Run:
         self._engine: OutOfMemoryRetry[OutputEngine] | None = None
         self._watch = SourceWatch(parts.prepared, parts.prepared.source_identity)
         self._makes_output = False
+        self._partial = 0
         self._changed: tuple[str, ...] = ()
         self._before = self.store.finished.copy()
         self._left_out = self._skipped = 0.0
@@ -84,20 +86,21 @@ class Run:
             on_idle=self._check,
             on_end=end,
             should_wait=self._should_wait,
-            on_reads=self._note,
+            on_result=self._note,
         )
         self._started = Driver(
             self._output_job, self._tiles, executor, preceding=preceding, follow=view.follow, events=events
         )
         self._started.start()
 
-    def _note(self, write: Region, reads: tuple[SourceRead, ...]) -> None:
-        """What a tile was made of, before it is committed."""
-        self._watch.add(reads)
+    def _note(self, write: Region, result: TileResult) -> None:
+        """How a tile was made, before it is committed."""
+        self._watch.add(result.reads)
         if self._makes_output:
-            self.store.note(write, reads)
+            self._partial += result.is_partial
+            self.store.note(write, result)
         else:
-            self._passes.note(reads)
+            self._passes.note(result.reads)
 
     def _check(self, stop: StopFlag) -> None:
         """All that is asked for is there. Raises ImageChanged where it was made of pixels that are others now."""
@@ -116,7 +119,7 @@ class Run:
         return ViewFirstQueue(
             self.store.grid,
             wanted,
-            self.store.finished,
+            self.store.whole,
             view_first,
             self._rounded(self._parts.choice.tile),
             z=self._depth(),
@@ -152,7 +155,15 @@ class Run:
             self.preview.cancel()
         self._engine = self._engine or OutOfMemoryRetry(self._passes.output_engine())
         self._makes_output = True
-        return TileJob(self.prepared.source, self.prepared.level, self._engine, self.store)
+        return TileJob(self.prepared.source, self.prepared.level, self._engine, self.store, self._asked_pixels())
+
+    def _asked_pixels(self) -> AskedPixels | None:
+        """What this run was asked for; None where that is all of the result."""
+        shape = self.store.spec.shape
+        place = place_of(self.store.provenance, len(shape))
+        found = (asked.on(place, shape) for asked in self._parts.asked)
+        parts = tuple(part for part in found if part is not None)
+        return None if is_everything(parts, shape) else AskedPixels(parts)
 
     def _depth(self) -> int | None:
         depth = self._parts.choice.depth
@@ -241,7 +252,11 @@ class Run:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know about the way this is computed, a sentence each; there may be more later."""
-        return (*self._changed, *self._parts.notices, *self._passes.notices)
+        partial = (
+            f"NaN or infinity lies beyond what was asked for: {self._partial} tiles that reach there were made only "
+            "where that was",
+        )
+        return (*self._changed, *self._parts.notices, *self._passes.notices, *(partial if self._partial else ()))
 
     def _report(self) -> Report:
         now, domain, source = self.progress(), self._parts.domain, self.prepared.source

@@ -44,12 +44,13 @@ def self_check(
 
 
 def _place(region: Region, store: Store, draw: Random) -> Region | None:
-    """A random place all of whose chunks are finished."""
+    """A random place all of whose chunks are finished, and have all of their pixels."""
+    whole = store.whole
     for _ in range(TRIES):
         place = _anywhere(region, draw)
-        if store.finished[store.grid.covering(place).slices()].all():
+        if whole[store.grid.covering(place).slices()].all():
             return place
-    chunks = np.argwhere(store.finished[store.grid.covering(region).slices()])
+    chunks = np.argwhere(whole[store.grid.covering(region).slices()])
     if not len(chunks):
         return None
     cell = chunks[draw.randrange(len(chunks))] + store.grid.covering(region).start

@@ -41,6 +41,11 @@ class ChunkWriter:
         with disk_errors(self._place):
             self._arrays.write(0, region, pixels)
 
+    def written(self, region: Region) -> Array:
+        """What lies on disk at a region of level 0, (c, *region.shape), 0 where nothing does."""
+        with disk_errors(self._place):
+            return self._arrays.read(0, region)
+
 
 class RemoteWriter:
     """What a store becomes in another process: it writes, and the process that drives the run does the rest."""
@@ -56,6 +61,10 @@ class RemoteWriter:
     def write(self, region: Region, pixels: Array) -> None:
         """As `ChunkWriter.write`."""
         self._writer.write(region, pixels)
+
+    def written(self, region: Region) -> Array:
+        """As `ChunkWriter.written`."""
+        return self._writer.written(region)
 
     def commit(self, region: Region) -> NoReturn:
         """Always raises BadRequest: only the process that made the store keeps its levels and journal."""

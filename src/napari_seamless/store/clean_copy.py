@@ -25,6 +25,7 @@ def copy_pixels(
     spec: StoreSpec,
     read: Read,
     finished: NDArray[np.bool_],
+    partial: NDArray[np.bool_],
     path: Path,
     overwrite: bool,
     on_progress: OnProgress | None,
@@ -32,9 +33,9 @@ def copy_pixels(
 ) -> Path:
     """Copy all levels chunk by chunk, one chunk in memory at a time; the path appears when everything is there.
 
-    A copy of a partly finished result is marked: `complete` is false and `finished` says which chunks it has, so
-    that it can be opened, and continued, as the result itself. What lies `beside` (moments, the roi), by name, goes
-    along. `on_progress` gets (chunks done, chunks in all) in this thread; what it raises ends the copy and leaves
+    A copy of a partly finished result is marked: `complete` is false and `finished` says which chunks it has (and `partial`
+    which of them in part), so that it can be opened, and continued, as the result itself. What lies `beside` (moments,
+    the roi), by name, goes along. `on_progress` gets (chunks done, chunks in all) in this thread; what it raises ends the copy and leaves
     nothing behind. Raises OutputExists and OutputUnwritable.
     """
     with disk_errors(path):
@@ -42,7 +43,7 @@ def copy_pixels(
         grids = [spec.grid_of(level) for level in range(len(spec.level_shapes))]
         total, done = sum(grid.size for grid in grids), 0
         with built_beside(path) as built:
-            target = create_arrays(built, spec, groups_of(spec, finished))
+            target = create_arrays(built, spec, groups_of(spec, finished, partial))
             for level, grid in enumerate(grids):
                 for cell in cells_of(Region.from_shape(grid.counts)):
                     region = grid.region(cell)

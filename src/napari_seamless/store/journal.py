@@ -2,9 +2,9 @@
 
 One line a finished region, the box of its chunks on the level-0 grid, appended after the chunk data was written:
 `+0:2 3:4` is rows 0 and 1 of column 3; after ` @` follow the regions of the image that it was made of, each with its
-fingerprint (`+0:2 3:4 @ 0:512 0:300 9f3c...`). `-0:2 3:4` takes a box back. A line counts once its newline is there,
-and every line begins with a plus or a minus, so that a torn or damaged one cannot be read as another box: its region is
-computed again. The marker `clean` says that
+fingerprint (`+0:2 3:4 @ 0:512 0:300 9f3c...`). `-0:2 3:4` takes a box back, and `~0:2 3:4` is one of which only what
+was asked for was made. A line counts once its newline is there, and every line begins with one of these signs, so that
+a torn or damaged one cannot be read as another box: its region is computed again. The marker `clean` says that
 the coarse levels on disk belong to the journal's chunks; it is removed before the first change and put back on
 close. Whoever writes has a third file, `lock`, locked. All lie in a hidden folder inside the level-0 array, where zarr
 looks for chunks only (in the group's own folder every zarr library would warn of an unknown member).
@@ -30,11 +30,18 @@ FOLDER = ".seamless"
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """A box of chunks that is done, or (not `is_kept`) is no more, and what it was made of; None where nobody said."""
+    """A box of chunks that is done, in part only where it `is_partial`, or (not `is_kept`) is no more, and what it was
+    made of; None where nobody said."""
 
     box: Region
     reads: tuple[SourceRead, ...] | None = None
     is_kept: bool = True
+    is_partial: bool = False
+
+    @property
+    def sign(self) -> str:
+        """The first letter of its line."""
+        return "-" if not self.is_kept else "~" if self.is_partial else "+"
 
 
 class Journal:
@@ -176,17 +183,18 @@ def _line(entry: JournalEntry) -> str:
     """
     made_of = entry.reads or ()
     told = "".join(f" @ {_format(read.region)} {read.fingerprint}" for read in made_of) or " @"
-    return f"{'+' if entry.is_kept else '-'}{_format(entry.box)}{'' if entry.reads is None else told}"
+    return f"{entry.sign}{_format(entry.box)}{'' if entry.reads is None else told}"
 
 
 def _parse(line: bytes) -> JournalEntry | None:
     """What a line says, None where it is damaged."""
-    if not line.startswith((b"+", b"-")):
+    sign = line[:1]
+    if sign not in (b"+", b"-", b"~"):
         return None
     try:
         first, *others = line[1:].decode("ascii").split("@")
         reads = [SourceRead(_box(words[:-1]), words[-1]) for words in map(str.split, others) if words]
-        return JournalEntry(_box(first.split()), tuple(reads) if others else None, line.startswith(b"+"))
+        return JournalEntry(_box(first.split()), tuple(reads) if others else None, sign != b"-", sign == b"~")
     except ValueError:  # BadRequest, for a box that ends before it starts, is one too
         return None
 

@@ -25,15 +25,19 @@ FORMAT = 1
 PALETTE = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
-def groups_of(spec: StoreSpec, finished: NDArray[np.bool_] | None = None) -> dict[str, dict[str, Any]]:
+def groups_of(
+    spec: StoreSpec, finished: NDArray[np.bool_] | None = None, partial: NDArray[np.bool_] | None = None
+) -> dict[str, dict[str, Any]]:
     """The attributes of every group of a result, by path; the root, "", holds ours under `napari-seamless`.
 
-    `finished` is for a copy, which has no journal: the chunks of level 0 that it holds.
+    `finished` is for a copy, which has no journal: the chunks of level 0 that it holds, of which some are `partial`.
     """
     own = {"format": FORMAT, **spec.to_json(), "provenance": dict(spec.provenance), "complete": False}
     if finished is not None:
-        own["complete"] = bool(finished.all())
+        own["complete"] = bool(finished.all()) and (partial is None or not partial.any())
         own["finished"] = packed(finished)
+    if partial is not None and partial.any():
+        own["partial"] = packed(partial)
     groups = {"": {"ome": _dumped(_image(spec)), KEY: own}}
     if spec.kind == "labels":
         *_, name, _ = spec.folder.split("/")
@@ -69,12 +73,12 @@ def checked_classes(spec: StoreSpec, classes: Sequence[LabelClass]) -> tuple[Lab
 
 
 def packed(finished: NDArray[np.bool_]) -> str:
-    """Finished chunks as they are written down."""
+    """Some of the chunks, as they are written down."""
     return np.packbits(finished).tobytes().hex()
 
 
 def unpacked(bits: str | None, spec: StoreSpec) -> NDArray[np.bool_]:
-    """The finished chunks that were written down so, none where there were none."""
+    """The chunks that were written down so, none where there were none."""
     counts = spec.grid.counts
     if bits is None:
         return np.zeros(counts, bool)

@@ -115,8 +115,8 @@ def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True
             arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
         except (KeyError, ValueError) as error:
             raise InputDamaged(f"a result has an array for every level; {path} has not: {error}") from error
-        finished, reads = _finished(path, spec, journal)
-        store = Store(spec, arrays, finished, path, journal, cache_bytes, reads)
+        finished, partial, reads = _finished(path, spec, journal)
+        store = Store(spec, arrays, finished, path, journal, cache_bytes, reads, partial)
         needs_repair = not journal.is_clean and not journal.is_busy
     if needs_repair and repairs:
         store.repair()
@@ -126,18 +126,20 @@ def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True
 
 def _finished(
     path: Path, spec: StoreSpec, journal: Journal
-) -> tuple[NDArray[np.bool_], dict[Region, tuple[SourceRead, ...]]]:
-    """What a partial copy says of itself, and what the journal adds; and what boxes of chunks were made of."""
-    finished = unpacked(attributes_at(path)[KEY].get("finished"), spec)
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[Region, tuple[SourceRead, ...]]]:
+    """What a partial copy says of itself, and what the journal adds: the finished chunks, those of them that are
+    partial, and what boxes of chunks were made of."""
+    own = attributes_at(path)[KEY]
+    finished, partial = (unpacked(own.get(key), spec) for key in ("finished", "partial"))
     whole = Region.from_shape(spec.grid.counts)
     reads: dict[Region, tuple[SourceRead, ...]] = {}
     for entry in journal.entries():
         if entry.box.ndim == whole.ndim and whole.contains(entry.box):
-            finished[entry.box.slices()] = entry.is_kept
+            finished[entry.box.slices()], partial[entry.box.slices()] = entry.is_kept, entry.is_partial
             reads.pop(entry.box, None)
             if entry.is_kept and entry.reads is not None:
                 reads[entry.box] = entry.reads
-    return finished, reads
+    return finished, partial, reads
 
 
 def _fits(earlier: StoreSpec, spec: StoreSpec, tile: int) -> bool:

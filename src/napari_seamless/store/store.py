@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Grid, Levels, Region
-from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, SourceRead
+from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, SourceRead, TileResult
 from napari_seamless.io.slide_position import slide_position
 from napari_seamless.store.chunk_cache import CleanChunks
 from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
@@ -67,6 +67,7 @@ class Store:
         journal: Journal | None = None,
         cache_bytes: int = CACHE_BYTES,
         reads: Mapping[Region, tuple[SourceRead, ...]] = MappingProxyType({}),
+        partial: NDArray[np.bool_] | None = None,
     ) -> None:
         self.spec = spec
         self.path = path
@@ -76,7 +77,8 @@ class Store:
         self._journal = journal
         self._attributes = ResultAttributes(arrays.group, path, journal)
         self._reads = dict(reads)
-        self._noted: dict[Region, tuple[SourceRead, ...]] = {}
+        self._noted: dict[Region, TileResult] = {}
+        self._partial = np.zeros(finished.shape, bool) if partial is None else partial.copy()
         self._watchers: list[deque[FreshPixels]] = []
         self._beside: dict[str, bytes] = {}
         self.lags = False
@@ -141,6 +143,12 @@ class Store:
         return view
 
     @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which finished chunks have all of their pixels, and not only those that were asked for; a copy."""
+        chunks: NDArray[np.bool_] = self.finished & ~self._partial
+        return chunks
+
+    @property
     def info(self) -> ImageInfo:
         spec = self.spec
         place = f"memory-{id(self)}" if self.path is None else absolute(self.path)
@@ -184,9 +192,13 @@ class Store:
         self._writer.write(region, pixels)
         self._fresh.put(region, owned(pixels))
 
-    def note(self, region: Region, reads: tuple[SourceRead, ...]) -> None:
-        """What a region was made of; before its commit, which writes it down. Driving thread."""
-        self._noted[region] = reads
+    def written(self, region: Region) -> Array:
+        """As `ChunkWriter.written`."""
+        return self._writer.written(region)
+
+    def note(self, region: Region, result: TileResult) -> None:
+        """How a region was made, and of what; before its commit, which writes it down. Driving thread."""
+        self._noted[region] = result
 
     @property
     def reads(self) -> Mapping[Region, tuple[SourceRead, ...]]:
@@ -213,6 +225,9 @@ class Store:
         check(self.spec, region)
         if self.lags:
             self.repair()
+        noted = self._noted.pop(region, None)
+        box, is_partial = self.grid.covering(region), noted is not None and noted.is_partial
+        entry = JournalEntry(box, None if noted is None else noted.reads, is_partial=is_partial)
         with disk_errors(self._place):
             if self._journal is not None:
                 self._journal.begin()
@@ -220,7 +235,8 @@ class Store:
             self._fresh.drop(region)
             changed = self._pyramid.add(region, self._pyramid.read_disk(region) if known is None else known)
             if self._journal is not None:
-                self._journal.record(JournalEntry(self.grid.covering(region), self._noted.pop(region, None)))
+                self._journal.record(entry)
+        self._partial[box.slices()] = is_partial
         for level, where, pixels in changed:
             self._announce(FreshPixels(level, where, pixels))
 
@@ -292,7 +308,7 @@ class Store:
             if self._journal is not None and self._journal.is_open:
                 try:
                     self._pyramid.flush()
-                    self._attributes.set("complete", bool(self.finished.all()))
+                    self._attributes.set("complete", bool(self.whole.all()))
                     self._journal.finish()
                 finally:
                     self._journal.let_go()
@@ -324,7 +340,8 @@ class Store:
         folder = self.side_folder
         kept = [] if folder is None else [f for kind in COPIED for f in sorted(folder.glob(kind))]
         beside = {file.name: file.read_bytes() for file in kept} | self._beside
-        return copy_pixels(spec, self._pyramid.read, self.finished.copy(), Path(path), overwrite, on_progress, beside)
+        done = (self.finished.copy(), self._partial.copy())
+        return copy_pixels(spec, self._pyramid.read, *done, Path(path), overwrite, on_progress, beside)
 
     def __enter__(self) -> Store:
         return self

@@ -129,7 +129,7 @@ class BlendedEngine:
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Pixels:
         """Read, compute, blend: (c, *write.shape), in a type that can be stored.
 
-        Raises InputMismatch where the pixels read are not finite, and RunCancelled.
+        Raises PixelsNotFinite where the pixels read are not, and RunCancelled.
         """
         self._buffers.trim()
         pixels = read(tile.read)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_seamless.errors import InputMismatch
+from napari_seamless.errors import PixelsNotFinite
 from napari_seamless.geometry import Region, Tile
 from napari_seamless.interfaces import DeviceTime, Pixels, StopFlag
 from napari_seamless.program.graph import Program
@@ -75,7 +75,7 @@ class TorchEngine:
     def compute(self, tile: Tile, read: Callable[[Region], Pixels], stop: StopFlag) -> Any:
         """Read, compute, and bring back (c, *write.shape), or the `States` of a pass that measures.
 
-        Raises InputMismatch where the pixels read are not finite, and RunCancelled.
+        Raises PixelsNotFinite where the pixels read are not, and RunCancelled.
         """
         self._buffers.trim()
         pixels = None if tile.read.is_empty else read(tile.read)
@@ -176,15 +176,18 @@ def require_finite(pixels: Pixels, region: Region, dtype: torch.dtype = torch.fl
     looks at it."""
     if pixels.dtype.kind != "f" or not pixels.size:
         return
-    if not np.isfinite(pixels).all():
-        raise InputMismatch(
-            f"every pixel must be a finite number; got NaN or infinity in {region!r} of the image; fill or mask those "
-            "pixels first (finished tiles are kept)"
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        first = np.array(np.unravel_index(int(finite.argmin()), finite.shape))[1:] + region.start
+        at = ", ".join(f"{axis} = {n}" for axis, n in zip("zyx"[-region.ndim :], first, strict=True))
+        raise PixelsNotFinite(
+            f"every pixel must be a finite number; got NaN or infinity in {region!r} of the image, first at {at}; fill "
+            "those pixels, or ask for a region that does not reach them (finished tiles are kept)"
         )
     if pixels.dtype.itemsize > 4 and dtype != torch.float64:
         largest = float(np.abs(pixels).max())
         if largest > LARGEST_FLOAT32:
-            raise InputMismatch(
+            raise PixelsNotFinite(
                 f"networks compute in float32, up to {LARGEST_FLOAT32:.2g}; got {largest:.2g} of {pixels.dtype} in "
                 f"{region!r} of the image; divide its values first (finished tiles are kept)"
             )

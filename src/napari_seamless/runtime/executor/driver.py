@@ -19,8 +19,8 @@ from napari_seamless.interfaces import (
     PrecedingPass,
     Progress,
     RunState,
-    SourceRead,
     StopFlag,
+    TileResult,
     TimedEngine,
 )
 from napari_seamless.runtime.executor.counted_queue import CountedQueue, TileCounts
@@ -38,8 +38,7 @@ class RunEvents:
     `on_start()` before the first pass. `on_commit(region)` after a tile of the output was written, committed and
     counted. `on_idle(stop)` whenever all that is asked for is done, before the state says so; `stop` tells it that
     something else is wanted. `on_end()` once, whatever the end, after the state has become final for a run that does
-    not follow; what it raises makes the run fail. `on_reads(write, reads)` before the commit of a tile of any pass:
-    what it was made of.
+    not follow; what it raises makes the run fail. `on_result(write, result)` before the commit of a tile of any pass.
 
     While `should_wait()` says True, asked about twenty times a second, no new tile of the passes that measure is begun.
     """
@@ -49,7 +48,7 @@ class RunEvents:
     on_idle: Callable[[StopFlag], None] | None = None
     on_end: Callable[[], None] | None = None
     should_wait: Callable[[], bool] | None = None
-    on_reads: Callable[[Region, tuple[SourceRead, ...]], None] | None = None
+    on_result: Callable[[Region, TileResult], None] | None = None
 
 
 class Driver:
@@ -241,7 +240,7 @@ class Driver:
         """Make what the queue gives. What the engine did meanwhile for others does not count."""
         if isinstance(job.engine, TimedEngine):
             job.engine.take_device_time()
-        observed = ObservedJob(job, self._counts.add_device_time, self._events.on_reads)
+        observed = ObservedJob(job, self._counts.add_device_time, self._events.on_result)
         self._executor.run(observed, queue, job.sink.commit, self._control.is_stopped)
 
     def _be_idle(self, revision: int) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import sleep
+from typing import Any
 
-from napari_seamless.errors import InputDamaged, RegionUnreadable
+from napari_seamless.errors import InputDamaged, PixelsNotFinite, RegionUnreadable
 from napari_seamless.fingerprints import of_pixels, told
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import (
@@ -23,6 +24,7 @@ from napari_seamless.interfaces import (
     TileResult,
     TimedEngine,
 )
+from napari_seamless.runtime.executor.wanted_pixels import HoldsEarlier, WantedPixels, make_wanted
 
 SECONDS_BEFORE_SECOND_READ = 0.1
 """Time for a network drive to come back to itself."""
@@ -30,20 +32,35 @@ SECONDS_BEFORE_SECOND_READ = 0.1
 
 @dataclass(frozen=True)
 class TileJob:
-    """Implements `interfaces.Job`: reads `level` of `source`, computes with `engine`, writes to `sink`."""
+    """Implements `interfaces.Job`: reads `level` of `source`, computes with `engine`, writes to `sink`.
+
+    A tile that would read pixels that are not finite is made where it is `wanted` alone (None: all of it is).
+    """
 
     source: Source
     level: int
     engine: Engine
     sink: Sink
+    wanted: WantedPixels | None = None
 
     def make(self, write: Region, stop: StopFlag) -> TileResult:
         """Compute one write region, and put it in the sink. Any thread."""
-        tile = self.engine.tile(write)
         reads: list[SourceRead] = []
-        receipt = self.sink.write(tile.write, self.engine.compute(tile, partial(self._read_for, reads), stop))
+        try:
+            pixels, is_partial = self._compute(write, reads, stop), False
+        except PixelsNotFinite:
+            if self.wanted is None or not isinstance(self.sink, HoldsEarlier):
+                raise
+            reads.clear()
+            compute = partial(self._compute, reads=reads, stop=stop)
+            pixels, is_partial = make_wanted(self.wanted, self.sink, write, compute), True
+        receipt = self.sink.write(write, pixels)
         device_time = self.engine.take_device_time() if isinstance(self.engine, TimedEngine) else None
-        return TileResult(receipt, device_time, tuple(reads))
+        return TileResult(receipt, device_time, tuple(reads), is_partial)
+
+    def _compute(self, write: Region, reads: list[SourceRead], stop: StopFlag) -> Any:
+        """What the engine makes of a region; `reads` gets what was read for it."""
+        return self.engine.compute(self.engine.tile(write), partial(self._read_for, reads), stop)
 
     def receive(self, write: Region, result: TileResult) -> None:
         """Give what `make` returned to a sink that wants it. Driving thread."""
@@ -73,14 +90,14 @@ class TileJob:
 @dataclass(frozen=True)
 class ObservedJob:
     """Another job that says, in the driving thread, how long the device worked on each tile that comes back, and what
-    was read for it.
+    it gave.
 
     Pickled, it is the other job: workers in other processes observe nothing.
     """
 
     inner: Job
     on_device_time: Callable[[DeviceTime], None]
-    on_reads: Callable[[Region, tuple[SourceRead, ...]], None] | None = None
+    on_result: Callable[[Region, TileResult], None] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -96,8 +113,8 @@ class ObservedJob:
     def receive(self, write: Region, result: TileResult) -> None:
         if result.device_time is not None:
             self.on_device_time(result.device_time)
-        if self.on_reads is not None:
-            self.on_reads(write, result.reads)
+        if self.on_result is not None:
+            self.on_result(write, result)
         self.inner.receive(write, result)
 
     def __reduce__(self) -> tuple[Callable[[Job], Job], tuple[Job]]:
