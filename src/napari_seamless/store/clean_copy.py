@@ -33,10 +33,10 @@ def copy_pixels(
 ) -> Path:
     """Copy all levels chunk by chunk, one chunk in memory at a time; the path appears when everything is there.
 
-    A copy of a partly finished result is marked: `complete` is false and `finished` says which chunks it has (and `partial`
-    which of them in part), so that it can be opened, and continued, as the result itself. What lies `beside` (moments,
-    the roi), by name, goes along. `on_progress` gets (chunks done, chunks in all) in this thread; what it raises ends the copy and leaves
-    nothing behind. Raises OutputExists and OutputUnwritable.
+    A copy of a partly finished result is marked: `complete` is false, `finished` says which chunks it has and
+    `partial` which of them in part, so that it can be opened, and continued, as the result itself. What lies `beside`
+    (moments, the roi), by name, goes along. `on_progress` gets (chunks done, chunks in all) in this thread; what it
+    raises ends the copy and leaves nothing behind. Raises OutputExists and OutputUnwritable.
     """
     with disk_errors(path):
         check_replaceable(path, overwrite=overwrite)
