@@ -10,7 +10,7 @@
     │   └── ImageChanged                          it is another one than when it was opened, or when the run began
     ├── InputMismatch        (ValueError)         image and model do not fit together
     │   ├── PixelSizeUnknown                      the model works at one resolution, and the image does not say its own
-    │   └── PixelsNotFinite                       NaN, infinity, or more than float32 holds, where pixels are needed
+    │   └── PixelsNotFinite                       NaN, infinity, or numbers that a network cannot compute with
     ├── BadRequest           (ValueError)         a region, level, tile, budget or axes that cannot be
     │   ├── BudgetTooSmall                        not even the smallest tile fits
     │   └── NowhereToRun                          shapes or a mask that have nothing of the image in them
@@ -212,7 +212,7 @@ class PixelSizeUnknown(InputMismatch):
 
 
 class PixelsNotFinite(InputMismatch):
-    """Pixels that are needed are NaN or infinite, or beyond what the network's numbers hold."""
+    """Pixels that are needed are NaN or infinite, or beyond what the network computes in."""
 
 
 class BadRequest(SeamlessError, ValueError):

@@ -349,7 +349,7 @@ def test_reading_outside_a_level_is_refused() -> None:
         ({"shape": (0, 4)}, "2 or 3 spatial axes"),
         ({"channels": 3}, "labels are integers without a channel axis"),
         ({"dtype": np.float32}, "labels are integers without a channel axis"),
-        ({"kind": "image", "dtype": np.int64}, "integers of at most 32 bits"),
+        ({"kind": "image", "dtype": np.complex64}, "an image holds floats or integers; got complex64"),
         ({"kind": "image", "channels": 0}, "at least one channel"),
         ({"chunk": 0}, "at least 1 pixel"),
         ({"pixel_size": (1.0,)}, "one number a spatial axis"),

@@ -18,8 +18,8 @@ from napari_seamless.runs.origin import Origin, origin_of
 from napari_seamless.store import Store, open_store
 from napari_seamless.units import micrometres_in
 
-FROM_ARGMAX = np.dtype(np.int32)
-"""The type of a result that is labels even where nothing says so: argmax gives it, with and without an axis of
+FROM_ARGMAX = (np.dtype(np.int32), np.dtype(np.int64))
+"""The types of a result that is labels even where nothing says so: argmax gives it, with and without an axis of
 channels, and pictures are of smaller or of unsigned types."""
 
 
@@ -68,7 +68,7 @@ def open_label_image(
             what = _opened(what)
     source = open_image(what)
     info, ndim = source.info, source.info.ndim
-    is_image = isinstance(what, Store) and what.kind != "labels" and info.dtype != FROM_ARGMAX
+    is_image = isinstance(what, Store) and what.kind != "labels" and info.dtype not in FROM_ARGMAX
     if info.channels != 1 or info.dtype.kind not in "iub" or is_image:
         kind = "an image" if not isinstance(what, Store) else "a result of images"
         raise BadRequest(

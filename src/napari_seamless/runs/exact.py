@@ -34,7 +34,7 @@ from napari_seamless.runs.tile_choice import choice_for
 from napari_seamless.runs.tile_cost import TileCost, tile_cost
 from napari_seamless.runs.traced import TracedNetwork
 from napari_seamless.runtime.engine import TorchEngine
-from napari_seamless.runtime.engine.dtypes import stored_dtype
+from napari_seamless.runtime.engine.dtypes import stored_dtype_of
 from napari_seamless.runtime.engine.precision import EffectivePrecision, Precision
 from napari_seamless.runtime.planning import TileChoice
 from napari_seamless.store import Store
@@ -184,7 +184,7 @@ def exact_from(model: Model, source: Source, level: int, program: Program) -> Ex
         program_hash=program_hash(program),
         output_shape=value.shape[-program.ndim :],
         output_channels=channels,
-        output_dtype=stored_dtype(value.dtype),
+        output_dtype=stored_dtype_of(program),
         scale=tuple(scale for scale, _ in lines),
         offset=tuple(offset for _, offset in lines),
     )

@@ -16,6 +16,9 @@ from napari_seamless.store.spec import Kind
 
 Array = NDArray[Any]
 
+LARGEST = 8
+"""Bytes of the widest whole numbers that there are."""
+
 
 def halve(pixels: Array, kind: Kind) -> Array:
     """(c, [z,] y, x) -> (c, [z,] ceil(y/2), ceil(x/2)), same dtype, an array of its own.
@@ -49,6 +52,8 @@ def _mode(a: Array, b: Array, c: Array, d: Array) -> Array:
 
 def _mean_of_integers(a: Array, b: Array, c: Array, d: Array) -> Array:
     """Mean of four, a half rounded to the even neighbour (always up would brighten every level)."""
+    if a.dtype.itemsize == LARGEST:
+        return _mean_of_largest(a, b, c, d)
     wide = np.dtype(f"{a.dtype.kind}{a.dtype.itemsize * 2}")
     total = np.add(a, b, dtype=wide)
     total += c
@@ -56,6 +61,17 @@ def _mean_of_integers(a: Array, b: Array, c: Array, d: Array) -> Array:
     total += 1 + ((total >> 2) & 1)
     total >>= 2
     return total.astype(a.dtype)
+
+
+def _mean_of_largest(*corners: Array) -> Array:
+    """The same where nothing wider holds the sum: quarters are added, and what is left of each."""
+    one, two, three = (corners[0].dtype.type(n) for n in (1, 2, 3))
+    low, rest = corners[0] >> two, corners[0] & three
+    for corner in corners[1:]:
+        low, rest = low + (corner >> two), rest + (corner & three)
+    low, left = low + (rest >> two), rest & three
+    is_up = (left == three) | ((left == two) & ((low & one) == one))
+    return np.asarray(low + is_up.astype(low.dtype))
 
 
 def _mean_of_floats(a: Array, b: Array, c: Array, d: Array) -> Array:

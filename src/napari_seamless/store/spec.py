@@ -204,5 +204,5 @@ def _check_dtype(spec: StoreSpec) -> None:
                 f"labels are integers without a channel axis; got {spec.dtype} with channels={spec.channels}; "
                 "cast them, or store them as an image"
             )
-    elif spec.dtype.kind not in "iuf" or (spec.dtype.kind in "iu" and spec.dtype.itemsize > 4):
-        raise BadRequest(f"an image holds floats or integers of at most 32 bits; got {spec.dtype}; cast the output")
+    elif spec.dtype.kind not in "iuf":
+        raise BadRequest(f"an image holds floats or integers; got {spec.dtype}; cast the output")

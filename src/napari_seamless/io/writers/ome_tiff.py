@@ -38,9 +38,9 @@ def save_ome_tiff(
 ) -> Path:
     """Save a result, finished or not, as a pyramidal OME-TIFF at `path`; returns the path.
 
-    float16 becomes float32 and labels of 64 bits become uint32, since OME-TIFF knows neither. `on_progress` gets (tiles
-    done, tiles in all). Any thread. Raises OutputExists, OutputUnwritable, and BadRequest for another suffix, and for
-    labels that do not fit into 32 bits.
+    float16 becomes float32 and whole numbers of 64 bits become uint32, since OME-TIFF knows neither. `on_progress` gets
+    (tiles done, tiles in all). Any thread. Raises OutputExists, OutputUnwritable, and BadRequest for another suffix,
+    and for numbers of 64 bits that do not fit into 32.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -71,7 +71,6 @@ class _TileStream:
 
     def __init__(self, result: Exportable, on_progress: OnProgress | None) -> None:
         self._levels = result.levels
-        self._is_labels = result.kind == "labels"
         self._on_progress = on_progress
         self._done = 0
         info = result.info
@@ -104,8 +103,8 @@ class _TileStream:
         self._done += 1
         if self._on_progress is not None:
             self._on_progress(self._done, self._total)
-        if self._is_labels and pixels.dtype.itemsize == 8:
-            _check_labels(pixels)
+        if pixels.dtype.kind in "iu" and pixels.dtype.itemsize == 8:
+            _check_fits(pixels)
         if self.is_rgb:
             pixels = np.moveaxis(pixels, 0, -1)
         missing = [(0, TILE - n) for n in pixels.shape[:2]] + [(0, 0)] * (pixels.ndim - 2)
@@ -118,12 +117,12 @@ def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint32) if dtype.kind in "iu" and dtype.itemsize == 8 else dtype
 
 
-def _check_labels(pixels: NDArray[Any]) -> None:
+def _check_fits(pixels: NDArray[Any]) -> None:
     low, high = int(pixels.min()), int(pixels.max())
     if low < 0 or high > np.iinfo(np.uint32).max:
         raise BadRequest(
-            f"labels in an OME-TIFF lie between 0 and {np.iinfo(np.uint32).max}; got {low if low < 0 else high}; "
-            "number them anew, or save them as .ome.zarr"
+            f"whole numbers of 64 bits in an OME-TIFF lie between 0 and {np.iinfo(np.uint32).max}; got "
+            f"{low if low < 0 else high}; number them anew, or save them as .ome.zarr"
         )
 
 

@@ -25,7 +25,7 @@ from napari_seamless.runtime.engine.cpu_fallback import CpuFallback
 from napari_seamless.runtime.engine.denormals import flushed_denormals
 from napari_seamless.runtime.engine.device import resolve_device
 from napari_seamless.runtime.engine.device_clock import DeviceClock
-from napari_seamless.runtime.engine.dtypes import require_storable, storable
+from napari_seamless.runtime.engine.dtypes import storable_output
 from napari_seamless.runtime.engine.fused_convolution import fuse
 from napari_seamless.runtime.engine.moments import States, as_arrays
 from napari_seamless.runtime.engine.precision import arithmetic
@@ -58,6 +58,7 @@ class TorchEngine:
         self._given = program
         self._fast = fast
         self._tf32 = tf32
+        self._stored = storable_output(program)
         self._activations = activations
         self.device = resolve_device(device)
         self._buffers = LargeBuffers(reuse=self.device.type == "cpu")
@@ -85,7 +86,7 @@ class TorchEngine:
             result = self._run(pixels, tile.write, stop)
             if isinstance(result, Gathered):
                 return self._gathered(result)
-        return as_pixels(result, tile.write.ndim)
+        return as_pixels(result, tile.write.ndim, self._stored)
 
     def _run(self, pixels: Pixels | None, write: Region, stop: StopFlag) -> Any:
         """The image is handed over, not held here, so that it is freed as soon as no node needs it."""
@@ -173,8 +174,11 @@ def _placed(tensor: Tensor, device: torch.device) -> Tensor:
 
 def require_finite(pixels: Pixels, region: Region, dtype: torch.dtype = torch.float32) -> None:
     """Refuse NaN and infinity, also what would be infinite in `dtype`: one such pixel would spread over everything that
-    looks at it."""
-    if pixels.dtype.kind != "f" or not pixels.size:
+    looks at it; and whole numbers that `dtype` cannot tell apart."""
+    if not pixels.size:
+        return
+    if pixels.dtype.kind != "f":
+        _require_told_apart(pixels, region, dtype)
         return
     finite = np.isfinite(pixels)
     if not finite.all():
@@ -193,6 +197,20 @@ def require_finite(pixels: Pixels, region: Region, dtype: torch.dtype = torch.fl
             )
 
 
+def _require_told_apart(pixels: Pixels, region: Region, dtype: torch.dtype) -> None:
+    """Numbers of objects, for example, of which two neighbours would become one."""
+    if pixels.dtype.kind not in "iu" or pixels.dtype.itemsize < 4:
+        return
+    name, limit = ("float64", 2**53) if dtype == torch.float64 else ("float32", 2**24)
+    farthest = max(int(pixels.max()), -int(pixels.min()))
+    if farthest > limit:
+        raise PixelsNotFinite(
+            f"networks compute in {name}, which tells whole numbers apart up to {limit}; got {farthest} of "
+            f"{pixels.dtype} in {region!r} of the image; number objects anew, or convert an image of intensities to "
+            f"{name} first (finished tiles are kept)"
+        )
+
+
 def as_tensor(pixels: Pixels) -> Tensor:
     """numpy to torch without a copy where torch knows the dtype."""
     if pixels.dtype.byteorder == ">" or pixels.dtype.kind not in "uif" or pixels.dtype == np.longdouble:
@@ -202,9 +220,8 @@ def as_tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels)
 
 
-def as_pixels(result: Tensor, ndim: int) -> Pixels:
-    """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory, in a type that can be stored."""
+def as_pixels(result: Tensor, ndim: int, dtype: torch.dtype) -> Pixels:
+    """(1, [c,] [z,] y, x) to (c, [z,] y, x) in the plain order of memory, in the type that is stored."""
     shape = result.shape[result.dim() - ndim :]
     channels = result.shape[1] if result.dim() == ndim + 2 else 1
-    require_storable(result)
-    return np.ascontiguousarray(result.reshape(channels, *shape).to(storable(result.dtype)).numpy())
+    return np.ascontiguousarray(result.reshape(channels, *shape).to(dtype).numpy())
