@@ -36,7 +36,8 @@ class ImageInfo:
     `notices` are sentences for the user about the way this file is stored. `times` is how many time points there are,
     of which this image is one; `plane` pairs "t" and "z" with the number of what was taken of a series or a stack.
     A result that is not `exact` was blended of overlapping tiles; `title` is its name as it is shown.
-    Where it was made of another image, `on_slide` is where it lies on the slide that they come from.
+    Where it was made of another image, `on_slide` is where it lies on the slide that they come from. `value_range` are
+    black and white where a file says that it uses less than all numbers of its type.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ImageInfo:
     plane: tuple[tuple[str, int], ...] = ()
     exact: bool = True
     on_slide: SlidePosition | None = None
+    value_range: tuple[float, float] | None = None
 
     @property
     def title(self) -> str:

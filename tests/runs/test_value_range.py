@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
 import napari_seamless as ns
 from napari_seamless.errors import BadRequest, InputMismatch
+from napari_seamless.io.readers.bioio import BioioSource
 from napari_seamless.models.loaders.recipe_folder import model_of
 from napari_seamless.models.recipe_file import checked_recipe
 
@@ -38,6 +43,60 @@ def test_the_result_does_not_depend_on_how_a_number_is_stored(model: str, kind: 
     assert np.mean(np.asarray(found) != np.asarray(expected)) < 1e-3
     assert not expected.notices
     assert any("values" in notice for notice in found.notices)
+
+
+TWELVE = EIGHT.astype(np.uint16) * 16 + 5
+TWELVE[:, 0, 1] = 4095
+OME: dict[str, Any] = {"metadata": {"axes": "CYX"}}
+SAYS_TWELVE_BITS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SignificantBits": ("i.ome.tif", {"metadata": {"axes": "CYX", "SignificantBits": 12}}),
+    "BitsPerSample": ("i.ome.tif", {**OME, "bitspersample": 12}),
+    "MaxSampleValue": ("i.tif", {"extratags": [(281, 3, 1, 4095, True)], "photometric": "minisblack"}),
+    "SMaxSampleValue": ("i.tif", {"extratags": [(341, 3, 1, 4095, True)], "photometric": "minisblack"}),
+}
+
+
+@pytest.mark.parametrize("said", SAYS_TWELVE_BITS)
+def test_bits_that_a_file_says_it_uses_are_its_range_and_that_is_told(said: str, tmp_path: Path) -> None:
+    name, how = SAYS_TWELVE_BITS[said]
+    tifffile.imwrite(tmp_path / name, TWELVE, **how)
+    source = ns.open_image(tmp_path / name, axes="cyx")
+    assert source.info.value_range == (0, 4095)
+    found, expected = run("nuclei", source), run("nuclei", TWELVE, value_range=(0, 4095))
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    assert "the image's 0 to 4095 are scaled to these, as its file says (12 of 16 bits are used)" in found.notices[0]
+
+
+def test_bits_are_read_by_bioio_too(tmp_path: Path) -> None:
+    pytest.importorskip("bioio")
+    tifffile.imwrite(tmp_path / "i.ome.tif", TWELVE, metadata={"axes": "CYX", "SignificantBits": 12})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = BioioSource(tmp_path / "i.ome.tif")
+    assert source.info.value_range == (0, 4095)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"metadata": {"axes": "CYX", "SignificantBits": 16}},
+        {**OME, "extratags": [(281, 3, 1, 3871, True)]},
+        {**OME, "extratags": [(281, 3, 1, 65535, True)]},
+    ],
+    ids=["all bits", "a largest value that happens to be", "all values"],
+)
+def test_what_a_file_says_of_all_its_numbers_is_no_range(how: dict[str, Any], tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "i.ome.tif", TWELVE, **how)
+    assert ns.open_image(tmp_path / "i.ome.tif").info.value_range is None
+
+
+def test_an_image_brighter_than_its_file_says_is_refused(tmp_path: Path) -> None:
+    pixels = TWELVE.copy()
+    pixels[1, 40, 50] = 4096
+    tifffile.imwrite(tmp_path / "i.ome.tif", pixels, metadata={"axes": "CYX", "SignificantBits": 12})
+    with pytest.raises(InputMismatch, match=r"keep to the values that its file declares, 0 to 4095; 'i.ome.tif' has"):
+        run("nuclei", tmp_path / "i.ome.tif")
+    run("nuclei", tmp_path / "i.ome.tif", value_range=(0, 65535))
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ def _facts(info: interfaces.ImageInfo) -> Iterator[str]:
     axes = ", ".join("zyx"[-info.ndim :])
     yield f"name        {info.name}"
     yield f"format      {info.format}"
-    yield f"channels    {info.channels}{' (RGB)' if info.rgb else ''} of {info.dtype}"
+    used = "" if info.value_range is None else " from {:g} to {:g}".format(*info.value_range)
+    yield f"channels    {info.channels}{' (RGB)' if info.rgb else ''} of {info.dtype}{used}"
     if info.channel_names:
         yield f"names       {', '.join(info.channel_names)}"
     size = "not said in the file" if info.pixel_size is None else " x ".join(f"{s:g}" for s in info.pixel_size)

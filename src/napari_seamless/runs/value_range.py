@@ -66,14 +66,22 @@ def checked_range(given: Sequence[float]) -> Range:
 
 def _range_of(model: Model, source: Source, level: int) -> tuple[Range, str]:
     """The range of an image's values, and why, where that is more than its type. Raises InputMismatch."""
-    wanted, dtype = model.value_range or EIGHT_BITS, source.info.dtype
+    wanted, dtype, said = model.value_range or EIGHT_BITS, source.info.dtype, source.info.value_range
     if dtype == np.bool_:
         return UNIT, ""
     if dtype == np.uint8:
         return EIGHT_BITS, ""
-    if dtype == np.uint16 and wanted == SIXTEEN_BITS:
+    if dtype == np.uint16 and wanted == SIXTEEN_BITS and said is None:
         return SIXTEEN_BITS, ""
     low, high, is_repeated = _looked_at(source, level)
+    if said is not None:
+        if high <= said[1]:
+            return said, f"as its file says ({int(said[1]).bit_length()} of {dtype.itemsize * 8} bits are used)"
+        raise InputMismatch(
+            f"an image must keep to the values that its file declares, {_text(said)}; '{source.info.name}' has values "
+            f"up to {high:g}",
+            remedies=(SetValueRange(),),
+        )
     if dtype == np.uint16 and is_repeated:
         return SIXTEEN_BITS, "since all are multiples of 257, as 8-bit values in 16 bits are"
     if dtype.kind == "f" and low >= 0 and high <= 1:

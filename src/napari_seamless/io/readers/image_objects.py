@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from napari_seamless.io.readers.array import ArraySource, open_arrays
-from napari_seamless.io.readers.ome_objects import channel_colours_of, origin_of, unit_of
+from napari_seamless.io.readers.declared_range import range_of_bits
+from napari_seamless.io.readers.ome_objects import channel_colours_of, origin_of, significant_bits_of, unit_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, with_scenes
 from napari_seamless.units import full_name
 
@@ -103,7 +104,7 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
     by_letter = {"z": sizes.Z, "y": sizes.Y, "x": sizes.X}
     unit = unit_of(image)
     spatial = [by_letter[letter.lower()] for letter in letters if letter in "ZYX"]
-    return open_arrays(
+    source = open_arrays(
         arrays,
         axes=letters.lower() if axes is None else axes,
         name=name,
@@ -116,6 +117,8 @@ def _open_current(image: Any, axes: str | None, name: str, identity: str | None)
         identity=identity,
         notices=_notices(name, *(int(arrays[0].shape[letters.index(letter)]) for letter in "YX")),
     )
+    used = range_of_bits([significant_bits_of(image)], source.info.dtype)
+    return replace(source, info=replace(source.info, value_range=used))
 
 
 def _notices(name: str, height: int, width: int) -> tuple[str, ...]:

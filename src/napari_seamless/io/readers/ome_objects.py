@@ -45,6 +45,12 @@ def channel_colours_of(image: Any) -> tuple[str, ...]:
     return tuple("#{:02x}{:02x}{:02x}".format(*part) for part in parts)
 
 
+def significant_bits_of(image: Any) -> int | None:
+    """How many bits of a number are used; None where nobody says it."""
+    said = getattr(_pixels_of(image), "significant_bits", None)
+    return None if said is None else int(said)
+
+
 def _pixels_of(image: Any) -> Any:
     """The description of the current image; None where there is none. Only some formats have one."""
     images = getattr(getattr(image, "metadata", None), "images", None)

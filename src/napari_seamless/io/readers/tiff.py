@@ -21,10 +21,12 @@ from napari_seamless.errors import InputDamaged, SeamlessError
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Reads
 from napari_seamless.io.readers.axes import info_at, require_inside, require_time
+from napari_seamless.io.readers.declared_range import bits_of_largest, range_of_bits
 from napari_seamless.io.readers.decoded_cache import DecodedCache
 from napari_seamless.io.readers.file_access import ByteFile, FileBacked, OpenedFiles
 from napari_seamless.io.readers.scenes import Scene, with_scenes
 from napari_seamless.io.readers.tiff_directories import check_directories
+from napari_seamless.io.readers.tiff_ome import pixels_of, significant_bits_of
 from napari_seamless.io.readers.tiff_parsed import Metadata, TiffImages, metadata_of, opened
 from napari_seamless.io.readers.tiff_scale import channel_colours, channel_names, pixel_sizes, place
 from napari_seamless.io.readers.tiff_scenes import pages_told, scene_of
@@ -151,4 +153,11 @@ def _info(path: Path, kind: str, metadata: Metadata, stacks: tuple[Stack, ...], 
         format={"svs": "Aperio SVS", "ome": "OME-TIFF", "philips": "Philips TIFF"}.get(kind, "TIFF"),
         notices=(*notices_of(path.name, base), *([base.meaning.told] if base.meaning.told else [])),
         times=max(1, base.times),
+        value_range=None if base.meaning.colours is not None else _range(metadata, number, base.dtype),
     )
+
+
+def _range(metadata: Metadata, number: int, dtype: np.dtype) -> tuple[float, float] | None:
+    """What the file says of the bits that are used."""
+    largest = map(bits_of_largest, metadata.largest)
+    return range_of_bits([metadata.bits, significant_bits_of(pixels_of(metadata, number)), *largest], dtype)

@@ -46,6 +46,12 @@ def sizes_of(pixels: ElementTree.Element) -> Mapping[str, float]:
     return sizes
 
 
+def significant_bits_of(pixels: ElementTree.Element | None) -> int | None:
+    """How many bits of a number are used; None where nobody says it."""
+    said = "" if pixels is None else pixels.get("SignificantBits", "")
+    return int(said) if said.isdecimal() else None
+
+
 def place_of(pixels: ElementTree.Element, sizes: Mapping[str, float]) -> Mapping[str, float]:
     """Where the first plane lies, under `z`, `y`, `x`: in micrometres, or in pixels along axes of no known size.
 

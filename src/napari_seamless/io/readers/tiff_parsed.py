@@ -27,6 +27,8 @@ DAMAGE = (
 """What tifffile raised for the broken files of `tests/builders/fuzzing.py`; its own TiffFileError is a ValueError."""
 
 RESOLUTION_UNIT, PHOTOMETRIC = 296, 262
+LARGEST_SAMPLE = (281, 341)
+"""MaxSampleValue and SMaxSampleValue."""
 BLACK_IS_ZERO = 1
 """The meaning of pixels where a file has left out to say it."""
 
@@ -121,7 +123,8 @@ class Metadata:
     """What a file says of an image beside its pixels. `dialect` is "svs", "ome", "imagej",
     "philips" or "" for plain TIFF.
 
-    `resolution` is (x, y) pixels per `resolution_unit`, a value of the tag of that name.
+    `resolution` is (x, y) pixels per `resolution_unit`, a value of the tag of that name. `bits` are those of a sample,
+    and `largest` are the largest values as two tags give them, None where they are not there.
     """
 
     dialect: str
@@ -133,6 +136,8 @@ class Metadata:
     resolution_unit: int
     name: str
     images: int
+    bits: int
+    largest: tuple[object, ...]
 
 
 def opened(path: Path) -> tifffile.TiffFile:
@@ -232,4 +237,6 @@ def metadata_of(path: Path, tiff: tifffile.TiffFile, number: int) -> Metadata:
             resolution_unit=int(page.tags.valueof(RESOLUTION_UNIT, default=2)),
             name=str(tiff.series[number].name),
             images=len(tiff.series),
+            bits=int(np.max(page.bitspersample)),
+            largest=tuple(page.tags.valueof(tag, default=None) for tag in LARGEST_SAMPLE),
         )
