@@ -307,6 +307,8 @@ class FakePipeline:
     source: FakeSource = field(default_factory=lambda: FakeSource(np.full((3, 600, 800), 200, np.uint8)))
     seen: list[ImageInfo] = field(default_factory=list)
     planes: list[str] = field(default_factory=list)
+    prepared_with: list[dict[str, Any]] = field(default_factory=list)
+    places: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -363,7 +365,7 @@ class FakePipeline:
     def parameters_of(self, architecture: str) -> tuple[FakeParameter, ...]:  # noqa: ARG002
         return (FakeParameter("outputs"), FakeParameter("depth", "4"))
 
-    def time_tile(self, prepared: Any, tile: int, *, cancelled: Any = None) -> FakeTiming:  # noqa: ARG002
+    def time_tile(self, prepared: Any, tile: int, **options: Any) -> FakeTiming:  # noqa: ARG002
         self.timed.append(tile)
         return self.timing
 
@@ -381,8 +383,10 @@ class FakePipeline:
         *,
         cancelled: Callable[[], bool] | None = None,
         approximate: bool = False,
+        **options: Any,
     ) -> FakePrepared:
         self.traced.append(model.name)
+        self.prepared_with.append({**options, **({"approximate": True} if approximate else {})})
         self.seen.append(image.info)
         while not self.gate.wait(0.01):
             if cancelled is not None and cancelled():
@@ -403,7 +407,8 @@ class FakePipeline:
         self.planes.append(image.info.identity)
         return prepared
 
-    def tile_for(self, prepared: FakePrepared, budget: int | None = None) -> FakeChoice:  # noqa: ARG002
+    def tile_for(self, prepared: FakePrepared, budget: int | None = None, **place: str) -> FakeChoice:  # noqa: ARG002
+        self.places.append(place)
         if self.choice_refusal is not None:
             raise self.choice_refusal
         allowed = budget or 2_000_000_000
@@ -415,7 +420,7 @@ class FakePipeline:
     def existing_output_at(self, path: Path, prepared: FakePrepared) -> FakeFound | None:  # noqa: ARG002
         return self.found.get(path)
 
-    def memory_of(self) -> FakeMemory:
+    def memory_of(self, device: str = "auto") -> FakeMemory:  # noqa: ARG002
         return FakeMemory()
 
     def start_workers(self) -> FakeWorkers:

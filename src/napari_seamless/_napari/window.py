@@ -10,26 +10,32 @@ import napari
 from napari.qt import get_qapp
 
 from napari_seamless._napari.run.dock import SeamlessDock
+from napari_seamless._napari.run.network_cache import LoadRequest
 from napari_seamless._napari.run.state import Snapshot
-from napari_seamless._napari.widgets.output import OutputChoice
 from napari_seamless.errors import SeamlessError
+from napari_seamless.runs.config import RunConfig
 
 NAME = "napari-seamless"
 
 
-def show(slide: str | Path, model: str, output: Path | None = None, screenshot: Path | None = None) -> None:
-    """Do in the dock what a user would: open, choose, run. Blocks until the window is closed.
+def show(slide: str | Path, network: LoadRequest, config: RunConfig, screenshot: Path | None = None) -> None:
+    """Do in the dock what a user would: open, choose, set all options, run. Blocks until the window is closed.
 
     With a `screenshot`, the window closes by itself: its picture is written there when the run has ended. Raises
-    SeamlessError, in the dock's words, when the slide cannot be opened or (with a screenshot) the run fails.
+    SeamlessError, in the dock's words, when the slide cannot be opened or (with a screenshot) the run fails, and what
+    `show_config` raises.
     """
     viewer = napari.Viewer(title=f"{NAME}: {Path(slide).name}")
     viewer.window.resize(1600, 1000)
     _, dock = viewer.window.add_plugin_dock_widget(NAME)
-    dock.open(slide)
-    dock.choose_model(model)
-    dock.panel.output.setValue(OutputChoice(output))
+    if network.architecture:
+        dock.load_model(network.what, network.architecture, network.arguments)
+    else:
+        dock.choose_model(network.what)
+    _pump(dock, lambda _now: dock.panel.model.value().name != network.key)
+    dock.open(slide, config.image)
     _pump(dock, lambda now: now.phase == "empty")
+    dock.show_config(config)
     dock.run()
     if screenshot is None:
         napari.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ import typer
 
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import busy, display, follow, say, write_moments
-from napari_seamless.cli.run_options import typed_defaults, with_run_options
+from napari_seamless.cli.run_options import with_run_options
 from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing
 from napari_seamless.io.writers.formats import usual_suffixes
 from napari_seamless.runs.claims import APPROXIMATE, CLAIMS, SAME
@@ -22,6 +22,7 @@ from napari_seamless.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from napari_seamless import interfaces
+    from napari_seamless.models import Model
     from napari_seamless.runs.origin import Origin
 
 SAMPLE = "CMU-1-Small-Region.svs"
@@ -38,13 +39,17 @@ def run(
     save_moments: given.SaveMoments = None,
 ) -> None:
     """Run a model on an image and write the result as OME-Zarr. The same command again goes on where it stopped."""
+    _run(image, config, lambda: given.loaded(model, architecture, arguments, trust), save_moments)
+
+
+def _run(image: str, config: RunConfig, load: Callable[[], Model], save_moments: Path | None = None) -> None:
     import napari_seamless as ns
 
     output = config.output.output
     assert output is not None
     with given.opened(image, config.image) as source:
         with busy("tracing the network at the size of the image"):
-            network = given.loaded(model, architecture, arguments, trust)
+            network = load()
             prepared = ns.prepare(network, source, config=given.as_opened(config))
         if not prepared.exact:
             say("\n".join((f"{APPROXIMATE}, since it cannot be the {SAME}:", *prepared.lines())))
@@ -59,26 +64,32 @@ def run(
     typer.echo(output)
 
 
+@with_run_options(without={"output": "a temporary folder"})
 def view(
     image: given.Image,
+    config: RunConfig,
     model: given.ModelOption = "nuclei",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the result here.", show_default="a temporary folder")
-    ] = None,
+    architecture: given.Architecture = None,
+    arguments: given.Arguments = None,
+    trust: given.Trust = False,
     screenshot: Annotated[
         Path | None,
         typer.Option(help="Picture of the window, taken when the run has finished; then close.", show_default=False),
     ] = None,
 ) -> None:
-    """Open napari on an image with a model running on it. Without a display, the same as run."""
-    if not _has_display():
-        target = output or Path(f"{Path(image).stem}-{model}.ome.zarr")
-        say(f"there is no display here; running without a window, into {target}")
-        run(image=image, model=model, **typed_defaults(output=target))
-        return
-    import napari_seamless as ns
+    """Open napari on an image with a model running on it, every option in its widget. Without a display, as run."""
+    output = config.output.output
 
+    def load() -> Model:
+        return given.loaded(model, architecture, arguments, trust)
+
+    if not _has_display():
+        target = output or Path(f"{Path(image).stem}-{Path(model).stem}.ome.zarr")
+        say(f"there is no display here; running without a window, into {target}")
+        _run(image, config.replace(output=target), load)
+        return
     try:
+        from napari_seamless._napari.run.network_cache import LoadRequest
         from napari_seamless._napari.window import show
     except ModuleNotFoundError as error:
         raise WindowMissing(
@@ -86,9 +97,10 @@ def view(
             'pip install "napari-seamless[gui]", or use run, which needs no window'
         ) from error
 
-    ns.open_image(image).close()  # what cannot work is said here, before a window opens
-    ns.load_model(model)
-    show(image, model, output, screenshot)
+    with given.opened(image, config.image):  # what cannot work is said here, before a window opens
+        load()
+        given.check_roi(config)
+    show(image, LoadRequest(model, architecture or "", arguments or "{}"), config, screenshot)
     typer.echo("\n".join(str(path) for path in (output, screenshot) if path and screenshot))
 
 

@@ -49,6 +49,14 @@ def opened(image: str, options: ImageOptions) -> Iterator[Source]:
         yield source if options.channels is None else ns.select(source, channels=options.channels)
 
 
+def check_roi(config: RunConfig) -> None:
+    """Refuse a file of outlines that cannot be read. Raises BadRequest, InputNotFound, InputUnreadable."""
+    from napari_seamless.runs.roi import roi_of
+
+    if config.part.roi is not None and not config.is_of_tissue:
+        roi_of(config.part.roi)
+
+
 def as_opened(config: RunConfig) -> RunConfig:
     """What is left to be said of a run, once its image is open."""
     return config.replace(axes=None, scene=None, plane=None, channels=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -15,11 +16,13 @@ from napari_seamless.runs.option import flag_of, option_of
 CONFIG = "config"
 
 
-def with_run_options(*only: str, required: Collection[str] = ()) -> Callable[..., Any]:
+def with_run_options(
+    *only: str, required: Collection[str] = (), without: Mapping[str, str] = MappingProxyType({})
+) -> Callable[..., Any]:
     """Make a command of a function that takes a `config`: the options of a run, or `only` some, stand for it.
 
-    Those that are `required` must be given. What is typed is parsed and checked before the function is called; raises
-    BadRequest.
+    Those that are `required` must be given; `without` says what happens without others here. What is typed is parsed
+    and checked before the function is called; raises BadRequest.
     """
 
     def made(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,7 +38,7 @@ def with_run_options(*only: str, required: Collection[str] = ()) -> Callable[...
             for p in signature(command).parameters.values()
             if p.name != CONFIG
         ]
-        generated = [parameter_of(name, name in required) for name in names]
+        generated = [parameter_of(name, name in required, without.get(name, "")) for name in names]
         shown = signature(command).replace(parameters=[*own, *generated])
         setattr(call, "__signature__", shown)  # noqa: B010 - typer reads it, and no type says that a function has one
         call.__annotations__ = {p.name: p.annotation for p in (*own, *generated)}
@@ -51,18 +54,12 @@ def config_from(typed: Mapping[str, Any]) -> RunConfig:
     return RunConfig.of(**{name: option_of(OPTIONS[name]).parse(value) for name, value in given.items()})
 
 
-def typed_defaults(**given: Any) -> dict[str, Any]:
-    """All options as nobody types them, but for some that are given: for a command that calls another one."""
-    names = (name for name, of in OPTIONS.items() if option_of(of).in_shell)
-    return {name: given.get(name, OPTIONS[name].default) for name in names}
-
-
-def parameter_of(name: str, required: bool = False) -> Parameter:
-    """An option as typer takes it."""
+def parameter_of(name: str, required: bool = False, without: str = "") -> Parameter:
+    """An option as typer takes it; `without` goes before what the option says of that itself."""
     of = OPTIONS[name]
     option = option_of(of)
     flags = [flag_of(name), *([option.short] if option.short else [])]
-    shown: bool | str = option.without or (option.kind is not bool and of.default is not None)
+    shown: bool | str = without or option.without or (option.kind is not bool and of.default is not None)
     about = typer.Option(
         *flags, help=option.help, metavar=option.metavar or None, show_default=False if required else shown
     )

@@ -21,12 +21,14 @@ class Option:
     number. `without` says what happens without it, where the default value does not. `kind` is its type in a
     shell and in forms: bool, int, float, str or Path. `parse` makes the value of what is typed there (raises
     BadRequest), and `text` the other way round. `metavar` is what is typed, for example, and `short` a flag of one
-    letter. Without `in_shell` it is for Python only, being an array or an object.
+    letter. `files` are the endings of files that may be named instead of a choice. Without `in_shell` it is for Python
+    only, being an array or an object.
     """
 
     help: str
     kind: type = str
     choices: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     unit: str = ""
     without: str = ""
     metavar: str = ""

@@ -43,6 +43,7 @@ Keep = Literal["auto", "recompute", "device", "host", "disk"]
 KEEP: tuple[Keep, ...] = ("auto", "recompute", "device", "host", "disk")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 STATISTICS = ("whole", TISSUE, "local")
+MOMENT_FILES = (".safetensors", ".zarr")
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +226,7 @@ class StatisticsOptions(Comparable):
             "Of what norms over the plane are taken: the whole image, its tissue, each tile (approximate), or "
             "as saved in a file of moments or an earlier result.",
             choices=STATISTICS,
+            files=MOMENT_FILES,
             metavar="whole|tissue|local|FILE",
         ),
     )
@@ -247,7 +249,7 @@ class StatisticsOptions(Comparable):
 
     def __post_init__(self) -> None:
         said = self.statistics
-        is_file = isinstance(said, Path) or str(said).rstrip("/\\").endswith((".safetensors", ".zarr"))
+        is_file = isinstance(said, Path) or str(said).rstrip("/\\").endswith(MOMENT_FILES)
         if isinstance(said, str | Path) and not is_file and said not in STATISTICS:
             raise BadRequest(
                 f"statistics are 'whole', 'tissue', 'local', moments, a file of moments (.safetensors) or an earlier "

@@ -85,12 +85,12 @@ def parse_value_range(text: str) -> tuple[float, float]:
 
 
 def value_range_text(span: Sequence[float]) -> str:
-    """The other way round.
+    """The other way round, to the last digit.
 
-    >>> value_range_text((0, 4095))
-    '0:4095'
+    >>> value_range_text((0, 1048575))
+    '0:1048575'
     """
-    return ":".join(f"{number:g}" for number in span)
+    return ":".join(repr(float(number)).removesuffix(".0") for number in span)
 
 
 def parse_scene(text: str) -> str | int:

@@ -38,7 +38,14 @@ def polygons_over(shapes: Shapes, image: Image) -> list[Corners]:
 
 
 def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
-    """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread.
+    """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread."""
+    layer = outline_layer(viewer, image, NAME)
+    layer.mode = "add_rectangle"
+    return layer
+
+
+def outline_layer(viewer: napari.Viewer, image: Image, name: str) -> Shapes:
+    """A new layer of shapes over an image, without any shape. GUI thread.
 
     Shapes say which rows and columns are run, and are seen on every plane, time point and channel.
     """
@@ -47,13 +54,12 @@ def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
     scale, offset = one_step(image.level_shapes[0][: image.ndim][-ndim:], rows_and_columns)
     layer: Shapes = viewer.add_shapes(
         ndim=ndim,
-        name=NAME,
+        name=name,
         edge_color="#ffc233",
         face_color="#ffc23322",
         edge_width=_screen_pixels(viewer, float(np.asarray(image.scale)[rows_and_columns[-1]]), 2),
         **placed_over(image, scale.tolist(), offset.tolist()),
     )
-    layer.mode = "add_rectangle"
     return layer
 
 

@@ -15,11 +15,11 @@ The workers of all runs are started with the first network that is ready, and cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -29,7 +29,17 @@ from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, ig
 from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.run.lookups import LookupHandlers, Lookups
-from napari_seamless._napari.run.state import ENDED, ImageRef, Phase, Ready, RunRequest, Snapshot, Started
+from napari_seamless._napari.run.state import (
+    ENDED,
+    ImageRef,
+    Options,
+    Phase,
+    Ready,
+    RunRequest,
+    Snapshot,
+    Started,
+    Subject,
+)
 from napari_seamless._napari.run.temporary_folder import TemporaryFolder, start_in_folder
 from napari_seamless._napari.run.verdict import Verdict, verdict_of
 from napari_seamless.errors import RunCancelled
@@ -52,10 +62,11 @@ class Controller:
     def __init__(self, backend: Backend, jobs: BackgroundJobs, on_started: Callable[[Started], None]) -> None:
         self._backend, self._jobs = backend, jobs
         self._on_started = on_started
-        self._cache: LRUCache[tuple[Hashable, str], Ready] = LRUCache(KEPT)
-        self._pair: tuple[Hashable, str] | None = None
+        self._cache: LRUCache[Subject, Ready] = LRUCache(KEPT)
+        self._subject: Subject | None = None
         self._image: ImageRef | None = None
         self._ready: Ready | None = None
+        self._place: Mapping[str, str] = {}
         self._budget: int | None = None
         self._tile: int | None = None
         self._shown_tile = 0
@@ -77,34 +88,40 @@ class Controller:
         self._plane = self._run_plane = StackPlane()
         self._lookups = Lookups(backend, jobs, LookupHandlers(self._tile_is_chosen, self._fail))
 
-    def choose(self, image: ImageRef | None, model: str | None) -> None:
-        """Takes another image or model and begins to trace, unless this pair was traced before."""
-        pair = None if image is None or model is None else (image.key, model)
-        if pair == self._pair:
+    def choose(self, image: ImageRef | None, model: str | None, options: Options = ()) -> None:
+        """Takes another image or model, or other options of preparing, and begins to trace, unless that was done."""
+        subject = None if image is None or model is None else (image.key, model, options)
+        if subject == self._subject:
             return
         self._forget_preparation()
-        self._pair, self._problem, self._shows_run, self._request = pair, None, False, None
+        self._subject, self._problem, self._shows_run, self._request = subject, None, False, None
         self._image = image
-        if image is None or model is None or pair is None:
+        if image is None or subject is None:
             return
-        ready = self._cache.get(pair)
+        ready = self._cache.get(subject)
         if ready is not None:
             self._take(ready)
         else:
-            self._begin_to_prepare(image, model)
+            self._begin_to_prepare(image, subject)
 
     def approximate(self, request: RunRequest) -> None:
         """Prepares what was refused for overlapping, blended tiles instead, and runs it then."""
-        image, pair = self._image, self._pair
-        if image is None or pair is None or is_open(self._preparing):
+        image, subject = self._image, self._subject
+        if image is None or subject is None or is_open(self._preparing):
             return
         self._problem, self._exported, self._request = None, None, request
-        self._begin_to_prepare(image, pair[1], approximate=True)
+        self._begin_to_prepare(image, subject, approximate=True)
 
     def forget(self, is_gone: Callable[[Hashable, str], bool]) -> None:
         """Drops what is kept for images and models that are gone, by the key of the one and the name of the other."""
-        for pair in [pair for pair in self._cache if is_gone(*pair)]:
-            del self._cache[pair]
+        for subject in [subject for subject in self._cache if is_gone(*subject[:2])]:
+            del self._cache[subject]
+
+    def set_place(self, place: Mapping[str, str]) -> None:
+        """The device and the precision of runs, where they are not the usual ones; tile sizes follow from them."""
+        if place != self._place:
+            self._place = place
+            self._choose_tile()
 
     def set_budget(self, count: int) -> None:
         """Bytes that runs may use; the choice of tile sizes follows in the background."""
@@ -132,7 +149,7 @@ class Controller:
 
     def start(self, request: RunRequest) -> None:
         """Starts a run as soon as the network is ready."""
-        if self._active_run() is None and not is_open(self._starting) and self._pair is not None:
+        if self._active_run() is None and not is_open(self._starting) and self._subject is not None:
             self._request, self._problem, self._exported = request, None, None
 
     def pause(self) -> None:
@@ -173,14 +190,14 @@ class Controller:
     def close(self) -> None:
         """Stops everything. No method does anything useful after it."""
         self.cancel()
-        self._pair = None
+        self._subject = None
         run, starting, workers = self._run, self._starting, self._workers
         self._jobs.close(lambda: _release(run, starting, workers))
 
     def poll(self) -> Snapshot:
         """Starts what can be started, and says how things stand."""
         if self._ready is not None:  # torch is loaded then
-            self._lookups.look_at_memory()
+            self._lookups.look_at_memory(self._place.get("device", "auto"))
         if self._request is not None and self._ready is not None and self._can_start():
             self._begin(self._request, self._ready)
         progress = self._run.progress() if self._run is not None else None
@@ -249,17 +266,19 @@ class Controller:
     def _can_start(self) -> bool:
         return not is_open(self._starting) and self._active_run() is None and not self._lookups.is_choosing
 
-    def _begin_to_prepare(self, image: ImageRef, model: str, approximate: bool = False) -> None:
+    def _begin_to_prepare(self, image: ImageRef, subject: Subject, approximate: bool = False) -> None:
+        _, model, said = subject
+        options = {**dict(said), **({"approximate": True} if approximate else {})}
         self._preparing = self._jobs.begin(
-            lambda stop: self._prepare(image, model, stop, approximate), self._take, self._fail
+            lambda stop: self._prepare(image, model, stop, options), self._take, self._fail
         )
 
-    def _prepare(self, image: ImageRef, model: str, stop: StopFlag, approximate: bool) -> Ready:
+    def _prepare(self, image: ImageRef, model: str, stop: StopFlag, options: Mapping[str, Any]) -> Ready:
         network = self._backend.load_model(model)
         source = image.open(self._backend.spatial_axes(network), ())
         if stop():
             raise RunCancelled("the network is not needed any more")
-        prepared = self._backend.prepare(network, source, cancelled=stop, approximate=approximate)
+        prepared = self._backend.prepare(network, source, cancelled=stop, **options)
         return Ready(prepared, source.info)
 
     def _on_plane(self, ready: Ready, image: ImageRef | None, plane: StackPlane) -> Prepared:
@@ -276,8 +295,10 @@ class Controller:
 
     def _take(self, ready: Ready) -> None:
         self._ready = ready
-        if self._pair is not None and not ready.is_approximate:  # that is asked for anew each time
-            self._cache[self._pair] = ready
+        subject = self._subject
+        # one that a button asked for is asked for anew each time
+        if subject is not None and (not ready.is_approximate or dict(subject[2]).get("approximate")):
+            self._cache[subject] = ready
         self._choose_tile()
         self._have_workers()
         self.look_at(self._path, self._plane)
@@ -291,7 +312,7 @@ class Controller:
 
     def _choose_tile(self) -> None:
         if self._ready is not None:
-            self._lookups.choose_tile(self._ready.prepared, self._budget)
+            self._lookups.choose_tile(self._ready.prepared, self._budget, self._place)
 
     def _begin(self, request: RunRequest, ready: Ready) -> None:
         """Starts the run in the background: it may have to wait for its workers, and for the end of the run before.
@@ -301,13 +322,13 @@ class Controller:
         self._request = None
         workers, before, image = self._have_workers(), self._run, self._image
         view, tile, plane = request.view(ready.prepared), self._tile, request.plane(ready.image.ndim)
-        budget = self._budget if tile is None else None
+        settings = dict(request.settings)
         key = (
-            self._pair,
+            self._subject,
             plane.indices,
             ready.is_approximate,
             request.roi == "tissue",
-            *sorted(request.settings.items()),
+            *sorted((name, value) for name, value in settings.items() if name != "region"),
         )
         known = self._folders.get(key) if request.output is None else None
 
@@ -318,12 +339,11 @@ class Controller:
                 roi=request.roi,
                 whole=request.whole,
                 follow=not request.whole,
-                budget=budget,
+                budget=self._budget,
                 tile=tile,
-                scheduler=workers.result().client,
                 output=output,
                 preview=True,
-                **request.settings,
+                **{"scheduler": workers.result().client, **settings},
             )
 
         def work(stop: StopFlag) -> Started:

@@ -42,17 +42,18 @@ from napari_seamless._napari.widgets import (
 from napari_seamless.errors import (
     BadRequest,
     NameArchitecture,
-    NowhereToRun,
     Remedy,
     RunApproximately,
     SetPixelSize,
     TrustFile,
     UseBudget,
 )
+from napari_seamless.runs.option_groups import ImageOptions
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_seamless.runs.config import RunConfig
     from napari_seamless.runs.existing_output import ExistingOutput
     from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runtime.planning.budget import TileChoice
@@ -103,17 +104,36 @@ class SeamlessDock(Dock):
         """The layers of the current result."""
         return self._run_view.layers
 
-    def open(self, path: str | Path) -> None:
-        """Opens a file in the background, adds it to the viewer and chooses it."""
-        self._open_scene(path, None)
+    def open(self, path: str | Path, options: ImageOptions | None = None) -> None:
+        """Opens a file in the background, adds it to the viewer and chooses it. `options` say which scene, axes and
+        plane are meant."""
+        self.panel.describe_image(f"Opening {Path(path).name}…")
+        if self._opening is not None:
+            self._opening.cancel()
+        wanted = options or ImageOptions()
+        self._opening = self._jobs.begin(
+            lambda _stop: open_layer(self._backend, path, wanted), self._add_opened, self._not_opened, lane="open"
+        )
 
-    def load_model(self, path: str | Path) -> None:
-        """Loads a network from a file or folder, in the background, puts it into the list and chooses it."""
-        self._inputs.loader.begin(path)
+    def load_model(self, path: str | Path, architecture: str = "", arguments: str = "{}") -> None:
+        """Loads a network from a file or folder, in the background, puts it into the list and chooses it.
+
+        Of a file of weights the architecture may be said, with its arguments (JSON).
+        """
+        self._inputs.loader.begin(path, architecture, arguments)
 
     def choose_model(self, name: str) -> None:
         """Chooses a network by its name or by the path of its file."""
         self.panel.model.setValue(ModelChoice(name))
+
+    def show_config(self, config: RunConfig) -> None:
+        """Puts the options of a run into the widgets, for the chosen image and network.
+
+        Raises BadRequest for what no widget shows, and what reading a roi raises; then nothing has changed.
+        """
+        self._selection.show(config)
+        if config.memory.budget is not None:
+            self._take_budget(self.panel.budget.value())
 
     def run(self) -> None:
         """Starts a run of what is chosen, as soon as the network is ready."""
@@ -128,7 +148,7 @@ class SeamlessDock(Dock):
             self._renew(name)
         try:
             begin(self._selection.request())
-        except NowhereToRun as problem:
+        except BadRequest as problem:
             self._controller.report(problem)
         self._poll()
 
@@ -175,6 +195,7 @@ class SeamlessDock(Dock):
         panel.budget.valueChanged.connect(self._take_budget)
         panel.tile.valueChanged.connect(self._take_tile)
         panel.output.valueChanged.connect(self._look_at_output)
+        panel.options.valueChanged.connect(self._take_options)
         panel.extent.drawRequested.connect(self._selection.draw)
         panel.advanced.pythonRequested.connect(partial(self.copy_as, as_python))
         panel.advanced.commandRequested.connect(partial(self.copy_as, as_command))
@@ -226,7 +247,7 @@ class SeamlessDock(Dock):
         image = self._inputs.choose(layer)
         self._describe()
         if not self._last.is_active:
-            self._controller.choose(image, self.panel.model.value().name)
+            self._controller.choose(image, self.panel.model.value().name, self._selection.prepared_with)
 
     def _describe(self) -> None:
         """The line under the image."""
@@ -245,16 +266,16 @@ class SeamlessDock(Dock):
         self._choose()
 
     def _open_scene(self, path: str | Path, scene: str | None) -> None:
-        self.panel.describe_image(f"Opening {Path(path).name}…")
-        if self._opening is not None:
-            self._opening.cancel()
-        self._opening = self._jobs.begin(
-            lambda _stop: open_layer(self._backend, path, scene), self._add_opened, self._not_opened, lane="open"
-        )
+        self.open(path, ImageOptions(scene=scene))
 
     def _take_budget(self, budget: Budget) -> None:
         self._selection.has_budget = True
         self._controller.set_budget(budget.bytes)
+
+    def _take_options(self, _value: object = None) -> None:
+        self._controller.set_place(self._selection.place)
+        self.panel.roi.describe(self._selection.region)
+        self._choose()
 
     def _take_tile(self, setting: TileSetting) -> None:
         if setting.tile:
@@ -282,7 +303,7 @@ class SeamlessDock(Dock):
 
     def _poll(self) -> None:
         self._jobs.deliver()
-        self._inputs.look(self._last, self._selection.wanted)
+        self._inputs.look(self._last, self._selection.wanted, self._selection.place.get("device", "auto"))
         before, self._last = self._last, self._controller.poll()
         now, run_view = self._last, self._run_view
         if now.models != before.models:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.tile_timing import TileTiming
 
+TimedTile: TypeAlias = "tuple[Prepared, int, str]"
+"""A network on an image, the edge of a tile, and the device."""
 REST = 0.7
 """Seconds of quiet before a tile is timed, so that whoever presses Run at once does not wait for it."""
 KEPT = 8
@@ -26,15 +28,15 @@ class Estimator:
 
     def __init__(self, backend: Backend, jobs: BackgroundJobs) -> None:
         self._backend, self._jobs = backend, jobs
-        self._known: list[tuple[Prepared, int, TileTiming]] = []
-        self._subject: tuple[Prepared, int] | None = None
+        self._known: list[tuple[TimedTile, TileTiming]] = []
+        self._subject: TimedTile | None = None
         self._since = 0.0
         self._job: BackgroundJob[TileTiming] | None = None
-        self._failed: tuple[Prepared, int] | None = None
+        self._failed: TimedTile | None = None
 
-    def timing(self, prepared: Prepared | None, tile: int, is_idle: bool) -> TileTiming | None:
+    def timing(self, prepared: Prepared | None, tile: int, device: str, is_idle: bool) -> TileTiming | None:
         """The time of a tile, once it is known; begins to take it when all is quiet, and stops when it is not."""
-        subject = None if prepared is None or tile <= 0 else (prepared, tile)
+        subject = None if prepared is None or tile <= 0 else (prepared, tile, device)
         if subject is None or not is_idle or not _same(subject, self._subject):
             if self._job is not None:
                 self._job.cancel()
@@ -46,23 +48,26 @@ class Estimator:
             self._begin(subject)
         return found
 
-    def _find(self, subject: tuple[Prepared, int]) -> TileTiming | None:
-        return next((timing for prepared, tile, timing in self._known if _same(subject, (prepared, tile))), None)
+    def _find(self, subject: TimedTile) -> TileTiming | None:
+        return next((timing for known, timing in self._known if _same(subject, known)), None)
 
-    def _begin(self, subject: tuple[Prepared, int]) -> None:
+    def _begin(self, subject: TimedTile) -> None:
         if monotonic() - self._since < REST:
             return
-        prepared, tile = subject
+        prepared, tile, device = subject
 
         def keep(timing: TileTiming) -> None:
-            self._known = [*self._known, (prepared, tile, timing)][-KEPT:]
+            self._known = [*self._known, (subject, timing)][-KEPT:]
 
         def give_up(_error: BaseException) -> None:
             """What cannot be computed has no time; the run will say why."""
             self._failed = subject
 
         self._job = self._jobs.begin(
-            lambda stop: self._backend.time_tile(prepared, tile, cancelled=stop), keep, give_up, lane="timing"
+            lambda stop: self._backend.time_tile(prepared, tile, device=device, cancelled=stop),
+            keep,
+            give_up,
+            lane="timing",
         )
 
 
@@ -86,5 +91,5 @@ def area(polygon: NDArray[np.float64]) -> float:
     return abs(float(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1)))) / 2
 
 
-def _same(one: tuple[Prepared, int], other: tuple[Prepared, int] | None) -> bool:
-    return other is not None and one[0] is other[0] and one[1] == other[1]
+def _same(one: TimedTile, other: TimedTile | None) -> bool:
+    return other is not None and one[0] is other[0] and one[1:] == other[1:]

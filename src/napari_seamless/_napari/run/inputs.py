@@ -70,13 +70,13 @@ class Inputs:
         self._match()
         return self._image.reference()
 
-    def look(self, now: Snapshot, wanted: Callable[[Snapshot], tuple[int, str]]) -> None:
-        """Finds out more when nothing else goes on, and shows how long a run may take. `wanted` says how many output
-        pixels a run would make, and what they are."""
+    def look(self, now: Snapshot, wanted: Callable[[Snapshot], tuple[int, str]], device: str) -> None:
+        """Finds out more when nothing else goes on, and shows how long a run may take on a device. `wanted` says how
+        many output pixels a run would make, and what they are."""
         rests = now.phase in ("ready", "finished", "cancelled") and not now.queued and not self.loader.is_busy
         if rests:
             self._image.look_for_tissue()
-        timing = self._estimator.timing(now.prepared, self._panel.tile.value().tile, rests)
+        timing = self._estimator.timing(now.prepared, self._panel.tile.value().tile, device, rests)
         pixels, what = (0, "") if timing is None or now.is_active else wanted(now)
         shown = estimate(timing, pixels, what) if timing is not None and pixels else ""
         if shown != self._panel.model_section.speed.text():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -59,11 +59,11 @@ class Lookups:
         _cancel(self._choosing, self._costing)
         self.choice = self.cost = None
 
-    def choose_tile(self, prepared: Prepared, budget: int | None) -> None:
-        """Asks for the tile that these bytes allow."""
+    def choose_tile(self, prepared: Prepared, budget: int | None, place: Mapping[str, str]) -> None:
+        """Asks for the tile that these bytes allow, on the device and in the precision of that `place`."""
         _cancel(self._choosing)
         self._choosing = self._jobs.begin(
-            lambda _stop: self._backend.tile_for(prepared, budget), self._take_choice, self._no_choice
+            lambda _stop: self._backend.tile_for(prepared, budget, **place), self._take_choice, self._no_choice
         )
 
     def weigh(self, prepared: Prepared, tile: int) -> None:
@@ -74,12 +74,12 @@ class Lookups:
                 lambda _stop: self._backend.cost_of(prepared, tile), self._take_cost, self._handlers.failed
             )
 
-    def look_at_memory(self) -> None:
-        """Asks for the memory of the device, now and then."""
+    def look_at_memory(self, device: str) -> None:
+        """Asks for the memory of the device, now and then; that there is no such device is told elsewhere."""
         if not is_open(self._asking_memory) and monotonic() - self._asked_memory > MEMORY_SECONDS:
             self._asked_memory = monotonic()
             self._asking_memory = self._jobs.begin(
-                lambda _stop: self._backend.memory_of(), self._take_memory, self._handlers.failed
+                lambda _stop: self._backend.memory_of(device), self._take_memory, self._no_memory
             )
 
     def look_at(self, path: Path | None, prepared: Callable[[], Prepared] | None) -> None:
@@ -106,6 +106,9 @@ class Lookups:
 
     def _take_memory(self, memory: DeviceMemory) -> None:
         self.memory = memory
+
+    def _no_memory(self, _error: BaseException) -> None:
+        self.memory = None
 
     def _take_found(self, found: ExistingOutput | None) -> None:
         self.found = found

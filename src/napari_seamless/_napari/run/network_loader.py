@@ -76,12 +76,12 @@ class NetworkLoader:
         """Architectures that are known by name; empty until somebody was asked for one."""
         return self._names
 
-    def begin(self, what: str | Path) -> None:
+    def begin(self, what: str | Path, architecture: str = "", arguments: str = "{}") -> None:
         """Loads a file or folder; one that is still being loaded is forgotten."""
         if self.dialog is not None:
             self.dialog.reject()
         self.cancel()
-        self._load(LoadRequest(str(what)))
+        self._load(LoadRequest(str(what), architecture, arguments))
 
     def cancel(self) -> None:
         """Gives up what is being loaded. The work ends when it comes to an end; nothing comes of it."""

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from napari_seamless.runs.tile_cost import TileCost
     from napari_seamless.runtime.planning.budget import TileChoice
 
+Options = tuple[tuple[str, Hashable], ...]
+"""Options of preparing, by name, of which the default is not wanted."""
+Subject = tuple[Hashable, str, Options]
+"""The key of an image, the name of a model, and how the two are prepared."""
+
 Phase = Literal[
     "empty", "preparing", "ready", "starting", "running", "paused", "following", "finished", "cancelled", "failed"
 ]
@@ -59,16 +64,16 @@ class Ready:
 class RunRequest:
     """What the user asked for by pressing Run. `view` is asked when the run starts, since tracing may still go on.
 
-    `roi` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels, or the word "tissue"; None
-    means everywhere. `settings` are further options of a run, of which the default is not wanted. `plane` is asked
-    then, too, with the number of spatial axes of what is run on.
+    `roi` are polygons, each (n, 2) of (y, x) in level-0 pixels along the edges of pixels, GeoJSON, a file of it, or the
+    word "tissue"; None means everywhere. `settings` are further options of a run, of which the default is not wanted.
+    `plane` is asked then, too, with the number of spatial axes of what is run on.
     """
 
     view: Callable[[Prepared], Region | None]
     plane: Callable[[int], StackPlane] = lambda _ndim: StackPlane()
     whole: bool = True
     output: Path | None = None
-    roi: Sequence[NDArray[np.float64]] | str | None = None
+    roi: Sequence[NDArray[np.float64]] | Mapping[str, object] | Path | str | None = None
     settings: Mapping[str, Hashable] = field(default_factory=dict)
 
 

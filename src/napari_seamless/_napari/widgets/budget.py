@@ -32,13 +32,13 @@ class Budget:
 
     @classmethod
     def of_bytes(cls, count: int) -> Budget:
-        """The same amount in the unit that reads best.
+        """The same amount, to the byte, in the unit that reads best.
 
         >>> Budget.of_bytes(750_000_000)
         Budget(amount=750.0, unit='MB')
         """
         unit: Unit = "GB" if count >= UNITS["GB"] else "MB"
-        return cls(round(count / UNITS[unit], 2), unit)
+        return cls(count / UNITS[unit], unit)
 
 
 class BudgetEditor(QWidget):

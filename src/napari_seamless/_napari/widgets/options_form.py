@@ -1,18 +1,18 @@
-"""Plain options as a form, made by magicgui from the fields of a config: an option more is a name more."""
+"""Plain options as a form, made by magicgui from the fields of a config: an option more is a row more."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import Field
 from typing import Any
 
-from magicgui.widgets import create_widget
-from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_seamless._napari.widgets.combo import LEAST_LETTERS
-from napari_seamless.runs.option import option_of
+from napari_seamless._napari.widgets.fold import Fold
+from napari_seamless._napari.widgets.option_row import OptionRow
+from napari_seamless._napari.widgets.status_label import StatusLabel, StatusMessage
+from napari_seamless.errors import BadRequest
 
 Words = Mapping[str, Mapping[str, str]]
 
@@ -21,65 +21,74 @@ class OptionsForm(QWidget):
     """A row for each field that carries an `Option`. The value is a dictionary of what differs from the defaults.
 
     `words` says, by the name of an option, how its choices are called in the window; a choice without words is itself.
+    Options that are not among the `first` (all are, where none is named) are folded away.
     """
 
     valueChanged = Signal(object)
 
-    def __init__(self, options: Sequence[Field[Any]], words: Words, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        options: Sequence[Field[Any]],
+        words: Words,
+        first: Collection[str] = (),
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._options = {of.name: of for of in options}
-        self._editors: dict[str, ValueWidget[Any]] = {of.name: _editor(of, words.get(of.name, {})) for of in options}
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(4)
-        for name, editor in self._editors.items():
-            form.addRow(_label(name), _native(editor, option_of(self._options[name]).help))
-            editor.changed.connect(self._edited)
+        self._defaults = {of.name: of.default for of in options}
+        self._rows = {of.name: OptionRow(of, words.get(of.name, {}), self._edited) for of in options}
+        self._told: dict[str, Any] = {}
+        self.problem = StatusLabel()
+        self._folded = {name for name in self._rows if first and name not in first}
+        self._inside = self._form([name for name in self._rows if name in self._folded])
+        self.fold = Fold("More options", self._inside)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self._form([name for name in self._rows if name not in self._folded]))
+        if self._folded:
+            column.addWidget(self.fold)
+            column.addWidget(self._inside)
+        column.addWidget(self.problem)
 
-    def value(self) -> dict[str, Hashable]:
-        """The options that were changed, by name."""
-        chosen = {name: editor.value for name, editor in self._editors.items()}
-        return {name: value for name, value in chosen.items() if value != self._options[name].default}
+    def value(self) -> dict[str, Any]:
+        """The options that were changed, by name. Raises BadRequest for what is typed and is none."""
+        chosen = {name: row.value() for name, row in self._rows.items()}
+        return {name: value for name, value in chosen.items() if value != self._defaults[name]}
+
+    def valid(self) -> dict[str, Any]:
+        """The same as last told: what is typed and is no value is left as it was before."""
+        return self._told
 
     def setValue(self, value: Mapping[str, Hashable]) -> None:
         """Options that are not named get their defaults; names without a row are refused with a KeyError."""
-        unknown = sorted(value.keys() - self._editors.keys())
+        unknown = sorted(value.keys() - self._rows.keys())
         if unknown:
             raise KeyError(unknown[0])
-        if dict(value) == self.value():
+        for name, row in self._rows.items():
+            row.setValue(value.get(name, self._defaults[name]))
+        self._edited()
+
+    def _edited(self) -> None:
+        """Tells what has changed; of what is no value, why."""
+        try:
+            value = self.value()
+        except BadRequest as refusal:
+            self.problem.setValue(StatusMessage(f"{refusal.in_window[:1].upper()}{refusal.in_window[1:]}.", "caution"))
             return
-        for name, editor in self._editors.items():
-            with editor.changed.blocked():
-                editor.value = value.get(name, self._options[name].default)
-        self.valueChanged.emit(self.value())
+        self.problem.setValue(None)
+        if value != self._told:
+            self._told = value
+            self.fold.tell(len(value.keys() & self._folded))
+            self.valueChanged.emit(value)
 
-    def _edited(self, _value: object) -> None:
-        self.valueChanged.emit(self.value())
-
-
-def _editor(of: Field[Any], words: Mapping[str, str]) -> ValueWidget[Any]:
-    option = option_of(of)
-    choices = {"choices": [(words.get(choice, choice), choice) for choice in option.choices]} if option.choices else {}
-    made = create_widget(
-        value=of.default,
-        annotation=option.kind,
-        name=of.name,
-        options={**choices, "tooltip": option.help},
-    )
-    editor: ValueWidget[Any] = made  # type: ignore[assignment]
-    return editor
-
-
-def _native(editor: ValueWidget[Any], name: str) -> QWidget:
-    """The Qt widget of an editor; a list is as narrow as it must be, as all others in the panel are."""
-    native: QWidget = editor.native
-    native.setAccessibleName(name)
-    if isinstance(native, QComboBox):
-        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        native.setMinimumContentsLength(LEAST_LETTERS)
-        native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return native
-
-
-def _label(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    def _form(self, names: Sequence[str]) -> QWidget:
+        made = QWidget()
+        form = QFormLayout(made)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        for name in names:
+            row = self._rows[name]
+            label = QLabel(row.label)
+            label.setToolTip(row.help)
+            form.addRow(label, row.native)
+        return made

@@ -60,9 +60,9 @@ class TileEditor(QWidget):
             self.valueChanged.emit(value)
 
     def setChoices(self, choices: Sequence[tuple[int, int]], chosen: int, budget: int) -> None:
-        """The tiles that exist, the one that the budget allows, and the budget in bytes."""
+        """The tiles to slide over, the one that the budget allows, and the budget in bytes. One set by hand stays."""
         self._choices, self._allowed, self._budget = tuple(choices), chosen, budget
-        if self._wanted.follows_budget or self._wanted.tile not in dict(choices):
+        if self._wanted.follows_budget:
             self._wanted = TileSetting(chosen, True)
         self._show()
 
@@ -89,6 +89,6 @@ class TileEditor(QWidget):
     def _describe(self) -> str:
         needed = dict(self._choices).get(self._wanted.tile)
         if needed is None:
-            return "not known yet"
+            return f"{self._wanted.tile} px" if self._wanted.tile else "not known yet"
         text = f"{self._wanted.tile} px, {memory(needed)}"
         return f"{text}: over budget" if needed > self._budget else text

@@ -80,7 +80,7 @@ def select(
     2
     """
     info = source.info
-    numbers = None if channels is None else tuple(_number(c, info) for c in channels)
+    numbers = None if channels is None else numbers_of_channels(info, channels)
     if numbers == ():
         raise BadRequest(f"at least one channel must be chosen; got none of {info.channels}; name one")
     sizes = None
@@ -93,6 +93,11 @@ def select(
             )
     is_plain = numbers in (None, tuple(range(info.channels))) and sizes in (None, info.pixel_size)
     return source if is_plain else Selected(source, numbers, sizes)
+
+
+def numbers_of_channels(info: ImageInfo, channels: Sequence[int | str]) -> tuple[int, ...]:
+    """The numbers (from 0) of channels given by number or name. Raises BadRequest for one that is not there."""
+    return tuple(_number(channel, info) for channel in channels)
 
 
 def _number(channel: int | str, info: ImageInfo) -> int:

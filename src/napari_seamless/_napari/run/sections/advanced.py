@@ -5,27 +5,12 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_seamless._napari.run.option_places import FORM, WORDS
 from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import found_message
 from napari_seamless._napari.widgets import Fold, OptionsForm, OutputEditor, StatusLabel, TileEditor
 from napari_seamless.runs.config import OPTIONS
-
-WORDS = {
-    "statistics": {
-        "whole": "whole image",
-        "tissue": "tissue only",
-        "local": "each tile (approximate)",
-    },
-    "keep": {
-        "auto": "what is quickest",
-        "recompute": "nothing",
-        "device": "on the device",
-        "host": "in memory",
-        "disk": "on disk",
-    },
-}
-"""The plain options of a run that the window offers, and how it calls their choices."""
 
 
 class AdvancedSection(Section):
@@ -41,7 +26,7 @@ class AdvancedSection(Section):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.tile = TileEditor()
-        self.options = OptionsForm([OPTIONS[name] for name in WORDS], WORDS)
+        self.options = OptionsForm([OPTIONS[name] for name in FORM], WORDS, first=WORDS)
         self.output = OutputEditor()
         self.found = StatusLabel()
         self.python, self.command = QPushButton("Copy as Python"), QPushButton("Copy as command")
@@ -51,6 +36,7 @@ class AdvancedSection(Section):
         self._inside = QWidget()
         self.fold = Fold("Advanced", self._inside)
         self._lay_out()
+        self.options.valueChanged.connect(lambda changed: self.fold.tell(len(changed)))
         self.python.clicked.connect(self.pythonRequested)
         self.command.clicked.connect(self.commandRequested)
 
@@ -60,7 +46,7 @@ class AdvancedSection(Section):
         if message is not None and message != self.found.value():
             self.fold.setChecked(True)
         self.found.setValue(message)
-        if self.notice.value() is not None:
+        if self.notice.value() is not None or self.options.problem.value() is not None:
             self.fold.setChecked(True)
 
     def _lay_out(self) -> None:
