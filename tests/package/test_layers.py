@@ -42,7 +42,7 @@ LIBRARIES = {
     " aiohttp skimage shapely scipy",
     "models": "torch safetensors numpy pydantic platformdirs tomli_w bioimageio ruyaml",
     "store": "numpy zarr yaozarrs filelock",
-    "postprocess": "numpy scipy skimage",
+    "postprocess": "numba numpy scipy skimage",
     "runs": "numpy dask distributed torch psutil safetensors shapely skimage",
     "measurement": "numpy scipy skimage shapely",
     "training": "torch numpy scipy pydantic cachetools",

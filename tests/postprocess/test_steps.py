@@ -23,11 +23,11 @@ class TestStepsByName(PostprocessConformance):
     def case(self, request: pytest.FixtureRequest) -> StepCase:
         kind, settings = request.param
         step = kind.make(**settings)
-        return StepCase(step, partial(kind.whole_image_labels, step), kind.example_output)
+        return StepCase(step, partial(kind.whole_image_labels, step), partial(kind.example_output, step))
 
     def make_case(self) -> StepCase:
-        kind = STEPS[0]
-        return StepCase(kind.make(), partial(kind.whole_image_labels, kind.make()), kind.example_output)
+        kind, step = STEPS[0], STEPS[0].make()
+        return StepCase(step, partial(kind.whole_image_labels, step), partial(kind.example_output, step))
 
 
 def test_names_of_steps_are_not_given_twice() -> None:

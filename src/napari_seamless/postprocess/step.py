@@ -5,7 +5,8 @@ time. `Settler` keeps what is undecided, in one thread, and hands out what no un
 any partition of the domain, in any order, and of any sizes: the objects, their ids and the painted labels are the same,
 bit for bit.
 
-Arrays of pixels have axes (c, [z,] y, x), labels and masks ([z,] y, x); coordinates are level-0 pixels of the output.
+Arrays of pixels have axes (c, [z,] y, x), labels and masks ([z,] y, x); coordinates are level-0 pixels of the labels.
+The output of a network may be coarser than the labels: `PostprocessStep.grid`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.geometry import Region, Tile
+from napari_seamless.geometry import Interval, Region, Tile
 from napari_seamless.interfaces import Pixels
 from napari_seamless.postprocess.object_table import Ints, ObjectTable
 
@@ -42,6 +43,11 @@ class Domain:
         return Tile(write, write.grow([halo] * write.ndim).intersect(self.region))
 
 
+def cells_in(region: Region, grid: int) -> Region:
+    """The cells of an output that lie in a region of the labels, where cell (i, j) is pixel (grid * i, grid * j)."""
+    return Region(tuple(Interval(-(-i.lo // grid), -(-i.hi // grid)) for i in region.intervals))
+
+
 @dataclass(frozen=True)
 class StepBarrier:
     """A number of the whole domain that a step must know before its first tile; `percent` belongs to percentiles."""
@@ -62,10 +68,10 @@ class StepBarrier:
 class TileOutput:
     """What a step is given of a tile.
 
-    `pixels` is the network's output, (c, *tile.read.shape). `numbers` are the values of the step's barriers, in their
-    order. `mask`, bool (*tile.read.shape), says which pixels count; None: all. `image` reads a region of the image
-    under the output, (c, *region.shape), for measurements of objects; None: there is none to measure. It is called in
-    the thread of `propose`, and only where there are objects.
+    `pixels` is the network's output, (c, *cells_in(tile.read, step.grid).shape). `numbers` are the values of the step's
+    barriers, in their order. `mask`, bool (*tile.read.shape), says which pixels count; None: all. `image` reads a
+    region of the image under the output, (c, *region.shape), for measurements of objects; None: there is none to
+    measure. It is called in the thread of `propose`, and only where there are objects.
     """
 
     domain: Domain
@@ -132,14 +138,22 @@ class Settler(Protocol):
 class PostprocessStep(Protocol):
     """A way to make objects of a network's output. Frozen, picklable; any thread or process, several at once.
 
-    `halo` is how many pixels of output `propose` and `paint` want around a tile, `barriers` the numbers of the whole
-    domain that they want first, `paints_from_output` whether `paint` wants the tile's output again (None is given
-    otherwise). `propose` raises BadRequest for an output that is not of its kind. `paint` gives the labels of a tile,
-    int64 (*tile.shape): the id of the object that has each pixel, 0 for none.
+    `grid` is how many pixels of the labels lie between cells of its output (`cells_in`), `halo` how many pixels around
+    a tile `propose` and `paint` want, `barriers` the numbers of the whole domain that they want first,
+    `paints_from_output` whether `paint` wants the tile's output again (None is given otherwise). `notices` are columns
+    of `ObjectTable.extra`, bool, of which a user must hear, each with what to say of `{count}` objects. `propose`
+    raises BadRequest for an output that is not of its kind. `paint` gives the labels of a tile, int64 (*tile.shape):
+    the id of the object that has each pixel, 0 for none.
     """
 
     @property
+    def grid(self) -> int: ...
+
+    @property
     def halo(self) -> int: ...
+
+    @property
+    def notices(self) -> Mapping[str, str]: ...
 
     @property
     def barriers(self) -> tuple[StepBarrier, ...]: ...

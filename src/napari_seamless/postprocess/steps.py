@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_seamless.interfaces import Pixels
-from napari_seamless.postprocess.components.definition import example_output, whole_image_labels
+from napari_seamless.postprocess.components import definition as components
 from napari_seamless.postprocess.components.step import Components
 from napari_seamless.postprocess.object_table import Ints
+from napari_seamless.postprocess.polygons import definition as polygons
+from napari_seamless.postprocess.polygons.step import StarPolygons
 from napari_seamless.postprocess.step import PostprocessStep
 
 
@@ -20,15 +22,15 @@ from napari_seamless.postprocess.step import PostprocessStep
 class StepKind:
     """A kind of step.
 
-    `make` takes its settings as keywords. `whole_image_labels(step, output)` defines what it gives: dense labels
-    ([z,] y, x) of an output (c, [z,] y, x) that fits into memory. `example_output(shape, seed)` is such an output as a
-    network could give; `examples` are settings that are worth trying on it.
+    `make` takes its settings as keywords. `whole_image_labels(step, output, shape)` defines what it gives: dense labels
+    of this shape, ([z,] y, x), of an output (c, [z,] y, x) that fits into memory. `example_output(step, shape, seed)`
+    is such an output as a network could give; `examples` are settings that are worth trying on it.
     """
 
     name: str
     make: Callable[..., PostprocessStep]
-    whole_image_labels: Callable[[Any, Pixels], Ints]
-    example_output: Callable[[Sequence[int], int], Pixels]
+    whole_image_labels: Callable[[Any, Pixels, Sequence[int]], Ints]
+    example_output: Callable[[Any, Sequence[int], int], Pixels]
     examples: tuple[dict[str, Any], ...] = ({},)
 
 
@@ -36,9 +38,19 @@ STEPS = (
     StepKind(
         "components",
         Components,
-        whole_image_labels,
-        example_output,
+        components.whole_image_labels,
+        components.example_output,
         ({}, {"connectivity": 2}, {"classes": frozenset({1, 2}), "boundary": 3, "reach": 2.5}),
+    ),
+    StepKind(
+        "polygons",
+        StarPolygons,
+        polygons.whole_image_labels,
+        polygons.example_output,
+        (
+            {"largest_radius": 12},
+            {"rays": 11, "grid": 3, "classes": 2, "overlap": 0.1, "border": 0, "largest_radius": 9},
+        ),
     ),
 )
 """In the order in which they are offered."""

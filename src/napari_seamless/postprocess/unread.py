@@ -58,6 +58,18 @@ class Unread:
         self._next += 1
         return self._next - 1
 
+    def left_in(self, boxes: Ints) -> Ints:
+        """How many pixels of boxes (n, 2, ndim) are unread, if each lies within `margin` of the tile added last."""
+        whole = np.array([[self._region.start, self._region.stop]])
+        inside = np.stack([np.maximum(boxes[:, 0], whole[:, 0]), np.minimum(boxes[:, 1], whole[:, 1])], 1)
+        left = np.asarray(np.maximum(inside[:, 1] - inside[:, 0], 0).prod(axis=1))
+        if len(boxes):
+            hull = np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
+            for start, stop in self._tiles:
+                if (start < hull[1]).all() and (stop > hull[0]).all():
+                    left -= _overlaps(inside, Region.of(*zip(start.tolist(), stop.tolist(), strict=True)))
+        return left
+
     def save(self) -> SavedState:
         state = {"boxes": self._boxes, "left": self._left, "numbers": self._numbers}
         state |= {"tiles": self._tiles, "around": self._around, "next": np.array([self._next])}

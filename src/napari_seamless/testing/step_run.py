@@ -10,7 +10,15 @@ import numpy as np
 from napari_seamless.geometry import Grid, Region, cells_of
 from napari_seamless.interfaces import Pixels
 from napari_seamless.postprocess.object_table import Ints, ObjectTable, in_order, with_dense_ids
-from napari_seamless.postprocess.step import Candidates, Domain, PostprocessStep, SavedState, Settled, TileOutput
+from napari_seamless.postprocess.step import (
+    Candidates,
+    Domain,
+    PostprocessStep,
+    SavedState,
+    Settled,
+    TileOutput,
+    cells_in,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +32,16 @@ class StepResult:
 
 
 class StepRun:
-    """A run of a step over an `output`, (c, [z,] y, x), or a region of it. One thread."""
+    """A run of a step over an `output`, (c, [z,] y, x), of an image of this `shape`, or a region of it. One thread."""
 
-    def __init__(self, step: PostprocessStep, output: Pixels, region: Region | None = None) -> None:
-        shape = output.shape[1:]
-        self.step, self.domain = step, Domain(shape, Region.from_shape(shape) if region is None else region)
+    def __init__(
+        self, step: PostprocessStep, output: Pixels, shape: Sequence[int], region: Region | None = None
+    ) -> None:
+        whole = Region.from_shape(shape)
+        assert cells_in(whole, step.grid).shape == output.shape[1:], "the output has not the cells of such an image"
+        self.step, self.domain = step, Domain(tuple(shape), whole if region is None else region)
         self._output = output
-        inside = output[(slice(None), *self.domain.region.slices())]
+        inside = output[(slice(None), *cells_in(self.domain.region, step.grid).slices())]
         self._numbers = tuple(barrier.of(inside) for barrier in step.barriers)
         self._settler = step.begin(self.domain)
         self._labels = np.full(self.domain.region.shape, -1, np.int64)
@@ -41,7 +52,8 @@ class StepRun:
     def given(self, write: Region) -> TileOutput:
         """What the step is given of a tile."""
         tile = self.domain.tile(write, self.step.halo)
-        return TileOutput(self.domain, tile, self._output[(slice(None), *tile.read.slices())].copy(), self._numbers)
+        cells = cells_in(tile.read, self.step.grid)
+        return TileOutput(self.domain, tile, self._output[(slice(None), *cells.slices())].copy(), self._numbers)
 
     def add(self, candidates: Candidates) -> None:
         """Settle what was proposed for a tile."""
@@ -82,10 +94,14 @@ class StepRun:
 
 
 def run_step(
-    step: PostprocessStep, output: Pixels, writes: Sequence[Region], region: Region | None = None
+    step: PostprocessStep,
+    output: Pixels,
+    shape: Sequence[int],
+    writes: Sequence[Region],
+    region: Region | None = None,
 ) -> StepResult:
     """All of a step, over these tiles in their order."""
-    run = StepRun(step, output, region)
+    run = StepRun(step, output, shape, region)
     for write in writes:
         run.add(step.propose(run.given(write)))
     return run.finish()

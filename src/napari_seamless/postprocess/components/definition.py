@@ -14,8 +14,9 @@ from napari_seamless.postprocess.components.settings import ComponentSettings
 from napari_seamless.postprocess.object_table import Ints
 
 
-def whole_image_labels(settings: ComponentSettings, output: Pixels) -> Ints:
-    """Dense labels ([z,] y, x) of a class map (1, [z,] y, x) that fits into memory."""
+def whole_image_labels(settings: ComponentSettings, output: Pixels, shape: Sequence[int]) -> Ints:
+    """Dense labels of this shape, ([z,] y, x), of a class map (1, [z,] y, x) that fits into memory."""
+    assert output.shape[1:] == tuple(shape), "a class map has a value for each pixel"
     classes = output[0]
     structure = ndimage.generate_binary_structure(classes.ndim, settings.connectivity)
     sought = settings.classes or frozenset(np.unique(classes).tolist()) - {0, settings.boundary}
@@ -45,7 +46,7 @@ def _with_boundary(labels: Ints, boundary: np.ndarray[tuple[int, ...], np.dtype[
     return grown
 
 
-def example_output(shape: Sequence[int], seed: int) -> Pixels:
+def example_output(_: ComponentSettings, shape: Sequence[int], seed: int) -> Pixels:
     """A class map such as a network gives: blobs of two classes, their boundary (3) and specks of noise."""
     random = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(random.random(shape), 1.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,14 @@ class Components(ComponentSettings):
     touching, the edge of what is looked at) and `intensity_sum` (n, c) of the image's channels: exact for whole
     numbers, for others rounded once a tile.
     """
+
+    @property
+    def grid(self) -> int:
+        return 1
+
+    @property
+    def notices(self) -> Mapping[str, str]:
+        return {}
 
     @property
     def barriers(self) -> tuple[StepBarrier, ...]:
