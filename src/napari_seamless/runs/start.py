@@ -14,7 +14,6 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Executor, Progress, StopFlag
 from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.keywords import RUN, START, RunKeywords, StartKeywords, config_of
-from napari_seamless.runs.label_output import notice_of
 from napari_seamless.runs.output import store_for
 from napari_seamless.runs.precision import in_precision, place_for
 from napari_seamless.runs.prepare import AnyModel, prepare
@@ -163,7 +162,7 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
         region,
         None if roi is None or asked.only is not None else roi_of(roi),
         executor,
-        (*prepared.notices, *(notice for notice in (told, settled.notice, notice_of(taken.model)) if notice)),
+        (*prepared.notices, *(notice for notice in (told, settled.notice) if notice)),
     )
 
 

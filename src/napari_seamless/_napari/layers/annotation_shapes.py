@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless._napari.layers.drawn_shapes import Corners, outline_layer, polygons_over
+from napari_seamless._napari.layers.drawn_shapes import Corners, Plane, outline_layer, polygons_over
 from napari_seamless._napari.layers.planes import spatial_axes_of
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Shapes
+    from napari.layers import Image, Labels, Shapes
 
     from napari_seamless.runs.annotations import Annotation
 
@@ -25,16 +25,24 @@ SAME = 1e-3
 """Pixels that a corner may be off by, after the transforms of two layers, and still be where the file has it."""
 
 
+def file_layer(viewer: napari.Viewer, image: Image, drawn: Sequence[Annotation], file: Path) -> Shapes:
+    """A new layer with the annotations of a file, over the image that they were drawn on. GUI thread."""
+    layer = annotation_layer(viewer, image, drawn, file.stem, spatial_axes_of(image, 2))
+    layer.metadata[READ] = (file, [_joined(rings) for one in drawn for rings in one.polygons])
+    return layer
+
+
 def annotation_layer(
-    viewer: napari.Viewer, image: Image, drawn: Sequence[Annotation], name: str, file: Path | None = None
+    viewer: napari.Viewer, over: Image | Labels, drawn: Sequence[Annotation], name: str, axes: Plane
 ) -> Shapes:
-    """A new layer with a polygon for each of the annotations (which are in level-0 pixels), over an image. GUI thread.
+    """A new layer with a polygon for each of the annotations, which are in pixels of a layer of which `axes` are rows
+    and columns. GUI thread.
 
     A hole is joined to its outline by a line without width.
     """
     named = [(one, _joined(rings)) for one in drawn for rings in one.polygons]
-    layer = outline_layer(viewer, image, name)
-    rows_and_columns = [axis + layer.ndim for axis in spatial_axes_of(image, 2)]
+    layer = outline_layer(viewer, over, name, axes)
+    rows_and_columns = [axis + layer.ndim for axis in axes]
     data = []
     for _, corners in named:
         points = np.zeros((len(corners), layer.ndim))
@@ -43,8 +51,6 @@ def annotation_layer(
     layer.add(data, shape_type="polygon")
     layer.features = {NAME: [one.name for one, _ in named], CLASS: [one.classification for one, _ in named]}
     layer.text = {"string": _written(drawn), "color": "#ffc233", "size": 9, "anchor": "upper_left"}
-    if file is not None:
-        layer.metadata[READ] = (file, [corners for _, corners in named])
     layer.mode = "pan_zoom"
     return layer
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 Corners = NDArray[np.float64]
+Plane = tuple[int, ...]
+"""Two axes of a layer, counted from its last one: (-2, -1) of a plain picture."""
 AROUND = 64
 CORNERS_OF_ELLIPSE = 360
 NAME = "where to run"
@@ -39,17 +41,16 @@ def polygons_over(shapes: Shapes, image: Image) -> list[Corners]:
 
 def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
     """A new layer of shapes over an image, ready for a rectangle to be drawn. GUI thread."""
-    layer = outline_layer(viewer, image, NAME)
+    layer = outline_layer(viewer, image, NAME, spatial_axes_of(image, 2))
     layer.mode = "add_rectangle"
     return layer
 
 
-def outline_layer(viewer: napari.Viewer, image: Image, name: str) -> Shapes:
-    """A new layer of shapes over an image, without any shape. GUI thread.
+def outline_layer(viewer: napari.Viewer, image: Image | Labels, name: str, rows_and_columns: Plane) -> Shapes:
+    """A new layer of shapes over an image of which these axes are rows and columns, without any shape. GUI thread.
 
     Shapes say which rows and columns are run, and are seen on every plane, time point and channel.
     """
-    rows_and_columns = spatial_axes_of(image, 2)
     ndim = 2 if rows_and_columns == (-2, -1) else image.ndim
     scale, offset = one_step(image.level_shapes[0][: image.ndim][-ndim:], rows_and_columns)
     layer: Shapes = viewer.add_shapes(

@@ -14,6 +14,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.dock import Cleanup, Dock
+from napari_seamless._napari.layers.asked_outlines import show_asked
 from napari_seamless._napari.layers.axes import own_region
 from napari_seamless._napari.layers.drawn_shapes import outlines
 from napari_seamless._napari.layers.live_layers import (
@@ -307,6 +308,7 @@ class MeasureDock(Dock):
                 placed["units"] = (info.unit,) * info.ndim
         axes = () if position is None else position.axes
         (layer,) = ResultLayers(self._viewer, result, info.name, placed, axes=axes).layers
+        show_asked(self._viewer, result, layer)
         self.panel.labels.setCurrentIndex(self.panel.labels.findData(key_of(layer)))
 
     def _look_at(self, row: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from napari_seamless._napari.layers.asked_outlines import show_asked
 from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.layers.live_layers import ResultLayers, layers_of, placed_over
 from napari_seamless._napari.layers.preview_layers import Preview
@@ -74,7 +75,8 @@ class RunView:
         """Puts the result of an earlier run over its source, unless it is there."""
         if found.continues and not layers_of(self._viewer, found.path):
             placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
-            ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=plane.axes)
+            shown = ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=plane.axes)
+            show_asked(self._viewer, found.store, shown.layers[0])
 
     def tick(self) -> None:
         """Shows pixels that have arrived."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 
-from napari_seamless._napari.layers.annotation_shapes import annotation_layer, roi_in
+from napari_seamless._napari.layers.annotation_shapes import file_layer, roi_in
 from napari_seamless._napari.layers.axes import StackPlane, own_region
 from napari_seamless._napari.layers.drawn_shapes import drawing_layer, polygons_over
 from napari_seamless._napari.layers.live_layers import is_result, key_of, source_of, spatial_shape
@@ -198,8 +198,7 @@ class RunSelection:
         if config.memory.tile is not None:
             panel.tile.setValue(TileSetting(config.memory.tile, follows_budget=False))
         if drawn:
-            file = Path(str(roi))
-            shapes = annotation_layer(self._viewer, image, drawn, file.stem, file)
+            shapes = file_layer(self._viewer, image, drawn, Path(str(roi)))
             panel.extent.setValue(Extent("shapes", key_of(shapes)))
         else:
             panel.extent.setValue(Extent("whole" if roi is None else "tissue"))
