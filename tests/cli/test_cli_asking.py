@@ -122,12 +122,35 @@ def test_info_says_of_a_result_which_model_made_it_and_how_much_of_it_is_there(
     assert re.search(
         r"^finished +33\.33 % of it; the rest is empty: not asked for, or not reached$", told, re.MULTILINE
     )
+    assert re.search(r"^asked for +the region y\[0, 512\) x\[0, 1024\)$", told, re.MULTILINE)
+    assert re.search(r"^options +region=0:512,0:1024, tile=512", told, re.MULTILINE)
     copy = tmp_path / "copy.ome.zarr"
     said(capsys, "export", str(output), str(copy))
     assert re.search(r"^finished +all of it$", said(capsys, "info", str(copy)), re.MULTILINE)  # of what was asked for
     said(capsys, *run)
-    assert re.search(r"^finished +all of it$", said(capsys, "info", str(output)), re.MULTILINE)
+    told = said(capsys, "info", str(output))
+    assert re.search(r"^finished +all of it$", told, re.MULTILINE)
+    assert re.search(r"^asked for +all of it$", told, re.MULTILINE)
     assert "made by" not in said(capsys, "info", str(slide))
+
+
+def test_info_says_of_a_result_which_outlines_were_asked_for_and_what_was_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Brightest(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.argmax(1, keepdim=True)
+
+    triangle = {"type": "Polygon", "coordinates": [[[10, 10], [90, 10], [10, 90], [10, 10]]]}
+    drawn = {"type": "Feature", "properties": {"name": "tumour"}, "geometry": triangle}
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 100, 120), np.uint8)
+    output = tmp_path / "out.ome.zarr"
+    result = ns.run(Brightest(), pixels, axes="cyx", roi=drawn, output=output, device="cpu", scheduler="serial")
+    np.testing.assert_array_equal(ns.open_image(output).read(Region.of((0, 100), (0, 120)))[0], pixels.argmax(0))
+    assert ns.measure(result).areas[0].pixels > 0, "an argmax that keeps its axis gives labels"
+    told = said(capsys, "info", str(output))
+    assert re.search(r"^asked for +1 outline \(tumour\)$", told, re.MULTILINE)
+    assert re.search(r"^notice +the network gives whole numbers in one channel, .* labels", told, re.MULTILINE)
 
 
 def test_info_changes_nothing_in_a_result_whose_writer_died(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

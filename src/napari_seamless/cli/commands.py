@@ -211,11 +211,26 @@ def _origin(origin: Origin | None) -> Iterator[str]:
     if origin is None:
         return
     yield f"made by     {origin.model}, of {origin.image}; {CLAIMS.get(origin.scope, origin.scope)}"
+    if origin.asked:
+        yield f"asked for   {origin.asked}"
+    if origin.options:
+        yield f"options     {', '.join(f'{name}={_value(value)}' for name, value in origin.options.items())}"
+    yield from (f"notice      {notice}" for notice in origin.notices)
     if origin.fraction == 1:
         yield "finished    all of it"
     else:  # never rounded to nothing or to all
         share = min(max(100 * origin.fraction, 0.01), 99.99) if origin.fraction else 0
         yield f"finished    {share:.4g} % of it; the rest is empty: not asked for, or not reached"
+
+
+def _value(saved: object) -> object:
+    """An option as a result has it: a region as it is typed; of an array there is only a digest."""
+    match saved:
+        case {"region": text}:
+            return text
+        case {"sha256": digest}:
+            return f"sha256 {digest}"
+    return saved
 
 
 def _has_display() -> bool:

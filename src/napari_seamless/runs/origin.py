@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from napari_seamless.io.readers.plane import PLANE
 from napari_seamless.io.slide_position import TO_SLIDE
+from napari_seamless.runs.asked_roi import asked_of, asked_parts, place_of
+from napari_seamless.runs.roi_parts import words
 from napari_seamless.store import Store, open_store
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.output_path import attributes_at
 
-UNKNOWN = "not known"
+UNKNOWN, ALL = "not known", "all of it"
 
 
 @dataclass(frozen=True)
 class Origin:
     """Pixel o of a result lies at level-0 pixel o * scale + offset of the image of this name, (z,) y, x, on that time
     point ("t") or plane ("z") of it, by numbers from 0, where there are several. `model` made it, with the claim
-    `scope` ("exact", "rounded" or "approximate"), and the share `fraction` of it is done."""
+    `scope` ("exact", "rounded" or "approximate"), and the share `fraction` of it is done. `asked` says in words which
+    part of it was asked for ("" where nobody wrote that down), `options` with which options of a run, as JSON values,
+    and `notices` are the sentences that were told then."""
 
     image: str
     plane: Mapping[str, int]
@@ -28,6 +33,9 @@ class Origin:
     model: str = UNKNOWN
     scope: str = UNKNOWN
     fraction: float = 1.0
+    asked: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def origin_of(result: Store) -> Origin:
@@ -42,7 +50,18 @@ def origin_of(result: Store) -> Origin:
         model=str(said.get("model", UNKNOWN)),
         scope=str(said.get("scope", UNKNOWN)),
         fraction=float(result.finished.mean()),
+        asked=_asked(result),
+        options=dict(said.get("options", {})),
+        notices=tuple(said.get("notices", ())),
     )
+
+
+def _asked(result: Store) -> str:
+    if not asked_of(result):
+        return ""
+    place = place_of(result.provenance, result.info.ndim)
+    parts = asked_parts(result, place, result.info.levels.shape(0))
+    return words(parts) if parts else ALL
 
 
 def origin_at(path: str | Path) -> Origin | None:
