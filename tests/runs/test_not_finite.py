@@ -14,7 +14,7 @@ import napari_seamless as ns
 from napari_seamless.errors import InputMismatch
 from napari_seamless.geometry import Region
 from napari_seamless.runs.polygons import Polygons
-from napari_seamless.runs.roi_parts import AskedPixels, RoiPart
+from napari_seamless.runs.roi_parts import AskedOutput, RoiPart
 
 HALO, EDGE_OF_NAN = 3, 300
 LAST_CLEAN = EDGE_OF_NAN - HALO
@@ -104,7 +104,7 @@ def test_a_copy_of_tiles_made_in_part_is_continued_and_not_taken_as_whole(
 
 def test_what_was_asked_for_travels_to_other_processes() -> None:
     part = RoiPart(Region.of((0, 300), (0, 600)), Polygons.of([[TRIANGLE]]))
-    asked, place = AskedPixels((part,)), Region.of((5, 200), (30, 400))
+    asked, place = AskedOutput((part,)), Region.of((5, 200), (30, 400))
     there = pickle.loads(pickle.dumps(asked))
     np.testing.assert_array_equal(there.mask(place), part.mask(place))
 

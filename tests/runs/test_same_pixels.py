@@ -23,6 +23,7 @@ import pytest
 import tifffile
 import torch
 import zarr
+from dask import delayed
 
 import napari_seamless as ns
 from napari_seamless.errors import ImageChanged, OutputExists
@@ -274,6 +275,59 @@ def test_an_output_in_or_around_its_image_is_refused_before_anything_is_deleted(
     with pytest.raises(OutputExists, match="apart from the image"):
         run(Same(), folder / "a.zarr", output, overwrite=True)
     assert sorted(p for p in folder.rglob("*")) == before
+
+
+def of_xarray(path: Path) -> object:
+    xarray = pytest.importorskip("xarray")
+    return xarray.DataArray(da.from_zarr(zarr.open_array(path / "0", mode="r")) + 1, dims=("c", "y", "x"))
+
+
+def of_lazy_xarray(path: Path) -> object:
+    xarray = pytest.importorskip("xarray")
+    array = zarr.open_array(path / "0", mode="r")
+    xarray.Dataset({"a": (("y", "x"), array[0])}).to_zarr(path / "extra", zarr_format=3, consolidated=False)
+    return xarray.open_zarr(path / "extra", chunks=None, consolidated=False)["a"]
+
+
+THROUGH: dict[str, Callable[[Path], object]] = {
+    "zarr.Array": lambda path: zarr.open_array(path / "0", mode="r"),
+    "dask": lambda path: da.from_zarr(str(path / "0")),
+    "computed by dask": lambda path: (da.from_zarr(str(path / "0"))[:, 3:].rechunk(50) + 1).astype(np.float32),
+    "delayed": lambda path: da.from_delayed(
+        delayed(zarr.open_array)(str(path / "0"), mode="r"), (1, 1400, 1200), np.dtype(np.float32)
+    ),
+    "xarray": of_xarray,
+    "lazy xarray": of_lazy_xarray,
+    "a result": ns.open_result,
+    "levels of a result": lambda path: list(ns.open_result(path).levels[:1]),
+    "a result as dask": lambda path: run(Same(), np.tile(pixels(), (2, 4)), path).to_dask(),
+    "a layer": lambda path: Layer(da.from_zarr(str(path / "0")), name="a"),
+    "a layer that was opened": lambda path: Layer(pixels(), name="a", path=str(path)),
+}
+
+
+class Layer(SimpleNamespace):
+    """A layer of napari, as far as an image is read from it."""
+
+    def __init__(self, data: Any, name: str, path: str | None = None) -> None:
+        super().__init__(data=data, name=name, multiscale=False, scale=(1, 1), source=SimpleNamespace(path=path))
+
+
+@pytest.mark.parametrize("kind", THROUGH)
+def test_an_output_is_not_where_a_lazy_image_reads_from(kind: str, tmp_path: Path) -> None:
+    run(Same(), np.tile(pixels(), (2, 4)), tmp_path / "a.zarr")
+    image = THROUGH[kind](tmp_path / "a.zarr")
+    before = sorted(tmp_path.rglob("*"))
+    for place in ("a.zarr", "a.zarr/0/out.ome.zarr", "."):
+        with pytest.raises(OutputExists, match="an output must lie apart from the image"):
+            run(Same(), image, tmp_path / place, overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_lazy_image_of_other_files_may_be_written_beside_them(tmp_path: Path) -> None:
+    run(Same(), pixels(), tmp_path / "a.zarr")
+    image = da.from_zarr(str(tmp_path / "a.zarr" / "0")) + 1
+    assert run(Same(), image, tmp_path / "b.zarr").report.state == "finished"
 
 
 def test_an_export_never_takes_the_place_of_its_image(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ class Result:
                 f"an array in memory may take at most {LARGEST_ARRAY >> 30} GiB; this result of shape {self.shape} is "
                 "larger; use to_dask(), levels, or a region"
             )
-        pixels = self._read(self.region)
+        pixels = self.read(self.region)
         return pixels if dtype is None else pixels.astype(dtype)
 
     @cached_property
@@ -177,7 +177,8 @@ class Result:
         parts = asked_parts(self.store, place_of(self.store.provenance, self.region.ndim), self.store.spec.shape)
         return () if any(part.is_box and part.region.contains(self.region) for part in parts) else parts
 
-    def _read(self, region: Region) -> NDArray[Any]:
+    def read(self, region: Region) -> NDArray[Any]:
+        """Pixels of a region of the whole output, 0 outside of what was asked for; axes as those of the array."""
         pixels = self.store.read(region)
         if self._parts:
             pixels = np.where(any_mask(self._parts, region), pixels, 0).astype(self.dtype)
@@ -189,15 +190,9 @@ class Result:
 
         lead = self.store.spec.channel_axis
         sizes = (*lead, *self.store.grid.cell)
-        region = self.region
-
-        def piece(block_info: Any = None) -> NDArray[Any]:
-            location = block_info[None]["array-location"][len(lead) :]
-            return self._read(Region.of(*location).shift(region.start))
-
         chunks = dask.array.core.normalize_chunks(sizes, shape=self.shape, dtype=self.dtype)
         meta = np.empty((0,) * len(self.shape), self.dtype)
-        lazy: Array = dask.array.map_blocks(piece, chunks=chunks, dtype=self.dtype, meta=meta)
+        lazy: Array = dask.array.map_blocks(PieceOfResult(self), chunks=chunks, dtype=self.dtype, meta=meta)
         return lazy
 
     def save(
@@ -226,3 +221,24 @@ class Result:
 
     def __repr__(self) -> str:
         return f"Result({self.store.spec.name!r}, shape={self.shape}, dtype={self.dtype}, {self.report.state})"
+
+
+@dataclass(frozen=True)
+class PieceOfResult:
+    """One chunk of a result, as dask asks for it."""
+
+    result: Result
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the result lies."""
+        return self.result.store.paths
+
+    @property
+    def __name__(self) -> str:  # dask calls the layer of its graph so
+        return self.result.store.spec.name
+
+    def __call__(self, block_info: Any = None) -> NDArray[Any]:
+        lead = len(self.result.store.spec.channel_axis)
+        location = block_info[None]["array-location"][lead:]
+        return self.result.read(Region.of(*location).shift(self.result.region.start))

@@ -81,7 +81,7 @@ class RoiPart:
 
 
 @dataclass(frozen=True, eq=False)
-class AskedPixels:
+class AskedOutput:
     """Which pixels of a result a run was asked for. Implements `wanted_pixels.WantedPixels`."""
 
     parts: tuple[RoiPart, ...]

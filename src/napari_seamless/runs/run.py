@@ -19,7 +19,7 @@ from napari_seamless.runs.moments import Moments
 from napari_seamless.runs.prepared import OutputEngine
 from napari_seamless.runs.provenance import moments_told
 from napari_seamless.runs.result import Report, Result
-from napari_seamless.runs.roi_parts import AskedPixels, is_everything
+from napari_seamless.runs.roi_parts import AskedOutput, is_everything
 from napari_seamless.runs.run_parts import RunParts, ViewOptions
 from napari_seamless.runs.source_check import SourceWatch, drop_what_was_made
 from napari_seamless.runs.statistics import LOCAL, PREVIEW
@@ -157,13 +157,13 @@ class Run:
         self._makes_output = True
         return TileJob(self.prepared.source, self.prepared.level, self._engine, self.store, self._asked_pixels())
 
-    def _asked_pixels(self) -> AskedPixels | None:
+    def _asked_pixels(self) -> AskedOutput | None:
         """What this run was asked for; None where that is all of the result."""
         shape = self.store.spec.shape
         place = place_of(self.store.provenance, len(shape))
         found = (asked.on(place, shape) for asked in self._parts.asked)
         parts = tuple(part for part in found if part is not None)
-        return None if is_everything(parts, shape) else AskedPixels(parts)
+        return None if is_everything(parts, shape) else AskedOutput(parts)
 
     def _depth(self) -> int | None:
         depth = self._parts.choice.depth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ class LevelArray:
         self.shape: tuple[int, ...] = spec.stored_shape(level)
         self.dtype: np.dtype[Any] = spec.dtype
         self._has_channels = spec.channels is not None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folder of the result; none for one in memory."""
+        return self._pyramid.paths
 
     @property
     def ndim(self) -> int:

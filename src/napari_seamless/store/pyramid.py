@@ -13,6 +13,7 @@ up, the neighbours that share a coarse pixel are read again, so that the last on
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,12 @@ class Pyramid:
     def finished(self) -> NDArray[np.bool_]:
         """Level-0 chunks that are there; the array itself, which goes on changing."""
         return self._present[0]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folder of the arrays; none for those in memory."""
+        root = getattr(self._arrays.group.store, "root", None)
+        return (root,) if isinstance(root, Path) else ()
 
     def read(self, level: int, region: Region, channels: slice = slice(None)) -> Array:
         """(c, *region.shape), an array of its own; the region lies inside the level. No I/O for what is not there."""

@@ -93,6 +93,11 @@ class Store:
         return self.spec.program_hash
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folder of the result; none for one in memory."""
+        return () if self.path is None else (self.path,)
+
+    @property
     def side_folder(self) -> Path | None:
         """Where what belongs to the result, but is no part of OME-Zarr, lies; None for a result in memory."""
         return None if self.path is None else self.path / f"{self.spec.folder}0" / FOLDER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from napari_seamless._napari.layers.pixels import ArrayLike
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import FreshPixels, LiveImage
+from napari_seamless.io.readers.files_behind import files_behind
 from napari_seamless.runs.asked_roi import asked_levels
 from napari_seamless.runs.roi_parts import RoiPart, any_mask
 
@@ -21,6 +23,11 @@ class AskedLevel:
     def __init__(self, level: ArrayLike, parts: Sequence[RoiPart]) -> None:
         self._level, self._parts = level, parts
         self.shape, self.dtype = tuple(level.shape), np.dtype(level.dtype)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files and folders that it reads from."""
+        return files_behind(self._level)
 
     def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """With a slice that has a start and a stop for each axis of space."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, prod
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from napari_seamless._napari.layers.axes import Axes, align
 from napari_seamless.geometry import Levels, Region
 from napari_seamless.interfaces import LiveImage, Pixels, Source
+from napari_seamless.io.readers.files_behind import files_behind
 
 LARGEST_READ = 500_000_000
 STRIP = 100_000_000
@@ -45,6 +47,13 @@ class LazyLevel:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     colours_last = False
+    below: object = None
+    """What it reads from."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files and folders that it reads from."""
+        return files_behind(self.below)
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -88,6 +97,7 @@ class SourceLevel(LazyLevel):
 
     def __init__(self, source: Source, level: int) -> None:
         self.source, self.level = source, level
+        self.below = source
         info = source.info
         spatial = without_filling(info.levels, level)
         self.colours_last, self._single = info.rgb, info.channels == 1 and not info.rgb
@@ -127,7 +137,7 @@ class LiveLevel(LazyLevel):
     """A live level as it is."""
 
     def __init__(self, level: ArrayLike) -> None:
-        self._level = level
+        self._level = self.below = level
         self.shape, self.dtype = tuple(level.shape), np.dtype(level.dtype)
 
     def _read(self, key: Key) -> Pixels:
@@ -139,6 +149,7 @@ class ChannelLevel(LazyLevel):
 
     def __init__(self, level: ArrayLike, channel: int) -> None:
         self._level, self._channel = level, channel
+        self.below = level
         self.shape, self.dtype = tuple(level.shape[1:]), np.dtype(level.dtype)
 
     def _read(self, key: Key) -> Pixels:
@@ -154,6 +165,7 @@ class ColourLevel(LazyLevel):
         self._image, self._number = image, number
         level: Any = image.levels[number]
         self._level: ArrayLike = level
+        self.below = level
         self.shape, self.dtype = (*level.shape[1:], 4), np.dtype(level.dtype)
 
     def _read(self, key: Key) -> Pixels:
@@ -167,6 +179,7 @@ class AlignedLevel(LazyLevel):
 
     def __init__(self, level: LazyLevel, axes: Axes) -> None:
         self._level, self._axes = level, axes
+        self.below = level
         self.colours_last, self.dtype = level.colours_last, level.dtype
         self._ndim = level.ndim - level.colours_last
         self.shape = (*_lengths(level.shape, axes), *level.shape[self._ndim :])

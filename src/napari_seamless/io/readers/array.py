@@ -22,6 +22,7 @@ from napari_seamless.io.readers.axes import (
     require_inside,
     require_time,
 )
+from napari_seamless.io.readers.files_behind import files_behind
 from napari_seamless.io.readers.zarr_chunks import chunks_stamp, folder_of, is_zarr, metadata_digest, reopened
 from napari_seamless.units import MICROMETER
 
@@ -37,6 +38,8 @@ class ArraySource:
     info: ImageInfo
     arrays: tuple[Any, ...]
     layouts: tuple[AxisLayout, ...]
+    files: tuple[Path, ...] = ()
+    """More that the arrays are known to come from."""
 
     def read(self, region: Region, level: int = 0) -> Pixels:
         """A new array (c, [z,] y, x) of the type in `info`; `region` is ((z,) y, x) in pixels of `level`.
@@ -79,9 +82,8 @@ class ArraySource:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Folders of zarr arrays, and files of numpy's mapped ones."""
-        mapped = [Path(a.filename) for a in self.arrays if isinstance(a, np.memmap) and a.filename is not None]
-        return (*mapped, *(folder for a in self.arrays if (folder := folder_of(a)) is not None))
+        """All that the arrays read from."""
+        return files_behind(*self.arrays, *self.files)
 
     def close(self) -> None:
         """Nothing to give back: the arrays belong to the caller."""

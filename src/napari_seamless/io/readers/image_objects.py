@@ -5,6 +5,7 @@ that none of these packages is imported here.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from napari_seamless.io.readers.array import ArraySource, open_arrays
@@ -30,6 +31,8 @@ def open_layer(layer: Any, axes: str | None) -> ArraySource:
     arrays = tuple(layer.data) if layer.multiscale else (layer.data,)
     rgb = getattr(layer, "rgb", None)
     source = open_arrays(arrays, axes=axes, rgb=rgb, name=str(layer.name), format="napari layer")
+    opened = getattr(getattr(layer, "source", None), "path", None)
+    source = replace(source, files=(Path(opened),) if opened else ())
     letters = _displayed(source, rgb)
     unit = _unit(layer, letters.index("x") - len(letters))
     sizes = dict(zip(letters, (float(s) for s in layer.scale), strict=False))

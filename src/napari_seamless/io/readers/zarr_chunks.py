@@ -26,7 +26,11 @@ def is_zarr(array: Any) -> bool:
 
 def folder_of(array: Any) -> Path | None:
     """The folder that a zarr array lies in; None for all others, and where its store is no folder."""
-    root = getattr(array.store, "root", None) if is_zarr(array) else None
+    if not is_zarr(array):
+        return None
+    root, files = getattr(array.store, "root", None), getattr(array.store, "fs", None)
+    if "file" in (getattr(files, "protocol", None) or ()):  # as dask opens a path
+        root = Path(array.store.path)
     return root / array.path if isinstance(root, Path) else None
 
 
