@@ -44,6 +44,17 @@ class Fingerprinted(Protocol):
 
 
 @runtime_checkable
+class Dated(Protocol):
+    """A source that knows when the parts of it were written, without reading them. Any thread.
+
+    `may_have_changed` is whether what is stored of a region may have been written after a time (seconds of Unix time,
+    by the clock of where it lies), None where nobody says when.
+    """
+
+    def may_have_changed(self, region: Region, level: int, since: float) -> bool | None: ...
+
+
+@runtime_checkable
 class OnDisk(Protocol):
     """A source that knows the files and folders that it is read from: nothing may be written there. Any thread."""
 

@@ -7,13 +7,16 @@ times, left as they are.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from math import prod
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +30,8 @@ from dask import delayed
 
 import napari_seamless as ns
 from napari_seamless.errors import ImageChanged, OutputExists
+from napari_seamless.interfaces import ImageInfo, Source
+from napari_seamless.io.readers.derived import DerivedSource
 from napari_seamless.io.readers.samples import sample_slide
 
 SHAPE = (700, 300)
@@ -250,6 +255,66 @@ def test_an_image_that_changes_during_a_run_is_never_finished(kind: str, tmp_pat
     assert "the image changed" in " ".join(stored["notices"])
 
 
+class Counted(DerivedSource):
+    """Another source that counts how often it is read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.count = source, 0
+
+    @property
+    def origin(self) -> Source:
+        return self.source
+
+    @property
+    def info(self) -> ImageInfo:
+        return self.source.info
+
+    def read(self, region: ns.Region, level: int = 0) -> np.ndarray:
+        self.count += 1
+        return self.source.read(region, level)
+
+    def close(self) -> None:
+        self.source.close()
+
+
+def far_down(array: Any) -> None:
+    """In one tile of many, which is none of the first that are looked at again."""
+    array[600:610, 20:30] = 255
+
+
+def test_one_chunk_that_a_server_changes_during_a_run_is_found_among_many(address: str, tmp_path: Path) -> None:
+    zarr_folder(tmp_path)
+    array = zarr.open_array(tmp_path / "a.zarr", mode="r+")
+    started = ns.start(ns.prepare(Same(), f"{address}/a.zarr"), tile=64, device="cpu", scheduler="serial")
+    while started.progress().done < 0.95 * prod(SHAPE):
+        sleep(0.001)
+    started.pause()
+    far_down(array)
+    started.resume()
+    with pytest.raises(ImageChanged, match="the image changed"):
+        started.wait(60)
+
+
+def test_what_a_server_has_not_touched_lately_is_as_it_was_and_is_not_read_again(address: str, tmp_path: Path) -> None:
+    zarr_folder(tmp_path)
+    for file in (tmp_path / "a.zarr").rglob("*"):
+        os.utime(file, (1e9, 1e9))
+    source = Counted(ns.open_image(f"{address}/a.zarr"))
+    result = ns.run(Same(), source, tile=64, device="cpu", scheduler="serial")
+    assert result.report.state == "finished"
+    assert not result.notices
+    assert source.count <= result.report.tiles + 5, "each tile once, and what the check of exactness reads"
+
+
+def test_of_an_array_of_which_nobody_says_when_it_changed_the_report_says_how_much_was_read_again() -> None:
+    lazy = da.from_array(np.tile(pixels(), (1, 2)), chunks=50)
+    result = ns.run(Same(), lazy, tile=64, device="cpu", scheduler="serial")
+    (notice,) = result.report.notices
+    said = re.fullmatch(r"(\d+) of the (\d+) parts that were read of the image were read again .* not known", notice)
+    assert said
+    assert 4 <= int(said[1]) < int(said[2]) == result.report.tiles
+
+
 def test_overwriting_computes_anew(tmp_path: Path) -> None:
     array = pixels()
     run(Same(), array, tmp_path / "out.ome.zarr")
@@ -284,9 +349,9 @@ def of_xarray(path: Path) -> object:
 
 def of_lazy_xarray(path: Path) -> object:
     xarray = pytest.importorskip("xarray")
-    array = zarr.open_array(path / "0", mode="r")
-    xarray.Dataset({"a": (("y", "x"), array[0])}).to_zarr(path / "extra", zarr_format=3, consolidated=False)
-    return xarray.open_zarr(path / "extra", chunks=None, consolidated=False)["a"]
+    values = xarray.Dataset({"0": (("y", "x"), pixels())})
+    values.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    return xarray.open_zarr(path, chunks=None, consolidated=False)["0"]
 
 
 THROUGH: dict[str, Callable[[Path], object]] = {

@@ -83,8 +83,7 @@ class Report:
     was decided about image and network, and what was done for want of something that the device does not have. `peak`
     is the most bytes that torch held on a CUDA device meanwhile, in this process; None elsewhere, where nobody counts.
     `growth` is by how many bytes, at most, the memory of this process grew meanwhile on a CPU, whatever for (see
-    `Growth`); None elsewhere.
-    """
+    `Growth`); None elsewhere."""
 
     state: str
     tiles: int

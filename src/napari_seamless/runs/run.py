@@ -256,7 +256,9 @@ class Run:
             f"NaN or infinity lies beyond what was asked for: {self._partial} tiles that reach there were made only "
             "where that was",
         )
-        return (*self._changed, *self._parts.notices, *self._passes.notices, *(partial if self._partial else ()))
+        unseen = (self._watch.told,) if self._watch.told else ()
+        own = (*(partial if self._partial else ()), *unseen)
+        return (*self._changed, *self._parts.notices, *self._passes.notices, *own)
 
     def _report(self) -> Report:
         now, domain, source = self.progress(), self._parts.domain, self.prepared.source

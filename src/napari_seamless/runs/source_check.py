@@ -2,7 +2,8 @@
 
 What can be seen without reading pixels (files, chunk files, arrays in memory) is looked at in full. Of an image of
 which only the pixels can tell (lazy arrays, addresses) the parts that a run needs are read again before they are
-reused, and a few at its end.
+reused. At its end those are read again of which a server says that they were written lately; where nobody says when,
+a few are, and the report says how many.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import ImageChanged, InputUnreadable
 from napari_seamless.fingerprints import (
+    Dated,
     is_as_opened,
     is_told_cheaply,
     is_unchanged,
@@ -32,6 +34,9 @@ OTHERS_READ_AGAIN = 4
 
 FEWEST_READ_AGAIN, SHARE_OF_TIME = 4, 0.02
 """At the end of a run of an image of which only pixels can tell: so many parts, and as many more as there is time."""
+
+CLOCKS_APART = 3600.0
+"""Seconds by which the clock of a server may differ from ours."""
 
 
 def require_as_opened(source: Source) -> None:
@@ -117,7 +122,8 @@ class SourceWatch:
 
     def __post_init__(self) -> None:
         self._unchecked: list[SourceRead] = []
-        self._seconds = time.monotonic()
+        self._began, self._seconds = time.time(), time.monotonic()
+        self._parts = self._unseen = 0
 
     def add(self, reads: Sequence[SourceRead]) -> None:
         """Of a tile that came back."""
@@ -129,15 +135,42 @@ class SourceWatch:
         reads, self._unchecked = self._unchecked, []
         if not is_as_opened(source) or source_identity(source, level) != self.identity:
             raise self._changed()
-        is_cheap, began = is_told_cheaply(source, level), time.monotonic()
+        must, may = (reads, []) if is_told_cheaply(source, level) else self._sorted(reads)
+        if not _all_unchanged(source, level, must):
+            raise self._changed()
+        began, seen = time.monotonic(), 0
         spare = SHARE_OF_TIME * (began - self._seconds)
-        chosen = reads if is_cheap else [reads[k] for k in _scattered(len(reads))]
-        for number, read in enumerate(chosen):
-            if not is_cheap and number >= FEWEST_READ_AGAIN and time.monotonic() - began > spare:
+        for number in _scattered(len(may)):
+            if seen >= FEWEST_READ_AGAIN and time.monotonic() - began > spare:
                 break
-            if not _all_unchanged(source, level, [read]):
+            if not _all_unchanged(source, level, [may[number]]):
                 raise self._changed()
+            seen += 1
+        self._parts += len(reads)
+        self._unseen += len(may) - seen
         self._seconds = time.monotonic()
+
+    @property
+    def told(self) -> str:
+        """What was looked at, in words, where that was not all; "" else."""
+        if not self._unseen:
+            return ""
+        return (
+            f"{self._parts - self._unseen} of the {self._parts} parts that were read of the image were read again at "
+            "the end, and are as they were; whether the others changed meanwhile is not known"
+        )
+
+    def _sorted(self, reads: Sequence[SourceRead]) -> tuple[list[SourceRead], list[SourceRead]]:
+        """Those that may have been written since the run began, and those of which nobody says when they were."""
+        source, level = self.prepared.source, self.prepared.level
+        if not isinstance(source, Dated):
+            return [], list(reads)
+        found: dict[bool | None, list[SourceRead]] = {True: [], False: [], None: []}
+        for number, read in enumerate(reads):
+            found[source.may_have_changed(read.region, level, self._began - CLOCKS_APART)].append(read)
+            if number == 0 and found[None]:
+                return [], list(reads)  # nor of the others
+        return found[True], found[None]
 
     def _changed(self) -> ImageChanged:
         return ImageChanged(

@@ -23,7 +23,14 @@ from napari_seamless.io.readers.axes import (
     require_time,
 )
 from napari_seamless.io.readers.files_behind import files_behind
-from napari_seamless.io.readers.zarr_chunks import chunks_stamp, folder_of, is_zarr, metadata_digest, reopened
+from napari_seamless.io.readers.zarr_chunks import (
+    chunks_newer,
+    chunks_stamp,
+    folder_of,
+    is_zarr,
+    metadata_digest,
+    reopened,
+)
 from napari_seamless.units import MICROMETER
 
 
@@ -79,6 +86,11 @@ class ArraySource:
         if _is_in_memory(array):
             return ""
         return chunks_stamp(array, self.layouts[level].index(region)) if is_zarr(array) else None
+
+    def may_have_changed(self, region: Region, level: int, since: float) -> bool | None:
+        """Of a zarr array at an address, as its server says; None for all others."""
+        array = self.arrays[level]
+        return chunks_newer(array, self.layouts[level].index(region), since) if is_zarr(array) else None
 
     @property
     def paths(self) -> tuple[Path, ...]:

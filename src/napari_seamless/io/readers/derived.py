@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from napari_seamless.fingerprints import Fingerprinted, OnDisk
+from napari_seamless.fingerprints import Dated, Fingerprinted, OnDisk
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Source
 
 
 class DerivedSource(ABC):
-    """Implements `fingerprints.Fingerprinted` and `OnDisk` by asking the other source, whose identity is part of this
-    one's. Any thread."""
+    """Implements `fingerprints.Fingerprinted`, `Dated` and `OnDisk` by asking the other source, whose identity is part
+    of this one's. Any thread."""
 
     @property
     @abstractmethod
@@ -43,6 +43,11 @@ class DerivedSource(ABC):
         """That of what the other one has there."""
         origin = self.origin
         return origin.fingerprint(*self.origin_region(region, level)) if isinstance(origin, Fingerprinted) else None
+
+    def may_have_changed(self, region: Region, level: int, since: float) -> bool | None:
+        """What the other one says of that."""
+        origin = self.origin
+        return origin.may_have_changed(*self.origin_region(region, level), since) if isinstance(origin, Dated) else None
 
     @property
     def paths(self) -> tuple[Path, ...]:

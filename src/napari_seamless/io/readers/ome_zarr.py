@@ -149,6 +149,10 @@ class ZarrSource:
         """In a folder, what the disk says of the chunks that are read; None elsewhere."""
         return self._inner.fingerprint(region, level)
 
+    def may_have_changed(self, region: Region, level: int, since: float) -> bool | None:
+        """Of an address, as its server says when chunks were written; None elsewhere."""
+        return self._inner.may_have_changed(region, level, since)
+
     @property
     def paths(self) -> tuple[Path, ...]:
         """The folder."""

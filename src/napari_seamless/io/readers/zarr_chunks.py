@@ -7,8 +7,12 @@ not imported here: an array that is given by somebody has loaded it already.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ import xxhash
 
 from napari_seamless.fingerprints import stamp_of
 
+ASKED_AT_ONCE = 16
 Index = tuple[slice | int, ...]
 
 
@@ -56,6 +61,44 @@ def chunks_stamp(array: Any, index: Index) -> str | None:
     """What the disk says of the files that hold `index` of a zarr array; None where they are no files of a folder."""
     folder = folder_of(array)
     return None if folder is None else stamp_of(f"{folder}/{key}" for key in _keys(array, index))
+
+
+def chunks_newer(array: Any, index: Index, since: float) -> bool | None:
+    """Whether a server has written any chunk of `index` after a time, or has lost one; None where it does not say it.
+
+    Asks for the headers of each chunk, several at once.
+    """
+    asked = getattr(array.store, "fs", None)
+    if asked is None:
+        return None
+    # zarr's own belongs to zarr's event loop
+    files = type(asked)(**{**asked.storage_options, "asynchronous": False})
+    place = "/".join(part for part in (str(array.store.path).rstrip("/"), array.path) if part)
+
+    def written(key: str) -> float | None:
+        try:
+            return _written(files.info(f"{place}/{key}"))
+        except OSError:
+            return inf
+
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+        found = list(threads.map(written, _keys(array, index)))
+    known = [time for time in found if time is not None]
+    return max(known, default=-inf) > since if len(known) == len(found) else None
+
+
+def _written(said: Mapping[str, Any]) -> float | None:
+    """When a file was written, of what is known of it: as web servers, S3 and Google say it; None where they do not."""
+    value = next((said[name] for name in ("Last-Modified", "LastModified", "updated", "mtime") if name in said), None)
+    try:
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, str):
+            is_iso = value[:1].isdecimal()
+            return (datetime.fromisoformat(value) if is_iso else parsedate_to_datetime(value)).timestamp()
+    except ValueError:
+        return None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _keys(array: Any, index: Index) -> Iterator[str]:
