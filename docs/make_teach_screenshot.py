@@ -39,7 +39,7 @@ def main(file: Path, slide: Path, steps: int) -> None:
     from teaching import CLASSES, LEARNED, painted
 
     import napari_seamless as ns
-    from napari_seamless._napari.layers.live_layers import source_layer
+    from napari_seamless._napari.layers.source_layer import source_layer
 
     viewer = napari.Viewer(title="napari")
     viewer.window.resize(*SIZE)

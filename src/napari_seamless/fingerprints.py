@@ -121,6 +121,13 @@ def source_identity(source: Source, level: int) -> str:
     return f"{source.info.identity} level {level}{f' pixels {digest}' if digest else ''}"
 
 
+def is_edited(source: Source, level: int) -> bool:
+    """Whether an image in memory that came from files has other pixels than they had. Takes as long as a digest."""
+    if not (isinstance(source, Fingerprinted) and isinstance(source, OnDisk)):
+        return False
+    return bool(source.paths) and source.pixel_digest(level) != ""
+
+
 def is_as_opened(source: Source) -> bool:
     """Whether the files of an image are those that were opened."""
     return not isinstance(source, Fingerprinted) or source.identity_now() == source.info.identity

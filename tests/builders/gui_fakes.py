@@ -138,6 +138,7 @@ class FakeRun:
         self.preview: FakeRun | None = None
         self.in_work: tuple[Region, ...] = ()
         self.report = FakeReport()
+        self.notices: tuple[str, ...] = ()
 
     def begin_preview(self, pass_number: int = 1, passes: int = 16) -> FakeRun:
         """A first look at what this run makes, whose passes now measure."""
@@ -208,6 +209,7 @@ class FakePrepared:
     scale: tuple[float, ...] = (1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0)
     exact: bool = True
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ class FakeFound:
     store: FakeLive
     fraction: float = 0.43
     continues: bool = True
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,7 @@ class FakeNetwork:
     card: Mapping[str, object] = field(default_factory=dict)
     dtype: str | None = None
     resolution: FakeResolution | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -398,7 +402,7 @@ class FakePipeline:
             raise PixelSizeUnknown("the size must be known", model=model.name, image="slide", works_at=works_at)
         height, width = image.info.levels.shapes[0][-2:]
         shape = (int(height / self.scale[0]), int(width / self.scale[1]))
-        return FakePrepared(shape, self.scale, exact=not approximate)
+        return FakePrepared(shape, self.scale, exact=not approximate, notices=(*image.info.notices, *model.notices))
 
     def spatial_axes(self, model: FakeNetwork) -> int | None:
         return model.ndim
@@ -437,4 +441,5 @@ class FakePipeline:
         if not prepared.exact:
             live.info = replace(live.info, exact=False)
         self.runs.append(FakeRun(live, **options))
+        self.runs[-1].notices = prepared.notices
         return self.runs[-1]

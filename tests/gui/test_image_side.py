@@ -15,8 +15,8 @@ from pytestqt.qtbot import QtBot
 from docks import docked
 from gui_fakes import FakeNetwork, FakeSource
 from napari_seamless._napari.backend import lazy_backend
-from napari_seamless._napari.layers.live_layers import source_layer
 from napari_seamless._napari.layers.readings import readings_of, setting_of
+from napari_seamless._napari.layers.source_layer import source_layer
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.run.image_input import open_as
 from napari_seamless._napari.widgets import ImageSetting
@@ -102,14 +102,14 @@ def test_another_scene_of_the_file_is_a_layer_of_its_own(qtbot: QtBot, make_napa
     assert [layer.name for layer in viewer.layers] == ["slide: left", "slide: right"]
 
 
-def test_how_an_image_is_stored_is_a_remark_beside_it(qtbot: QtBot, make_napari_viewer, pipeline) -> None:
+def test_how_an_image_is_stored_is_told_as_soon_as_it_is_chosen(qtbot: QtBot, make_napari_viewer, pipeline) -> None:
     notices = ("slide is stored in strips", "slide holds 2 images; choose another by scene=1 (--scene 1), or its name")
     viewer = make_napari_viewer()
     with_source(viewer, replace(NAMED, notices=notices))
     dock = docked(viewer, pipeline)
-    remark = dock.panel.image_section.status
-    qtbot.waitUntil(lambda: dock.poll() is not None and remark.value() is not None, timeout=PATIENCE)
-    assert remark.value().sentence == "Slide is stored in strips."
+    notices = dock.panel.progress.notices
+    qtbot.waitUntil(lambda: dock.poll() is not None and notices.value() != (), timeout=PATIENCE)
+    assert notices.text() == "Slide is stored in strips."
 
 
 def test_an_array_that_can_be_read_in_two_ways_is_asked_about(qtbot: QtBot, make_napari_viewer) -> None:

@@ -13,8 +13,9 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QDockWidget
 
 from gui_fakes import FakeLive, FakeSource
-from napari_seamless._napari.layers.live_layers import ResultLayers, about, source_layer
+from napari_seamless._napari.layers.live_layers import ResultLayers
 from napari_seamless._napari.layers.pixels import SourceLevel, overview
+from napari_seamless._napari.layers.source_layer import about, source_layer
 from napari_seamless._napari.layers.texture_patch import TexturePatch
 from napari_seamless.geometry import Region
 

@@ -11,8 +11,9 @@ import pytest
 import zarr
 
 import napari_seamless as ns
-from napari_seamless._napari.layers.live_layers import placed_over, source_layer
+from napari_seamless._napari.layers.live_layers import placed_over
 from napari_seamless._napari.layers.readable import readable
+from napari_seamless._napari.layers.source_layer import source_layer
 
 
 def padded(path: Path, unit: str | None) -> Path:

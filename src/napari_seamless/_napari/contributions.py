@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from napari_seamless._napari.layers.live_layers import LayerTuple, source_layer
-from napari_seamless.interfaces import ImageInfo
+from napari_seamless._napari.layers.source_layer import LayerTuple, source_layer
+from napari_seamless.io.readers.urls import is_url
 
 Reader = Callable[[str], list[LayerTuple]]
 
@@ -20,16 +20,24 @@ def read_slide(path: str) -> list[LayerTuple]:
     import napari_seamless as ns
 
     source = ns.open_image(path)
-    tell(source.info)
+    tell((*source.info.notices, *_stored(path)))
     return [source_layer(source)]
 
 
-def tell(info: ImageInfo) -> None:
-    """Shows what an image has to say of the way it is stored, as napari's own notifications."""
+def tell(notices: Sequence[str]) -> None:
+    """Shows what an image has to say of itself, as one notification of napari's."""
     from napari.utils.notifications import show_info
 
-    for notice in info.notices:
-        show_info(notice)
+    if notices:
+        show_info("\n".join(notices))
+
+
+def _stored(path: str) -> tuple[str, ...]:
+    """Of a result of ours, what the runs that made it told."""
+    from napari_seamless.runs.origin import origin_at
+
+    origin = None if is_url(path) else origin_at(path)
+    return () if origin is None else origin.notices
 
 
 def sample_slide() -> list[LayerTuple]:

@@ -17,6 +17,10 @@ def sheet(theme_name: str) -> str:
         QLabel#problem {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
         QPlainTextEdit#refusal {{ color: {"#ff8080" if theme.type == "dark" else "#b00020"}; }}
         QToolButton#fold {{ border: none; padding: 1px 2px; background: transparent; }}
+        QToolButton#cautions {{
+            border: none; padding: 1px 2px; background: transparent;
+            color: {"#ffc233" if theme.type == "dark" else "#8a5a00"};
+        }}
         QLabel#good {{ color: {"#5fd38d" if theme.type == "dark" else "#1a7f43"}; }}
         QLabel#caution {{ color: {"#ffc233" if theme.type == "dark" else "#8a5a00"}; }}
         QLabel#caption {{ color: rgba({text}, 210); }}

@@ -7,8 +7,9 @@ from typing import Any
 
 from napari.utils import progress
 
-from napari_seamless._napari.layers.live_layers import RESULT, SOURCE
+from napari_seamless._napari.layers.live_layers import RESULT
 from napari_seamless._napari.layers.readable import LayerPixels
+from napari_seamless._napari.layers.source_layer import source_behind
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import Kind
 
@@ -47,8 +48,8 @@ def _saved(data: Any, meta: Mapping[str, Any], kind: Kind) -> Any:
     result = behind.get(RESULT)
     if result is not None and (kind == "labels" or meta.get("rgb") or result.info.channels == 1):
         return result
-    if behind.get(SOURCE) is not None:
-        return behind[SOURCE]
+    if (source := source_behind(behind, data)) is not None:
+        return source
     multiscale = bool(meta.get("multiscale", isinstance(data, list | tuple)))
     scale = tuple(float(s) for s in meta["scale"])
     translate = tuple(float(t) for t in meta.get("translate", (0.0,) * len(scale)))

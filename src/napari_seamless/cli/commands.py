@@ -56,7 +56,11 @@ def _run(image: str, config: RunConfig, load: Callable[[], Model], save_moments:
         handle = ns.start(prepared, config=config)
         for notice in handle.notices:
             say(notice)
+        told = handle.notices
         follow(handle, output)
+        for notice in handle.notices:
+            if notice not in told:
+                say(notice)
         if save_moments is not None:
             write_moments(handle, save_moments)
         if (mismatch := handle.result().report.mismatch) is not None:

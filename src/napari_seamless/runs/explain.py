@@ -58,7 +58,9 @@ def _of_one_output(loaded: Model, source: Source, level: int, given: RunConfig) 
     words = _statistics(layout.settings.domain)
     if not layout.prepared.exact:
         instead = tuple(layout.prepared.lines())
-        return Explanation(loaded.name, source.info.name, shape, found, (), instead, statistics=words)
+        return Explanation(
+            loaded.name, source.info.name, shape, found, (), instead, statistics=words, notices=layout.notices
+        )
     return _explained(prepared, layout, given, words)
 
 

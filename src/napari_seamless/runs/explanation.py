@@ -77,6 +77,7 @@ class Explanation:
             yield from (f"             {r}" for r in self.refusals)
         if self.statistics:
             yield f"statistics   {self.statistics}"
+        yield from (f"notice       {notice}" for notice in self.notices)
         names = chain(["approximate"], repeat(""))
         yield from (f"{name:<13}{line}" for name, line in zip(names, self.instead, strict=False))
 

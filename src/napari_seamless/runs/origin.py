@@ -16,6 +16,7 @@ from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.output_path import attributes_at
 
 UNKNOWN, ALL = "not known", "all of it"
+NOTICES = "notices"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Origin:
     point ("t") or plane ("z") of it, by numbers from 0, where there are several. `model` made it, with the claim
     `scope` ("exact", "rounded" or "approximate"), and the share `fraction` of it is done. `asked` says in words which
     part of it was asked for ("" where nobody wrote that down), `options` with which options of a run, as JSON values,
-    and `notices` are the sentences that were told then."""
+    and `notices` are what its runs told of image, network and device."""
 
     image: str
     plane: Mapping[str, int]
@@ -52,8 +53,13 @@ def origin_of(result: Store) -> Origin:
         fraction=float(result.finished.mean()),
         asked=_asked(result),
         options=dict(said.get("options", {})),
-        notices=tuple(said.get("notices", ())),
+        notices=notices_of(result),
     )
+
+
+def notices_of(result: Store) -> tuple[str, ...]:
+    """What the runs that made a result told of image, network and device. Any thread."""
+    return tuple(map(str, result.provenance.get(NOTICES, ())))
 
 
 def _asked(result: Store) -> str:

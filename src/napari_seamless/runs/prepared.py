@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 
-from napari_seamless.fingerprints import source_identity
+from napari_seamless.fingerprints import is_edited, source_identity
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import PrecedingPass, Source, SourceRead, StopFlag
 from napari_seamless.models import Model
@@ -79,7 +79,13 @@ class PreparedImage:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the image and the network have to say about how they are taken."""
-        return tuple(dict.fromkeys((*self.source.info.notices, *self.model.notices)))
+        info = self.source.info
+        edited = (
+            [f"the pixels of '{info.name}' are taken as they are on screen: they were edited since the file was opened"]
+            if is_edited(self.source, self.level)
+            else []
+        )
+        return tuple(dict.fromkeys((*info.notices, *edited, *self.model.notices)))
 
     def to_output(self, region: Region) -> Region:
         """Output pixels whose centres lie in a region of the level, cut to the output."""

@@ -16,6 +16,7 @@ from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.device_memory import measured_peak, reset_peak
 from napari_seamless.runs.memory_growth import MemoryGrowth, growth_on
 from napari_seamless.runs.moments import Moments
+from napari_seamless.runs.origin import NOTICES, notices_of
 from napari_seamless.runs.prepared import OutputEngine
 from napari_seamless.runs.provenance import moments_told
 from napari_seamless.runs.result import Report, Result
@@ -244,7 +245,10 @@ class Run:
                 self.preview.wait()
             if self._growth is not None:
                 self._growth.end()
-            self.store.report({"run": self._report().as_dict(), **moments_told(self.store)})
+            told = dict.fromkeys((*notices_of(self.store), *self._parts.notices, *self._met()))
+            self.store.report(
+                {"run": self._report().as_dict(), **moments_told(self.store), **({NOTICES: [*told]} if told else {})}
+            )
         finally:
             self._passes.close()
             self.store.close()
@@ -252,13 +256,19 @@ class Run:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a person should know about the way this is computed, a sentence each; there may be more later."""
+        return (*self._changed, *self._parts.notices, *self._met())
+
+    def _met(self) -> tuple[str, ...]:
+        """What the device turned out not to have, and what the image has beyond what was asked for."""
         partial = (
             f"NaN or infinity lies beyond what was asked for: {self._partial} tiles that reach there were made only "
             "where that was",
         )
         unseen = (self._watch.told,) if self._watch.told else ()
-        own = (*(partial if self._partial else ()), *unseen)
-        return (*self._changed, *self._parts.notices, *self._passes.notices, *own)
+        largest = None if self._engine is None else self._engine.largest
+        full = (f"the device had no memory for a whole tile: at most {largest} pixels were computed at once",)
+        device = (*self._passes.notices, *(full if largest is not None else ()))
+        return (*device, *(partial if self._partial else ()), *unseen)
 
     def _report(self) -> Report:
         now, domain, source = self.progress(), self._parts.domain, self.prepared.source

@@ -10,6 +10,7 @@ from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import StopFlag
 from napari_seamless.runs.prepared import OutputEngine, Prepared, PreparedImage
 from napari_seamless.runs.result import SelfCheck
+from napari_seamless.runtime.engine.oom_retry import OutOfMemoryRetry
 from napari_seamless.store import Store
 
 CHECKS = 5
@@ -33,7 +34,8 @@ def self_check(
     places = [place for place in (_place(region, store, draw) for _ in range(CHECKS)) if place is not None]
     if not places:
         return None
-    pairs = [(store.read(p).astype(np.float64), _again(engine, prepared, p, stop)) for p in places]
+    retrying = OutOfMemoryRetry(engine)
+    pairs = [(store.read(p).astype(np.float64), _again(retrying, prepared, p, stop)) for p in places]
     first, second = (np.concatenate([pair[k].ravel() for pair in pairs]) for k in range(2))
     if store.kind == "labels":
         difference = (first != second).astype(np.float64)
@@ -67,7 +69,7 @@ def _anywhere(region: Region, draw: Random) -> Region:
 
 
 def _again(
-    engine: OutputEngine, prepared: Prepared | PreparedImage, place: Region, stop: StopFlag
+    engine: OutOfMemoryRetry[OutputEngine], prepared: Prepared | PreparedImage, place: Region, stop: StopFlag
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     pixels = engine.compute(engine.tile(place), lambda read: prepared.source.read(read, prepared.level), stop)
     again: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = pixels.astype(prepared.output_dtype).astype(np.float64)

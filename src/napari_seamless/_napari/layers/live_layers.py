@@ -1,4 +1,4 @@
-"""A source as an image layer, and a live result as layers that fill while one looks at them."""
+"""A live result as layers that fill while one looks at them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,25 @@ from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.asked_pixels import asked_pixels
 from napari_seamless._napari.layers.axes import Axes, own_axes, starts_along, steps_along
-from napari_seamless._napari.layers.growing_image import growing_levels
 from napari_seamless._napari.layers.pixels import (
     OWN_LOADER,
     ArrayLike,
     ChannelLevel,
     ColourLevel,
     LiveLevel,
-    SourceLevel,
     aligned_level,
-    overview,
     rgba,
     written,
 )
 from napari_seamless._napari.layers.texture_patch import TexturePatch, ThrottledRefresh
-from napari_seamless._napari.widgets.wording import size
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, LiveImage, Pixels, Source
-from napari_seamless.units import symbol_of
+from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, LiveImage, Pixels
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels, Layer
 
-LayerTuple = tuple[Any, dict[str, Any], str]
-SOURCE, RESULT, KEEPS = "napari-seamless source", "napari-seamless result", "napari-seamless keeps"
+RESULT, KEEPS = "napari-seamless result", "napari-seamless keeps"
 PLACE = "napari-seamless place"
 """Where on disk the result of a layer is."""
 AXES = "napari-seamless axes"
@@ -46,47 +40,8 @@ AXES = "napari-seamless axes"
 FACTS = "napari_seamless"
 """Under this name the metadata of a layer say what its pixels are: {"preview": bool, "exact": bool, ...}."""
 PREVIEW = " (preview)"
-LARGEST_COARSEST = 128_000_000
 TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 CHANNEL_COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
-
-
-def source_layer(source: Source) -> LayerTuple:
-    """A source as the data, settings and type of an image layer. Reads the coarsest level; any thread.
-
-    Where even that one is large (a scan without a pyramid), a small one is made of every n-th pixel.
-    """
-    info = source.info
-    lazy = [SourceLevel(source, level) for level in range(len(info.levels))]
-    is_small = lazy[-1].nbytes <= LARGEST_COARSEST
-    levels: list[Any] = growing_levels(source)
-    if not levels:
-        levels = [*lazy[:-1], lazy[-1][...]] if is_small else [*lazy, overview(lazy[-1])]
-    axes = "zyx"[-info.ndim :] if info.rgb or info.channels == 1 else "czyx"[:1] + "zyx"[-info.ndim :]
-    settings: dict[str, Any] = {
-        "name": info.title,
-        "rgb": info.rgb,
-        "multiscale": len(levels) > 1,
-        "metadata": {**OWN_LOADER, SOURCE: source},
-        "axis_labels": tuple(axes),
-    }
-    pad = len(axes) - info.ndim
-    settings |= {name: (0.0 if name == "translate" else 1.0,) * pad + own for name, own in placed_as_said(info).items()}
-    if info.pixel_size is not None:
-        settings["units"] = ("pixel",) * pad + (info.unit,) * info.ndim
-    return (levels if len(levels) > 1 else levels[0]), settings, "image"
-
-
-def placed_as_said(info: ImageInfo) -> dict[str, tuple[float, ...]]:
-    """Scale and translation of an image's spatial axes as it says them; 1 along an axis of an unknown size."""
-    sizes = () if info.pixel_size is None else tuple(size or 1.0 for size in info.pixel_size)
-    return {name: own for name, own in (("scale", sizes), ("translate", info.origin)) if own}
-
-
-def source_of(layer: Image) -> Source | None:
-    """The source behind a layer that `source_layer` made."""
-    found = layer.metadata.get(SOURCE)
-    return found if found is not None and hasattr(found, "read") else None
 
 
 def is_result(layer: Layer) -> bool:
@@ -115,35 +70,6 @@ def axes_of(layer: Layer, ndim: int) -> tuple[int, ...]:
 def key_of(layer: Layer) -> str:
     """A key that no other layer has, and that stays when the layer is renamed."""
     return str(layer.unique_id)
-
-
-def spatial_shape(layer: Image) -> tuple[int, ...]:
-    """Shape of level 0 without channels."""
-    source = source_of(layer)
-    if source is not None:
-        return source.info.levels.shapes[0]
-    return tuple(int(n) for n in layer.level_shapes[0][: layer.ndim])
-
-
-def about(layer: Image, letters: str = "") -> str:
-    """One line on an image: its size, colours, type of number, size of a pixel and levels.
-
-    `letters` (t, c, z, y, x) say what the axes of a plain array are; "" where nobody knows.
-    """
-    source, shape = source_of(layer), spatial_shape(layer)
-    lengths = dict(zip(letters, shape, strict=True)) if source is None and len(letters) == len(shape) else {}
-    parts = [size(tuple(lengths[letter] for letter in "zyx" if letter in lengths) or shape)]
-    parts += [f"{lengths[letter]} {name}" for letter, name in (("c", "channels"), ("t", "times")) if letter in lengths]
-    if layer.rgb:
-        parts.append("RGB")
-    elif source is not None:
-        parts.append("1 channel" if source.info.channels == 1 else f"{source.info.channels} channels")
-    parts.append(str(layer.dtype))
-    if source is not None and source.info.pixel_size is not None:
-        parts.append(f"{source.info.pixel_size[-1]:.3g}\u00a0{symbol_of(source.info.unit)}/\N{WORD JOINER}px")
-    if len(layer.level_shapes) > 1:
-        parts.append(f"{len(layer.level_shapes)} levels")
-    return " · ".join(parts)
 
 
 def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float], axes: Axes = ()) -> dict[str, Any]:

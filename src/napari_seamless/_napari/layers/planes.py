@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_seamless._napari.layers.axes import Axes, Axis, StackPlane
-from napari_seamless._napari.layers.live_layers import source_of
 from napari_seamless._napari.layers.readings import setting_of
+from napari_seamless._napari.layers.source_layer import source_of
 
 if TYPE_CHECKING:
     import napari

@@ -30,6 +30,16 @@ def result_of(layer: Layer) -> Any | None:
     return result if hasattr(result, "set_classes") else None
 
 
+def told_of(layer: Layer) -> tuple[str, ...]:
+    """What the runs that made the result behind a layer told of image, network and device."""
+    result = result_of(layer)
+    if result is None or not hasattr(result, "provenance"):
+        return ()
+    from napari_seamless.runs.origin import notices_of
+
+    return notices_of(result)
+
+
 def readable(layer: Image | Labels) -> Any:
     """What other threads may read of a layer: its result, or its pixels as they are now."""
     result = result_of(layer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari_seamless._napari.layers.live_layers import SOURCE, source_of
+from napari_seamless._napari.layers.source_layer import SOURCE, source_of
 from napari_seamless._napari.widgets.image_options import ImageSetting
 
 if TYPE_CHECKING:

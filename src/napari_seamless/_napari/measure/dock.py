@@ -17,16 +17,10 @@ from napari_seamless._napari.dock import Cleanup, Dock
 from napari_seamless._napari.layers.asked_outlines import show_asked
 from napari_seamless._napari.layers.axes import own_region
 from napari_seamless._napari.layers.drawn_shapes import outlines
-from napari_seamless._napari.layers.live_layers import (
-    ResultLayers,
-    axes_of,
-    is_result,
-    key_of,
-    placed_as_said,
-    source_of,
-)
-from napari_seamless._napari.layers.readable import readable, result_of
+from napari_seamless._napari.layers.live_layers import ResultLayers, axes_of, is_result, key_of
+from napari_seamless._napari.layers.readable import readable, result_of, told_of
 from napari_seamless._napari.layers.readings import setting_of
+from napari_seamless._napari.layers.source_layer import placed_as_said, source_of
 from napari_seamless._napari.layers.view import visible_region
 from napari_seamless._napari.measure import appearance, areas, object_layers
 from napari_seamless._napari.measure.controller import HasClasses, MeasureController
@@ -193,11 +187,13 @@ class MeasureDock(Dock):
         layer = self._chosen()
         if layer is None:
             self.panel.describe("")
+            self.panel.showNotices(())
             self.panel.set_classes((), None)
             self.panel.showSnapshot(self.poll())
             return
         rows = self._rows.setdefault(key_of(layer), appearance.rows_of(layer))
         self.panel.describe(appearance.about_labels(layer))
+        self.panel.showNotices(told_of(layer))
         self.panel.set_classes(rows, next((r.value for r in rows if r.name.lower() == appearance.RIM_NAME), None))
         self._read_style()
         for emitter in (layer.events.opacity, layer.events.contour):

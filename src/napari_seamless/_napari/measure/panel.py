@@ -29,6 +29,7 @@ from napari_seamless._napari.measure.objects import ObjectTableView
 from napari_seamless._napari.measure.state import COMPUTED, VIEW, WHOLE, ClassRow, MeasureSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 from napari_seamless._napari.widgets.combo import set_options
+from napari_seamless._napari.widgets.notice_list import NoticeList
 
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements
@@ -60,7 +61,7 @@ class MeasurePanel(QWidget):
         self.labels, self.where, self.boundary, self.image = (NameList() for _ in range(4))
         self.classes = ClassTable()
         self.areas, self.objects, self.histogram = AreaTable(), ObjectTableView(), Histogram()
-        self.notice = NoticeLabel()
+        self.notice, self.notices = NoticeLabel(), NoticeList()
         self.smallest = QSpinBox()
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.contour = QSpinBox()
@@ -87,6 +88,10 @@ class MeasurePanel(QWidget):
         """A line under the labels: their size and so on."""
         self._about.setText(text)
         self._about.setVisible(bool(text))
+
+    def showNotices(self, sentences: Sequence[str]) -> None:
+        """What was told when the labels were made."""
+        self.notices.setValue(sentences)
 
     def set_classes(self, rows: Sequence[ClassRow], chosen_boundary: int | None) -> None:
         """The classes there are. Signals of the table are not sent: nobody has edited it."""
@@ -245,7 +250,10 @@ class MeasurePanel(QWidget):
         look.addWidget(self.contour)
         grid.addWidget(QLabel("Labels"), 0, 0)
         grid.addLayout(chosen, 0, 1)
-        grid.addWidget(self._about, 1, 1)
+        told = QVBoxLayout()
+        told.addWidget(self._about)
+        told.addWidget(self.notices)
+        grid.addLayout(told, 1, 1)
         grid.addWidget(QLabel("Display"), 2, 0)
         grid.addLayout(look, 2, 1)
         grid.addWidget(self.classes, 3, 0, 1, 2)

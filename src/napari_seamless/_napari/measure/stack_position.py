@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_seamless._napari.layers.axes import Axes
-from napari_seamless._napari.layers.live_layers import is_result, placed_over, source_of, spatial_shape
+from napari_seamless._napari.layers.live_layers import is_result, placed_over
 from napari_seamless._napari.layers.planes import axes_on, letters_of
 from napari_seamless._napari.layers.readings import readings_of, setting_of
+from napari_seamless._napari.layers.source_layer import source_of, spatial_shape
 
 if TYPE_CHECKING:
     import napari

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -28,6 +27,7 @@ from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, ignore, is_open
 from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.problems import Problem, problem_of
+from napari_seamless._napari.run.closing import LAST_TILE_SECONDS, release
 from napari_seamless._napari.run.lookups import LookupHandlers, Lookups
 from napari_seamless._napari.run.state import (
     ENDED,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from napari_seamless.runtime.executor.local_workers import LocalWorkers
 
 KEPT = 4
-LAST_TILE_SECONDS = 10
 
 
 class Controller:
@@ -192,7 +191,7 @@ class Controller:
         self.cancel()
         self._subject = None
         run, starting, workers = self._run, self._starting, self._workers
-        self._jobs.close(lambda: _release(run, starting, workers))
+        self._jobs.close(lambda: release(run, starting, workers))
 
     def poll(self) -> Snapshot:
         """Starts what can be started, and says how things stand."""
@@ -225,11 +224,19 @@ class Controller:
             approximate=self._ready is not None and self._ready.is_approximate,
             verdict=self._verdict if self._shows_run else None,
             first_look=self._first_look() if self._shows_run else None,
+            notices=self._notices(),
             problem=self._problem,
             models=self._lookups.models,
             exporting=is_open(self._exporting),
             exported=self._exported,
         )
+
+    def _notices(self) -> tuple[str, ...]:
+        """Before a run those of image and network, and of an earlier result that is there; then the run's own."""
+        if self._run is not None and self._shows_run:
+            return self._run.notices
+        found = self._lookups.found
+        return (*(self._ready.notices if self._ready else ()), *(found.notices if found and found.continues else ()))
 
     def _first_look(self) -> Progress | None:
         """How far the preview is, while the passes wait for it."""
@@ -279,7 +286,7 @@ class Controller:
         if stop():
             raise RunCancelled("the network is not needed any more")
         prepared = self._backend.prepare(network, source, cancelled=stop, **options)
-        return Ready(prepared, source.info)
+        return Ready(prepared, source.info, prepared.notices)
 
     def _on_plane(self, ready: Ready, image: ImageRef | None, plane: StackPlane) -> Prepared:
         """The network for that plane: what was traced for another one holds for all of them. In the background."""
@@ -385,17 +392,3 @@ class Controller:
 def _save(result: Result, path: Path) -> Path:
     result.save(path)
     return path
-
-
-def _release(
-    run: Run | None, starting: BackgroundJob[Started] | None, workers: BackgroundJob[LocalWorkers] | None
-) -> None:
-    """Closes the workers when the cancelled runs have let go of them."""
-    begun = None if starting is None else starting.outcome()
-    runs = [run, begun.run if isinstance(begun, Started) else None]
-    give_up = monotonic() + LAST_TILE_SECONDS
-    while any(r is not None and r.progress().state not in ENDED for r in runs) and monotonic() < give_up:
-        sleep(0.01)
-    ready = None if workers is None else workers.outcome()
-    if ready is not None and not isinstance(ready, BaseException):
-        ready.close()

@@ -16,9 +16,10 @@ from napari_seamless._napari.background import BackgroundJob
 from napari_seamless._napari.dock import Dock
 from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.layers.data_watch import DataWatch
-from napari_seamless._napari.layers.live_layers import LayerTuple, about, key_of, spatial_shape
+from napari_seamless._napari.layers.live_layers import key_of
 from napari_seamless._napari.layers.planes import letters_of
 from napari_seamless._napari.layers.readings import forget_origin
+from napari_seamless._napari.layers.source_layer import LayerTuple, about, spatial_shape
 from napari_seamless._napari.layers.view import ViewWatch
 from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.run.controller import Controller
@@ -328,6 +329,7 @@ class SeamlessDock(Dock):
         if before.is_active and not now.is_active:
             self._ended()
         self.panel.showPreview(run_view.look_at_preview())
+        self.panel.showNotices(self._inputs.told(now))
 
     def _take_choice(self, choice: TileChoice) -> None:
         """Shows the tiles that a budget allows, and the budget itself where nobody has set one."""

@@ -12,14 +12,14 @@ from qtpy.QtWidgets import QWidget
 from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, ignore
 from napari_seamless._napari.layers.axes import Plane
-from napari_seamless._napari.layers.live_layers import key_of, source_of
+from napari_seamless._napari.layers.live_layers import key_of
 from napari_seamless._napari.layers.readings import origin_of, readings_of, remember, setting_of
+from napari_seamless._napari.layers.source_layer import source_of
 from napari_seamless._napari.run.channels import mapping_of, numbers_of
 from napari_seamless._napari.run.sections.image import ImageSection
 from napari_seamless._napari.run.state import ImageRef
 from napari_seamless._napari.widgets.dialogs import PixelSizeDialog
 from napari_seamless._napari.widgets.image_options import ImageQuestions, ImageSetting
-from napari_seamless._napari.widgets.status_label import StatusMessage
 from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.interfaces import ImageInfo, Source
 from napari_seamless.runs.channels import channel_names
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 SMALL_LEVEL = 16_000_000
 """Pixels of a coarsest level that is looked at for tissue without being asked."""
-SCENE_HINT = "scene="
-"""In notices that tell how to choose another scene in Python; here a list does it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class ImageHandlers:
 
 
 class ImageInput:
-    """Owns the options of the chosen image, and the notices under them."""
+    """Owns the options of the chosen image."""
 
     def __init__(
         self,
@@ -64,7 +62,7 @@ class ImageInput:
         handlers: ImageHandlers,
     ) -> None:
         self._backend, self._jobs, self._parent, self._handlers = backend, jobs, parent, handlers
-        self._options, self._notices = section.options, section.status
+        self._options = section.options
         self._layer: Image | None = None
         self._model: str | None = None
         self._network: Model | None = None
@@ -184,8 +182,6 @@ class ImageInput:
                 axes=() if layer is None else readings_of(layer),
             )
         )
-        told = [] if info is None else [n for n in info.notices if SCENE_HINT not in n]
-        self._notices.setValue(StatusMessage("\n".join(map(_sentence, told)), "caution") if told else None)
 
     def _take(self, setting: ImageSetting) -> None:
         if self._layer is not None:
@@ -246,7 +242,3 @@ def _scale_hint(layer: Image) -> str:
         return ""
     unit: Any = layer.units[-1]
     return f"The layer's scale is {scale[0]:g} × {scale[1]:g} {unit}."
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

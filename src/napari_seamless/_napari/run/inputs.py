@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
+SCENE_HINT = "scene="
+"""In notices that tell how to choose another scene in Python; here a list does it."""
+
+
 @dataclass(frozen=True)
 class DockActions:
     """What is needed of the dock: choose anew, open a file (and a scene of it), report an error, take up a network that
@@ -85,6 +89,11 @@ class Inputs:
     def request(self, name: str) -> LoadRequest:
         """What has to be said to load a network of this name."""
         return self._networks.request(name)
+
+    def told(self, now: Snapshot) -> list[str]:
+        """What should be known: of the chosen image as soon as it was looked at, and of the network and the run."""
+        image = () if self._image.info is None else self._image.info.notices
+        return [notice for notice in (*image, *now.notices) if SCENE_HINT not in notice]
 
     @property
     def tissue(self) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_seamless._napari.backend import Backend
-from napari_seamless._napari.layers.live_layers import LayerTuple, source_layer
 from napari_seamless._napari.layers.readings import ORIGIN, SAID
+from napari_seamless._napari.layers.source_layer import LayerTuple, source_layer
 from napari_seamless.runs.option_groups import ImageOptions
 
 

@@ -92,6 +92,10 @@ class Panel(QWidget):
         """Whether something that is on screen is estimated."""
         self.progress.showPreview(is_on_screen)
 
+    def showNotices(self, sentences: Sequence[str]) -> None:
+        """What should be known about the image, the network and how it is run, each once."""
+        self.progress.showNotices(sentences)
+
     def showSnapshot(self, now: Snapshot, image_shape: Sequence[int] | None) -> None:
         """Shows a snapshot. `image_shape` is that of the chosen image, None where none is chosen."""
         for section in self.sections:

@@ -11,9 +11,10 @@ from napari.layers import Image, Shapes
 from napari_seamless._napari.layers.annotation_shapes import file_layer, roi_in
 from napari_seamless._napari.layers.axes import StackPlane, own_region
 from napari_seamless._napari.layers.drawn_shapes import drawing_layer, polygons_over
-from napari_seamless._napari.layers.live_layers import is_result, key_of, source_of, spatial_shape
+from napari_seamless._napari.layers.live_layers import is_result, key_of
 from napari_seamless._napari.layers.planes import plane_of, spatial_axes_of
 from napari_seamless._napari.layers.readings import origin_of, setting_of
+from napari_seamless._napari.layers.source_layer import is_edited, source_of, spatial_shape
 from napari_seamless._napari.layers.view import output_region, visible_region
 from napari_seamless._napari.run.copy_as import Settings
 from napari_seamless._napari.run.estimate import area
@@ -130,7 +131,7 @@ class RunSelection:
             setting_of(image, model),
             source_of(image),
         )
-        path, tile = origin_of(image), self._panel.tile.value()
+        path, tile = None if is_edited(image) else origin_of(image), self._panel.tile.value()
         ndim = spatial or len(spatial_shape(image))
         options = {**self._panel.options.value(), **({"approximate": True} if approximate else {})}
         if not request.whole and (view := visible_region(self._viewer, image)) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_seamless._napari.layers.live_layers import source_of
+from napari_seamless._napari.layers.source_layer import source_of
 from napari_seamless.errors import BadRequest
 from napari_seamless.io.readers.selection import numbers_of_channels
 from napari_seamless.runs.config import RunConfig

@@ -50,10 +50,11 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Ready:
-    """A network traced for an image."""
+    """A network traced for an image, and what should be known about the two."""
 
     prepared: Prepared
     image: ImageInfo
+    notices: tuple[str, ...] = ()
 
     @property
     def is_approximate(self) -> bool:
@@ -81,7 +82,8 @@ class RunRequest:
 class Snapshot:
     """Everything that the dock shows, at one moment.
 
-    `first_look` is there while a preview is being made. `plane` is the one that the run is of; one that `follows`
+    `notices` are of image and network, and of the run that is shown, or the result that is there already; `first_look`
+    is there while a preview is being made. `plane` is the one that the run is of; one that `follows`
     makes what is looked at.
     """
 
@@ -108,6 +110,7 @@ class Snapshot:
     approximate: bool = False
     verdict: Verdict | None = None
     first_look: Progress | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def is_active(self) -> bool:

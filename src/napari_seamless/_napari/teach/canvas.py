@@ -11,7 +11,8 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_seamless._napari.layers.live_layers import placed_over, spatial_shape
+from napari_seamless._napari.layers.live_layers import placed_over
+from napari_seamless._napari.layers.source_layer import spatial_shape
 from napari_seamless._napari.teach.state import Prediction
 from napari_seamless.geometry import Interval, Region
 from napari_seamless.interfaces import LabelClass

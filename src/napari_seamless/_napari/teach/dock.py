@@ -8,8 +8,9 @@ from napari.layers import Image, Labels
 
 from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.dock import Dock
-from napari_seamless._napari.layers.live_layers import is_result, key_of, source_of
+from napari_seamless._napari.layers.live_layers import is_result, key_of
 from napari_seamless._napari.layers.readable import readable
+from napari_seamless._napari.layers.source_layer import source_of
 from napari_seamless._napari.layers.view import visible_region
 from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.teach import canvas

@@ -5,11 +5,11 @@ from __future__ import annotations
 from qtpy.QtWidgets import QWidget
 
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
-from napari_seamless._napari.widgets import ImageOptionsEditor, SourcePicker, StatusLabel
+from napari_seamless._napari.widgets import ImageOptionsEditor, SourcePicker
 
 
 class ImageSection(Section):
-    """A list of images, a line on the chosen one, what can be chosen of it, and how it is stored where that matters."""
+    """A list of images, a line on the chosen one, and what can be chosen of it."""
 
     field = "image"
 
@@ -18,9 +18,8 @@ class ImageSection(Section):
         self.picker = SourcePicker()
         self.about = hint()
         self.options = ImageOptionsEditor()
-        self.status = StatusLabel()
         self.locked = (self.picker, self.options)
-        self.add(self.picker, self.about, self.options, self.status, self.notice)
+        self.add(self.picker, self.about, self.options, self.notice)
 
     def describe(self, text: str) -> None:
         """Its size, channels and so on."""

@@ -13,6 +13,7 @@ from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import caption, left_out_message, status, verdict_message
 from napari_seamless._napari.widgets import StatusLabel, StatusMessage
 from napari_seamless._napari.widgets.coverage import Coverage, CoverageMap
+from napari_seamless._napari.widgets.notice_list import NoticeList
 from napari_seamless._napari.widgets.output import ask_for_store
 from napari_seamless._napari.widgets.plot import RunPlot, Sample
 from napari_seamless.runs.claims import ABOUT_ARITHMETIC
@@ -57,7 +58,8 @@ class ProgressSection(Section):
         side.addWidget(self.map)
         side.addWidget(self.plot, 1)
         self.add(buttons, self.bar, self.caption, self.status, charts)
-        self.add(self.preview, self.verdict, self.failed, self.notice, self.export)
+        self.notices = NoticeList()
+        self.add(self.notices, self.preview, self.verdict, self.failed, self.notice, self.export)
         self.main.clicked.connect(self.runPressed)
         self.cancel.clicked.connect(self.cancelPressed)
         self.export.clicked.connect(self._ask_where)
@@ -65,6 +67,10 @@ class ProgressSection(Section):
     def showPreview(self, is_on_screen: bool) -> None:
         """Whether something that is on screen is estimated."""
         self.preview.setValue(StatusMessage(ESTIMATED, "caution") if is_on_screen else None)
+
+    def showNotices(self, sentences: Sequence[str]) -> None:
+        """What should be known about the image, the network and how it is run."""
+        self.notices.setValue(sentences)
 
     def showCoverage(self, value: Coverage | None) -> None:
         """What is done of the result that is shown, and where tiles are in work."""
