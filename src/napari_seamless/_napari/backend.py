@@ -16,7 +16,7 @@ from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements
     from napari_seamless.models import Model
-    from napari_seamless.models.architectures_installed import Parameter
+    from napari_seamless.models.architecture import Parameter
     from napari_seamless.runs.device_memory import DeviceMemory
     from napari_seamless.runs.existing_output import ExistingOutput
     from napari_seamless.runs.origin import Origin
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 HOMES = {
     "added_models": "models.library:added_names",
-    "architecture_names": "models.architectures_installed",
+    "architecture_names": "models.architecture",
     "cost_of": "runs.tile_choice",
     "existing_output_at": "runs.existing_output",
     "in_micrometres": "runs.pixel_size",
     "label_outlines": "measurement.measure",
     "memory_of": "runs.device_memory",
     "origin_of": "runs.origin",
-    "parameters_of": "models.architectures_installed",
+    "parameters_of": "models.architecture",
     "spatial_axes": "runs.planes",
     "time_tile": "runs.tile_timing",
     "with_image": "runs.planes",

@@ -1,16 +1,23 @@
-"""Networks without weights: by a name from a table, or by where their code is.
+"""Networks without weights: by a name from a table, or by where their code is; which there are, and what they take.
 
 build("unet", {"inputs": 1, "outputs": 2})
 build("usk-net", {"outputs": 3, "mirror": True})
 build("monai:BasicUNet", {"spatial_dims": 2, "in_channels": 1, "out_channels": 2})
 build("my_package.networks:make_network", {"depth": 3})
+
+Importing the libraries takes seconds: in a window a background thread does it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
@@ -52,6 +59,19 @@ LIBRARIES: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
 
 FETCHING = ("pretrained", "weights", "weights_backbone", "encoder_weights", "checkpoint_path", "pretrained_cfg")
 """Arguments of these libraries by which they would fetch or read weights themselves."""
+
+
+TIMM = (("num_classes", 1000), ("in_chans", 3), ("features_only", False))
+"""timm makes all its networks through one function; these are the arguments that most of them take."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A keyword argument. `default` is JSON where the value can be written so, else Python's own words for it; None
+    where the argument must be given."""
+
+    name: str
+    default: str | None
 
 
 def is_listed(architecture: str) -> bool:
@@ -97,31 +117,71 @@ def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.M
     return made
 
 
+def architecture_names() -> tuple[str, ...]:
+    """Names that `load_model` takes as `architecture`, ours first, then those of the libraries that are installed."""
+    return (*OURS, *(f"{library}:{name}" for library in LIBRARIES for name in _names(library)))
+
+
+def parameters_of(architecture: str) -> tuple[Parameter, ...]:
+    """What the code of an architecture takes. An import path runs the code it leads to; empty where nothing is known.
+
+    Arguments by which a library would fetch weights are left out. Raises ModelError where the code is not found.
+    """
+    if architecture.startswith("timm:"):
+        return tuple(Parameter(name, json.dumps(value)) for name, value in TIMM)
+    made_by = OURS.get(architecture) or _located(architecture)
+    if not callable(made_by):
+        return ()
+    try:
+        signature = inspect.signature(made_by)
+    except (TypeError, ValueError):
+        return ()
+    named = (p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return tuple(
+        Parameter(p.name, None if p.default is p.empty else _written(p.default))
+        for p in named
+        if p.name not in FETCHING
+    )
+
+
 def _factory(architecture: str) -> Callable[..., Any]:
     if architecture in OURS:
         return OURS[architecture]
-    module, colon, name = architecture.partition(":")
-    if not colon or not name:
-        raise _unknown(architecture, list(OURS))
-    if module == "timm":
+    module, _, name = architecture.partition(":")
+    if module == "timm" and name:
         create = _imported("timm", architecture).create_model
         return lambda **arguments: create(name, **{"pretrained": False, **arguments})
-    home, defaults = LIBRARIES.get(module, (module, {}))
-    found = _imported(home, architecture)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise _unknown(architecture, [f"{module}:{known}" for known in dir(found) if not known.startswith("_")])
-        found = getattr(found, part)
+    found = _located(architecture)
+    if found is None:
+        home = _imported(_home(module), architecture) if name else None
+        listed = [f"{module}:{known}" for known in dir(home) if not known.startswith("_")] if name else list(OURS)
+        raise _unknown(architecture, listed)
     if not callable(found):
         raise ModelError(f"an architecture is a class or function; {architecture} is a {type(found).__name__}")
     if module in LIBRARIES:
-        return _from_library(found, architecture, defaults)
+        return _from_library(found, architecture, LIBRARIES[module][1])
     return found  # type: ignore[no-any-return]
+
+
+def _located(architecture: str) -> Any:
+    """What an import path leads to; None where there is nothing. Raises ModelError where its module is not found."""
+    module, _, name = architecture.partition(":")
+    if not name:
+        return None
+    found = _imported(_home(module), architecture)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _home(module: str) -> str:
+    """Where the networks of a library are; of any other code the module itself."""
+    return LIBRARIES[module][0] if module in LIBRARIES else module
 
 
 def _from_library(found: Any, architecture: str, defaults: Mapping[str, object]) -> Callable[..., Any]:
     """Only what makes networks, and only of that library."""
-    home = LIBRARIES[architecture.partition(":")[0]][0].partition(".")[0]
+    home = _home(architecture.partition(":")[0]).partition(".")[0]
     if not str(getattr(found, "__module__", "")).startswith(home):
         raise _unknown(architecture, [])
     return lambda **arguments: found(**{**defaults, **arguments})
@@ -130,7 +190,7 @@ def _from_library(found: Any, architecture: str, defaults: Mapping[str, object])
 def _imported(home: str, architecture: str) -> Any:
     try:
         return import_module(home)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise ModelError(
             f"the architecture {architecture} needs the package {home.partition('.')[0]}; it cannot be imported "
             f"({error}); install it, or put its folder on PYTHONPATH"
@@ -144,3 +204,42 @@ def _unknown(architecture: str, known: list[str]) -> UnknownModel:
         f"an architecture is {', '.join(OURS)}, library:Name ({', '.join(LIBRARIES)}) or package.module:factory; "
         f"got {architecture!r}: {hint}"
     )
+
+
+def _names(library: str) -> Iterator[str]:
+    home = _installed(library)
+    if home is None:
+        return
+    if library == "timm":
+        yield from home.list_models()
+    elif library == "torchvision":
+        yield from import_module(home.__name__.rpartition(".")[0]).list_models(module=home)
+    else:
+        yield from sorted(name for name, found in vars(home).items() if _is_network(found, name, home))
+
+
+def _is_network(found: Any, name: str, home: Any) -> bool:
+    """A class of that library's own, under its own name (some have several)."""
+    is_module = isinstance(found, type) and issubclass(found, nn.Module) and found.__name__ == name
+    return is_module and found.__module__.partition(".")[0] == home.__name__.partition(".")[0]
+
+
+def _installed(library: str) -> Any:
+    """A library's module of networks; None where it is not installed, or does not import."""
+    home = LIBRARIES[library][0]
+    if find_spec(home.partition(".")[0]) is None:
+        return None
+    with warnings.catch_warnings():
+        # what a library warns of when it is imported is nothing that a list of its names should say
+        warnings.simplefilter("ignore")
+        try:
+            return import_module(home)
+        except ImportError:
+            return None
+
+
+def _written(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return repr(value)

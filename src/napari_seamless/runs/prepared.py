@@ -57,9 +57,9 @@ class PreparedImage:
 
     @cached_property
     def network_hash(self) -> str:
-        """The same for all sizes of image: a digest of the weights."""
+        """The same for all sizes of image: a digest of names, types and values of the weights."""
         digest = sha256()
-        for name, tensor in self.model.module.state_dict().items():
+        for name, tensor in sorted(self.model.module.state_dict().items()):
             if isinstance(tensor, torch.Tensor):
                 digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
                 digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())

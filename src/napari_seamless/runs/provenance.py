@@ -11,7 +11,6 @@ import torch
 from napari_seamless import __version__
 from napari_seamless.io.readers.plane import PLANE
 from napari_seamless.io.slide_position import TO_SLIDE, on_slide
-from napari_seamless.models import Model
 from napari_seamless.runs.moments import MOMENTS
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store
@@ -22,7 +21,7 @@ def origins(prepared: Prepared) -> dict[str, Any]:
     """Model, weights, program, image and versions, as JSON values."""
     return {
         "model": prepared.model.name,
-        "weights": weights_hash(prepared.model),
+        "weights": prepared.network_hash,
         "program": prepared.program_hash,
         "image": prepared.source.info.name,
         "source": prepared.source_identity,
@@ -34,17 +33,6 @@ def origins(prepared: Prepared) -> dict[str, Any]:
         "napari-seamless": __version__,
         "torch": torch.__version__,
     }
-
-
-def weights_hash(model: Model) -> str:
-    """A digest of names, types and values of a model's weights."""
-    digest = sha256()
-    for name, tensor in sorted(model.module.state_dict().items()):
-        if isinstance(tensor, torch.Tensor):
-            values = tensor.detach().cpu().contiguous()
-            digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
-            digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
 
 
 def moments_told(store: Store) -> dict[str, Any]:

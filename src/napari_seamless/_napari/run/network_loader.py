@@ -24,7 +24,7 @@ from napari_seamless.models.loaders.formats import WEIGHTS
 
 if TYPE_CHECKING:
     from napari_seamless.models import Model
-    from napari_seamless.models.architectures_installed import Parameter
+    from napari_seamless.models.architecture import Parameter
 
 
 @dataclass(frozen=True)

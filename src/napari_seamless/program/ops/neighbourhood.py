@@ -22,7 +22,7 @@ from napari_seamless.program.ops.request import (
     spatial_axis,
     wrap,
 )
-from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
+from napari_seamless.program.ops.sliding import OfSlides, Slide, Sliding, padded, paddings
 from napari_seamless.program.spans import Box, Span, clip
 
 
@@ -45,13 +45,12 @@ class Unfold(Sliding):
 
 
 @dataclass(frozen=True)
-class Col2im(Operation):
+class Col2im(OfSlides):
     """The reverse: neighbourhoods of the positions that `slides` say are added up where they overlap.
 
     A slide's `size` is the output's, and `counts` says how many positions there are along it.
     """
 
-    slides: tuple[Slide, ...]
     counts: tuple[int, ...]
 
     def _along(self, axis: int) -> tuple[Slide, int] | None:
@@ -97,18 +96,6 @@ class Col2im(Operation):
             sizes.append(size)
             pads.append((first - span[0], span[1] - first - size))
         return padded(F.fold(inputs[0], tuple(sizes), self.kernels, self.dilations, 0, self.strides), pads)
-
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        return tuple(s.kernel for s in self.slides)
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        return tuple(s.stride for s in self.slides)
-
-    @property
-    def dilations(self) -> tuple[int, ...]:
-        return tuple(s.dilation for s in self.slides)
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         del have, want

@@ -97,8 +97,8 @@ def room(x: Tensor, pads: Sequence[tuple[int, int]]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sliding(Operation):
-    """The rule that convolution and pooling share; the kernels are theirs."""
+class OfSlides(Operation):
+    """An operation with a kernel that slides; one slide a dimension."""
 
     slides: tuple[Slide, ...]
 
@@ -113,6 +113,11 @@ class Sliding(Operation):
     @property
     def dilations(self) -> tuple[int, ...]:
         return tuple(s.dilation for s in self.slides)
+
+
+@dataclass(frozen=True)
+class Sliding(OfSlides):
+    """The rule that convolution and pooling share; the kernels are theirs."""
 
     def _along(self, axis: int) -> Slide | None:
         return next((s for s in self.slides if s.axis == axis), None)

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError
-from napari_seamless.models.architecture import build, is_listed
-from napari_seamless.models.architectures_installed import parameters_of
+from napari_seamless.models.architecture import build, is_listed, parameters_of
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.recipe_file import FILE, read_recipe
 from napari_seamless.models.trust import require_trust

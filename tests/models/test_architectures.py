@@ -15,7 +15,7 @@ from napari_seamless.errors import ModelError
 from napari_seamless.models import load_model
 from napari_seamless.models import names as model_names
 from napari_seamless.models.add_model import add_model
-from napari_seamless.models.architectures_installed import Parameter, architecture_names, parameters_of
+from napari_seamless.models.architecture import Parameter, architecture_names, parameters_of
 from napari_seamless.models.networks.unet import UNet
 
 
@@ -40,7 +40,7 @@ def test_an_architecture_says_what_it_wants_to_be_told() -> None:
 
 
 def test_code_that_python_does_not_find_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"found by Python; nowhere\.at_all:Net is not"):
+    with pytest.raises(ModelError, match=r"nowhere\.at_all:Net needs the package nowhere; it cannot be imported"):
         parameters_of("nowhere.at_all:Net")
 
 
