@@ -25,6 +25,8 @@ LAYERS = {
     "units": "one table of units of length",
     "geometry": "interval, region, tile, grid, levels: integers only",
     "interfaces": "Protocols and frozen values that cross layers",
+    "durable_files": "files that a power cut finds whole or not at all",
+    "file_lock": "locks by which one run at a time writes a place",
     "byte_cache": "a cache that counts bytes",
     "fingerprints": "what tells pixels and files from others",
     "program": "the traced whole-image graph: operators, demand, passes",
@@ -42,7 +44,7 @@ LAYERS = {
 }
 """The layers from the top down, and what each is for."""
 
-BELOW_ALL = ("errors", "units", "geometry", "interfaces", "byte_cache", "fingerprints")
+BELOW_ALL = ("errors", "units", "geometry", "interfaces", "durable_files", "file_lock", "byte_cache", "fingerprints")
 """What every layer may import: drawn pale."""
 
 RUN = (

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-from napari_seamless.store.file_lock import is_locked, locked, open_locked
+from napari_seamless.file_lock import is_locked, locked, open_locked
 
 
 def test_a_lock_is_for_one_and_ends_when_its_file_is_closed(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = f"""
 from pathlib import Path
-from napari_seamless.store.file_lock import open_locked
+from napari_seamless.file_lock import open_locked
 open_locked(Path({str(path)!r}))
 print("locked", flush=True)
 input()

@@ -325,6 +325,7 @@ def test_a_result_goes_on_with_the_same_image_in_another_file_if_somebody_says_t
     again = resume_or_create(path, copied)
     assert again.finished.all()
     assert (again.provenance["source"], again.provenance["earlier_source"]) == ("copied", spec_for().source_identity)
+    again.close()
     with pytest.raises(OutputExists, match="has another program"):
         resume_or_create(path, spec_for(source_identity="third", program_hash="other"), same_image=True)
 
@@ -338,8 +339,14 @@ def test_creating_over_an_earlier_result_needs_leave(tmp_path: Path) -> None:
     undisturbed(tmp_path / "a.zarr", spec_for())
     with pytest.raises(OutputExists, match="holds an earlier result; choose another path or overwrite it"):
         create_store(tmp_path / "a.zarr", spec_for())
-    assert not create_store(tmp_path / "a.zarr", spec_for(), overwrite=True).finished.any()
+    other = spec_for(program_hash="other")
+    with create_store(tmp_path / "a.zarr", other, overwrite=True) as store:
+        fill(store, picture(other), chunks_of(other)[:-1])
+        assert open_store(tmp_path / "a.zarr").program_hash == "p"  # until the new one is complete
+        fill(store, picture(other), chunks_of(other)[-1:])
     assert [f.name for f in tmp_path.iterdir()] == ["a.zarr"]
+    assert open_store(tmp_path / "a.zarr").program_hash == "other"
+    assert_pixels_agree(store, open_store(tmp_path / "a.zarr"))
 
 
 def foreign_folder(path: Path) -> None:

@@ -156,6 +156,8 @@ def _kept(handle: Run, output: Path) -> str:
         done = f"{now.pass_number - 1} of {now.passes} passes are"
     else:
         done = f"{handle.result().report.pixels / 1e6:.2f} MP are"
+    if handle.store.replaces is not None:
+        return f"{done} finished and kept beside {output}, which stays until all is there; the same command goes on"
     return f"{done} finished and kept in {output}; the same command goes on from there"
 
 

@@ -10,10 +10,15 @@ import shutil
 import tomllib
 from pathlib import Path
 
+from filelock import FileLock
+
+from napari_seamless.durable_files import SIGN, beside, move, sync_tree
 from napari_seamless.errors import ModelError, OutputExists, OutputUnwritable
 from napari_seamless.models import bundled
 from napari_seamless.models.bundled import TITLES, unknown
 from napari_seamless.models.folders import model_folder
+
+LOCK = ".lock"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -54,25 +59,40 @@ def added_path(name: str) -> Path | None:
 
 
 def copy_to_library(path: Path, name: str) -> Path:
-    """Copy a model's file or folder to the library, under a new name; give where it is.
+    """Copy a model's file or folder to the library, under a new name; give where it is. Whole or not at all.
 
     Raises ModelError for a name that cannot be one, OutputExists where it is taken, OutputUnwritable.
     """
     if not NAME.fullmatch(name):
         raise ModelError(f"a model's name is letters, digits, dots and dashes; got {name!r}; say another with --name")
     target = model_folder() / name
+    taken = OutputExists(f"a model is added under a name of its own; {name} is taken; remove it, or say another name")
     if name in TITLES or target.exists():
-        raise OutputExists(f"a model is added under a name of its own; {name} is taken; remove it, or say another name")
+        raise taken
     try:
-        if path.is_dir():
-            shutil.copytree(path, target)
-        else:
-            target.mkdir(parents=True)
-            shutil.copyfile(path, target / path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.parent / LOCK):
+            _sweep(target.parent)
+            if target.exists():
+                raise taken
+            built = beside(target, "new")
+            if path.is_dir():
+                shutil.copytree(path, built)
+            else:
+                built.mkdir()
+                shutil.copyfile(path, built / path.name)
+            sync_tree(built)
+            move(built, target)
     except OSError as error:
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(beside(target, "new"), ignore_errors=True)
         raise OutputUnwritable(f"cannot copy the model to {target}: {error.strerror or error}") from error
     return target
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was left of models whose adding or removing was cut off."""
+    for left in folder.glob(f".*.{SIGN}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_model(name: str) -> None:
@@ -81,4 +101,8 @@ def remove_model(name: str) -> None:
         raise ModelError(f"only models that were added can be removed; {name} comes with the package; leave it")
     if added_path(name) is None:
         raise unknown(name)
-    shutil.rmtree(model_folder() / name)
+    folder = model_folder() / name
+    with FileLock(folder.parent / LOCK):
+        gone = beside(folder, "removed")
+        move(folder, gone)
+        shutil.rmtree(gone)

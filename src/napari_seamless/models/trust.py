@@ -7,12 +7,15 @@ in a recipe that came from elsewhere are programs: they can do whatever the pers
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from filelock import FileLock
+
+from napari_seamless.durable_files import write_durably
 from napari_seamless.errors import BadRequest, NotTrusted
 from napari_seamless.models.folders import user_folder
 
@@ -55,20 +58,22 @@ def trusted() -> Mapping[str, Mapping[str, str]]:
 
 
 def distrust(sha256: str) -> None:
-    """Take a yes back. `sha256` may be the first 8 or more of its digits. Raises BadRequest where none fits, or two."""
-    known = _read()
-    meant = [digest for digest in known if digest.startswith(sha256.lower()) and len(sha256) >= DIGITS]
-    if len(meant) != 1:
-        raise BadRequest(
-            f"a yes is taken back by the first {DIGITS} or more digits of the file's sha256; {sha256!r} fits "
-            f"{len(meant)} of {len(known)}; copy it from the list of what is trusted"
-        )
-    _write({digest: entry for digest, entry in known.items() if digest not in meant})
+    """Take a yes back. `sha256` may be the first 8 or more of its digits. Raises BadRequest where none fits, or two,
+    and OSError where the list cannot be written."""
+    with _changing() as known:
+        meant = [digest for digest in known if digest.startswith(sha256.lower()) and len(sha256) >= DIGITS]
+        if len(meant) != 1:
+            raise BadRequest(
+                f"a yes is taken back by the first {DIGITS} or more digits of the file's sha256; {sha256!r} fits "
+                f"{len(meant)} of {len(known)}; copy it from the list of what is trusted"
+            )
+        del known[meant[0]]
 
 
 def _remember(digest: str, name: str, runs: str) -> None:
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    _write(_read() | {digest: {"file": name, "runs": runs, "when": when}})
+    with suppress(OSError), _changing() as known:  # a list that cannot be written asks again next time
+        known[digest] = {"file": name, "runs": runs, "when": when}
 
 
 def _file() -> Path:
@@ -84,13 +89,15 @@ def _read() -> dict[str, object]:
     return known if isinstance(known, dict) else {}
 
 
-def _write(known: dict[str, object]) -> None:
-    """All at once, so that a reader never sees a half; a file that cannot be written asks again next time."""
+@contextmanager
+def _changing() -> Iterator[dict[str, object]]:
+    """What is trusted, to be changed; written whole at the end, one change at a time on this machine.
+
+    Raises OSError.
+    """
     file = _file()
-    scratch = file.with_suffix(f".{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        scratch.replace(file)
-    except OSError:
-        scratch.unlink(missing_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        known = _read()
+        yield known
+        write_durably(file, json.dumps(known, indent=1).encode())

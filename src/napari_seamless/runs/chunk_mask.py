@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +21,9 @@ def skip_outside(store: Store, mask: NDArray[np.bool_], region: Region) -> float
     empty = ~touched(store.grid, mask)
     store.skip(empty & ~store.finished)
     if store.side_folder is not None:
-        store.side_folder.mkdir(parents=True, exist_ok=True)
-        np.save(store.side_folder / MASK, mask)
+        written = BytesIO()
+        np.save(written, mask)
+        store.keep(MASK, written.getvalue())
     return float(empty[store.grid.covering(region).slices()].mean())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_seamless.errors import BadRequest, InputUnreadable
+from napari_seamless.durable_files import beside
+from napari_seamless.errors import BadRequest, InputUnreadable, OutputExists
+from napari_seamless.file_lock import PlaceLock
 from napari_seamless.fingerprints import OnDisk
 from napari_seamless.geometry import Levels, Region, SlidePosition, cells_of
 from napari_seamless.interfaces import LabelClass, Source
@@ -226,13 +227,15 @@ def _room(spec: StoreSpec, path: Path) -> Iterator[Path | None]:
     if prod(spec.shape) * spec.pixel_bytes <= IN_MEMORY_BYTES:
         yield None
         return
+    folder = beside(path, "part")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with PlaceLock(folder).held(OutputExists):
+            shutil.rmtree(folder, ignore_errors=True)  # what a kill left
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(

@@ -7,7 +7,6 @@ alike (frozen statistics).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from napari_seamless.durable_files import write_durably
 from napari_seamless.errors import BadRequest, InputDamaged, InputNotFound
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.barrier import Barrier, State
@@ -30,6 +30,9 @@ from napari_seamless.store.journal import FOLDER
 FORMAT = "napari-seamless moments 1"
 MOMENTS = "moments.safetensors"
 """The name of the file of moments in a result's own folder."""
+
+
+CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,15 @@ class Moments:
         return found.hexdigest()[:16]
 
     def save(self, path: str | Path) -> Path:
-        """Write a small safetensors file; never half of it."""
+        """Write a small safetensors file with a checksum; never half of it, and on the disk when this returns."""
         path = Path(path)
         arrays = {
             f"{name}|{k}": np.array(a, order="C") for name, state in self.states.items() for k, a in enumerate(state)
         }
-        partial = path.with_name(path.name + ".partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(arrays, metadata={"format": FORMAT, "facts": json.dumps(dict(self.facts))}))
-        os.replace(partial, path)
+        facts = json.dumps(dict(self.facts))
+        header = {"format": FORMAT, "facts": facts, CHECKSUM: _checksum(arrays, facts)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, save(arrays, metadata=header))
         return path
 
     @classmethod
@@ -75,12 +78,10 @@ class Moments:
             path = next(inside, Path(path) / MOMENTS)
         if not Path(path).is_file():
             raise InputNotFound(f"a file of moments must exist; there is none at {path}; check the path")
-        states: dict[str, list[NDArray[np.float64]]] = {}
         try:
             with safe_open(path, framework="numpy") as file:
                 facts = file.metadata() or {}
-                for key in sorted(file.keys(), key=_order):
-                    states.setdefault(key.rpartition("|")[0], []).append(file.get_tensor(key))
+                arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
         except SafetensorError as error:
             raise InputDamaged(
                 f"a file of moments is a safetensors file; {path} is none that can be read: {error}"
@@ -89,6 +90,14 @@ class Moments:
             raise InputDamaged(
                 f"a file of moments says so in its header; {path} says {facts.get('format')!r}; choose another"
             )
+        if facts.get(CHECKSUM) != _checksum(arrays, facts.get("facts", "")):
+            raise InputDamaged(
+                f"moments are read as they were written; those in {path} have another checksum than they should; "
+                "measure them again"
+            )
+        states: dict[str, list[NDArray[np.float64]]] = {}
+        for key in sorted(arrays, key=_order):
+            states.setdefault(key.rpartition("|")[0], []).append(arrays[key])
         return cls({name: tuple(state) for name, state in states.items()}, json.loads(facts["facts"]))
 
     @classmethod
@@ -135,6 +144,15 @@ def state_shapes(program: Program, node: Node) -> list[torch.Size]:
     ]
     own = tuple((0, 1) if n is not None else None for n in values[0].domain)
     return [part.shape for part in node.operation.partial(pixels, own)]
+
+
+def _checksum(arrays: Mapping[str, NDArray[np.float64]], facts: str) -> str:
+    """Of everything that a file of moments says."""
+    found = sha256(facts.encode())
+    for key in sorted(arrays):
+        found.update(f"{key} {arrays[key].shape} {arrays[key].dtype}".encode())
+        found.update(arrays[key].tobytes())
+    return found.hexdigest()
 
 
 def _order(key: str) -> tuple[str, int]:

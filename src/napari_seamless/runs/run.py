@@ -113,6 +113,7 @@ class Run:
                 drop_what_was_made(self.store, self.prepared, self._before)
                 raise
         self._checks.make(self.store, self.region, stop)
+        self.store.accept()
 
     def _make_queue(self, view: ViewOptions) -> ViewFirstQueue:
         """The tiles that are to be made."""

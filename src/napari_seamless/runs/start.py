@@ -94,6 +94,15 @@ def start_run(prepared: Prepared, config: RunConfig, view: ViewOptions, domain: 
     plan = layout.plan
     made = layout.region if layout.roi is None else layout.roi.box(prepared, layout.region)
     store = store_for(layout.prepared, made, plan.choice.tile, config, plan.domain)
+    try:
+        return _begun(prepared, store, layout, config, view)
+    except BaseException:
+        store.let_go()
+        raise
+
+
+def _begun(prepared: Prepared, store: Store, layout: Layout, config: RunConfig, view: ViewOptions) -> Run:
+    plan = layout.plan
     dropped = "" if config.output.same_image else drop_what_changed(store, layout.prepared, _chunks(store, layout))
     is_compared = config.statistics.compare_to_whole and (plan.domain.name != "whole" or plan.domain.is_rounded)
     parts = RunParts(

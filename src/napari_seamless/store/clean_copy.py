@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_seamless.geometry import Region, cells_of
 from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.metadata import groups_of
-from napari_seamless.store.output_path import built_beside, check_replaceable
+from napari_seamless.store.output_path import built_beside, check_replaceable, place_taken
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.zarr_arrays import create_arrays, disk_errors
 
@@ -38,7 +38,7 @@ def copy_pixels(
     (moments, the roi), by name, goes along. `on_progress` gets (chunks done, chunks in all) in this thread; what it
     raises ends the copy and leaves nothing behind. Raises OutputExists and OutputUnwritable.
     """
-    with disk_errors(path):
+    with disk_errors(path), place_taken(path) as lock:
         check_replaceable(path, overwrite=overwrite)
         grids = [spec.grid_of(level) for level in range(len(spec.level_shapes))]
         total, done = sum(grid.size for grid in grids), 0
@@ -57,4 +57,5 @@ def copy_pixels(
                 folder = built / f"{spec.folder}0" / FOLDER
                 folder.mkdir(exist_ok=True)
                 (folder / name).write_bytes(content)
+        lock.release()
     return path

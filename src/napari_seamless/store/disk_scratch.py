@@ -1,7 +1,8 @@
 """Scratch: whole intermediate values on disk, between two passes of one run.
 
 Plain memory-mapped files, channels last so that a tile's rows are long: no chunks, hence tiles of any grid may
-write side by side, and no compression, since activations hardly compress. Their space is reserved when they are made:
+write side by side, and no compression, since activations hardly compress. What is read is compared with the checksums
+of what was written (`piece_checksums.py`). Their space is reserved when they are made:
 a disk that is too full says so then. A scratch lies in a folder of its own, locked while its run lives; the next one
 beside it sweeps away those that a crash left behind. The files have no headers: numpy reads those with Python's parser,
 which in Python 3.11.7 fails at times when several threads use it (SystemError: AST constructor recursion depth).
@@ -18,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_seamless.errors import OutputUnwritable
-from napari_seamless.store.file_lock import lock, open_locked
+from napari_seamless.errors import InputDamaged, OutputUnwritable
+from napari_seamless.file_lock import lock, open_locked
+from napari_seamless.store.piece_checksums import Bounds, PieceChecksums
 from napari_seamless.store.zarr_arrays import disk_errors
 
 PREFIX = ".seamless-scratch-"
@@ -40,7 +42,7 @@ class DiskScratch:
             sweep(parent)
             self._lock: int | None
             self.folder, self._lock = _made(parent)
-            self._arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+            self._arrays: dict[str, PieceChecksums] = {}
 
     def create(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         """Reserve an array of `shape`, (1, c, [z,] y, x) or whatever a value's layout is."""
@@ -52,21 +54,32 @@ class DiskScratch:
                 f"{free / 1e9:.1f} GB are free; choose another scratch folder, or recompute instead of keeping"
             )
         with disk_errors(self.folder):
-            self._arrays[name] = _turned(shape), np.dtype(dtype)
+            self._arrays[name] = PieceChecksums(self.folder / f"{name}.sums", _turned(shape), np.dtype(dtype))
             with self._path(name).open("wb") as file:
                 _reserve(file.fileno(), size)
 
     def write(self, name: str, at: tuple[slice, ...], pixels: NDArray[Any]) -> None:
-        """Put a piece where the slices `at` of the array say."""
-        self._open(name, "r+")[at] = pixels
+        """Put a piece where the slices `at` of the array say. Raises OutputUnwritable."""
+        with disk_errors(self.folder):
+            stored = np.ascontiguousarray(_channels_last(pixels), self._arrays[name].dtype)
+            self._open(name, "r+")[self._at(name, at)] = stored
+            self._arrays[name].add(self._bounds(name, at), stored)
 
     def read(self, name: str, at: tuple[slice, ...]) -> NDArray[Any]:
-        """A copy of a piece."""
-        return np.array(self._open(name, "r")[at], order="K")
+        """A copy of a piece. Raises InputDamaged where it is not what was written."""
+        stored = self._open(name, "r")
+        if not self._arrays[name].are_right(self._bounds(name, at), stored):
+            raise InputDamaged(
+                f"saved activations are read as they were written; those in {self.folder} have another checksum than "
+                "they should; run again, with another scratch folder (scratch=PATH, --scratch)"
+            )
+        piece = np.array(stored[self._at(name, at)], order="K")
+        return piece if piece.ndim < 3 else np.moveaxis(piece, -1, 1)
 
     def drop(self, name: str) -> None:
         """Give the space of an array back."""
         self._path(name).unlink(missing_ok=True)
+        self._arrays[name].file.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove everything. Called by whoever made it."""
@@ -79,9 +92,17 @@ class DiskScratch:
         return self.folder / f"{name}.raw"
 
     def _open(self, name: str, mode: Literal["r", "r+"]) -> NDArray[Any]:
-        shape, dtype = self._arrays[name]
-        stored = np.memmap(self._path(name), dtype, mode, shape=shape)
-        return stored if stored.ndim < 3 else np.moveaxis(stored, -1, 1)
+        array = self._arrays[name]
+        return np.memmap(self._path(name), array.dtype, mode, shape=array.shape)
+
+    def _at(self, name: str, at: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Slices of an array as slices of what is stored, one for each axis."""
+        full = (*at, *(slice(None) for _ in range(len(self._arrays[name].shape) - len(at))))
+        return _turned(full)
+
+    def _bounds(self, name: str, at: tuple[slice, ...]) -> Bounds:
+        shape = self._arrays[name].shape
+        return tuple(span.indices(n)[:2] for span, n in zip(self._at(name, at), shape, strict=True))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "_lock": None, "_arrays": dict(self._arrays)}
@@ -120,6 +141,10 @@ def _reserve(file: int, size: int) -> None:
         os.truncate(file, size)
 
 
-def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _turned(axes: tuple[Any, ...]) -> tuple[Any, ...]:
     """Channels (dimension 1) last."""
-    return shape if len(shape) < 3 else (shape[0], *shape[2:], shape[1])
+    return axes if len(axes) < 3 else (axes[0], *axes[2:], axes[1])
+
+
+def _channels_last(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels if pixels.ndim < 3 else np.moveaxis(pixels, 1, -1)

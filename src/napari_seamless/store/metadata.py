@@ -8,6 +8,7 @@ know labels find labels, and there is one copy of the pixels.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from yaozarrs import v05
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Levels
 from napari_seamless.interfaces import ImageInfo, LabelClass
+from napari_seamless.io.slide_position import slide_position
 from napari_seamless.store.spec import StoreSpec
 
 KEY = "napari-seamless"
@@ -95,6 +98,27 @@ def spec_of(attributes: Mapping[str, Any]) -> StoreSpec | None:
         return StoreSpec.from_json(own, own["provenance"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def info_of(spec: StoreSpec, place: str) -> ImageInfo:
+    """What a result is as an image that can be read; `place` tells it from others of the same kind."""
+    settings = json.dumps(dict(spec.settings), sort_keys=True)
+    return ImageInfo(
+        name=spec.name,
+        levels=Levels(spec.level_shapes[:1]).followed_by(spec.level_shapes[1:]),
+        channels=spec.channels or 1,
+        dtype=spec.dtype,
+        identity=f"{place}:{spec.program_hash}:{settings}:{spec.source_identity}",
+        channel_names=spec.channel_names,
+        rgb=is_rgb(spec),
+        pixel_size=spec.pixel_size,
+        unit=spec.unit,
+        origin=spec.translation or (),
+        channel_colours=spec.channel_colours,
+        format="OME-Zarr 0.5",
+        exact=spec.exact,
+        on_slide=slide_position(spec.provenance, len(spec.shape)),
+    )
 
 
 def is_rgb(spec: StoreSpec) -> bool:

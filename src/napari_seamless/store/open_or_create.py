@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import zarr
-from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
+from napari_seamless.durable_files import beside
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists, OutputUnwritable
-from napari_seamless.geometry import Region
-from napari_seamless.interfaces import SourceRead
+from napari_seamless.file_lock import PlaceLock
 from napari_seamless.store.journal import Journal
 from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
-from napari_seamless.store.output_path import attributes_at, built_beside, check_idle, check_replaceable, is_ours
+from napari_seamless.store.output_path import (
+    REPLACEMENT,
+    attributes_at,
+    built_beside,
+    check_replaceable,
+    is_free,
+    is_ours,
+    place_taken,
+    put_in_order,
+)
+from napari_seamless.store.recorded import Recorded
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.store import CACHE_BYTES, Store
-from napari_seamless.store.zarr_arrays import ZarrArrays, create_arrays, disk_errors
+from napari_seamless.store.zarr_arrays import create_arrays, disk_errors, open_arrays
 
 OTHER_IMAGE = "another source image (path, size or time of the file)"
 SAME_IMAGE = "where it is the same one, repaired or copied again, say so (same_image=True, --same-image), else "
@@ -27,21 +36,31 @@ SAME_IMAGE = "where it is the same one, repaired or copied again, say so (same_i
 def create_store(
     path: str | Path | None, spec: StoreSpec, *, overwrite: bool = False, cache_bytes: int = CACHE_BYTES
 ) -> Store:
-    """An empty result at `path`, or in memory where that is None.
+    """An empty result at `path`, or in memory where that is None. Nobody else can write it until it is closed.
 
     With `overwrite` an earlier result of this package is replaced; anything else at the path is refused (OutputExists).
+    The earlier one stays until the new one is closed, complete or accepted; that lies hidden beside it so long.
     """
-    groups = groups_of(spec)
     if path is None:
         return Store(
-            spec, create_arrays(MemoryStore(), spec, groups), np.zeros(spec.grid.counts, bool), cache_bytes=cache_bytes
+            spec,
+            create_arrays(MemoryStore(), spec, groups_of(spec)),
+            np.zeros(spec.grid.counts, bool),
+            cache_bytes=cache_bytes,
         )
     path = Path(path)
-    with disk_errors(path):
+    with disk_errors(path), place_taken(path) as lock:
         check_replaceable(path, overwrite=overwrite)
-        with built_beside(path) as built:
-            create_arrays(built, spec, groups)
-    return _open(path, spec, cache_bytes)
+        return _create(path, spec, lock, cache_bytes)
+
+
+def _create(path: Path, spec: StoreSpec, lock: PlaceLock, cache_bytes: int) -> Store:
+    """A new result at a path that is free, or beside the one that it replaces."""
+    place = path if is_free(path) else beside(path, REPLACEMENT)
+    shutil.rmtree(beside(path, REPLACEMENT), ignore_errors=True)
+    with built_beside(place) as built:
+        create_arrays(built, spec, groups_of(spec))
+    return _open(place, spec, cache_bytes, lock, target=path)
 
 
 def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES, repairs: bool = True) -> Store:
@@ -54,6 +73,7 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES, repairs: boo
     """
     path = Path(path)
     try:
+        put_in_order(path)
         there = path.exists()
     except OSError as error:
         raise InputUnreadable(f"a result must be readable to be opened; {path}: {error.strerror}") from error
@@ -78,68 +98,104 @@ def resume_or_create(
     cache_bytes: int = CACHE_BYTES,
 ) -> Store:
     """Continue the result at `path` if it is the same program on the same source, else make it as `create_store` does;
-    so with `overwrite`, which begins anew whatever is there.
+    so with `overwrite`, which begins anew whatever is there, or goes on with what an earlier `overwrite` began.
 
     An earlier result keeps its chunks (or shards) where a `tile` holds at least one, whatever `spec` would have.
     With `same_image` the source may be another file than before (repaired, or copied again): the caller knows that it
     shows the same.
 
-    Raises OutputExists, with what differs, for an earlier result of another kind unless `overwrite` says to replace it.
+    Raises OutputExists, with what differs, for an earlier result of another kind unless `overwrite` says to replace it,
+    and where another one is writing it.
     """
     path = Path(path)
-    with disk_errors(path):
-        earlier = spec_of(attributes_at(path)) if is_ours(path) else None
-    if earlier is not None and _fits(earlier, spec, tile):
-        spec = replace(spec, chunk=earlier.chunk, shard=earlier.shard)
-    known = spec if earlier is None or not same_image else replace(spec, source_identity=earlier.source_identity)
-    difference = None if earlier is None else _difference(earlier, known)
-    if earlier is not None and difference is None and not overwrite:
-        check_idle(path)
-        store = _open(path, earlier, cache_bytes)
+    with disk_errors(path), place_taken(path) as lock:
+        if overwrite:
+            return _replace(path, spec, lock, tile, cache_bytes)
+        earlier = _spec_at(path)
+        if earlier is None:
+            check_replaceable(path, overwrite=False)
+            return _create(path, spec, lock, cache_bytes)
+        if _fits(earlier, spec, tile):
+            spec = replace(spec, chunk=earlier.chunk, shard=earlier.shard)
+        known = replace(spec, source_identity=earlier.source_identity) if same_image else spec
+        difference = _difference(earlier, known)
+        if difference is not None:
+            still = SAME_IMAGE if difference == OTHER_IMAGE else ""
+            raise OutputExists(
+                f"only a run of the same program on the same image can continue a result; the one at {path} has "
+                f"{difference}; {still}choose another path or overwrite it"
+            )
+        store = _open(path, earlier, cache_bytes, lock)
         if spec.source_identity != earlier.source_identity:
             store.adopt(spec.source_identity)
         return store
-    if difference is not None and not overwrite:
-        still = SAME_IMAGE if difference == OTHER_IMAGE else ""
-        raise OutputExists(
-            f"only a run of the same program on the same image can continue a result; the one at {path} has "
-            f"{difference}; {still}choose another path or overwrite it"
-        )
-    return create_store(path, spec, overwrite=overwrite, cache_bytes=cache_bytes)
 
 
-def _open(path: Path, spec: StoreSpec, cache_bytes: int, *, repairs: bool = True) -> Store:
-    with disk_errors(path):
-        journal = Journal(path / f"{spec.folder}0", path)
+def _replace(path: Path, spec: StoreSpec, lock: PlaceLock, tile: int, cache_bytes: int) -> Store:
+    """Begin anew, or go on with what another run began in order to replace what is at a path."""
+    check_replaceable(path, overwrite=True)
+    begun = beside(path, REPLACEMENT)
+    earlier = _spec_at(begun)
+    if earlier is not None and not is_free(path):
+        wanted = replace(spec, chunk=earlier.chunk, shard=earlier.shard) if _fits(earlier, spec, tile) else spec
+        if _difference(earlier, wanted) is None:
+            return _open(begun, earlier, cache_bytes, lock, target=path)
+    return _create(path, spec, lock, cache_bytes)
+
+
+def _spec_at(path: Path) -> StoreSpec | None:
+    return spec_of(attributes_at(path)) if is_ours(path) else None
+
+
+def _open(
+    path: Path,
+    spec: StoreSpec,
+    cache_bytes: int,
+    lock: PlaceLock | None = None,
+    *,
+    repairs: bool = True,
+    target: Path | None = None,
+) -> Store:
+    """What lies at a path; `target` is the path that a user knows it by, where it is to lie there one day."""
+    target, is_held = target or path, lock is not None
+    with disk_errors(target):
+        lock = lock or PlaceLock(target)
+        journal = Journal(path / f"{spec.folder}0", target)
         try:
-            arrays = ZarrArrays(zarr.open_group(path, mode="r+", zarr_format=3), spec)
+            arrays = open_arrays(path, spec)
         except (KeyError, ValueError) as error:
-            raise InputDamaged(f"a result has an array for every level; {path} has not: {error}") from error
-        finished, partial, reads = _finished(path, spec, journal)
-        store = Store(spec, arrays, finished, path, journal, cache_bytes, reads, partial)
-        needs_repair = not journal.is_clean and not journal.is_busy
-    if needs_repair and repairs:
-        store.repair()
+            raise InputDamaged(f"a result has an array for every level; {target} has not: {error}") from error
+        is_idle = is_held or not lock.is_taken
+        own, content = attributes_at(path)[KEY], journal.read()
+        copied, partial = (unpacked(own.get(key), spec) for key in ("finished", "partial"))
+        recorded = Recorded.of(spec.grid, copied, partial, content)
+        lost = recorded.lost(arrays, content) if is_idle else np.zeros(spec.grid.counts, bool)
+        is_current = journal.is_clean(arrays.coarse_bytes) and not lost.any() and not content.is_damaged
+        needs_repair = is_idle and not is_current
+        if needs_repair and repairs and not is_held:
+            with lock.held():  # looked at anew: others may have had it meanwhile
+                return _open(path, spec, cache_bytes, lock, target=target)
+        store = Store(
+            spec,
+            arrays,
+            recorded.finished & ~lost,
+            path,
+            journal,
+            cache_bytes,
+            recorded.reads,
+            recorded.partial,
+            lock=lock,
+            target=target,
+            is_current=is_current,
+        )
+        if needs_repair and repairs:
+            if content.is_damaged:
+                journal.rewrite(recorded.entries)
+            unfinished = (arrays.sizes_on_disk(0) > 0) & ~recorded.finished
+            arrays.empty(tuple(map(int, index)) for index in np.argwhere(unfinished))  # a file may be torn
+            store.forget(lost)
     store.lags = needs_repair and not repairs
     return store
-
-
-def _finished(
-    path: Path, spec: StoreSpec, journal: Journal
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[Region, tuple[SourceRead, ...]]]:
-    """What a partial copy says of itself, and what the journal adds: the finished chunks, those of them that are
-    partial, and what boxes of chunks were made of."""
-    own = attributes_at(path)[KEY]
-    finished, partial = (unpacked(own.get(key), spec) for key in ("finished", "partial"))
-    whole = Region.from_shape(spec.grid.counts)
-    reads: dict[Region, tuple[SourceRead, ...]] = {}
-    for entry in journal.entries():
-        if entry.box.ndim == whole.ndim and whole.contains(entry.box):
-            finished[entry.box.slices()], partial[entry.box.slices()] = entry.is_kept, entry.is_partial
-            reads.pop(entry.box, None)
-            if entry.is_kept and entry.reads is not None:
-                reads[entry.box] = entry.reads
-    return finished, partial, reads
 
 
 def _fits(earlier: StoreSpec, spec: StoreSpec, tile: int) -> bool:

@@ -6,17 +6,25 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
+from napari_seamless.durable_files import PARTIAL, REPLACED, beside, recover, replace_folder, sync_tree
 from napari_seamless.errors import OutputExists
-from napari_seamless.store.journal import Journal
+from napari_seamless.file_lock import PlaceLock
+from napari_seamless.store.disk_store import METADATA
 from napari_seamless.store.metadata import spec_of
 
 TRACES_OF_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+NEW, REPLACEMENT = "new", "replacement"
+"""What may lie beside an output path: what is being built, and a run's result that is to replace the one there."""
+
+ATTEMPTS, SECONDS_BETWEEN = 50, 0.01
+"""While one result takes the place of another, for a moment none is there."""
 
 
 def is_free(path: Path) -> bool:
@@ -27,7 +35,7 @@ def is_free(path: Path) -> bool:
 def attributes_at(path: Path) -> Mapping[str, Any]:
     """The attributes of the zarr 3 group at a path; none where there is no such group."""
     try:
-        described = json.loads((path / "zarr.json").read_text("utf-8"))
+        described = json.loads((path / METADATA).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     attributes = described.get("attributes") if isinstance(described, dict) else None
@@ -50,7 +58,8 @@ def is_ours(path: Path) -> bool:
 def _others(folder: Path, ours: set[str]) -> set[str]:
     if not folder.is_dir():
         return set()
-    return {entry.name for entry in folder.iterdir()} - ours - {"zarr.json"} - TRACES_OF_OTHERS
+    names = {entry.name for entry in folder.iterdir()} - ours - {METADATA} - TRACES_OF_OTHERS
+    return {name for name in names if not (name.lstrip(".").startswith("zarr.") and name.endswith(PARTIAL))}
 
 
 def check_replaceable(path: Path, *, overwrite: bool) -> None:
@@ -66,7 +75,6 @@ def check_replaceable(path: Path, *, overwrite: bool) -> None:
         raise OutputExists(
             f"an output path must be free; {path} holds an earlier result; choose another path or overwrite it"
         )
-    check_idle(path)
 
 
 def require_apart(output: Path, sources: Iterable[Path]) -> None:
@@ -82,40 +90,48 @@ def require_apart(output: Path, sources: Iterable[Path]) -> None:
             )
 
 
-def check_idle(path: Path) -> None:
-    """Raise OutputExists where a run is writing the result at `path` now."""
-    spec = spec_of(attributes_at(path))
-    if spec is not None and Journal(path / f"{spec.folder}0", path).is_busy:
-        raise OutputExists(
-            f"a result is written by one run at a time; another one is writing {path}; "
-            "wait until it ends, cancel it, or choose another path"
-        )
+@contextmanager
+def built_beside(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` that takes its place, on the disk, when all went well, and vanishes when not.
+
+    What was at `path` (free, or ours) is removed only once the new folder is complete. Whoever builds has the lock of
+    the path. Raises OSError.
+    """
+    built = beside(path, NEW)
+    shutil.rmtree(built, ignore_errors=True)
+    try:
+        yield built
+        sync_tree(built)
+        replace_folder(built, path)
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
 
 
 @contextmanager
-def built_beside(path: Path) -> Iterator[Path]:
-    """A hidden folder beside `path` that takes its place when all went well, and vanishes when not.
-
-    What was at `path` (free, or ours) is removed only once the new folder is complete. Raises OSError.
-    """
+def place_taken(path: Path) -> Iterator[PlaceLock]:
+    """The lock of an output path, whose folder is made; what a kill left there is put in order. It stays taken where
+    all goes well. Raises OutputExists where another has it, OSError."""
     if path.parent.exists() and not path.parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    built = scratch / "new"
+    lock = PlaceLock(path)
+    lock.take(OutputExists)
     try:
-        yield built
-        _swap(built, path, scratch / "old")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _swap(built: Path, path: Path, earlier: Path) -> None:
-    if path.exists():
-        path.rename(earlier)
-    try:
-        built.rename(path)
-    except OSError:
-        if earlier.exists():
-            earlier.rename(path)
+        recover(path, beside(path, NEW), beside(path, REPLACEMENT))
+        yield lock
+    except BaseException:
+        lock.release()
         raise
+
+
+def put_in_order(path: Path) -> None:
+    """Let a result appear whose way to its place was cut off, or is being gone just now. Raises OSError."""
+    lock = PlaceLock(path)
+    for _ in range(ATTEMPTS):
+        if path.exists() or not beside(path, REPLACED).exists():
+            return
+        if not lock.is_taken:
+            with lock.held():
+                recover(path, beside(path, NEW), beside(path, REPLACEMENT))
+        else:
+            sleep(SECONDS_BETWEEN)

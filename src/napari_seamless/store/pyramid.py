@@ -13,6 +13,7 @@ up, the neighbours that share a coarse pixel are read again, so that the last on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,19 @@ WHOLE_CHUNK_BYTES = 16 * 2**20
 class Pyramid:
     """The pixels of a result. `read` from any thread; everything else from the driving thread. Raises OSError.
 
-    `finished` says which level-0 chunks are there; the coarse levels on disk must belong to it (or call `rebuild`).
+    `finished` says which level-0 chunks are there; the coarse levels on disk belong to it if it `is_current`, else they
+    may be anything until `rebuild` was called.
     `cache_bytes` bounds the memory, the last level (at most 64 MiB) aside.
     """
 
-    def __init__(self, spec: StoreSpec, arrays: ZarrArrays, finished: NDArray[np.bool_], cache_bytes: int) -> None:
+    def __init__(
+        self,
+        spec: StoreSpec,
+        arrays: ZarrArrays,
+        finished: NDArray[np.bool_],
+        cache_bytes: int,
+        is_current: bool = True,
+    ) -> None:
         self.spec = spec
         self._arrays = arrays
         self._shapes = spec.level_shapes
@@ -47,7 +56,7 @@ class Pyramid:
         self._clean = CleanChunks(cache_bytes * 2 // 3)
         self._dirty = DirtyChunks(cache_bytes // 3, self._save)
         self._end = len(self._shapes) - 1
-        self.last = arrays.read(self._end, Region.from_shape(self._shapes[-1]))  # (c, [z,] y, x)
+        self.last = self._last_on_disk(is_current)  # (c, [z,] y, x)
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -98,11 +107,10 @@ class Pyramid:
         self._dirty.shrink()
         return changed
 
-    def empty(self, region: Region) -> None:
-        """Fill one chunk of level 0 with 0 on disk, and count it as not there; `rebuild` makes what lies over it."""
-        zeros = np.zeros((self.spec.channels or 1, *region.shape), self.spec.dtype)
-        self._arrays.write(0, region, zeros)
-        for cell in cells_of(self._grids[0].covering(region)):
+    def empty(self, cells: Sequence[Cell]) -> None:
+        """Fill chunks of level 0 with 0 on disk, and count them as not there; `rebuild` makes what lies over them."""
+        self._arrays.empty(cells)
+        for cell in cells:
             self._clean.drop((0, cell))
             self._present[0][cell] = False
 
@@ -111,6 +119,7 @@ class Pyramid:
         for present in self._present[1:]:
             present[...] = False
         self.last[...] = 0
+        self._arrays.drop_coarse_levels()
         for index in np.argwhere(self.finished):
             region = self._grids[0].region(tuple(map(int, index)))
             self.add(region, self.read_disk(region))
@@ -121,6 +130,15 @@ class Pyramid:
         self._dirty.empty()
         if self._end:
             self._arrays.write(self._end, Region.from_shape(self._shapes[-1]), self.last)
+
+    def _last_on_disk(self, is_current: bool) -> Array:
+        whole = Region.from_shape(self._shapes[-1])
+        try:
+            return self._arrays.read(self._end, whole)
+        except (ValueError, RuntimeError):  # what codecs say of a file that they cannot read
+            if is_current:
+                raise
+            return np.zeros((self.spec.channels or 1, *whole.shape), self.spec.dtype)
 
     def _known(self, level: int, cell: Cell) -> Array | None:
         chunk = self._dirty.get((level, cell))

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from threading import RLock
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 
+from napari_seamless.file_lock import PlaceLock
 from napari_seamless.interfaces import LabelClass
-from napari_seamless.store.journal import Journal
-from napari_seamless.store.metadata import KEY, checked_classes, with_classes
+from napari_seamless.store.metadata import KEY, checked_classes, packed, unpacked, with_classes
 from napari_seamless.store.spec import StoreSpec
 
 
 class ResultAttributes:
     """Any thread; one change at a time. Methods raise OSError, and OutputUnwritable where another process writes."""
 
-    def __init__(self, group: zarr.Group, path: Path | None, journal: Journal | None) -> None:
+    def __init__(self, group: zarr.Group, place: PlaceLock | None) -> None:
         self._group = group
-        self._path = path
-        self._journal = journal
+        self._place = place
         self._lock = RLock()
 
     @property
@@ -35,6 +35,12 @@ class ResultAttributes:
         """Write down one of our own attributes. The run that fills the result, or whoever has it to themselves."""
         with self._lock:
             self._group.attrs[KEY] = {**self._own(), key: value}
+
+    def add_finished(self, spec: StoreSpec, chunks: NDArray[np.bool_]) -> None:
+        """Write down chunks that are finished and have no pixels, so that the journal says nothing of them."""
+        with self._lock:
+            own = self._own()
+            self._group.attrs[KEY] = {**own, "finished": packed(unpacked(own.get("finished"), spec) | chunks)}
 
     def set_classes(self, spec: StoreSpec, classes: Sequence[LabelClass]) -> StoreSpec:
         """Other names and colours of labels, for us and for others. Raises BadRequest for classes that cannot be."""
@@ -59,9 +65,9 @@ class ResultAttributes:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Nobody else writes meanwhile, and what others wrote before is known."""
-        if self._journal is None or self._path is None or self._journal.is_open:
+        if self._place is None or self._place.is_ours:
             yield
             return
-        with self._journal.alone():
-            self._group = zarr.open_group(self._path, mode="r+", zarr_format=3)
+        with self._place.held():
+            self._group = zarr.open_group(self._group.store_path.store, mode="r+", zarr_format=3)
             yield

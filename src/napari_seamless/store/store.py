@@ -14,9 +14,9 @@ coarse levels lag behind until `flush` or `close`, and are rebuilt from level 0 
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -25,19 +25,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.durable_files import PARTIAL, write_durably
 from napari_seamless.errors import BadRequest
-from napari_seamless.geometry import Grid, Levels, Region
+from napari_seamless.file_lock import PlaceLock
+from napari_seamless.fingerprints import digest_of
+from napari_seamless.geometry import Grid, Region
 from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, SourceRead, TileResult
-from napari_seamless.io.slide_position import slide_position
 from napari_seamless.store.chunk_cache import CleanChunks
 from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
 from napari_seamless.store.clean_copy import copy_pixels
 from napari_seamless.store.journal import FOLDER, Journal, JournalEntry
 from napari_seamless.store.level_array import LevelArray
-from napari_seamless.store.metadata import is_rgb, packed
+from napari_seamless.store.metadata import info_of
 from napari_seamless.store.pyramid import Pyramid
 from napari_seamless.store.result_attributes import ResultAttributes
 from napari_seamless.store.spec import Kind, StoreSpec
+from napari_seamless.store.sync_pacer import SyncPacer
 from napari_seamless.store.zarr_arrays import ZarrArrays, disk_errors
 
 Array = NDArray[Any]
@@ -68,14 +71,23 @@ class Store:
         cache_bytes: int = CACHE_BYTES,
         reads: Mapping[Region, tuple[SourceRead, ...]] = MappingProxyType({}),
         partial: NDArray[np.bool_] | None = None,
+        *,
+        lock: PlaceLock | None = None,
+        target: Path | None = None,
+        is_current: bool = True,
     ) -> None:
         self.spec = spec
         self.path = path
-        self._place = path or "memory"
+        self._target = target or path
+        self._lock = lock
+        self._arrays = arrays
+        self._pacer = SyncPacer()
+        self._is_accepted = False
+        self._place = self._target or "memory"
         self._writer = ChunkWriter(arrays, spec, self._place)
         self._fresh = CleanChunks(FRESH_BYTES)
         self._journal = journal
-        self._attributes = ResultAttributes(arrays.group, path, journal)
+        self._attributes = ResultAttributes(arrays.group, lock)
         self._reads = dict(reads)
         self._noted: dict[Region, TileResult] = {}
         self._partial = np.zeros(finished.shape, bool) if partial is None else partial.copy()
@@ -84,7 +96,7 @@ class Store:
         self.lags = False
         """Whether the coarse levels must be made anew before anything is committed."""
         with disk_errors(self._place):
-            self._pyramid = Pyramid(spec, arrays, finished, cache_bytes)
+            self._pyramid = Pyramid(spec, arrays, finished, cache_bytes, is_current)
 
     # -- what it is
 
@@ -110,9 +122,7 @@ class Store:
             return
         with disk_errors(self._place):
             folder.mkdir(parents=True, exist_ok=True)
-            partial = folder / f"{name}.partial"
-            partial.write_bytes(content)
-            partial.replace(folder / name)
+            write_durably(folder / name, content)
 
     def kept(self, name: str) -> bytes | None:
         """What lies beside the result under this name; None where nothing does."""
@@ -138,7 +148,7 @@ class Store:
     @property
     def is_current(self) -> bool:
         """Whether the coarse levels are those of level 0: not so while another process writes the result."""
-        return self._journal is None or self._journal.is_open or self._journal.is_clean
+        return self._journal is None or self._journal.is_open or self._journal.has_marker
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -155,25 +165,7 @@ class Store:
 
     @property
     def info(self) -> ImageInfo:
-        spec = self.spec
-        place = f"memory-{id(self)}" if self.path is None else absolute(self.path)
-        settings = json.dumps(dict(spec.settings), sort_keys=True)
-        return ImageInfo(
-            name=spec.name,
-            levels=Levels(spec.level_shapes[:1]).followed_by(spec.level_shapes[1:]),
-            channels=spec.channels or 1,
-            dtype=spec.dtype,
-            identity=f"{place}:{spec.program_hash}:{settings}:{spec.source_identity}",
-            channel_names=spec.channel_names,
-            rgb=is_rgb(spec),
-            pixel_size=spec.pixel_size,
-            unit=spec.unit,
-            origin=spec.translation or (),
-            channel_colours=spec.channel_colours,
-            format="OME-Zarr 0.5",
-            exact=spec.exact,
-            on_slide=slide_position(spec.provenance, len(spec.shape)),
-        )
+        return info_of(self.spec, f"memory-{id(self)}" if self.path is None else absolute(self.path))
 
     @property
     def levels(self) -> Sequence[object]:
@@ -215,14 +207,15 @@ class Store:
 
         Raises OutputUnwritable.
         """
+        cells = [tuple(map(int, index)) for index in np.argwhere(chunks)]
         with disk_errors(self._place):
+            self._begin()
             if self._journal is not None:
-                self._journal.begin()
-            for index in np.argwhere(chunks):
-                box = Region.of(*((int(k), int(k) + 1) for k in index))
-                if self._journal is not None:
+                for cell in cells:
+                    box = Region.of(*((k, k + 1) for k in cell))
                     self._journal.record(JournalEntry(box, is_kept=False))
-                self._pyramid.empty(self.grid.region(box.start))
+            self.sync()  # or a power cut would leave chunks that are empty, and count as finished
+            self._pyramid.empty(cells)
         self.repair()
 
     def commit(self, region: Region) -> None:
@@ -234,13 +227,16 @@ class Store:
         box, is_partial = self.grid.covering(region), noted is not None and noted.is_partial
         entry = JournalEntry(box, None if noted is None else noted.reads, is_partial=is_partial)
         with disk_errors(self._place):
-            if self._journal is not None:
-                self._journal.begin()
+            self._begin()
             known = self._fresh.get(region)
             self._fresh.drop(region)
-            changed = self._pyramid.add(region, self._pyramid.read_disk(region) if known is None else known)
+            pixels = self._pyramid.read_disk(region) if known is None else known
+            changed = self._pyramid.add(region, pixels)
             if self._journal is not None:
-                self._journal.record(entry)
+                said = replace(entry, digest=digest_of(pixels), sizes=self._arrays.sizes(region))
+                self._journal.record(said)
+            if self._pacer.is_due:
+                self._pacer.run(self.sync)
         self._partial[box.slices()] = is_partial
         for level, where, pixels in changed:
             self._announce(FreshPixels(level, where, pixels))
@@ -252,7 +248,7 @@ class Store:
         """
         with disk_errors(self._place):
             self._pyramid.finished[chunks] = True
-            self._attributes.set("finished", packed(self.finished))
+            self._attributes.add_finished(self.spec, chunks)
 
     # -- LiveImage
 
@@ -301,35 +297,81 @@ class Store:
         return self._attributes.provenance
 
     def flush(self) -> None:
-        """Put the coarse levels on disk. Driving thread. Raises OutputUnwritable."""
+        """Write the coarse levels, and put everything on the disk. Driving thread. Raises OutputUnwritable."""
         with disk_errors(self._place):
             self._pyramid.flush()
+            self.sync()
+
+    def sync(self) -> None:
+        """Put what was committed on the disk itself, and then into the journal that it is. Driving thread."""
+        with disk_errors(self._place):
+            self._arrays.sync()
             if self._journal is not None:
-                self._journal.sync()
+                self._journal.mark()
+
+    def accept(self) -> None:
+        """All that was asked for is there: with `close` it takes the place of the result that it is made to replace."""
+        self._is_accepted = True
+
+    @property
+    def replaces(self) -> Path | None:
+        """Where an earlier result lies whose place this one has not taken yet; None where there is none."""
+        return None if self._target == self.path else self._target
 
     def close(self) -> None:
-        """Flush, and mark the result as consistent. Reading goes on working; so does `commit`, until the next close."""
+        """Flush, mark the result as consistent, and let others write it. What was made to replace an earlier result
+        takes its place, if it was accepted or is complete. Reading goes on working; so does `commit`, until the next
+        close."""
         with disk_errors(self._place):
-            if self._journal is not None and self._journal.is_open:
-                try:
-                    self._pyramid.flush()
+            try:
+                if self._journal is not None and self._journal.is_open:
+                    self.flush()
                     self._attributes.set("complete", bool(self.whole.all()))
-                    self._journal.finish()
-                finally:
-                    self._journal.let_go()
+                    self._journal.finish(self._arrays.coarse_bytes())
+                if self._is_accepted or self.finished.all():
+                    self._take_place()
+            finally:
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Let others write the result; what is not flushed is made again by whoever opens it next."""
+        if self._journal is not None:
+            self._journal.let_go()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _take_place(self) -> None:
+        place, target = self._arrays.place, self.replaces
+        if place is not None and target is not None:
+            place.take_place_of(target)
+            self.path = target
+            if self._journal is not None:
+                self._journal.move(target / f"{self.spec.folder}0")
+
+    def _begin(self) -> None:
+        """From here on the disk changes. Raises OutputUnwritable where others are at it, or were since."""
+        if self._journal is None or self._journal.is_open:
+            return
+        is_new = self._lock is not None and self._lock.take()
+        try:
+            self._journal.begin()
+        except BaseException:
+            if is_new:
+                self.let_go()
+            raise
 
     def repair(self) -> None:
         """Rebuild the coarse levels from level 0, and clear what a killed writer left. Driving thread."""
-        with disk_errors(self._place):
+        with disk_errors(self._place), nullcontext() if self._lock is None else self._lock.held():
             if self.path is not None:
-                for torn in self.path.rglob("*.partial"):
+                for torn in self.path.rglob(f"*{PARTIAL}"):
                     torn.unlink(missing_ok=True)
-            if self._journal is not None:
-                self._journal.begin()
+            self._begin()
             try:
                 self._pyramid.rebuild()
+                self.sync()
                 if self._journal is not None:
-                    self._journal.finish()
+                    self._journal.finish(self._arrays.coarse_bytes())
             finally:
                 if self._journal is not None:
                     self._journal.let_go()

@@ -34,7 +34,7 @@ from napari_seamless.errors import (
     RunCancelled,
     SeamlessError,
 )
-from napari_seamless.store.file_lock import locked
+from napari_seamless.file_lock import locked
 from napari_seamless.training.from_files.data import CheckedPair, split
 from napari_seamless.training.from_files.events import StepDone, TrainingStarted
 from napari_seamless.training.from_files.files import Pair, pairs_in

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.durable_files import beside, move, sync_file
 from napari_seamless.errors import OutputExists, OutputUnwritable, SeamlessError
+from napari_seamless.file_lock import PlaceLock
 from napari_seamless.interfaces import ImageInfo, LabelClass
 
 
@@ -53,20 +53,23 @@ def export_provenance(result: Exportable) -> dict[str, Any]:
 def put_in_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A hidden file beside `path` that takes its place when all went well, and vanishes when not.
 
-    Raises OutputExists for what is there and may not be replaced, OutputUnwritable when the disk says no.
+    It is on the disk before it does. Raises OutputExists for what is there and may not be replaced, and where another
+    export is writing it; OutputUnwritable when the disk says no.
     """
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputExists(f"an export needs a free path; {path} exists; choose another path or overwrite it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(number)
-        try:
-            yield Path(name)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with PlaceLock(path).held(OutputExists):
+            partial = beside(path, "new")
+            partial.unlink(missing_ok=True)  # what a kill left
+            try:
+                partial.touch()
+                yield partial
+                sync_file(partial)
+                move(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
     except SeamlessError:
         raise
     except OSError as error:
@@ -74,10 +77,3 @@ def put_in_place(path: Path, *, overwrite: bool) -> Iterator[Path]:
         what = "the disk is full" if full else error.strerror or str(error)
         todo = "free some space" if full else "choose another output path, or change its permissions"
         raise OutputUnwritable(f"the export must be written to {path}, but {what}; {todo}") from error
-
-
-def _umask() -> int:
-    """The mode bits that new files of this process lack; it can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from napari_seamless.errors import OutputExists, OutputUnwritable
+from napari_seamless.file_lock import locked
 from napari_seamless.models.recipe_file import FILE
-from napari_seamless.store.file_lock import locked
 
 FOLDER = "training"
 """In the output: checkpoints and logs, which the finished model does not need."""
