@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from napari.utils import progress
+from napari.utils.notifications import show_info
 
+from napari_seamless._napari.layers.following import is_moved
 from napari_seamless._napari.layers.live_layers import RESULT
 from napari_seamless._napari.layers.readable import LayerPixels
-from napari_seamless._napari.layers.source_layer import source_behind
+from napari_seamless._napari.layers.source_layer import is_where_said, source_behind
 from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.writers.formats import Kind
+
+MOVED = (
+    "'{name}' is saved with the place and the pixel size that its image had when it was opened or run, so that it lies "
+    "over that again; its layer was moved or scaled since"
+)
 
 
 def write_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
@@ -36,7 +44,17 @@ def _write(path: str, data: Any, meta: Mapping[str, Any], kind: Kind) -> list[st
         what = _saved(data, meta, kind)
         # napari has asked already whether what is there may be replaced
         ns.export(what, path, overwrite=True, on_progress=show, kind=kind, classes=layer_classes(meta, kind))
+    if _is_elsewhere(what, meta) and Path(path).suffix != ".geojson":  # which is in pixels of the image
+        show_info(MOVED.format(name=meta["name"]))
     return [path]
+
+
+def _is_elsewhere(what: Any, meta: Mapping[str, Any]) -> bool:
+    """Whether what is saved has another place, or another size of pixels, than its layer on screen."""
+    if isinstance(what, LayerPixels):
+        return False
+    behind = meta.get("metadata", {})
+    return is_moved(behind) if behind.get(RESULT) is what else not is_where_said(what.info, meta)
 
 
 def _saved(data: Any, meta: Mapping[str, Any], kind: Kind) -> Any:

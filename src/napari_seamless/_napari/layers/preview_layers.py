@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_seamless.interfaces import LiveImage
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from napari_seamless.runs.run import Run
 
@@ -26,14 +28,21 @@ GIVEN_UP = frozenset(("cancelled", "failed"))
 class Preview:
     """Layers directly below those of the result, from the first estimated pixels on, until exact ones cover them all.
 
-    `look` is called now and then, `tick` with every tick of the GUI timer. GUI thread.
+    `keep` is called with them, to keep them where their source is. `look` is called now and then, `tick` with every
+    tick of the GUI timer. GUI thread.
     """
 
     def __init__(
-        self, viewer: napari.Viewer, run: Run, result: ResultLayers, name: str, placed: dict[str, Any]
+        self,
+        viewer: napari.Viewer,
+        run: Run,
+        result: ResultLayers,
+        name: str,
+        placed: dict[str, Any],
+        keep: Callable[[Sequence[Layer]], object],
     ) -> None:
         self._viewer, self._run, self._result = viewer, run, result
-        self._name, self._placed = f"{name}{PREVIEW}", placed
+        self._name, self._placed, self._keep = f"{name}{PREVIEW}", placed, keep
         self._shown: ResultLayers | None = None
         self._uncovered: UncoveredPreview | None = None
         self._badge: Badge | None = None
@@ -97,6 +106,7 @@ class Preview:
         facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
         name, placed, axes = self._name, self._placed, self._result.axes
         self._shown = ResultLayers(self._viewer, image, name, placed, facts=facts, below=below, axes=axes)
+        self._keep(self._shown.layers)
         self._viewer.layers.selection = chosen
         self._badge = Badge(self._viewer, SIGN)
 

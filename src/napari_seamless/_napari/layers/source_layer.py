@@ -56,6 +56,15 @@ def placed_as_said(info: ImageInfo) -> dict[str, tuple[float, ...]]:
     return {name: own for name, own in (("scale", sizes), ("translate", info.origin)) if own}
 
 
+def is_where_said(info: ImageInfo, shown: Mapping[str, Any]) -> bool:
+    """Whether a layer with these settings lies where its image says, in the size that it says."""
+    ndim = info.ndim
+    said = {"scale": (1.0,) * ndim, "translate": (0.0,) * ndim, **placed_as_said(info)}
+    is_there = all(np.allclose(np.asarray(shown[name])[-ndim:], own) for name, own in said.items())
+    plain = all(np.allclose(shown[name], np.eye(len(shown[name]))) for name in ("rotate", "affine") if name in shown)
+    return is_there and plain and np.allclose(shown.get("shear", 0.0), 0.0)
+
+
 def source_of(layer: Image) -> Source | None:
     """The source behind a layer that `source_layer` made; None where its pixels were exchanged for others."""
     return source_behind(layer.metadata, layer.data)

@@ -17,6 +17,7 @@ from napari_seamless._napari.dock import Cleanup, Dock
 from napari_seamless._napari.layers.asked_outlines import show_asked
 from napari_seamless._napari.layers.axes import own_region
 from napari_seamless._napari.layers.drawn_shapes import outlines
+from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import ResultLayers, axes_of, is_result, key_of
 from napari_seamless._napari.layers.readable import readable, result_of, told_of
 from napari_seamless._napari.layers.readings import setting_of
@@ -304,6 +305,8 @@ class MeasureDock(Dock):
                 placed["units"] = (info.unit,) * info.ndim
         axes = () if position is None else position.axes
         (layer,) = ResultLayers(self._viewer, result, info.name, placed, axes=axes).layers
+        if position is not None:
+            follow(position.over, [layer], opened.origin.scale, opened.origin.offset, axes)
         show_asked(self._viewer, result, layer)
         self.panel.labels.setCurrentIndex(self.panel.labels.findData(key_of(layer)))
 

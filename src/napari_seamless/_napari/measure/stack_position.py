@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StackPosition:
-    """Where a layer goes: settings that place it, and its axes where they are not the result's own."""
+    """Where a layer goes: over which one, settings that place it there, and its axes where they are not the result's
+    own."""
 
+    over: Image
     placed: dict[str, Any]
     axes: Axes
 
 
 def stack_position(viewer: napari.Viewer, origin: Origin, shape: Sequence[int]) -> StackPosition | None:
-    """The place of a result of this level-0 shape, (z,) y, x, over the stack that it was made of: on its own plane.
+    """The place of a result of this level-0 shape, (z,) y, x, over what it was made of: of a stack, on its own plane.
 
-    None where its axes are the last ones of the stack's, or no layer can be that stack: by its axes and its size, and
-    of several by its name. A layer of which nobody has said what its axes are is read as a result of a plane needs it,
-    where there is one way to.
+    None where no layer can be that image: by its axes and its size, and of several by its name; one that has no other
+    axes than the result must have that name. A layer of which nobody has said what its axes are is read as a result of
+    a plane needs it, where there is one way to.
     """
     layers = [layer for layer in reversed(viewer.layers) if isinstance(layer, Image) and not is_result(layer)]
     for layer in sorted(layers, key=lambda layer: origin.image not in _names(layer)):
@@ -42,8 +44,8 @@ def stack_position(viewer: napari.Viewer, origin: Origin, shape: Sequence[int]) 
             own = "zyx"[-len(shape) :]
             plane = {letter: origin.plane.get(letter, 0) for letter in found[0] if letter in "tz" and letter not in own}
             axes = axes_on(layer, found[0], own, plane)
-            if axes:
-                return StackPosition(placed_over(layer, origin.scale, origin.offset, axes), axes)
+            if axes or origin.image in _names(layer):
+                return StackPosition(layer, placed_over(layer, origin.scale, origin.offset, axes), axes)
     return None
 
 

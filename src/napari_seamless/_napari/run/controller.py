@@ -282,15 +282,16 @@ class Controller:
 
     def _prepare(self, image: ImageRef, model: str, stop: StopFlag, options: Mapping[str, Any]) -> Ready:
         network = self._backend.load_model(model)
-        source = image.open(self._backend.spatial_axes(network), ())
+        place, source = image.place(), image.open(self._backend.spatial_axes(network), ())
         if stop():
             raise RunCancelled("the network is not needed any more")
         prepared = self._backend.prepare(network, source, cancelled=stop, **options)
-        return Ready(prepared, source.info, prepared.notices)
+        return Ready(prepared, source.info, prepared.notices, place)
 
     def _on_plane(self, ready: Ready, image: ImageRef | None, plane: StackPlane) -> Prepared:
-        """The network for that plane: what was traced for another one holds for all of them. In the background."""
-        if image is None or not plane.indices:
+        """The network for that plane, where the image lies now: what was traced holds for all of them. In the
+        background."""
+        if image is None or (not plane.indices and image.place() == ready.place):
             return ready.prepared
         return self._backend.with_image(ready.prepared, image.open(ready.image.ndim, plane.indices))
 

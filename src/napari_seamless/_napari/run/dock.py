@@ -81,7 +81,7 @@ class SeamlessDock(Dock):
         self._run_view = RunView(self._viewer)
         self._selection = RunSelection(self._viewer, self.panel, self._inputs)
         self._overview = Overview(self._viewer, self.panel)
-        self._data_watch = DataWatch(self._exchanged)
+        self._data_watch = DataWatch(self._exchanged, self._choose)
         shortcuts = Shortcuts(self._viewer, {RUN: self._press_key, CANCEL: self.press_cancel, DRAW: self.draw})
         self._cleanup.add(self._controller.close, self._view_watch.close, self._run_view.close, self._overview.close)
         self._cleanup.add(shortcuts.close, self._data_watch.close)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ class ImageInput:
         # a choice that is not complete is as good as none: nothing is prepared anew for it
         setting = replace(said, channels=numbers_of(said.channels))
         opened = partial(open_as, self._backend, self._layer, setting)
-        return ImageRef((key_of(self._layer), setting), opened)
+        return ImageRef((key_of(self._layer), setting, _size_of(self._layer)), opened, partial(_place_of, self._layer))
 
     def look_for_tissue(self) -> None:
         """Finds the share of tissue, once, where that is quick. For when nothing else goes on."""
@@ -140,7 +140,7 @@ class ImageInput:
 
     def _look(self, layer: Image) -> None:
         axes = self._options.value().axes
-        key = key_of(layer), axes
+        key = key_of(layer), axes, _size_of(layer)
         if key == self._key:
             return
         self._forget(key)
@@ -234,6 +234,16 @@ def _is_quick(info: ImageInfo) -> bool:
     """Whether tissue can be told from a coarsest level that is read in no time."""
     coarsest = info.levels.shapes[-1]
     return info.rgb and info.ndim == 2 and coarsest[0] * coarsest[1] <= SMALL_LEVEL
+
+
+def _size_of(layer: Image) -> Hashable:
+    """What a layer says of the size of its pixels, where no source says it."""
+    return () if source_of(layer) is not None else (tuple(layer.scale), tuple(map(str, layer.units)))
+
+
+def _place_of(layer: Image) -> Hashable:
+    """Where a layer lies, where no source says it."""
+    return () if source_of(layer) is not None else tuple(layer.translate)
 
 
 def _scale_hint(layer: Image) -> str:

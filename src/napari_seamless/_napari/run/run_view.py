@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_seamless._napari.layers.asked_outlines import show_asked
 from napari_seamless._napari.layers.axes import StackPlane
+from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import ResultLayers, layers_of, placed_over
 from napari_seamless._napari.layers.preview_layers import Preview
 from napari_seamless._napari.layers.view import result_on_screen
@@ -65,7 +67,9 @@ class RunView:
             onto=layers_of(self._viewer, started.output),
             axes=plane.axes,
         )
-        self._preview = Preview(self._viewer, started.run, self._shown, self._shown.name, placed)
+        keep = partial(follow, source, scale=prepared.scale, offset=prepared.offset, axes=plane.axes)
+        keep(self._shown.layers)
+        self._preview = Preview(self._viewer, started.run, self._shown, self._shown.name, placed, keep)
         self.end_activity()
         self._activity_name = name
 
@@ -76,6 +80,7 @@ class RunView:
         if found.continues and not layers_of(self._viewer, found.path):
             placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
             shown = ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=plane.axes)
+            follow(source, shown.layers, prepared.scale, prepared.offset, plane.axes)
             show_asked(self._viewer, found.store, shown.layers[0])
 
     def tick(self) -> None:

@@ -40,21 +40,24 @@ ENDED: frozenset[str] = frozenset(("finished", "cancelled", "failed"))
 class ImageRef:
     """An image that can be opened (in a background thread), and a key that says whether it is still the same.
 
-    `open` takes the number of spatial axes that a network wants (None: any will do), and a plane of a stack; where a
-    plane is wanted and none is named, the first is given.
+    `place` says where it lies: images that differ in nothing else have one key. `open` takes the number of spatial axes
+    that a network wants (None: any will do), and a plane of a stack; where a plane is wanted and none is named, the
+    first is given.
     """
 
     key: Hashable
     open: Callable[[int | None, Plane], Source]
+    place: Callable[[], Hashable] = tuple
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A network traced for an image, and what should be known about the two."""
+    """A network traced for an image, what should be known about the two, and where the image lay then."""
 
     prepared: Prepared
     image: ImageInfo
     notices: tuple[str, ...] = ()
+    place: Hashable = ()
 
     @property
     def is_approximate(self) -> bool:

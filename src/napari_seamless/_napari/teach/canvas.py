@@ -11,6 +11,7 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import placed_over
 from napari_seamless._napari.layers.source_layer import spatial_shape
 from napari_seamless._napari.teach.state import Prediction
@@ -41,6 +42,7 @@ def strokes_layer(image: Image, classes: Sequence[LabelClass]) -> Labels:
         opacity=0.8,
         **placed_over(image, (step, step), (offset, offset)),
     )
+    follow(image, [layer], (step, step), (offset, offset))
     layer.brush_size = max(BRUSH // step, 1)
     layer.selected_label = classes[0].value
     layer.mode = "paint"
@@ -88,8 +90,10 @@ def show_prediction(
         for name in ("translate", "affine"):
             if name in placed:
                 setattr(layer, name, placed[name])
+        follow(image, [layer], (1, 1), prediction.region.start)
         return layer
     layer = Labels(prediction.labels, name=f"{image.name}: taught", metadata={TAUGHT: key}, opacity=0.4, **placed)
+    follow(image, [layer], (1, 1), prediction.region.start)
     show_classes(layer, classes)
     chosen = viewer.layers.selection.active
     strokes = strokes_of(viewer, image)
