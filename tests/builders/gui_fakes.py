@@ -121,7 +121,7 @@ class FakeResult:
     saved: list[Path]
     report: FakeReport = FakeReport()
 
-    def save(self, path: str | Path, overwrite: bool = False) -> None:  # noqa: ARG002
+    def save(self, path: str | Path, **_options: Any) -> None:
         self.saved.append(Path(path))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
+from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 
+import napari_seamless as ns
 from napari_seamless._napari.causes import details_of
 from napari_seamless._napari.layers.readings import labelled_axes
 from napari_seamless._napari.run.network_loader import free_name
@@ -22,9 +25,17 @@ from napari_seamless._napari.widgets import (
     ModelPicker,
     Swatch,
 )
-from napari_seamless._napari.widgets.dialogs import ArchitectureDialog, ArchitectureWish, PixelSizeDialog, TrustDialog
+from napari_seamless._napari.widgets.dialogs import (
+    ArchitectureDialog,
+    ArchitectureWish,
+    ExportDialog,
+    ExportWish,
+    PixelSizeDialog,
+    TrustDialog,
+)
 from napari_seamless._napari.widgets.dialogs.arguments import ArgumentsForm
 from napari_seamless._napari.widgets.image_options import ChannelMapping
+from napari_seamless.runs.export_options import EXPORT_OPTIONS
 
 
 @pytest.fixture
@@ -210,3 +221,27 @@ def test_details_begin_with_the_chain_of_causes() -> None:
         lines = details_of(error).splitlines()
     assert lines[:2] == ["ValueError: the file is damaged", "because of: KeyError: 'bytes'"]
     assert any(line.startswith("Traceback") for line in lines)
+
+
+def test_an_export_says_what_is_saved_and_where(window: QWidget) -> None:
+    dialog = ExportDialog(window)
+    wanted: list[ExportWish] = []
+    dialog.wanted.connect(wanted.append)
+    dialog.path.value = "/out/cells.txt"
+    dialog.save.click()
+    assert "ends in .ome.zarr, .ome.tif or .geojson" in dialog.form.problem.value().sentence
+    dialog.path.value = "/out/cells.geojson"
+    dialog.form.setValue({"roi": "computed", "level": 1})
+    rows = dialog.findChildren(QComboBox)[0]
+    assert [rows.itemText(k) for k in range(rows.count())] == [
+        "what was asked of the run",
+        "all that was computed",
+        "from a file…",
+    ]
+    dialog.save.click()
+    assert wanted == [ExportWish(Path("/out/cells.geojson"), {"roi": "computed", "level": 1})]
+
+
+def test_the_form_of_an_export_has_every_option_of_the_function() -> None:
+    names = {"what", "path", "on_progress", "kind", "classes"}
+    assert signature(ns.export).parameters.keys() - names == EXPORT_OPTIONS.keys()

@@ -14,6 +14,7 @@ from gui_fakes import FakePipeline, FakeRun
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.run.temporary_folder import TemporaryFolder
 from napari_seamless._napari.widgets import Budget, Extent, OutputChoice, TileSetting
+from napari_seamless._napari.widgets.dialogs import ExportWish
 from napari_seamless.errors import BudgetTooSmall, InputNotFound, NotTileable, OutputExists, SeamlessError
 from napari_seamless.geometry import Region
 
@@ -324,7 +325,7 @@ def test_export_saves_the_result(qtbot: QtBot, dock, pipeline, tmp_path: Path) -
     run.land(Region.of((0, 512), (0, 512)), 1)
     run.end()
     until(qtbot, dock, "finished")
-    dock.panel.exportRequested.emit(tmp_path / "out.ome.zarr")
+    dock.panel.exportRequested.emit(ExportWish(tmp_path / "out.ome.zarr"))
     qtbot.waitUntil(lambda: dock.poll().exported is not None)
     assert run.saved == [tmp_path / "out.ome.zarr"]
     assert dock.panel.progress.status.text() == f"Exported to {tmp_path / 'out.ome.zarr'}."

@@ -7,6 +7,7 @@ from pytestqt.qtbot import QtBot
 
 import napari_seamless as ns
 from docks import docked
+from napari_seamless._napari.widgets.dialogs import ExportWish
 
 
 def test_a_run_in_the_window_gives_the_pixels_of_the_library(make_napari_viewer, qtbot: QtBot, tmp_path) -> None:
@@ -22,6 +23,6 @@ def test_a_run_in_the_window_gives_the_pixels_of_the_library(make_napari_viewer,
     qtbot.waitUntil(lambda: dock.poll().phase == "finished", timeout=240_000)
     shown = np.stack([np.asarray(layer.data[0] if layer.multiscale else layer.data) for layer in dock.result_layers])
     np.testing.assert_allclose(shown.reshape(expected.shape), expected, atol=1e-5)
-    dock.panel.exportRequested.emit(tmp_path / "out.ome.zarr")
+    dock.panel.exportRequested.emit(ExportWish(tmp_path / "out.ome.zarr"))
     qtbot.waitUntil(lambda: dock.poll().exported is not None, timeout=240_000)
     np.testing.assert_array_equal(ns.open_image(tmp_path / "out.ome.zarr").info.levels.shapes[0], (400, 700))

@@ -14,11 +14,12 @@ import typer
 
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import busy, display, follow, say, write_moments
-from napari_seamless.cli.run_options import with_run_options
+from napari_seamless.cli.run_options import with_export_options, with_run_options
 from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing
 from napari_seamless.io.writers.formats import usual_suffixes
 from napari_seamless.runs.claims import APPROXIMATE, CLAIMS, SAME
 from napari_seamless.runs.config import RunConfig
+from napari_seamless.runs.export_options import ExportOptions
 
 if TYPE_CHECKING:
     from napari_seamless import interfaces
@@ -135,7 +136,7 @@ def explain(
     typer.echo(text)
 
 
-@with_run_options("region")
+@with_export_options
 def export(
     result: Annotated[str, typer.Argument(help="A result, or any image.", metavar="RESULT", show_default=False)],
     path: Annotated[
@@ -144,27 +145,15 @@ def export(
             help=f"The file to write: {usual_suffixes()} (the last for labels).", metavar="OUT", show_default=False
         ),
     ],
-    config: RunConfig,
-    roi: Annotated[
-        str | None,
-        typer.Option(
-            "--roi",
-            metavar="FILE.geojson|computed",
-            help="Inside these outlines; or all that was computed, also beyond what was asked for.",
-            show_default="what was asked of the run",
-        ),
-    ] = None,
-    level: Annotated[int, typer.Option(help="The level of the result that becomes the file's finest one.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output path.")] = False,
+    wanted: ExportOptions,
 ) -> None:
     """Save a result as a file for other programs; also while it is being made, as far as it is."""
     import napari_seamless as ns
     from napari_seamless.runs.export import saved_as
 
-    region = config.part.region
-    said = saved_as(result, path, region=region, roi=roi)
+    said = saved_as(result, path, region=wanted.region, roi=wanted.roi)
     with display() as shown:
-        ns.export(result, path, region=region, roi=roi, level=level, overwrite=overwrite, on_progress=shown.step)
+        ns.export(result, path, on_progress=shown.step, **vars(wanted))
     if said:
         say(said)
     typer.echo(path)

@@ -12,11 +12,11 @@ from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
 from napari_seamless.runs.annotations import Annotation, annotations_of, is_geojson, read_annotations
 from napari_seamless.runs.asked_roi import Asked, Place, asked_of, box_of
+from napari_seamless.runs.export_options import COMPUTED
 from napari_seamless.runs.polygons import Polygons
 from napari_seamless.runs.roi_parts import RoiPart, is_everything
 from napari_seamless.store import Store
 
-COMPUTED = "computed"
 """The roi that is all pixels that were made, beyond what was asked for."""
 
 

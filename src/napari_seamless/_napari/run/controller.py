@@ -47,6 +47,7 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Progress, StopFlag
 
 if TYPE_CHECKING:
+    from napari_seamless._napari.widgets.dialogs import ExportWish
     from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.result import Report, Result
     from napari_seamless.runs.run import Run
@@ -175,12 +176,12 @@ class Controller:
         if run is not None:
             run.retarget(view)
 
-    def export(self, path: Path) -> None:
-        """Saves the result of the last run as OME-Zarr, in the background."""
+    def export(self, wish: ExportWish) -> None:
+        """Saves the result of the last run, in the background."""
         run = self._run
         if run is not None and not is_open(self._exporting):
             self._problem, self._exported = None, None
-            self._exporting = self._jobs.begin(lambda _stop: _save(run.result(), path), self._take_exported, self._fail)
+            self._exporting = self._jobs.begin(lambda _stop: _save(run.result(), wish), self._take_exported, self._fail)
 
     def report(self, error: BaseException) -> None:
         """Shows an error that came up outside of the controller."""
@@ -390,6 +391,6 @@ class Controller:
             self._problem = None
 
 
-def _save(result: Result, path: Path) -> Path:
-    result.save(path)
-    return path
+def _save(result: Result, wish: ExportWish) -> Path:
+    result.save(wish.path, **wish.options)
+    return wish.path

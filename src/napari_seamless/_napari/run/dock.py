@@ -12,7 +12,6 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QApplication
 
 from napari_seamless._napari.backend import Backend
-from napari_seamless._napari.background import BackgroundJob
 from napari_seamless._napari.dock import Dock
 from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.layers.data_watch import DataWatch
@@ -25,7 +24,7 @@ from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.run.controller import Controller
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
 from napari_seamless._napari.run.inputs import DockActions, Inputs
-from napari_seamless._napari.run.open_layer import open_layer
+from napari_seamless._napari.run.open_layer import ImageOpener
 from napari_seamless._napari.run.overview import Overview
 from napari_seamless._napari.run.panel import Panel
 from napari_seamless._napari.run.run_view import RunView
@@ -87,7 +86,7 @@ class SeamlessDock(Dock):
         self._cleanup.add(shortcuts.close, self._data_watch.close)
         self._last = Snapshot()
         self._plane = StackPlane()
-        self._opening: BackgroundJob[LayerTuple] | None = None
+        self._opener = ImageOpener(self._backend, self._jobs, self._add_opened, self.report, self.panel.describe_image)
         self._is_stale = self._goes_on = False
         self._ticks = 0
         self._start(self.panel, TICK_MS)
@@ -108,13 +107,7 @@ class SeamlessDock(Dock):
     def open(self, path: str | Path, options: ImageOptions | None = None) -> None:
         """Opens a file in the background, adds it to the viewer and chooses it. `options` say which scene, axes and
         plane are meant."""
-        self.panel.describe_image(f"Opening {Path(path).name}…")
-        if self._opening is not None:
-            self._opening.cancel()
-        wanted = options or ImageOptions()
-        self._opening = self._jobs.begin(
-            lambda _stop: open_layer(self._backend, path, wanted), self._add_opened, self._not_opened, lane="open"
-        )
+        self._opener.open(path, options or ImageOptions())
 
     def load_model(self, path: str | Path, architecture: str = "", arguments: str = "{}") -> None:
         """Loads a network from a file or folder, in the background, puts it into the list and chooses it.
@@ -352,10 +345,6 @@ class SeamlessDock(Dock):
         layer = Layer.create(*opened)
         self._viewer.add_layer(layer)
         self.panel.source.setValue(SourceChoice(key_of(layer)))
-
-    def _not_opened(self, error: BaseException) -> None:
-        self.panel.describe_image("")
-        self.report(error)
 
     def _renew(self, name: str) -> None:
         """A network was loaded anew: what was prepared with the one before is worth nothing."""

@@ -30,7 +30,7 @@ class OptionRow:
 
     def __init__(self, of: Field[Any], words: Mapping[str, str], edited: Callable[[], None]) -> None:
         self.name, self._default, self._option, self._edited = of.name, of.default, option_of(of), edited
-        self._words, self._shown = words, str(self._default)
+        self._words, self._shown = words, str(self._default or "")
         self._editor: Any = self._made()
         self.native: QWidget = self._editor.native
         self._dress()
@@ -50,7 +50,7 @@ class OptionRow:
         if isinstance(said, Path) or said is None:
             return self._default if said is None else said
         if not isinstance(self.native, QLineEdit):
-            return said
+            return said if said != "" else self._default
         text = str(said).strip()
         if not text:
             return self._default
@@ -70,13 +70,13 @@ class OptionRow:
                 is_text = isinstance(value, str | Path)
                 self._editor.value = "" if value is None else str(value) if is_text else self._option.text(value)
             else:
-                self._editor.value = value
+                self._editor.value = "" if value is None and self._option.choices else value
 
     def _made(self) -> Any:
         option = self._option
         if option.choices:
             return create_widget(
-                value=self._default, annotation=str, options={"choices": self._choices(()), "tooltip": self.help}
+                value=self._default or "", annotation=str, options={"choices": self._choices(()), "tooltip": self.help}
             )
         if option.kind is Path:
             return FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True, value=None, tooltip=self.help)
@@ -114,20 +114,21 @@ class OptionRow:
         self._edited()
 
     def _choices(self, more: tuple[str, ...]) -> list[tuple[str, str]]:
-        own = [(self._words.get(choice, choice), choice) for choice in self._option.choices]
+        nothing = [] if self._default is not None else [(self._option.without, "")]
+        own = [*nothing, *((self._words.get(choice, choice), choice) for choice in self._option.choices)]
         files = [(Path(file).name, file) for file in more]
         return [*own, *files, *([("from a file…", ASK)] if self._option.files else [])]
 
     def _list(self, value: Hashable) -> None:
         """A file that is chosen stands in the list."""
-        self._shown = str(value)
-        self._editor.choices = self._choices(() if value in self._option.choices else (str(value),))
+        self._shown = str(value or "")
+        self._editor.choices = self._choices(() if value in (None, *self._option.choices) else (str(value),))
 
     def _ask_file(self) -> None:
-        ends = " ".join(f"*{end}" for end in self._option.files if end != ".zarr")
-        name, _ = QFileDialog.getOpenFileName(self.native, self.label, "", f"{self.label} ({ends} {GROUP_FILE})")
+        ends = " ".join(GROUP_FILE if end == ".zarr" else f"*{end}" for end in self._option.files)
+        name, _ = QFileDialog.getOpenFileName(self.native, self.label, "", f"{self.label} ({ends})")
         path = Path(name)
         before = self._shown
-        self.setValue(before if not name else str(path.parent if path.name == GROUP_FILE else path))
+        self.setValue((before or None) if not name else str(path.parent if path.name == GROUP_FILE else path))
         if name:
             self._edited()

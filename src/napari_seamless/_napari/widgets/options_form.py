@@ -39,16 +39,15 @@ class OptionsForm(QWidget):
         self._told: dict[str, Any] = {}
         self.problem = StatusLabel()
         self._folded = {name for name in self._rows if first and name not in first}
-        self._inside = self._form([name for name in self._rows if name in self._folded])
-        self.fold = Fold("More options", self._inside)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self._form([name for name in self._rows if name not in self._folded]))
-        if self._folded:
-            column.addWidget(self.fold)
-            column.addWidget(self._inside)
-        column.addWidget(self.problem)
+        more = self._form([name for name in self._rows if name in self._folded])
+        self.fold = Fold("More options", more)
+        self.fold.setHidden(not self._folded)
+        for widget in (self.fold, more, self.problem):
+            column.addWidget(widget)
 
     def value(self) -> dict[str, Any]:
         """The options that were changed, by name. Raises BadRequest for what is typed and is none."""
@@ -68,12 +67,16 @@ class OptionsForm(QWidget):
             row.setValue(value.get(name, self._defaults[name]))
         self._edited()
 
+    def tell(self, refusal: BadRequest) -> None:
+        """Says under the rows why something cannot be; until something is changed."""
+        self.problem.setValue(StatusMessage(f"{refusal.in_window[:1].upper()}{refusal.in_window[1:]}.", "caution"))
+
     def _edited(self) -> None:
         """Tells what has changed; of what is no value, why."""
         try:
             value = self.value()
         except BadRequest as refusal:
-            self.problem.setValue(StatusMessage(f"{refusal.in_window[:1].upper()}{refusal.in_window[1:]}.", "caution"))
+            self.tell(refusal)
             return
         self.problem.setValue(None)
         if value != self._told:

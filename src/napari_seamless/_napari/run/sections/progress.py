@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
@@ -13,8 +12,8 @@ from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import caption, left_out_message, status, verdict_message
 from napari_seamless._napari.widgets import StatusLabel, StatusMessage
 from napari_seamless._napari.widgets.coverage import Coverage, CoverageMap
+from napari_seamless._napari.widgets.dialogs import ExportDialog
 from napari_seamless._napari.widgets.notice_list import NoticeList
-from napari_seamless._napari.widgets.output import ask_for_store
 from napari_seamless._napari.widgets.plot import RunPlot, Sample
 from napari_seamless.runs.claims import ABOUT_ARITHMETIC
 
@@ -38,7 +37,7 @@ class ProgressSection(Section):
         self.cancel.setObjectName("second")
         self.main.setToolTip("Run, pause or resume (Alt+R over the canvas). What is on screen comes first.")
         self.cancel.setToolTip("Stop the run (Alt+X). What is finished stays.")
-        self.export.setToolTip("Save what is finished as OME-Zarr")
+        self.export.setToolTip("Save what is finished as a file for other programs")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the run")
         self.bar.setFormat("%p %")
@@ -106,6 +105,6 @@ class ProgressSection(Section):
             self.bar.setValue(int((now.progress.fraction if now.progress is not None else 0.0) * BAR_STEPS))
 
     def _ask_where(self) -> None:
-        path: Path | None = ask_for_store(self, "Export the result as OME-Zarr")
-        if path is not None:
-            self.exportRequested.emit(path)
+        dialog = ExportDialog(self)
+        dialog.wanted.connect(self.exportRequested)
+        dialog.open()

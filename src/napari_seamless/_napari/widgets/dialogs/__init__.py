@@ -2,7 +2,16 @@
 
 from napari_seamless._napari.widgets.dialogs.architecture import ArchitectureDialog, ArchitectureWish
 from napari_seamless._napari.widgets.dialogs.details import DetailsDialog
+from napari_seamless._napari.widgets.dialogs.export import ExportDialog, ExportWish
 from napari_seamless._napari.widgets.dialogs.pixel_size import PixelSizeDialog
 from napari_seamless._napari.widgets.dialogs.trust import TrustDialog
 
-__all__ = ["ArchitectureDialog", "ArchitectureWish", "DetailsDialog", "PixelSizeDialog", "TrustDialog"]
+__all__ = [
+    "ArchitectureDialog",
+    "ArchitectureWish",
+    "DetailsDialog",
+    "ExportDialog",
+    "ExportWish",
+    "PixelSizeDialog",
+    "TrustDialog",
+]
