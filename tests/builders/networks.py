@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_seamless.models.networks.filtered_unet import FilteredUNet
+from napari_seamless.models.networks.stars import StarNetwork
 
 
 def unit(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, norm: bool = True) -> nn.Sequential:
@@ -287,6 +288,7 @@ CASES = (
     Case("mixed", Mixed),
     Case("resizing", Resizing),
     Case("filtered-unet", filtered),
+    Case("stars", lambda: StarNetwork(3, rays=5, stem=4, widths=(4, 6), features=6)),
     Case("unet-3d", Volume, channels=1, ndim=3),
 )
 

@@ -15,6 +15,8 @@ import napari_seamless
 ROOT = Path(__file__).parents[2]
 PACKAGE = "napari_seamless"
 SCRIPTS = sorted(path for folder in ("benchmarks", "docs", "examples") for path in (ROOT / folder).glob("*.py"))
+MODULES = sorted(path for path in (ROOT / "examples").glob("*/*.py") if path.name != "__main__.py")
+"""Of scripts that are folders."""
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 
 
@@ -58,6 +60,11 @@ def test_a_script_asks_for_names_that_there_are(path: Path) -> None:
     code = path.read_text(encoding="utf-8")
     assert stale(code) == []
     assert '__name__ == "__main__"' in code
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_module_of_a_script_asks_for_names_that_there_are(path: Path) -> None:
+    assert stale(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -199,6 +199,12 @@ def test_a_perfect_output_is_what_stardist_trains_on() -> None:
     assert not output[:, ~inside].any()
 
 
+def test_an_object_that_fills_the_image_is_all_middle_and_its_rays_end_at_the_border() -> None:
+    output = perfect_output(np.ones((20, 30), np.uint8), rays=4)
+    assert (output[0] == 1).all()
+    assert output[1:, 5, 5].tolist() == [19.5, 9.5, 10.5, 10.5]
+
+
 def _turns(rays: int) -> np.ndarray:
     angles = np.arange(rays) * (2 * np.pi / rays)
     return np.stack([np.sin(angles), np.cos(angles)])

@@ -27,6 +27,7 @@ from napari_seamless.errors import ModelError, UnknownModel
 from napari_seamless.models.networks.classifier import Classifier
 from napari_seamless.models.networks.filtered_unet import FilteredUNet
 from napari_seamless.models.networks.nuclei import NucleiNetwork
+from napari_seamless.models.networks.stars import StarNetwork
 from napari_seamless.models.networks.style_transfer import StyleNetwork
 from napari_seamless.models.networks.tschopp import SKNet, USKNet, ValidUNet, sw_net
 from napari_seamless.models.networks.unet import UNet
@@ -36,6 +37,7 @@ OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "unet": UNet,
         "filtered-unet": FilteredUNet,
         "nuclei": NucleiNetwork,
+        "stars": StarNetwork,
         "style": StyleNetwork,
         "sw-net": sw_net,
         "sk-net": SKNet,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.segmentation import relabel_sequential
 
 from napari_seamless.errors import BadRequest
 
@@ -15,8 +16,8 @@ def perfect_output(labels: NDArray[np.integer], rays: int = 32, grid: int = 2) -
     """Probability and rays, (1 + rays, y / grid, x / grid), rounded up, of labels (y, x), of which 0 is background.
 
     The probability is a pixel's distance from the edge of its object, over the largest one in the object, as if objects
-    went on beyond the image; a ray ends where it first leaves the object's pixels or the image. Both are 0 in
-    background. Raises BadRequest for arrays that are no labels.
+    went on beyond the image; it is 1 where the whole image is one object. A ray ends where it first leaves the object's
+    pixels or the image. Both are 0 in background. Raises BadRequest for arrays that are no labels.
     """
     from napari_seamless.postprocess.polygons import kernels
 
@@ -37,11 +38,10 @@ def perfect_output(labels: NDArray[np.integer], rays: int = 32, grid: int = 2) -
 def _depth(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """Distance from the edge over the largest in the object (y, x)."""
     depth = np.zeros(labels.shape, np.float32)
-    dense = np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape)  # 0 stays 0
+    dense, _, _ = relabel_sequential(labels)
     for number, box in enumerate(ndimage.find_objects(dense), 1):
-        padding = [(int(s.start > 0), int(s.stop < size)) for s, size in zip(box, labels.shape, strict=True)]
-        mask = dense[box] == number
-        far = ndimage.distance_transform_edt(np.pad(mask, padding))
-        far = far[tuple(slice(low, low + n) for (low, _), n in zip(padding, mask.shape, strict=True))]
-        depth[box][mask] = far[mask] / far.max()
+        around = tuple(slice(max(span.start - 1, 0), span.stop + 1) for span in box)
+        mask = dense[around] == number
+        far = np.ones(mask.shape) if mask.all() else ndimage.distance_transform_edt(mask)
+        depth[around][mask] = far[mask] / far.max()
     return depth
