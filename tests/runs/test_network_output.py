@@ -74,6 +74,42 @@ def test_an_output_is_chosen_by_name_or_number(way: str, wanted: str | int) -> N
     assert "as asked for" in result.notices[0]
 
 
+class Saliency(nn.Module):
+    """Side outputs, and one that is made of all of them, which comes `first` or last: as U^2-Net and HED give them."""
+
+    def __init__(self, *, first: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = first
+        self.sides = nn.ModuleList(nn.Conv2d(3, 1, 3, padding=1) for _ in range(3))
+        self.fuse = nn.Conv2d(3, 1, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        sides = [side(x) for side in self.sides]
+        fused = self.fuse(torch.cat(sides, 1))
+        found = [fused, *sides] if self.first else [*sides, fused]
+        return tuple(torch.sigmoid(one) for one in found)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_side_outputs_the_one_that_is_made_of_all_others_is_taken(first: bool) -> None:
+    network = Saliency(first=first).eval()
+    result = ns.run(network, IMAGE, axes="cyx", tile=64, scheduler="serial")
+    with torch.no_grad():
+        expected = network(torch.from_numpy(IMAGE)[None])[0 if first else -1][0]
+    np.testing.assert_allclose(np.asarray(result), expected, rtol=0, atol=1e-6)
+    assert f"the output '{0 if first else 3}' is taken, by rule" in result.notices[0]
+
+
+def test_a_model_is_loaded_with_the_output_that_is_meant() -> None:
+    model = ns.load_model(Heads("dict").eval(), network_output="aux")
+    result = ns.run(model, IMAGE, axes="cyx", tile=64, scheduler="serial")
+    np.testing.assert_allclose(np.asarray(result), whole("a"), rtol=0, atol=1e-6)
+    assert ns.run(model, IMAGE, axes="cyx", tile=64, scheduler="serial", network_output="out").shape == (2, 77, 90)
+    with pytest.raises(BadRequest, match="this network gives one"):
+        ns.run(ns.load_model(nn.Conv2d(3, 2, 3), network_output="aux"), IMAGE, axes="cyx")
+
+
 def test_outputs_that_are_not_there_are_refused_with_those_that_are() -> None:
     with pytest.raises(BadRequest, match="'aux' of 1 x 4 x 77 x 90, 'out' of"):
         run("dict", network_output="mask")

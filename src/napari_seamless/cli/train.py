@@ -54,7 +54,7 @@ def train(
     typer.echo(folder)
 
 
-@with_run_options("level", "budget", "device")
+@with_run_options("level", "value_range", "budget", "device")
 def classify(
     image: given.Image,
     config: RunConfig,
@@ -68,7 +68,13 @@ def classify(
 
     network = ns.load_model(model, trust=trust)
     found = ns.classify(
-        network, image, level=config.image.level, budget=config.memory.budget, device=config.execution.device
+        network,
+        image,
+        level=config.image.level,
+        budget=config.memory.budget,
+        device=config.execution.device,
+        value_range=config.image.value_range,
+        on_notice=say,
     )
     typer.echo("\n".join(f"{number:.4f}  {name}" for name, number in found.items()))
 

@@ -14,7 +14,6 @@ from napari_seamless.errors import BadRequest, InputNotFound, ModelError, Weight
 from napari_seamless.models.architecture import build
 from napari_seamless.models.bundled import STYLES, unknown
 from napari_seamless.models.library import added_path
-from napari_seamless.models.loaders.checkpoint import fitted
 from napari_seamless.models.loaders.formats import FORMATS, SUFFIXES, loader_of
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.model import ANY_NDIM, Model
@@ -37,6 +36,7 @@ def load_model(
     architecture: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     trust: bool = False,
+    network_output: str | int | None = None,
 ) -> Model:
     """The model that is meant by a name, by a file or folder, or by a module.
 
@@ -52,6 +52,9 @@ def load_model(
       a table, or `package.module:factory`. Without it they must be those of a style network or of the nuclei network,
       which their names tell apart;
     - a pickled module.
+
+    Of a network with several outputs `network_output` says by its name or number which one is the result, wherever the
+    model is used; without it a rule does (`run` tells which), and the option of a run goes before both.
 
     What would run code that came with a file needs `trust`, which is remembered for this very file. An `architecture`
     is the caller's own word, and needs none.
@@ -69,6 +72,16 @@ def load_model(
     ModelError
         The file cannot be read as a model, or what was given is no module that can be run.
     """
+    loaded = _loaded(model, architecture, arguments, trust)
+    return loaded if network_output is None else replace(loaded, output=network_output)
+
+
+def _loaded(
+    model: str | Path | torch.nn.Module | Model,
+    architecture: str | None,
+    arguments: Mapping[str, Any] | None,
+    trust: bool,
+) -> Model:
     if isinstance(model, Model):
         return model
     if not isinstance(model, str | Path):
@@ -100,12 +113,11 @@ def _with_architecture(path: Path, architecture: str, arguments: Mapping[str, An
     state = read_state(path)
     try:
         network = build(architecture, arguments)
-        _, notice = fitted(state, network.state_dict())
-        module = load_into(network, state, f"the architecture {architecture}")
+        notices = load_into(network, state, f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{path.name}: {mismatch.message}", remedies=mismatch.remedies) from None
     title = f"{architecture} with the weights of {path.name}"
-    return Model(path.stem, module, title, card={"ndim": ANY_NDIM}, notices=(notice,) if notice else ())
+    return Model(path.stem, network, title, card={"ndim": ANY_NDIM}, notices=notices)
 
 
 def load_path(path: Path, *, trust: bool) -> Model:

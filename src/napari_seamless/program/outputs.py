@@ -6,9 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from napari_seamless.errors import SeveralOutputs, TraceFailed
+
+ACTIVATIONS = ("Sigmoid", "Softmax", "LogSoftmax", "Tanh", "Relu", "Clamp", "Squeeze")
+"""How torch names the steps that take nothing but scores."""
 
 
 def flattened(result: Any) -> dict[str, Tensor]:
@@ -30,6 +34,41 @@ def only_tensor(result: Any) -> Tensor:
             f"a network must give an image, one tensor or several; this one gives a {type(result).__name__} without any"
         )
     raise SeveralOutputs({name: tuple(tensor.shape) for name, tensor in found.items()})
+
+
+def fused_output(network: nn.Module, image: Tensor) -> str:
+    """The name of the output that is made of all others, as networks with side outputs fuse them; "" where none is.
+
+    What torch would differentiate says so: the image is a fake one, and nothing is computed. A last activation is not
+    counted, since it is the scores before it that are fused.
+    """
+    inner = network.network if isinstance(network, OneOutput) else network
+    with torch.enable_grad():
+        found = flattened(inner(image.detach().requires_grad_() * 1))
+    if len(found) < 2 or any(tensor.grad_fn is None for tensor in found.values()):
+        return ""
+    scores = {name: _before_activation(tensor.grad_fn) for name, tensor in found.items()}
+    made_of = {name: _all_before(node) for name, node in scores.items()}
+    fused = [name for name in found if all(scores[other] in made_of[name] for other in found if other != name)]
+    return fused[0] if len(fused) == 1 else ""
+
+
+def _before_activation(node: Any) -> Any:
+    while type(node).__name__.startswith(ACTIVATIONS) and node.next_functions:
+        node = node.next_functions[0][0]
+    return node
+
+
+def _all_before(node: Any) -> set[Any]:
+    """What the step was made of, at any distance."""
+    seen: set[Any] = set()
+    waiting = [before for before, _ in node.next_functions]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one not in seen:
+            seen.add(one)
+            waiting += [before for before, _ in one.next_functions]
+    return seen
 
 
 class OneOutput(nn.Module):

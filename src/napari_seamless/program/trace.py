@@ -33,7 +33,7 @@ from napari_seamless.program.build import program_of
 from napari_seamless.program.divisor import ROUND, Divisor, Sizes, by_axis, marked_sizes, of_sizes, smallest
 from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.ops.decomposed import DECOMPOSED
-from napari_seamless.program.outputs import only_tensor
+from napari_seamless.program.outputs import fused_output, only_tensor
 from napari_seamless.program.passes import settled
 from napari_seamless.program.simplify import simplify
 
@@ -235,13 +235,21 @@ def _failure(
         try:
             with guard:
                 result = only_tensor(network(image))
-        except SeveralOutputs:
-            raise
+        except SeveralOutputs as several:
+            raise SeveralOutputs(several.shapes, _fused(network, image)) from several
         except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError) as failure:
             return failure
     if min(result.shape, default=1) < 1:
         return ValueError(f"Output size is too small: {tuple(result.shape)}")
     return None
+
+
+def _fused(network: nn.Module, image: Tensor) -> str:
+    """As `fused_output`; "" where that cannot be told, as of a network that cannot be differentiated."""
+    try:
+        return fused_output(network, image)
+    except (RuntimeError, SeveralOutputs):
+        return ""
 
 
 def _explained(failure: Exception, shape: Sequence[int], *, too_small: bool = False) -> Exception:

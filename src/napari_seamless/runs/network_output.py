@@ -1,7 +1,8 @@
 """Which of several outputs of a network is the result: what the user says, or a rule, and a sentence about it.
 
 The rule: outputs that are images come before others; then one that has a usual name for the result (`USUAL`, in that
-order); then the largest; of three or more of one shape without names, as side outputs are, the last; else the first.
+order); then the largest; of three or more of one shape without names, as side outputs are, the one that is made of all
+others, else the last; else the first.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ SIDE_OUTPUTS = 3
 """So many without names, of one shape, are side outputs, with the best one last."""
 
 
-def with_output(model: Model, outputs: Shapes, wanted: str | int | None, ndim: int) -> Model:
-    """The model that gives one of its outputs, of shapes (1, [k,] [z,] y, x). Raises BadRequest for one it lacks."""
+def with_output(model: Model, outputs: Shapes, wanted: str | int | None, ndim: int, fused: str = "") -> Model:
+    """The model that gives one of its outputs, of shapes (1, [k,] [z,] y, x), of which one may be `fused`. Raises
+    BadRequest for one it lacks."""
     asked = model.output if wanted is None else wanted
-    name = default_output(outputs, ndim) if asked is None else named_output(outputs, asked)
+    name = default_output(outputs, ndim, fused) if asked is None else named_output(outputs, asked)
     chosen = replace(model, module=OneOutput(model.module, name)) if model.select is None else model.select(name)
     if len(outputs) == 1:
         return chosen
@@ -37,8 +39,8 @@ def with_output(model: Model, outputs: Shapes, wanted: str | int | None, ndim: i
     return replace(chosen, notices=(*model.notices, notice))
 
 
-def default_output(outputs: Shapes, ndim: int) -> str:
-    """The name of the output that is taken where nobody says it.
+def default_output(outputs: Shapes, ndim: int, fused: str = "") -> str:
+    """The name of the output that is taken where nobody says it; `fused` is the one that is made of all others.
 
     >>> default_output({"aux": (1, 1, 50, 50), "out": (1, 2, 50, 50)}, 2)
     'out'
@@ -46,6 +48,8 @@ def default_output(outputs: Shapes, ndim: int) -> str:
     '1'
     >>> default_output({"0": (1, 2, 50, 50), "1": (1, 2, 50, 50), "2": (1, 2, 50, 50)}, 2)
     '2'
+    >>> default_output({"0": (1, 2, 50, 50), "1": (1, 2, 50, 50), "2": (1, 2, 50, 50)}, 2, fused="0")
+    '0'
     """
     images = {name: shape for name, shape in outputs.items() if len(shape) in (ndim + 1, ndim + 2)} or dict(outputs)
     lasts = {name.rpartition(".")[2].casefold(): name for name in reversed(list(images))}
@@ -55,7 +59,9 @@ def default_output(outputs: Shapes, ndim: int) -> str:
     sizes = {name: prod(shape[-ndim:]) for name, shape in images.items()}
     best = [name for name in images if sizes[name] == max(sizes.values())]
     are_sides = len({images[name] for name in best}) == 1 and len(best) >= SIDE_OUTPUTS
-    return best[-1] if are_sides and all(name.rpartition(".")[2].isdecimal() for name in best) else best[0]
+    if are_sides and all(name.rpartition(".")[2].isdecimal() for name in best):
+        return fused if fused in best else best[-1]
+    return best[0]
 
 
 def named_output(outputs: Shapes, wanted: str | int) -> str:

@@ -77,11 +77,11 @@ def with_one_output(attempt: Callable[[Model, Source, int], Made], fitted: Fitte
     try:
         made = attempt(model, source, level)
     except SeveralOutputs as several:
-        chosen = with_output(model, several.shapes, wanted, source.info.ndim)
+        chosen = with_output(model, several.shapes, wanted, source.info.ndim, several.fused)
         if model.select is not None:
             chosen = adapted(chosen, source, config.image)
         return attempt(chosen, source, level)
-    check_only_output(wanted)
+    check_only_output(model.output if wanted is None else wanted)
     return made
 
 

@@ -336,6 +336,17 @@ def test_a_package_that_cannot_be_run_is_refused_with_the_reason(
         load_model(plain(tmp_path / "theirs", change), trust=True)
 
 
+def test_which_weights_of_a_package_were_taken_is_told(tmp_path: Path) -> None:
+    def change(rdf: dict[str, Any]) -> None:
+        path = tmp_path / "theirs" / rdf["weights"]["pytorch_state_dict"]["source"]
+        state = torch.load(path)
+        torch.save({"model": state, "state_dict_ema": {f"module.{k}": v for k, v in state.items()}}, path)
+        rdf["weights"]["pytorch_state_dict"].update(described(path))
+
+    (notice,) = load_model(plain(tmp_path / "theirs", change), trust=True).notices
+    assert "those under 'state_dict_ema' and names that begin with 'module.'" in notice
+
+
 def test_weights_of_another_network_in_a_package_are_named(tmp_path: Path) -> None:
     def change(rdf: dict[str, Any]) -> None:
         rdf["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]["outputs"] = 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import torch
 from torch import nn
 
 import napari_seamless as ns
-from napari_seamless.errors import ModelError, WeightsMismatch
+from napari_seamless.errors import ModelError, NotTrusted, WeightsMismatch
+from napari_seamless.models.architecture import build
+from napari_seamless.models.loaders.recipe_folder import save_recipe
 
 RAN: list[str] = []
 
@@ -68,10 +71,11 @@ def checkpoints() -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "before torch 1.6"])
 @pytest.mark.parametrize("kind", list(checkpoints()))
-def test_the_weights_of_a_checkpoint_are_found(kind: str, tmp_path: Path) -> None:
+def test_the_weights_of_a_checkpoint_are_found(kind: str, is_zip: bool, tmp_path: Path) -> None:
     RAN.clear()
-    torch.save(checkpoints()[kind], tmp_path / "c.pth")
+    torch.save(checkpoints()[kind], tmp_path / "c.pth", _use_new_zipfile_serialization=is_zip)
     model = ns.load_model(tmp_path / "c.pth", architecture=f"{__name__}:network")
     good, _ = states()
     for key, value in model.module.state_dict().items():
@@ -84,6 +88,36 @@ def test_which_weights_were_taken_is_told(kind: str, said: str, tmp_path: Path) 
     torch.save(checkpoints()[kind], tmp_path / "c.pth")
     (notice,) = ns.load_model(tmp_path / "c.pth", architecture=f"{__name__}:network").notices
     assert said in notice
+
+
+def test_a_recipe_tells_which_weights_of_its_file_were_taken(tmp_path: Path) -> None:
+    good = build("unet", {"inputs": 1, "outputs": 2, "widths": [4, 6]})
+    fields = {
+        "name": "cells",
+        "network": {"architecture": "unet", "arguments": {"inputs": 1, "outputs": 2, "widths": [4, 6]}},
+        "input": {"channels": ["grey"]},
+        "output": {"kind": "probabilities", "activation": "sigmoid"},
+    }
+    folder = save_recipe(tmp_path / "cells", good, fields)
+    torch.save({"state_dict": named("module.", good.state_dict()), "ema": good.state_dict()}, folder / "w.pth")
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(re.sub("sha256 = .*\n", "", text.replace("weights.safetensors", "w.pth")))
+    (notice,) = ns.load_model(folder).notices
+    assert "those under 'ema'" in notice
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"hello", "damaged"), (b"", "damaged"), (b"\x80\x02K\x01.", "damaged")])
+def test_what_is_no_file_of_weights_is_refused_in_a_sentence(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "c.pth").write_bytes(content)
+    with pytest.raises(ModelError, match=says):
+        ns.load_model(tmp_path / "c.pth")
+
+
+def test_a_module_that_was_pickled_before_torch_1_6_needs_a_yes_like_any_other(tmp_path: Path) -> None:
+    torch.save(network(), tmp_path / "c.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(NotTrusted, match="a pickled module"):
+        ns.load_model(tmp_path / "c.pth")
+    assert isinstance(ns.load_model(tmp_path / "c.pth", trust=True).module, nn.Sequential)
 
 
 def test_an_encoder_is_not_taken_for_the_network(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def load(folder: Path, *, trust: bool = False) -> Model:
         )
     image, result = model.inputs[0], model.outputs[0]
     axes, result_axes = [axis.id for axis in image.axes], [axis.id for axis in result.axes]
-    network, source = _network(model, folder, description, trust)
+    network, source, notices = _network(model, folder, description, trust)
     core: nn.Module = Reordered.where_needed(network, [str(a) for a in axes], [str(a) for a in result_axes])
     if (multiples := _multiples(image.axes)) is not None:
         core = PadToMultiple(core, multiples)
@@ -80,6 +80,7 @@ def load(folder: Path, *, trust: bool = False) -> Model:
         ndim=len(spatial(image.axes)),
         channel_names=_channel_names(result.axes),
         card=_card(model, source, checked, image.axes),
+        notices=notices,
     )
 
 
@@ -130,8 +131,9 @@ def read_description(description: Path) -> ModelDescr:
     return found
 
 
-def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) -> tuple[nn.Module, str]:
-    """The network and where it comes from; TorchScript where the alternative is to run code that nobody trusts."""
+def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) -> tuple[nn.Module, str, tuple[str, ...]]:
+    """The network, where it comes from, and what was decided about its weights; TorchScript where the alternative is to
+    run code that nobody trusts."""
     state, script = model.weights.pytorch_state_dict, model.weights.torchscript
     if state is None and script is None:
         have = ", ".join(str(name) for name in model.weights.available_formats)
@@ -142,7 +144,7 @@ def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) ->
     library = None if state is None else _listed(state.architecture)
     if script is not None and (state is None or (library is None and not trust)):
         path = inside(folder, script.source, script.sha256)
-        return load_script(path, trust=trust).module, "torchscript"
+        return load_script(path, trust=trust).module, "torchscript", ()
     assert state is not None
     from bioimageio.spec.model.v0_5 import ArchitectureFromFileDescr
 
@@ -161,7 +163,7 @@ def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) ->
             require_trust(description, description.read_bytes(), runs, trust=trust)
         made = build(home, arguments)
     try:
-        return load_into(made, read_state(weights), name), "pytorch_state_dict"
+        return made, "pytorch_state_dict", load_into(made, read_state(weights), name)
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
 

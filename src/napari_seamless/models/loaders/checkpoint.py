@@ -8,9 +8,11 @@ tensors, such as the arguments of a training, are read as empty stand-ins.
 from __future__ import annotations
 
 import pickle
+import pickletools
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -33,6 +35,10 @@ BESIDE = ("loss", "criterion", "metric", "n_averaged", "train_", "val_", "valid_
 NO_WEIGHTS = ("optim", "scheduler", "scaler", "callback", "loop")
 """How keys begin under which a checkpoint keeps the state of other things."""
 DEPTH = 3
+PICKLES = 5
+"""In a file of the old format: a magic number, a version, the machine, what was saved, and the names of storages."""
+KNOWN = ("torch.", "collections.OrderedDict", "_codecs.encode", "builtins.")
+"""How what torch itself looks at begins: it refuses what is not a tensor or a plain value."""
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -66,12 +72,39 @@ def read_inert(path: Path) -> Any:
 
     Raises what torch.load raises.
     """
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, pickle.UnpicklingError, ValueError, OSError, EOFError):
-        names = []  # files of the old format do not say it
+    names = foreign_types(path)
     with torch.serialization.safe_globals([(StandIn, name) for name in names]):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def foreign_types(path: Path) -> list[str]:
+    """The types, and functions, of other things than tensors that a file of torch.save names. Runs nothing of it.
+
+    Before torch 1.6 such a file was a row of pickles, which torch does not look through.
+    """
+    if zipfile.is_zipfile(path):
+        try:
+            return list(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        except (RuntimeError, pickle.UnpicklingError, ValueError, OSError, EOFError):
+            return []
+    try:
+        with path.open("rb") as file:
+            named = {name for _ in range(PICKLES) for name in _named(file)}
+    except (ValueError, OSError, EOFError):  # as pickletools finds it damaged
+        return []
+    return sorted(n for n in named if not n.startswith(KNOWN) or n.startswith(("torch.nn.modules.", "torch.optim.")))
+
+
+def _named(file: BinaryIO) -> Iterator[str]:
+    """What one pickle names, as "module.name"; the file stands behind it then."""
+    texts: list[str] = []
+    for code, argument, _ in pickletools.genops(file):
+        if code.name == "GLOBAL":
+            yield str(argument).replace(" ", ".", 1)
+        elif code.name == "STACK_GLOBAL":
+            yield ".".join(texts[-2:])
+        elif isinstance(argument, str):
+            texts.append(argument)
 
 
 def weights_in(found: Any) -> State | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -59,7 +60,8 @@ def load(folder: Path, *, trust: bool = False) -> Model:
     if not weights.is_file():
         raise InputNotFound(f"a recipe's weights lie beside it; {folder} has no {weights.name}; copy it there")
     _check_digest(weights, recipe.network.sha256)
-    return model_of(recipe, _network(recipe, folder, weights, trust))
+    network, notices = _network(recipe, folder, weights, trust)
+    return replace(model_of(recipe, network), notices=notices)
 
 
 def save_recipe(
@@ -163,12 +165,13 @@ def _after(recipe: Recipe) -> list[nn.Module]:
     return after
 
 
-def _network(recipe: Recipe, folder: Path, weights: Path, trust: bool) -> nn.Module:
+def _network(recipe: Recipe, folder: Path, weights: Path, trust: bool) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network, and what was decided about its weights."""
     architecture = recipe.network.architecture
     if is_exported(weights):
-        return load_exported(weights, trust=trust).module
+        return load_exported(weights, trust=trust).module, ()
     if is_script(weights):
-        return load_script(weights, trust=trust).module
+        return load_script(weights, trust=trust).module, ()
     if architecture is None:
         raise ModelError(
             f"weights alone do not say what the network is; {folder / FILE} names no network.architecture; add it"
@@ -178,7 +181,7 @@ def _network(recipe: Recipe, folder: Path, weights: Path, trust: bool) -> nn.Mod
         require_trust(folder / FILE, (folder / FILE).read_bytes(), runs, trust=trust)
     try:
         network = build(architecture, recipe.network.arguments)
-        return load_into(network, read_state(weights), f"the architecture {architecture}")
+        return network, load_into(network, read_state(weights), f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError
-from napari_seamless.models.loaders.checkpoint import StandIn, State, fitted, read_inert, weights_in
+from napari_seamless.models.loaders.checkpoint import StandIn, State, fitted, foreign_types, read_inert, weights_in
 from napari_seamless.models.loaders.weight_matching import check_weights
 from napari_seamless.models.trust import require_trust
+
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, struct.error)
+"""What torch raises, too, on its way through a file that is none of its own."""
 
 
 def read_state(path: Path) -> State:
@@ -59,27 +63,25 @@ def read_module(path: Path, *, trust: bool) -> nn.Module | State:
 
 def is_pickled_module(path: Path) -> bool:
     """Whether the objects in a file of torch.save are of other types than tensors; looks only at their names."""
-    try:
-        needed = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, pickle.UnpicklingError, ValueError, OSError, EOFError):
-        return False
-    return bool(needed)
+    return bool(foreign_types(path))
 
 
-def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> nn.Module:
+def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> tuple[str, ...]:
     """Put weights into a network, and put that in eval mode. `name` is the network's in a sentence.
 
-    The names may have the usual prefixes of wrappers and trainings, see checkpoint.py.
+    The names may have the usual prefixes of wrappers and trainings, see checkpoint.py; a notice says so, and which of
+    several weights in a file were taken.
 
     Raises WeightsMismatch.
     """
     wanted = network.state_dict()
-    state, _ = fitted(state, wanted)
+    state, notice = fitted(state, wanted)
     # a counter of training steps that older versions of torch did not have
     state = {**{k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}, **state}
     check_weights(state, wanted, name)
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
+    return (notice,) if notice else ()
 
 
 def _read(path: Path) -> State:
@@ -87,7 +89,7 @@ def _read(path: Path) -> State:
         if path.suffix.lower() == ".safetensors":
             return State(load_file(path))
         found = read_inert(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, *DAMAGED) as error:
         # torch's own message advises to load without the guard, so it is chained, not quoted
         raise _no_state_dict(path, "something damaged, or other objects") from error
     state = weights_in(found)

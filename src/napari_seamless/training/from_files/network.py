@@ -76,7 +76,7 @@ def build_network(
         raise InputNotFound(
             f"weights to start from are a file, or a model folder; there is none at {weights}; check the path"
         )
-    network = load_into(network, read_state(weights), f"the architecture {architecture}")
+    load_into(network, read_state(weights), f"the architecture {architecture}")
     return BuiltNetwork(network, architecture, arguments, start.name)
 
 

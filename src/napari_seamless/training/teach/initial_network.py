@@ -77,7 +77,8 @@ def from_model(what: str | Path, info: ImageInfo, classes: int) -> InitialNetwor
             f"{len(recipe.output.classes)} and {len(recipe.input.channels)}, the lesson {classes} and '{info.name}' "
             f"{info.channels}; choose another, or begin with a new one"
         )
-    network = load_into(build(architecture, arguments), read_state(folder / recipe.network.weights), recipe.name)
+    network = build(architecture, arguments)
+    load_into(network, read_state(folder / recipe.network.weights), recipe.name)
     return InitialNetwork(network, architecture, arguments, recipe.input.scaling, is_fresh=False)
 
 
