@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import napari_seamless.runtime.forked  # noqa: F401 - sees from now on whether this process is forked
+
 if TYPE_CHECKING:
     from napari_seamless.errors import SeamlessError
     from napari_seamless.geometry import Region

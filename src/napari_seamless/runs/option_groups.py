@@ -263,9 +263,9 @@ class ExecutionOptions(Comparable):
 
     `precision` is "float32", or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
     products and what lies between them; such a result is marked as rounded, and checked against float32. `scheduler` is
-    "dask", "serial", a dask address or a distributed.Client. `network_output` names one of several outputs ("out",
-    "masks.0"), or is its number. With `approximate` a network that cannot be the same in tiles as on the whole image is
-    run on overlapping, blended tiles, and the result is marked so.
+    "dask", "serial", a dask address, a scheduler file (.json) or a distributed.Client. `network_output` names one of
+    several outputs ("out", "masks.0"), or is its number. With `approximate` a network that cannot be the same in tiles
+    as on the whole image is run on overlapping, blended tiles, and the result is marked so.
     """
 
     device: str = field(default="auto", metadata=option("auto, cpu, cuda, mps or xpu."))
@@ -277,7 +277,8 @@ class ExecutionOptions(Comparable):
         ),
     )
     scheduler: Any = field(
-        default="dask", metadata=option("dask, serial, or the address of a dask cluster (tcp://...).")
+        default="dask",
+        metadata=option("dask, serial, or a dask cluster: address (tcp://...) or scheduler file (.json)."),
     )
     network_output: str | int | None = field(
         default=None,
@@ -298,7 +299,10 @@ class ExecutionOptions(Comparable):
             raise BadRequest(
                 f"a precision is one of {', '.join(PRECISIONS)}; got {self.precision!r}; use float32 if unsure"
             )
-        if isinstance(self.scheduler, str) and self.scheduler not in ("dask", "serial") and "://" not in self.scheduler:
+        if isinstance(self.scheduler, str) and not (
+            self.scheduler in ("dask", "serial") or "://" in self.scheduler or self.scheduler.endswith(".json")
+        ):
             raise BadRequest(
-                f"a scheduler is dask, serial or an address such as tcp://host:8786; got {self.scheduler!r}"
+                "a scheduler is dask, serial, an address such as tcp://host:8786 or a scheduler file (.json); got "
+                f"{self.scheduler!r}"
             )

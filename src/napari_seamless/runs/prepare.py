@@ -27,6 +27,7 @@ from napari_seamless.runs.option_groups import ImageOptions
 from napari_seamless.runs.pixel_size import at_resolution
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.value_range import in_value_range
+from napari_seamless.runtime.forked import lacks_threads
 
 AnyModel = str | Path | torch.nn.Module | Model
 FittedModel = tuple[Model, Source, int]
@@ -55,6 +56,7 @@ def prepare(
     `cancelled` says True.
     """
     given = config_of("prepare", config, options, PREPARE)
+    lacks_threads()  # before anything is computed
     stop = cancelled or (lambda: False)
 
     def prepared(fitted: Model, source: Source, level: int) -> Prepared:

@@ -27,6 +27,7 @@ from napari_seamless.runs.statistics import LOCAL, PREVIEW, StatisticsDomain, st
 from napari_seamless.runs.wait import wait_for
 from napari_seamless.runtime.engine import resolve_device
 from napari_seamless.runtime.executor.executors import make_executor
+from napari_seamless.runtime.forked import FORKED, lacks_threads
 from napari_seamless.store import Store
 
 PROCESSOR_THREADS, ACCELERATED_THREADS = 2, 3
@@ -156,6 +157,7 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
     region, roi = output_region(prepared, config.part.region), config.part.roi
     threads = PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS
     executor = make_executor(config.execution.scheduler, threads)
+    forked = FORKED if lacks_threads() else ""
     settings = RunSettings(
         device,
         settled.precision,
@@ -171,7 +173,7 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
         region,
         None if roi is None or asked.only is not None else roi_of(roi),
         executor,
-        (*prepared.notices, *(notice for notice in (told, settled.notice) if notice)),
+        (*prepared.notices, *(notice for notice in (told, settled.notice, forked) if notice)),
     )
 
 

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from distributed import Client, WorkerPlugin
 
 from napari_seamless.runtime.executor._compat import (
     add_plugin_here,
+    address_of,
+    is_asynchronous,
     pickled,
     remove_plugin_here,
     unpickled,
@@ -48,6 +52,22 @@ def test_a_plugin_reaches_a_worker_of_this_process_as_it_is(client: Client) -> N
     assert "one" not in worker.plugins
     with pytest.raises(TypeError, match="lives in memory"):
         client.register_plugin(Unpicklable(), name="other")
+
+
+def test_where_the_scheduler_is_can_be_asked_of_a_client(client: Client) -> None:
+    """Missing in public: the address of a Client's scheduler, also when the scheduler is gone."""
+    assert address_of(client).startswith("inproc://")
+
+
+def test_a_client_that_is_to_be_awaited_is_told_from_one_that_is_not(client: Client) -> None:
+    """Missing in public: `Client.asynchronous` says of the present thread whether calls give coroutines."""
+
+    async def made() -> bool:
+        async with Client(address_of(client), asynchronous=True, set_as_default=False) as other:
+            return is_asynchronous(other)
+
+    assert not is_asynchronous(client)
+    assert asyncio.run(made())
 
 
 def test_dasks_own_pickle_takes_what_plain_pickle_refuses() -> None:

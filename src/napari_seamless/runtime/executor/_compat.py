@@ -37,6 +37,17 @@ def remove_plugin_here(client: Client, worker: Worker, name: str) -> None:
     client.sync(worker.plugin_remove, name=name)
 
 
+def address_of(client: Client) -> str:
+    """Where a client's scheduler is, or was, for people to read; a client has no public name for it."""
+    return str(getattr(client.scheduler, "address", "the scheduler"))
+
+
+def is_asynchronous(client: Client) -> bool:
+    """Whether a client was made to be awaited: its calls give coroutines, wherever they are made. `Client.asynchronous`
+    is about the thread that asks."""
+    return bool(getattr(client, "_asynchronous", False))
+
+
 def pickled(value: Any) -> bytes:
     """A value as dask sends it: what plain pickle refuses, such as a class of a notebook, goes by its code.
 

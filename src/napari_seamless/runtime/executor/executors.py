@@ -8,9 +8,12 @@ from typing import Any
 from napari_seamless.errors import BadRequest
 from napari_seamless.interfaces import Executor
 from napari_seamless.runtime.executor.serial import SerialExecutor
+from napari_seamless.runtime.forked import lacks_threads
 
 
 def _dask(threads: int) -> Executor:
+    if lacks_threads():
+        return SerialExecutor()
     from napari_seamless.runtime.executor.dask_executor import DaskExecutor
 
     return DaskExecutor(threads=threads)
@@ -28,8 +31,8 @@ A test runs the conformance checks of `testing` over all of them.
 
 
 def make_executor(scheduler: Any, threads: int) -> Executor:
-    """What `scheduler` asks for: a name of EXECUTORS, with so many `threads`, a dask address or a distributed.Client,
-    or an `interfaces.Executor`, which is taken as it is.
+    """What `scheduler` asks for: a name of EXECUTORS, with so many `threads`, a dask address, a scheduler
+    file (.json), a dask Cluster or Client, or an `interfaces.Executor`, which is taken as it is.
 
     Raises BadRequest for a name that stands for nothing.
     """
@@ -37,9 +40,11 @@ def make_executor(scheduler: Any, threads: int) -> Executor:
         return EXECUTORS[scheduler](threads)
     if isinstance(scheduler, Executor):
         return scheduler
-    if isinstance(scheduler, str) and "://" not in scheduler:
+    if isinstance(scheduler, str) and "://" not in scheduler and not scheduler.endswith(".json"):
         names = ", ".join(EXECUTORS)
-        raise BadRequest(f"a scheduler is {names} or an address such as tcp://host:8786; got {scheduler!r}")
+        raise BadRequest(
+            f"a scheduler is {names}, an address such as tcp://host:8786 or a scheduler file (.json); got {scheduler!r}"
+        )
     from napari_seamless.runtime.executor.dask_executor import DaskExecutor
 
     return DaskExecutor(scheduler)

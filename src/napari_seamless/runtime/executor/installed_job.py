@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pickle import PicklingError
+from time import monotonic
 from uuid import uuid4
 
 from distributed import Client
@@ -14,7 +16,8 @@ from distributed import Client
 from napari_seamless.errors import BadRequest
 from napari_seamless.interfaces import Job, StopFlag, TileQueue
 from napari_seamless.runtime.executor._compat import add_plugin_here, remove_plugin_here, workers_here
-from napari_seamless.runtime.executor.worker_plugin import JobPlugin, PickledJobPlugin, update_plugin
+from napari_seamless.runtime.executor.cluster_calls import answer_of
+from napari_seamless.runtime.executor.worker_plugin import LEASE_SECONDS, JobPlugin, PickledJobPlugin, update_plugin
 
 POLL_SECONDS = 0.1
 
@@ -23,6 +26,7 @@ class LocalJob:
     """The job on workers of this process: they look at the run's own flags, so little needs telling."""
 
     poll_seconds: float | None = None
+    may_be_left = False
 
     def __init__(self, name: str, plugin: JobPlugin) -> None:
         self.name = name
@@ -37,14 +41,18 @@ class LocalJob:
 
 
 class RemoteJob:
-    """The job on workers elsewhere. `poll_seconds` is how often to look for something to tell them."""
+    """The job on workers elsewhere. `poll_seconds` is how often to look for something to tell them; at each look the
+    client's lease on them is renewed where it is time. What they make `may_be_left` to itself: a result takes nothing
+    of a run that is over."""
 
     poll_seconds: float | None = POLL_SECONDS
+    may_be_left = True
 
     def __init__(self, name: str, client: Client) -> None:
         self.name = name
         self._client = client
         self._sent: int | None = 0
+        self._told = monotonic()
 
     def halt(self) -> None:
         """End the tasks in flight early."""
@@ -55,9 +63,10 @@ class RemoteJob:
         self._send(revision)
 
     def _send(self, revision: int | None) -> None:
-        if self._sent is not None and revision != self._sent:
-            self._sent = revision
-            self._client.run(update_plugin, self.name, revision, on_error="ignore")
+        is_due = monotonic() - self._told > LEASE_SECONDS / 4
+        if self._sent is not None and (revision != self._sent or is_due):
+            self._sent, self._told = revision, monotonic()
+            answer_of(self._client, partial(self._client.run, update_plugin, self.name, revision, on_error="ignore"))
 
 
 @contextmanager
@@ -79,7 +88,7 @@ def installed(client: Client, job: Job, stop: StopFlag, queue: TileQueue) -> Ite
     try:
         yield RemoteJob(name, client)
     finally:
-        client.unregister_worker_plugin(name)
+        answer_of(client, partial(client.unregister_worker_plugin, name))
 
 
 def _pickled(job: Job) -> PickledJobPlugin:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from time import monotonic
 
@@ -14,11 +16,15 @@ from napari_seamless.errors import WorkersLost
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Job, StopFlag, TileQueue
 from napari_seamless.runtime.executor.batcher import Batcher
+from napari_seamless.runtime.executor.cluster_calls import answer_of
 from napari_seamless.runtime.executor.installed_job import LocalJob, RemoteJob
 from napari_seamless.runtime.executor.worker_plugin import TaskReport, make_tiles
 
 COUNT_SECONDS = 5
 WORKERS_SECONDS = 30
+NO_WORKERS_SECONDS = 120
+STOP_SECONDS = 10
+"""How long a worker in another process may take to leave its tile unfinished; then it is not waited for."""
 
 
 class TasksInFlight:
@@ -47,25 +53,43 @@ class TasksInFlight:
         self._batcher = Batcher()
         self._numbers = count()
         self._tasks: dict[Future[TaskReport], list[Region]] = {}
-        self._room = _threads_of(client) + 1
-        self._counted = monotonic()
+        wait_for_workers(client)
+        self._room = sum(client.nthreads().values()) + 1
+        self._counted = self._last_worker = monotonic()
+        self._stopped: float | None = None
 
     def run(self) -> None:
         """Keep the workers busy until there is nothing more to start."""
         while self._submit() or self._tasks:
             for future in self._wait():
                 self._complete(future)
-            self._count_workers()
+            if self._is_left:
+                self._leave()
+                return
 
     def release(self) -> None:
         """After a failure: end what is still in flight, and give it back."""
         if not self._tasks:
             return
         self._installed.halt()
-        with self._client.as_current():
-            wait(list(self._tasks))
+        seconds = STOP_SECONDS if self._installed.may_be_left else None
+        with self._client.as_current(), suppress(TimeoutError, CancelledError):
+            wait(list(self._tasks), timeout=seconds)
         for future, writes in self._tasks.items():
             self._give_back(future.result().writes if future.status == "finished" else writes)
+        self._tasks.clear()
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether the run was stopped, and workers elsewhere hang."""
+        since = self._stopped
+        return self._installed.may_be_left and since is not None and monotonic() - since > STOP_SECONDS
+
+    def _leave(self) -> None:
+        """Wait no longer for what is in flight."""
+        answer_of(self._client, partial(self._client.cancel, list(self._tasks)))
+        for writes in self._tasks.values():
+            self._give_back(writes)
         self._tasks.clear()
 
     def _submit(self) -> bool:
@@ -92,10 +116,21 @@ class TasksInFlight:
         return len(self._tasks) > before
 
     def _count_workers(self) -> None:
-        """A cluster may grow and shrink while we run."""
-        if monotonic() - self._counted > COUNT_SECONDS:
-            self._room = max(1, sum(self._client.nthreads().values())) + 1
-            self._counted = monotonic()
+        """A cluster may grow and shrink while we run. Raises WorkersLost where none is left for long."""
+        if monotonic() - self._counted <= COUNT_SECONDS:
+            return
+        threads = answer_of(self._client, self._client.nthreads)
+        self._counted = monotonic()
+        if threads is None:
+            return
+        self._room = max(1, sum(threads.values())) + 1
+        if threads:
+            self._last_worker = self._counted
+        elif self._counted - self._last_worker > NO_WORKERS_SECONDS:
+            raise WorkersLost(
+                f"a cluster must have a worker; the last one went away, and none came within {NO_WORKERS_SECONDS} s; "
+                "start some and run the same command: what is finished is kept"
+            )
 
     def _take(self, most: int) -> Iterator[Region]:
         for _ in range(most):
@@ -105,9 +140,12 @@ class TasksInFlight:
             yield write
 
     def _wait(self) -> Iterable[Future[TaskReport]]:
-        """Wait until at least one task has ended, and tell the workers of a stop or a new order meanwhile."""
-        while True:
+        """Wait until at least one task has ended, and tell the workers of a stop or a new order meanwhile; none where
+        the run was stopped and workers do not answer."""
+        while not self._is_left:
+            self._count_workers()
             if self._stop():
+                self._stopped = self._stopped or monotonic()
                 self._installed.halt()
             else:
                 self._installed.set_revision(self._queue.revision)
@@ -117,6 +155,7 @@ class TasksInFlight:
                     return list(wait(list(self._tasks), timeout=poll, return_when="FIRST_COMPLETED").done)
             except TimeoutError:
                 continue
+        return ()
 
     def _complete(self, future: Future[TaskReport]) -> None:
         """Commit what a task finished, give the rest back, raise what went wrong."""
@@ -133,7 +172,7 @@ class TasksInFlight:
             for write, unreadable in report.failed:
                 left.remove(write)
                 self._queue.fail(write, unreadable)
-        except (KilledWorker, CancelledError) as error:
+        except KilledWorker as error:
             raise WorkersLost(
                 f"a tile must be made by a worker that stays alive; the workers were lost, again and again, while they "
                 f"held {writes[0]!r}; look at their logs and memory, and use a smaller budget"
@@ -149,8 +188,8 @@ class TasksInFlight:
             self._queue.give_back(write)
 
 
-def _threads_of(client: Client) -> int:
-    """Threads of all workers; waits for the first worker to come."""
+def wait_for_workers(client: Client) -> None:
+    """Wait for the first worker to come. Raises WorkersLost."""
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError as error:
@@ -158,4 +197,3 @@ def _threads_of(client: Client) -> int:
             f"a cluster must have a worker; none came within {WORKERS_SECONDS} s; start one, for example with: "
             "dask worker ADDRESS"
         ) from error
-    return sum(client.nthreads().values())

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
-from time import perf_counter
+from threading import Event, RLock
+from time import monotonic, perf_counter
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -19,6 +19,10 @@ from napari_seamless.errors import RegionUnreadable, RunCancelled
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Job, StopFlag, TileQueue, TileResult
 from napari_seamless.runtime.executor._compat import pickled, unpickled
+from napari_seamless.runtime.executor.versions import require_same, versions_here
+
+LEASE_SECONDS = 120.0
+"""A worker that has not heard of its client for so long lets go of the job."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,13 @@ class JobPlugin(WorkerPlugin):
         done, begin = list[tuple[Region, TileResult]](), perf_counter()
         failed: list[tuple[Region, RegionUnreadable]] = []
         latest = self._revision()
-        if latest > revision and self._queue is not None and not self._is_stopped():
+        if latest > revision and self._queue is not None and not self.is_stopped:
             writes, revision = _exchanged(self._queue, writes), latest
         try:
             for write in writes:
-                if self._is_stopped() or self._revision() > revision:
+                if self.is_stopped or self._revision() > revision:
                     break
-                stop = _TileStop(write, revision, self._is_stopped, self._queue, self._revision)
+                stop = _TileStop(write, revision, lambda: self.is_stopped, self._queue, self._revision)
                 try:
                     done.append((write, self._job.make(write, stop)))
                 except RegionUnreadable as error:
@@ -78,7 +82,9 @@ class JobPlugin(WorkerPlugin):
             )
         return TaskReport(writes, tuple(done), perf_counter() - begin, failed=tuple(failed))
 
-    def _is_stopped(self) -> bool:
+    @property
+    def is_stopped(self) -> bool:
+        """Whether tasks are to make nothing more."""
         return self._halted.is_set() or self._stop()
 
 
@@ -108,34 +114,71 @@ class _TileStop:
 
 
 class PickledJobPlugin(WorkerPlugin):
-    """A job for workers in other processes; each unpickles its own at set-up. Its stop flag is set by `halt`."""
+    """A job for workers in other processes; each unpickles its own at set-up. Its stop flag is set by `halt`.
+
+    Whoever drives the run has a lease on the worker, which any word from there renews. When it ends, the client being
+    dead or cut off, the tile in work is left unfinished, and the job, with what it holds of the device, is let go of;
+    it is unpickled again when the client comes back.
+    """
+
+    job_plugin: JobPlugin | None = None
+    """What makes tiles; None where the lease has ended."""
 
     def __init__(self, job: Job) -> None:
         self._pickled = pickled(job)
+        self._versions = versions_here()
         self._revision = 0
-        self._plugin: JobPlugin | None = None
 
-    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
+    def setup(self, worker: Worker) -> None:
         """Called by dask on each worker when it gets the plugin."""
-        self._plugin = JobPlugin(unpickled(self._pickled), _never, None, lambda: self._revision)
+        self._lock, self._address, self._is_halted = RLock(), worker.address, False
+        self._loop, self._is_there = worker.loop, True
+        self._renew()
+        self._look_later()
+
+    def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - dask's signature
+        """Called by dask when the plugin is taken away."""
+        self._is_there = False
+
+    def _look_later(self) -> None:
+        if self._is_there:
+            self.look()
+            self._loop.call_later(LEASE_SECONDS / 4, self._look_later)
 
     def set_revision(self, revision: int) -> None:
         """Tasks that were submitted under an earlier revision, and have not begun, are to make nothing."""
         self._revision = revision
+        self._renew()
 
     def halt(self) -> None:
         """As `JobPlugin.halt`, on this worker."""
-        if self._plugin is not None:
-            self._plugin.halt()
+        with self._lock:
+            self._is_halted = True
+            self._renew().halt()
 
     def make(self, writes: tuple[Region, ...], revision: int) -> TaskReport:
         """As `JobPlugin.make`, but an error is raised, since dask knows how to carry one between processes."""
-        if self._plugin is None:
-            raise RuntimeError("dask ran a task before it set the worker up")
-        report = self._plugin.make(writes, revision)
+        require_same(self._versions, versions_here(), self._address)
+        report = self._renew().make(writes, revision)
         if report.error is not None:
             raise report.error
         return report
+
+    def _renew(self) -> JobPlugin:
+        with self._lock:
+            self._heard = monotonic()
+            if self.job_plugin is None:
+                self.job_plugin = JobPlugin(unpickled(self._pickled), _never, None, lambda: self._revision)
+                if self._is_halted:
+                    self.job_plugin.halt()
+            return self.job_plugin
+
+    def look(self) -> None:
+        """On the worker's event loop, a few times a lease."""
+        with self._lock:
+            if self.job_plugin is not None and monotonic() - self._heard > LEASE_SECONDS:
+                self.job_plugin.halt()
+                self.job_plugin = None
 
 
 def make_tiles(name: str, writes: tuple[Region, ...], revision: int) -> TaskReport:
