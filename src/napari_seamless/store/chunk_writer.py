@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, OutputUnwritable
 from napari_seamless.geometry import Region
+from napari_seamless.store.disk_store import DiskStore
+from napari_seamless.store.fence import Fence
+from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.zarr_arrays import ZarrArrays, disk_errors
@@ -48,14 +51,22 @@ class ChunkWriter:
 
 
 class RemoteWriter:
-    """What a store becomes in another process: it writes, and the process that drives the run does the rest."""
+    """What a store becomes in another process: it writes, and the process that drives the run does the rest.
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        group = zarr.open_group(path, mode="r+")
+    It writes for as long as the run lasts whose fence has this `token`; then `write` raises OutputUnwritable.
+    """
+
+    def __init__(self, path: str, token: str) -> None:
+        self._path, self._token = path, token
+        place = DiskStore(path)
+        try:
+            group = zarr.open_group(place, mode="r+", zarr_format=3)
+        except FileNotFoundError:
+            raise OutputUnwritable(f"a worker writes into a result while it is there; {path} was removed") from None
         spec = spec_of(group.attrs.asdict())
         if spec is None:
             raise OutputUnwritable(f"a worker writes into a result of this package; {path} is none (any more)")
+        place.fence = Fence(Path(path) / f"{spec.folder}0" / FOLDER, token, path)
         self._writer = ChunkWriter(ZarrArrays(group, spec), spec, path)
 
     def write(self, region: Region, pixels: Array) -> None:
@@ -72,8 +83,8 @@ class RemoteWriter:
             f"a region is committed in the process that drives the run; got {region!r} in a worker process"
         )
 
-    def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str]]:
-        return RemoteWriter, (self._path,)
+    def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str, str]]:
+        return RemoteWriter, (self._path, self._token)
 
 
 def check(spec: StoreSpec, region: Region) -> None:

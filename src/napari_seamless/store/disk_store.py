@@ -11,24 +11,41 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from napari_seamless.durable_files import replace_folder, write_durably
+from napari_seamless.store.fence import Fence
 
 METADATA = "zarr.json"
 
 
 class DiskStore(LocalStore):
     """A `LocalStore` of which metadata are on the disk once they are set. Chunks are written as zarr does, and synced
-    in batches by whoever wrote them. Any thread."""
+    in batches by whoever wrote them. Any thread.
+
+    With a `fence` everything is written under it."""
+
+    fence: Fence | None = None
 
     def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
         super().__init__(root, read_only=read_only)
         self._moving = Lock()
 
     async def set(self, key: str, value: Buffer) -> None:
-        if key.rpartition("/")[2] != METADATA:
-            await super().set(key, value)
-            return
         self._check_writable()
-        await asyncio.to_thread(_write_metadata, self.root / key, value.to_bytes())
+        is_metadata = key.rpartition("/")[2] == METADATA
+        if is_metadata:
+            if self.fence is not None:
+                self.fence.require()
+            await asyncio.to_thread(_write_metadata, self.root / key, value.to_bytes())
+        elif self.fence is not None:
+            await asyncio.to_thread(self.fence.put, self.root / key, value.as_buffer_like())
+        else:
+            await super().set(key, value)
+
+    async def delete(self, key: str) -> None:
+        self._check_writable()
+        if self.fence is None:
+            await super().delete(key)
+        else:
+            await asyncio.to_thread(self.fence.remove, self.root / key)
 
     async def get(
         self,
@@ -49,8 +66,15 @@ class DiskStore(LocalStore):
         """Move the folder to a path beside it, instead of what is there, while others go on reading. Nobody writes
         meanwhile. Raises OSError."""
         with self._moving:
+            self.end_fence()
             replace_folder(self.root, path)
             self.root = path
+
+    def end_fence(self) -> None:
+        """Let nobody write any more who was handed the fence."""
+        if self.fence is not None:
+            self.fence.end()
+            self.fence = None
 
 
 def _write_metadata(path: Path, content: bytes) -> None:

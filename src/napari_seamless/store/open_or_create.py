@@ -12,7 +12,8 @@ from zarr.storage import MemoryStore
 from napari_seamless.durable_files import beside
 from napari_seamless.errors import InputDamaged, InputNotFound, InputUnreadable, OutputExists, OutputUnwritable
 from napari_seamless.file_lock import PlaceLock
-from napari_seamless.store.journal import Journal
+from napari_seamless.store.fence import end_fences
+from napari_seamless.store.journal import FOLDER, Journal
 from napari_seamless.store.metadata import KEY, groups_of, spec_of, unpacked
 from napari_seamless.store.output_path import (
     REPLACEMENT,
@@ -57,6 +58,8 @@ def create_store(
 def _create(path: Path, spec: StoreSpec, lock: PlaceLock, cache_bytes: int) -> Store:
     """A new result at a path that is free, or beside the one that it replaces."""
     place = path if is_free(path) else beside(path, REPLACEMENT)
+    if (earlier := _spec_at(path)) is not None:
+        end_fences(path / f"{earlier.folder}0" / FOLDER)
     shutil.rmtree(beside(path, REPLACEMENT), ignore_errors=True)
     with built_beside(place) as built:
         create_arrays(built, spec, groups_of(spec))
@@ -165,6 +168,8 @@ def _open(
             arrays = open_arrays(path, spec)
         except (KeyError, ValueError) as error:
             raise InputDamaged(f"a result has an array for every level; {target} has not: {error}") from error
+        if is_held:
+            arrays.raise_fence(target)
         is_idle = is_held or not lock.is_taken
         own, content = attributes_at(path)[KEY], journal.read()
         copied, partial = (unpacked(own.get(key), spec) for key in ("finished", "partial"))
@@ -174,7 +179,9 @@ def _open(
         needs_repair = is_idle and not is_current
         if needs_repair and repairs and not is_held:
             with lock.held():  # looked at anew: others may have had it meanwhile
-                return _open(path, spec, cache_bytes, lock, target=target)
+                store = _open(path, spec, cache_bytes, lock, target=target)
+                store.let_go()
+                return store
         store = Store(
             spec,
             arrays,

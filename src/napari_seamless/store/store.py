@@ -121,6 +121,8 @@ class Store:
             self._beside[name] = content
             return
         with disk_errors(self._place):
+            if (fence := self._arrays.fence) is not None:
+                fence.require()
             folder.mkdir(parents=True, exist_ok=True)
             write_durably(folder / name, content)
 
@@ -337,6 +339,7 @@ class Store:
         """Let others write the result; what is not flushed is made again by whoever opens it next."""
         if self._journal is not None:
             self._journal.let_go()
+        self._arrays.end_fence()
         if self._lock is not None:
             self._lock.release()
 
@@ -354,6 +357,8 @@ class Store:
             return
         is_new = self._lock is not None and self._lock.take()
         try:
+            if is_new or self._arrays.fence is None:
+                self._arrays.raise_fence(self._place)
             self._journal.begin()
         except BaseException:
             if is_new:
@@ -375,6 +380,8 @@ class Store:
             finally:
                 if self._journal is not None:
                     self._journal.let_go()
+        if self._lock is not None and not self._lock.is_ours:
+            self._arrays.end_fence()
         self.lags = False
 
     def copy_to(
@@ -398,10 +405,15 @@ class Store:
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str]]:
+    def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str, str]]:
         if self.path is None:
             raise BadRequest(
                 "a result in memory cannot be written from another process; "
                 "got a store without a path; give the run an output path"
             )
-        return RemoteWriter, (absolute(self.path),)
+        with disk_errors(self._place):
+            if self._arrays.fence is None:
+                self._begin()
+        fence = self._arrays.fence
+        assert fence is not None
+        return RemoteWriter, (absolute(self.path), fence.token)

@@ -21,6 +21,8 @@ from napari_seamless.durable_files import sync_files
 from napari_seamless.errors import OutputUnwritable, SeamlessError
 from napari_seamless.geometry import Cell, Region, cells_of
 from napari_seamless.store.disk_store import DiskStore
+from napari_seamless.store.fence import Fence
+from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.spec import StoreSpec
 
 Array = NDArray[Any]
@@ -100,6 +102,23 @@ class ZarrArrays:
         """Where they lie; None where that is no disk of ours."""
         place = self.group.store_path.store
         return place if isinstance(place, DiskStore) else None
+
+    def raise_fence(self, name: object) -> None:
+        """Let nobody else write chunks from now on; `name` is what errors call the result. Whoever calls it has the
+        lock of the result. Raises OSError."""
+        place = self.place
+        if place is not None:
+            place.fence = Fence.raised(place.root / f"{self._spec.folder}0" / FOLDER, name)
+
+    @property
+    def fence(self) -> Fence | None:
+        """What chunks are written under; None where nobody has the right to."""
+        return None if self.place is None else self.place.fence
+
+    def end_fence(self) -> None:
+        """Let nobody write chunks any more who was handed the fence."""
+        if self.place is not None:
+            self.place.end_fence()
 
     def sizes(self, region: Region) -> tuple[int, ...]:
         """The bytes on disk of each chunk (or shard) of a region of level 0, which are to be synced; none in memory."""

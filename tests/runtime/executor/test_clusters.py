@@ -224,6 +224,7 @@ def test_a_run_whose_workers_are_all_gone_ends_in_a_sentence_and_is_continued(
     monkeypatch.setattr(tasks_in_flight, "COUNT_SECONDS", 0)
     monkeypatch.setattr(tasks_in_flight, "NO_WORKERS_SECONDS", 0)
     monkeypatch.setattr(tasks_in_flight, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(tasks_in_flight, "REPORT_SECONDS", 0.5)
     run = started(gate, cluster.address, tmp_path / "a.zarr")
     for process in cluster.workers:
         process.kill()

@@ -23,6 +23,7 @@ from napari_seamless.runtime.executor.worker_plugin import TaskReport, make_tile
 COUNT_SECONDS = 5
 WORKERS_SECONDS = 30
 NO_WORKERS_SECONDS = 120
+REPORT_SECONDS = 5
 STOP_SECONDS = 10
 """How long a worker in another process may take to leave its tile unfinished; then it is not waited for."""
 
@@ -76,7 +77,8 @@ class TasksInFlight:
         with self._client.as_current(), suppress(TimeoutError, CancelledError):
             wait(list(self._tasks), timeout=seconds)
         for future, writes in self._tasks.items():
-            self._give_back(future.result().writes if future.status == "finished" else writes)
+            report = self._report_of(future) if future.status == "finished" else None
+            self._give_back(writes if report is None else report.writes)
         self._tasks.clear()
 
     @property
@@ -162,7 +164,10 @@ class TasksInFlight:
         writes = self._tasks.pop(future)
         left = list(writes)
         try:
-            report = future.result()
+            report = self._report_of(future)
+            if report is None:
+                self._tasks[future], left = writes, []
+                return
             left = list(report.writes)
             for write, result in report.done:
                 self._job.receive(write, result)
@@ -182,6 +187,16 @@ class TasksInFlight:
         if report.error is not None:
             raise report.error
         self._batcher.add(len(report.done), report.seconds)
+
+    def _report_of(self, future: Future[TaskReport]) -> TaskReport | None:
+        """What a task that has ended tells; None where its worker died before it was brought here: dask makes it
+        again."""
+        try:
+            return future.result(timeout=REPORT_SECONDS if self._installed.may_be_left else None)
+        except TimeoutError:
+            if future.status == "error":
+                raise
+            return None
 
     def _give_back(self, writes: Iterable[Region]) -> None:
         for write in writes:
