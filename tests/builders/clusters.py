@@ -84,6 +84,7 @@ class ClusterProcesses:
 
     def _start(self, name: str, more: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.{name}", "--scheduler-file", str(self.file), *more]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE)]), "OMP_NUM_THREADS": "1"}
+        patient = {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "120s"}
+        env = {**os.environ, **patient, "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE)])}
         with (self._folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen([*command, *self._security], stdout=log, stderr=log, env=env)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import torch
@@ -47,6 +48,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterProcess
     processes = ClusterProcesses(tmp_path_factory.mktemp("cluster"), 2)
     yield processes
     processes.close()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of a machine with much else to do."""
+    monkeypatch.setattr(tasks_in_flight, "WORKERS_SECONDS", 120)
+    with dask.config.set({"distributed.comm.timeouts.connect": "120s"}):
+        yield
 
 
 @pytest.fixture
