@@ -49,7 +49,7 @@ class Fence:
                 "another run; nothing more is written there; run the same command again"
             )
 
-    def put(self, path: Path, content: bytes | memoryview) -> None:
+    def put(self, path: Path, content: bytes | bytearray | memoryview) -> None:
         """Write a file of the result, whole. Raises OSError, and OutputUnwritable as `require` does."""
         partial = self._own / uuid4().hex
         try:
