@@ -40,7 +40,7 @@ def look(training: Training, held_out: Sequence[Picture]) -> dict[str, object]:
     step = best_settings(training.averaged, choosing)
     return {
         "step": training.step,
-        "settings": {"probability": step.probability, "overlap": step.overlap},
+        "settings": {"probability": step.probability, "overlap": step.overlap, "border": step.border},
         "scores": figures(training.averaged, scoring, step),
     }
 
@@ -81,7 +81,7 @@ def main() -> None:
         entropy, rays = entropy + share * (lost["entropy"] - entropy), rays + share * (lost["rays"] - rays)
         if training.step % 50 == 0:
             with (given.output / "log.csv").open("a") as log:
-                log.write(f"{training.step},{clock():.0f},{entropy:.4f},{rays:.3f}\n")
+                log.write(f"{training.step},{clock():.0f},{entropy:.4f},{rays:.4f}\n")
         is_last = training.step == given.steps
         if training.step % KEEP_EVERY == 0 or is_last:
             training.save(checkpoint)
@@ -90,7 +90,7 @@ def main() -> None:
             state = {name: value.contiguous() for name, value in training.averaged.state_dict().items()}
             save_file(state, given.output / f"stars-{given.kind}.safetensors")
             (given.output / f"stars-{given.kind}.json").write_text(json.dumps(report, indent=2) + "\n")
-            print(f"step {training.step}  entropy {entropy:.4f}  rays {rays:.2f} px  {report['settings']}")
+            print(f"step {training.step}  entropy {entropy:.4f}  rays {rays:.3f}  {report['settings']}")
             print(json.dumps(report["scores"]), flush=True)
 
 

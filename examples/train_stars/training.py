@@ -22,8 +22,10 @@ from napari_seamless.models.networks.stars import StarNetwork
 from napari_seamless.postprocess.polygons.step import StarPolygons
 from napari_seamless.postprocess.step import Domain, TileOutput
 
-RAYS_SHARE = 0.2
+RAYS_SHARE = 2.0
 """Weight of the error of rays beside that of the probability."""
+SMALL = 2.0
+"""Pixels that are added to an object's radius when errors are compared with it."""
 HOLD_FROM = 0.5
 """Share of the steps after which the moments of batch norm no longer change."""
 
@@ -71,11 +73,13 @@ def rate_at(progress: float) -> float:
 
 
 def loss_of(logits: torch.Tensor, rays: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of the probability, and the mean error of rays (pixels), weighted by the probability."""
-    probability = target[:, :1]
+    """Cross-entropy of the probability, and the mean error of rays, as a share of the object's radius so that small
+    objects count as much as large ones, weighted by the probability."""
+    probability, target_rays = target[:, :1], target[:, 1:]
     entropy = functional.binary_cross_entropy_with_logits(logits, probability)
-    error = ((rays - target[:, 1:]).abs().mean(dim=1, keepdim=True) * probability).sum()
-    return entropy, error / probability.sum().clamp(min=1)
+    error = (rays - target_rays).abs().mean(dim=1, keepdim=True)
+    error = error / (target_rays.mean(dim=1, keepdim=True) + SMALL)
+    return entropy, (error * probability).sum() / probability.sum().clamp(min=1)
 
 
 def train(training: Training, crops: Crops, *, steps: int, rate: float) -> Iterator[dict[str, float]]:
@@ -129,12 +133,14 @@ def objects_in(output: np.ndarray, shape: tuple[int, ...], step: StarPolygons) -
 
 
 def best_settings(network: StarNetwork, pictures: Sequence[Picture]) -> StarPolygons:
-    """The probability and the overlap with the best F1 on these images."""
+    """Probability, overlap and border with the best F1 on these images."""
     outputs = [output_of(network, picture.pixels) for picture in pictures]
+    probabilities = [{"probability": round(0.2 + 0.05 * k, 2)} for k in range(11)]
+    overlaps = [{"overlap": overlap} for overlap in (0.2, 0.3, 0.4, 0.5)]
+    borders = [{"border": border} for border in (2, 1, 0)]
     step = StarPolygons()
-    for name, values in (("probability", np.arange(0.2, 0.75, 0.05)), ("overlap", (0.2, 0.3, 0.4, 0.5))):
-        choices = [replace(step, **{name: round(float(value), 2)}) for value in values]
-        step = max(choices, key=lambda choice: _f1(outputs, pictures, choice))
+    for choices in (probabilities, overlaps, borders):
+        step = max((replace(step, **one) for one in choices), key=lambda choice: _f1(outputs, pictures, choice))
     return step
 
 
