@@ -18,14 +18,13 @@ import logging
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -36,6 +35,7 @@ import numpy as np
 import tifffile
 import zarr
 
+from mutations import mutate
 from napari_seamless.errors import SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import GrowingSource, Source
@@ -49,8 +49,6 @@ BUSY_SECONDS, IDLE_SECONDS = 60, 900
 CPU_SECONDS = 5
 MEMORY = 8 << 30
 LARGEST_READ = 20_000_000
-NUMBERS: tuple[Any, ...] = (-1, 0, 1, 2, 7, 255, 65535, 10**6, 10**12, 2**31, 2**63, -(2**40), 0.5, 1e300)
-OTHERS: tuple[Any, ...] = (None, True, "", "x", "nonsense", [], {}, [1], [[]], {"a": 1}, "NaN", "\x00")
 
 
 class TooSlow(BaseException):
@@ -126,130 +124,6 @@ def _zarrs(folder: Path) -> Iterator[Path]:
     for version in (2, 3):
         zarr.save_array(str(folder / f"plain-{version}.zarr"), smooth, zarr_format=version)
         yield folder / f"plain-{version}.zarr"
-
-
-def mutated(base: Base, rng: np.random.Generator, target: Path) -> str:
-    """Puts a broken copy of `base` at `target`, and says what was done to it."""
-    if base.is_folder:
-        shutil.copytree(base.path, target)
-        return _folder_mutated(target, rng)
-    data, what = _file_mutated(base.path.read_bytes(), rng)
-    target.write_bytes(data)
-    return what
-
-
-def _file_mutated(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    ways: tuple[Callable[[bytes, np.random.Generator], tuple[bytes, str]], ...] = (_tag, _tag, _tag, _flip, _hole, _cut)
-    return ways[rng.integers(len(ways))](data, rng)
-
-
-def _tag(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """One field (code, type, count or value) of one directory entry of a TIFF file becomes another number."""
-    entries = list(_entries(data))
-    if not entries:
-        return _flip(data, rng)
-    at, size = entries[rng.integers(len(entries))]
-    order = "<" if data[:1] == b"I" else ">"
-    wide = size == 20
-    fields = [(0, "H"), (2, "H"), (4, "Q" if wide else "I"), (12 if wide else 8, "Q" if wide else "I")]
-    offset, form = fields[(0, 1, 2, 2, 3, 3, 3)[rng.integers(7)]]
-    code = struct.unpack_from(order + "H", data, at)[0]
-    limit = 256 ** struct.calcsize(form)
-    short = offset > 4 and struct.unpack_from(order + "H", data, at + 2)[0] == 3
-    form, limit = ("H", 65536) if short else (form, limit)
-    numbers = (0, 1, 2, 3, 5, 8, 16, 255, 1000, limit // 2, limit - 1, int(rng.integers(limit // 2)))
-    value = numbers[rng.integers(len(numbers))]
-    out = bytearray(data)
-    struct.pack_into(order + form, out, at + offset, value)
-    return bytes(out), f"tag {code} at byte {at + offset} became {value}"
-
-
-def _entries(data: bytes) -> Iterator[tuple[int, int]]:
-    """Position and size of every directory entry of the main chain."""
-    order = "<" if data[:1] == b"I" else ">"
-    wide = struct.unpack_from(order + "H", data, 2)[0] == 43
-    offset = struct.unpack_from(order + ("Q" if wide else "I"), data, 8 if wide else 4)[0]
-    while offset:
-        count = struct.unpack_from(order + ("Q" if wide else "H"), data, offset)[0]
-        first, size = offset + (8 if wide else 2), 20 if wide else 12
-        yield from ((first + k * size, size) for k in range(count))
-        offset = struct.unpack_from(order + ("Q" if wide else "I"), data, first + count * size)[0]
-
-
-def _flip(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    out = bytearray(data)
-    reach = (32, 600, len(data))[rng.integers(3)]
-    places = rng.integers(min(reach, len(data)), size=int(rng.integers(1, 9)))
-    for at in places:
-        out[at] = rng.integers(256)
-    return bytes(out), f"bytes {places.tolist()} changed"
-
-
-def _hole(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    at, size = int(rng.integers(len(data))), int(rng.choice([4, 64, 512, 4096]))
-    filler = bytes(size) if rng.integers(2) else rng.bytes(size)
-    return data[:at] + filler + data[at + size :], f"bytes [{at}, {at + size}) overwritten"
-
-
-def _cut(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    at = int(rng.integers(len(data)))
-    return data[:at], f"cut to {at} bytes of {len(data)}"
-
-
-def _folder_mutated(path: Path, rng: np.random.Generator) -> str:
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    metadata = [p for p in files if p.name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")]
-    chunks = [p for p in files if p not in metadata]
-    if rng.integers(3):
-        file = metadata[rng.integers(len(metadata))]
-        if rng.integers(5) == 0:
-            data, what = _file_mutated_plainly(file.read_bytes(), rng)
-            file.write_bytes(data)
-            return f"{file.relative_to(path)}: {what}"
-        content = json.loads(file.read_text())
-        what = _json_mutated(content, rng)
-        file.write_text(json.dumps(content))
-        return f"{file.relative_to(path)}: {what}"
-    file = chunks[rng.integers(len(chunks))]
-    if rng.integers(4) == 0:
-        file.unlink()
-        return f"{file.relative_to(path)} removed"
-    data, what = _file_mutated_plainly(file.read_bytes(), rng)
-    file.write_bytes(data)
-    return f"{file.relative_to(path)}: {what}"
-
-
-def _file_mutated_plainly(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    return (_flip, _hole, _cut)[rng.integers(3)](data, rng)
-
-
-def _json_mutated(content: Any, rng: np.random.Generator) -> str:
-    """One value anywhere in it is exchanged, removed, doubled, or a list is turned round."""
-    places = list(_places(content))
-    if not places:
-        content["more"] = OTHERS[rng.integers(len(OTHERS))]
-        return "a key added"
-    holder, key = places[rng.integers(len(places))]
-    old = holder[key]
-    way = rng.integers(6)
-    if way == 0:
-        del holder[key]
-        return f"{key} removed"
-    if way == 1 and isinstance(old, list):
-        holder[key] = old[::-1]
-    elif way == 2 and isinstance(old, list):
-        holder[key] = old + old
-    else:
-        pool = NUMBERS if isinstance(old, int | float) and rng.integers(4) else NUMBERS + OTHERS
-        holder[key] = pool[rng.integers(len(pool))]
-    return f"{key}: {old!r:.60} became {holder[key]!r:.60}"
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        yield value, key
-        yield from _places(value[key])
 
 
 def outcome(path: Path, base: Base) -> str:
@@ -330,7 +204,7 @@ def cases(folder: Path, seed: int, first: int, count: int) -> Iterator[tuple[int
         rng = np.random.default_rng([seed, number])
         base = good[rng.integers(len(good))]
         target = folder / f"{number}-{base.path.name}"
-        what = f"{base.path.name}: {mutated(base, rng, target)}"
+        what = f"{base.path.name}: {mutate(base.path, rng, target)}"
         signal.setitimer(signal.ITIMER_PROF, BUSY_SECONDS)
         signal.alarm(IDLE_SECONDS)
         try:
