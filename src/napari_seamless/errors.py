@@ -43,6 +43,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+LONGEST = 1200
+"""Characters of a message. Sentences of this package are shorter; what they quote may be of any length."""
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -156,13 +159,21 @@ class SeamlessError(Exception):
     exit_code: int = 1
 
     def __init__(self, message: object = "", *, remedies: Sequence[Remedy] = ()) -> None:
-        self.message, self.remedies = str(message), tuple(remedies)
+        self.message, self.remedies = one_line(str(message)), tuple(remedies)
         super().__init__(_sentence(self.message, map(str, self.remedies)))
 
     @property
     def in_window(self) -> str:
         """The message for somebody who has buttons in place of arguments."""
         return _sentence(self.message, (remedy.in_window for remedy in self.remedies))
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """A text that came from elsewhere, fit for one line of a terminal or window: without characters that are not
+    printed (they steer terminals, or turn the order of letters round), and without its middle where it is too long."""
+    if not text.isprintable():
+        text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
+    return text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-longest // 3 :]}"
 
 
 def _sentence(message: str, ends: Iterable[str]) -> str:

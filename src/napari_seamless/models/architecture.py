@@ -14,6 +14,7 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -21,9 +22,12 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError, UnknownModel
+from napari_seamless.models.confinement import Bounded, confined
+from napari_seamless.models.fetching_arguments import FETCHING, check_arguments, offline_defaults
 from napari_seamless.models.networks.classifier import Classifier
 from napari_seamless.models.networks.filtered_unet import FilteredUNet
 from napari_seamless.models.networks.nuclei import NucleiNetwork
@@ -59,10 +63,6 @@ LIBRARIES: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
 )
 """A prefix, where its networks are, and what must be said so that nothing is downloaded."""
 
-FETCHING = ("pretrained", "weights", "weights_backbone", "encoder_weights", "checkpoint_path", "pretrained_cfg")
-"""Arguments of these libraries by which they would fetch or read weights themselves."""
-
-
 TIMM = (("num_classes", 1000), ("in_chans", 3), ("features_only", False))
 """timm makes all its networks through one function; these are the arguments that most of them take."""
 
@@ -82,20 +82,33 @@ def is_listed(architecture: str) -> bool:
     return architecture in OURS or ((bool(colon) and library in LIBRARIES and name.isidentifier()) or library == "timm")
 
 
-def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+def build(
+    architecture: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> nn.Module:
     """The network, with random weights, on the CPU. An import path runs the code it leads to.
+
+    A name from the table needs no trust: whatever its arguments are, its code is kept from the network, from other
+    files and programs (confinement.py), and from making a network much larger than `weights`, where they are known.
 
     Raises UnknownModel where there is none of that name, ModelError where it cannot be made.
     """
     given = dict(arguments or {})
-    if is_listed(architecture) and (named := [key for key in FETCHING if given.get(key)]):
-        raise ModelError(
-            f"weights come from a file of yours, never from the network; {architecture} got {named[0]}="
-            f"{given[named[0]]!r}; leave it out"
-        )
+    listed = is_listed(architecture)
+    if listed:
+        check_arguments(architecture, given)
     factory = _factory(architecture)
+    home = LIBRARIES.get(architecture.partition(":")[0])
     try:
-        made = factory(**given)
+        with (
+            nullcontext() if home is None else confined(architecture, home[0].partition(".")[0]),
+            nullcontext() if weights is None else Bounded(architecture, weights),
+        ):
+            made = factory(**given)
+    except ModelError:
+        raise
     except ImportError as error:
         raise ModelError(
             f"a network's code needs the packages that it imports; {architecture} says: {str(error).splitlines()[0]}; "
@@ -107,8 +120,9 @@ def build(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.M
         AttributeError,
         RuntimeError,
         AssertionError,
-        KeyError,
-        NotImplementedError,
+        ArithmeticError,
+        LookupError,
+        MemoryError,
     ) as error:
         raise ModelError(
             f"a network is made from keyword arguments that its code takes; {architecture} with "
@@ -186,7 +200,7 @@ def _from_library(found: Any, architecture: str, defaults: Mapping[str, object])
     home = _home(architecture.partition(":")[0]).partition(".")[0]
     if not str(getattr(found, "__module__", "")).startswith(home):
         raise _unknown(architecture, [])
-    return lambda **arguments: found(**{**defaults, **arguments})
+    return lambda **arguments: found(**{**defaults, **offline_defaults(found), **arguments})
 
 
 def _imported(home: str, architecture: str) -> Any:

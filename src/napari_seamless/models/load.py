@@ -112,7 +112,7 @@ def _from_module(given: torch.nn.Module) -> Model:
 def _with_architecture(path: Path, architecture: str, arguments: Mapping[str, Any]) -> Model:
     state = read_state(path)
     try:
-        network = build(architecture, arguments)
+        network = build(architecture, arguments, weights=state)
         notices = load_into(network, state, f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{path.name}: {mismatch.message}", remedies=mismatch.remedies) from None

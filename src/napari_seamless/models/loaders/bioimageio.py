@@ -149,6 +149,7 @@ def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) ->
     from bioimageio.spec.model.v0_5 import ArchitectureFromFileDescr
 
     weights = inside(folder, state.source, state.sha256)
+    values = read_state(weights)
     architecture, arguments = state.architecture, dict(state.architecture.kwargs)
     name = str(architecture.callable)
     if isinstance(architecture, ArchitectureFromFileDescr):
@@ -161,9 +162,9 @@ def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) ->
         if library is None:
             runs = f"the code of {home}, an import path in it"
             require_trust(description, description.read_bytes(), runs, trust=trust)
-        made = build(home, arguments)
+        made = build(home, arguments, weights=values)
     try:
-        return made, "pytorch_state_dict", load_into(made, read_state(weights), name)
+        return made, "pytorch_state_dict", load_into(made, values, name)
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
 

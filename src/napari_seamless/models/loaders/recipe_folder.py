@@ -180,8 +180,9 @@ def _network(recipe: Recipe, folder: Path, weights: Path, trust: bool) -> tuple[
         runs = f"the code of {architecture}, an import path in it"
         require_trust(folder / FILE, (folder / FILE).read_bytes(), runs, trust=trust)
     try:
-        network = build(architecture, recipe.network.arguments)
-        return network, load_into(network, read_state(weights), f"the architecture {architecture}")
+        state = read_state(weights)
+        network = build(architecture, recipe.network.arguments, weights=state)
+        return network, load_into(network, state, f"the architecture {architecture}")
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
 
