@@ -307,7 +307,7 @@ def outcome_of(subject: Subject, path: Path) -> str:
 
 
 def _is_sentence(text: str) -> bool:
-    return 20 < len(text) < LONGEST_MESSAGE and text.isprintable() and "Traceback" not in text
+    return 10 < len(text) < LONGEST_MESSAGE and text.isprintable() and "Traceback" not in text
 
 
 def _memory(field: str) -> int:

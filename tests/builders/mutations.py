@@ -193,7 +193,7 @@ def _inside_zip(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
 def _inner(content: bytes, rng: np.random.Generator, *, is_text: bool) -> tuple[bytes, str]:
     if not content:
         return b"x", "filled"
-    if content[:1] == b"\x80" and rng.integers(2):
+    if content[:2] == b"\x80\x02" and content[-1:] == b"." and rng.integers(2):
         return _pickle_mutated(content, rng)
     return (_text_mutated if is_text and rng.integers(5) else _plainly)(content, rng)
 

@@ -25,6 +25,22 @@ def schema_of(text: str) -> Any:
     return torch._C.parse_schema(text)
 
 
+def load_errors() -> tuple[type[Exception], ...]:
+    """What torch raises for a damaged file of TorchScript or torch.export. Its checks of a graph have an error of their
+    own, which no ordinary one covers; where it is missing, they have none."""
+    verifier = getattr(getattr(torch, "_export", None), "verifier", None)
+    own = getattr(verifier, "SpecViolationError", None)
+    usual = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, OSError,
+             MemoryError, SyntaxError, EOFError)  # fmt: skip
+    return usual if own is None else (*usual, own)
+
+
+def first_line(error: BaseException) -> str:
+    """What torch says of an error, without the lists of its own code under it."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def symbol_of(size: Any) -> Any:
     """The symbol of a size of an exported graph; None where torch does not say it, so that any size is taken."""
     return getattr(getattr(size, "node", None), "expr", None)

@@ -14,9 +14,10 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,14 +48,14 @@ _here = _Here()
 
 
 @contextmanager
-def confined(who: str, *packages: str) -> Iterator[None]:
+def confined(who: str, *packages: str, readable: Iterable[Path] = ()) -> Iterator[None]:
     """Round a library's code that makes a network (`who`, in a sentence) from what a file says. This thread only.
 
-    It may read where Python and its packages lie, and the folders of `packages`. Raises ModelError at whatever else it
-    reaches for, and at the end where the library took that for an answer.
+    It may read where Python and its packages lie, the folders of `packages`, and those that are `readable`. Raises
+    ModelError at whatever else it reaches for, and at the end where the library took that for an answer.
     """
     _listen()
-    before, _here.confinement = _here.confinement, _Confinement(who, _roots(packages))
+    before, _here.confinement = _here.confinement, _Confinement(who, (*_roots(packages), *map(_root, readable)))
     own = _here.confinement
     try:
         yield
@@ -145,7 +146,11 @@ def _roots(packages: tuple[str, ...]) -> tuple[str, ...]:
     for package in ("torch", "napari_seamless", *packages):
         module = sys.modules.get(package)
         named |= set(getattr(module, "__path__", ()))
-    return tuple(os.path.join(os.path.realpath(folder), "") for folder in sorted(named))
+    return tuple(map(_root, sorted(named)))
+
+
+def _root(folder: str | Path) -> str:
+    return os.path.join(os.path.realpath(folder), "")
 
 
 class Bounded(TorchFunctionMode):

@@ -35,7 +35,7 @@ def describe(name: str) -> str:
         return bundled.describe(name)
     try:
         recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8")) if path.is_dir() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError, RecursionError):
         recipe = {}
     title = recipe.get("title") or path.name
     return f"{title} (added)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,9 +10,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_seamless.errors import SeamlessError
+from napari_seamless.models.description_files import DEEPEST, check_values, read_text
 
 SCHEMA = 1
 FAULTS_TOLD = 3
+DEEP_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{DEEPEST},}}""")
+"""A name of a table in a table in a table: each takes longer to read than the one before."""
 
 File = TypeVar("File", bound=BaseModel)
 
@@ -25,9 +29,15 @@ class Table(BaseModel):
 def read_fields(file: Path, what: str, refusal: type[SeamlessError]) -> dict[str, Any]:
     """The fields of a TOML file that is `what` ("a recipe"). Raises `refusal` where it is none of this schema."""
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_text(file, what, refusal)
+        if DEEP_KEY.search(text):
+            raise refusal(f"{what} has at most {DEEPEST} tables inside each other; {file} names more; do not open it")
+        found = tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, refusal):
+            raise
         raise refusal(f"{what} is a TOML file; {file} cannot be read as one: {error}; correct it") from error
+    check_values(found, what, refusal)
     if found.get("schema") != SCHEMA:
         raise refusal(
             f"{what} says 'schema = {SCHEMA}', the version known here; {file} says {found.get('schema')!r}; "

@@ -32,7 +32,7 @@ def read_annotations(path: Path) -> tuple[Annotation, ...]:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputNotFound(f"outlines come from a GeoJSON file; there is none at {path}; check the path") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputUnreadable(
             f"outlines come from a GeoJSON file; {path} cannot be read as one: {error}; export it anew"
         ) from error
@@ -46,7 +46,7 @@ def annotations_of(found: Any) -> tuple[Annotation, ...]:
     """
     try:
         annotations = tuple(_annotations(found))
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise InputUnreadable(
             f"GeoJSON has polygons as lists of rings of x and y; got something else: {error}; export it anew"
         ) from error

@@ -18,7 +18,11 @@ from napari_seamless.io.readers.file_access import FileBacked, OpenedFiles
 from napari_seamless.io.readers.image_objects import open_bioimage
 from napari_seamless.io.readers.scenes import Scene
 
-DAMAGE = (ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, struct.error)
+DAMAGE = (
+    ValueError, RuntimeError, OSError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
+    AssertionError, MemoryError, struct.error,
+)  # fmt: skip
+"""What libraries raise for broken files, memory among it where sizes are none."""
 
 
 class LibrarySource(FileBacked):

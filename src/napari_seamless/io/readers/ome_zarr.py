@@ -29,15 +29,19 @@ from napari_seamless.io.readers.array import ArraySource, open_arrays
 from napari_seamless.io.readers.axes import named_axes, require_inside
 from napari_seamless.io.readers.declared_levels import checked_levels
 from napari_seamless.io.readers.file_access import RETRIES
+from napari_seamless.io.readers.file_type import zarr_metadata
 from napari_seamless.io.readers.ome_zarr_placement import placement_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
 from napari_seamless.io.readers.urls import network_errors
-from napari_seamless.io.readers.zarr_chunks import metadata_digest
+from napari_seamless.io.readers.zarr_chunks import check_density, is_zarr, metadata_digest
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
 from napari_seamless.io.slide_position import slide_position
 from napari_seamless.units import MICROMETER
 
 MOST_NAMED = 8
+MOST_LEVELS = 64
+LONGEST_METADATA = 2**24
+"""Bytes. The consolidated metadata of a plate of thousands of wells have some of these megabytes."""
 OWN = "napari-seamless"
 """Attributes of a group that is a result of this package."""
 COLOUR = re.compile("[0-9A-F]{6}")
@@ -45,7 +49,7 @@ PRIMARY_COLOURS = ("FF0000", "00FF00", "0000FF")
 # what zarr and its codecs raise for metadata or chunks that are cut off or overwritten
 DAMAGE = (
     ValueError, RuntimeError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
-    zlib.error, SystemError,  # the last where a chunk of blosc says that it holds less than nothing
+    MemoryError, zlib.error, SystemError,  # the last where a chunk of blosc says that it holds less than nothing
 )  # fmt: skip
 
 
@@ -65,6 +69,15 @@ class ArrayLocation:
 
     def __truediv__(self, part: str) -> ArrayLocation:
         return ArrayLocation(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
+
+    def check_metadata(self) -> None:
+        """Raises InputDamaged where there are more metadata than any image has; of an address nothing is known."""
+        for file in zarr_metadata(self.path) if isinstance(self.path, Path) else ():
+            if file.stat().st_size > LONGEST_METADATA:
+                raise InputDamaged(
+                    f"zarr metadata have {LONGEST_METADATA >> 20} MB at most; {file} has {file.stat().st_size} bytes; "
+                    "do not open it, or take out the attributes that do not belong there"
+                )
 
     def identity(self, node: zarr.Group | zarr.Array[Any], arrays: Sequence[Any]) -> str:
         """Another string when the metadata of the image or of any of its levels is. It says nothing of pixels."""
@@ -125,6 +138,9 @@ class ZarrSource:
 
     def _fetch(self, region: Region, level: int) -> Pixels:
         """From a server that fails, again; a damaged chunk of a folder will not mend itself."""
+        array = self._inner.arrays[level]
+        if is_zarr(array):
+            check_density(array, self._inner.layouts[level].index(region))
         for pause in RETRIES if isinstance(self._path, str) else ():
             try:
                 return self._inner.fetch(region, level)
@@ -171,6 +187,7 @@ class ZarrSource:
 
 
 def _open(location: ArrayLocation, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
+    location.check_metadata()
     try:
         node = zarr.open(str(location.path), mode="r")
     except FileNotFoundError:
@@ -259,6 +276,13 @@ def _open_image(
     attributes: Mapping[str, Any],
     axes: str | None,
 ) -> ArraySource:
+    if len(image["datasets"]) > MOST_LEVELS:
+        raise InputDamaged(
+            f"an image has {MOST_LEVELS} levels at most, each half of the one before; {location.name} says "
+            f"{len(image['datasets'])}; copy it again"
+        )
+    for dataset in image["datasets"]:
+        (location / str(dataset["path"])).check_metadata()
     arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
     described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]
     letters = axes or "".join(_letter(axis) for axis in described)

@@ -26,6 +26,8 @@ from napari_seamless.io.readers.formats import format_by_suffix
 from napari_seamless.io.readers.scenes import Scene, single
 
 WHITE = "FFFFFF"
+LARGEST_TILE = 2**26
+"""Pixels of a tile. OpenSlide decodes tiles whole, and ends the process where there is no memory for one."""
 
 
 def open_file(path: Path, axes: str | None, scene: Scene) -> Source:  # noqa: ARG001
@@ -76,6 +78,7 @@ class OpenSlideSource(FileBacked):
             raise InputUnreadable(f"{path.name} is in no format that OpenSlide knows") from None
         except openslide.OpenSlideError as problem:
             raise InputDamaged(f"a slide must be complete; {path.name}: {problem}; copy it again") from problem
+        _check_tiles(path, self._slide)
         self._bounds = _bounds(self._slide)
         self._info = _info(path, self._slide, self._bounds, self._files.identity)
         colour = self._slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, WHITE)
@@ -110,6 +113,19 @@ class OpenSlideSource(FileBacked):
 
     def __reduce__(self) -> tuple[type[OpenSlideSource], tuple[Path]]:
         return OpenSlideSource, (self._path,)
+
+
+def _check_tiles(path: Path, slide: openslide.OpenSlide) -> None:
+    """Raises InputDamaged where the slide says that it has tiles that nobody makes."""
+    for level in range(slide.level_count):
+        sides = (slide.properties.get(f"openslide.level[{level}].tile-{side}", "0") for side in ("height", "width"))
+        height, width = (int(side) if side.isdecimal() else 0 for side in sides)
+        if height * width > LARGEST_TILE:
+            slide.close()
+            raise InputDamaged(
+                f"tiles of a slide have {LARGEST_TILE} pixels at most; those of {path.name}, level {level}, have "
+                f"{height} x {width}; copy or export it again"
+            )
 
 
 def files_of(path: Path) -> list[Path]:

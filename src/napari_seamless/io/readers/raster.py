@@ -22,6 +22,26 @@ from napari_seamless.io.readers.scenes import Scene, single
 
 LARGEST = 2_000_000_000
 LARGE = 200_000_000
+SUSPICIOUS, DENSEST = 2**27, 500
+"""Bytes, from which on a picture may not have so many times more of them than its file; blank ones have that."""
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "MPO",
+    "BMP",
+    "DIB",
+    "GIF",
+    "WEBP",
+    "AVIF",
+    "PPM",
+    "TGA",
+    "JPEG2000",
+    "ICO",
+    "PCX",
+    "SGI",
+    "PSD",
+)
+"""Pillow's own decoders. Those that hand the file to another program, as EPS does, are not asked."""
 GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 ADVICE = "convert it to a tiled TIFF or to OME-Zarr, which are read piece by piece"
 
@@ -74,11 +94,13 @@ class RasterSource(FileBacked):
 
 def _decoded(path: Path) -> tuple[Pixels, str]:
     """Pixels (y, x) or (y, x, 3), and the format's name."""
+    Image.init()
+    known = Image.OPEN  # some depend on how Pillow was built
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _require_size(path, image.width * image.height)
+            with Image.open(path, formats=[one for one in FORMATS if one in known]) as image:
+                _require_size(path, image)
                 kind = str(image.format)
                 return (_png(path) if kind == "PNG" else _by_pillow(image)), kind
     except Image.DecompressionBombError as problem:
@@ -102,10 +124,17 @@ def _notices(path: Path, pixels: Pixels) -> tuple[str, ...]:
     return (f"{path.name} was decoded whole and takes {pixels.nbytes / 1e6:.0f} MB of memory; {ADVICE}",)
 
 
-def _require_size(path: Path, pixels: int) -> None:
+def _require_size(path: Path, image: Image.Image) -> None:
+    pixels = image.width * image.height
     if pixels > LARGEST:
         raise InputUnreadable(
             f"a picture is decoded whole and may have {LARGEST} pixels at most; {path.name} has {pixels}; {ADVICE}"
+        )
+    size = path.stat().st_size
+    if pixels * len(image.getbands()) > max(SUSPICIOUS, DENSEST * size):
+        raise InputDamaged(
+            f"a picture is decoded whole, and one as large as this fills more than a {DENSEST}th of its pixels' bytes; "
+            f"{path.name} says {image.width} x {image.height} in {size} bytes; do not open it, or {ADVICE}"
         )
 
 

@@ -22,6 +22,10 @@ TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 INTEGERS = {4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 
+MANY, SMALLEST = 5_000, 150
+"""Directories, from which on each must have so many bytes of the file: its own ten tags take that."""
+
+
 @dataclass(frozen=True)
 class Form:
     """Field sizes of classic (32-bit) or big (64-bit) TIFF, and the byte order as struct writes it."""
@@ -44,6 +48,11 @@ def check_directories(file: ByteFile) -> None:
         offset = waiting.pop()
         if offset and offset not in seen:
             seen.add(offset)
+            if len(seen) > MANY and len(seen) * SMALLEST > file.size:
+                raise InputDamaged(
+                    f"every image of a TIFF file takes some bytes; {file.path.name} has more than {len(seen)} in "
+                    f"{file.size}; copy or export the file again"
+                )
             waiting.extend(_pointed_to(file, form, offset))
 
 

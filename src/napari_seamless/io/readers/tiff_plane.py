@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ END_OF_JPEG = b"\xff\xd9"
 # libjpeg paints what is missing in grey and only warns, so that a hole has to be seen in the bytes
 HOLE = bytes(16)
 HEADER = 8
+SUSPICIOUS, DENSEST = 2**27, 500
+"""Bytes, from which on a decoded piece may not have so many times more of them than the file holds for it."""
 # what tifffile's decoders and the codecs under them raise for wrong bytes
 DAMAGE = (ValueError, RuntimeError, OSError, TypeError, IndexError, KeyError, struct.error, zlib.error)
 
@@ -79,6 +82,11 @@ class TiledPlane:
     def _decoded(self, index: int, what: str) -> Pixels:
         offset = int(self.offsets[index])
         require_behind_header(self.file, offset, what)
+        if prod(self.cell) * self.shape[4] > max(SUSPICIOUS, DENSEST * int(self.counts[index])):
+            raise InputDamaged(
+                f"a piece as large as this fills more than a {DENSEST}th of its pixels' bytes; {self.file.path.name}, "
+                f"{what}, has {self.counts[index]} bytes for {self.cell} pixels; do not open it, or save it in tiles"
+            )
         data = self.file.read(offset, int(self.counts[index]), what)
         if self.jpeg and data.endswith(HOLE) and not data.rstrip(b"\0").endswith(END_OF_JPEG):
             raise InputDamaged(

@@ -12,16 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from itertools import product
-from math import inf
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from napari_seamless.errors import InputDamaged
 from napari_seamless.fingerprints import stamp_of
 
 ASKED_AT_ONCE = 16
 Index = tuple[slice | int, ...]
+SUSPICIOUS, DENSEST = 2**27, 500
+"""Bytes, from which on a decoded chunk may not have so many times more of them than its file."""
 
 
 def is_zarr(array: Any) -> bool:
@@ -99,6 +102,21 @@ def _written(said: Mapping[str, Any]) -> float | None:
     except ValueError:
         return None
     return float(value) if isinstance(value, int | float) else None
+
+
+def check_density(array: Any, index: Index) -> None:
+    """Raises InputDamaged where chunks of `index` would be decoded to very many times the bytes of their files."""
+    size = prod(array.chunks) * array.dtype.itemsize
+    folder = folder_of(array)
+    if size <= SUSPICIOUS or folder is None:
+        return
+    for key in _keys(array, index):
+        file = folder / key
+        if file.is_file() and size > DENSEST * file.stat().st_size:
+            raise InputDamaged(
+                f"a chunk as large as this fills more than a {DENSEST}th of its pixels' bytes; {file} has "
+                f"{file.stat().st_size} bytes for {size}; do not open it, or save the array in smaller chunks"
+            )
 
 
 def _keys(array: Any, index: Index) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 Refused are names that lead out of the folder (`..`, absolute, drive letters, backslashes), links, two entries of one
 name, encryption, more than ENTRIES entries, contents of more than LIMIT bytes or more than RATIO times their packed
-size, and an entry that is not as long as it says.
+size, entries that lie on each other, and an entry that is not as long as it says.
 """
 
 from __future__ import annotations
 
+import io
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,20 +20,52 @@ from napari_seamless.errors import ModelError
 
 ENTRIES = 10_000
 LIMIT = 16 * 2**30
-RATIO = 200
+DIRECTORY = 4 * 2**20
+"""Bytes of the list of entries, which is read before any of them."""
+RATIO = 50
 """Weights hardly shrink at all, text to a tenth."""
 SMALL = 2**20
 """Below this no ratio is looked at."""
+
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, struct.error, OverflowError)
+"""What reading an archive raises where it is broken."""
+
+
+class _Careful(io.FileIO):
+    """A file of which no more than `most` bytes are read at once: the list of entries is read whole."""
+
+    most: int | None = DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.most is not None and size is not None and size > self.most:
+            raise ModelError(
+                f"a model's zip file has at most {ENTRIES} entries; {Path(str(self.name)).name} lists them in {size} "
+                "bytes; do not open it"
+            )
+        return super().read(size)
+
+
+def names_in(path: Path) -> tuple[str, ...]:
+    """The names of a zip file's entries; none where it is no zip file, or a damaged one."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return ()
+    try:
+        with _Careful(path) as file, zipfile.ZipFile(file) as archive:
+            return tuple(archive.namelist())
+    except DAMAGE:
+        return ()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive, once all of its entries were found harmless. Raises ModelError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            check_entries(archive, path.name)
+        with _Careful(path) as file, zipfile.ZipFile(file) as archive:
+            file.most = None
+            check_entries(archive, path)
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         raise ModelError(
             f"a zip file must be whole; {path.name} is damaged ({error}); copy or download it again"
         ) from None
@@ -56,9 +90,9 @@ def unpack(path: Path, folder: Path) -> None:
                     raise _refusal(path.name, entry.filename, "is not as long as it says")
 
 
-def check_entries(archive: zipfile.ZipFile, name: str) -> None:
+def check_entries(archive: zipfile.ZipFile, path: Path) -> None:
     """Refuse an archive that would do anything else than hold files. Raises ModelError."""
-    entries = archive.infolist()
+    entries, name = archive.infolist(), path.name
     if len(entries) > ENTRIES:
         raise ModelError(f"a model's zip file has at most {ENTRIES} entries; {name} has {len(entries)}; do not open it")
     seen: set[str] = set()
@@ -68,6 +102,8 @@ def check_entries(archive: zipfile.ZipFile, name: str) -> None:
         if entry.filename.casefold() in seen:
             raise _refusal(name, entry.filename, "is there twice")
         seen.add(entry.filename.casefold())
+    if sum(e.compress_size for e in entries) > path.stat().st_size:
+        raise ModelError(f"entries of a zip file lie one after the other; those of {name} share bytes; do not open it")
     total, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
     if total > LIMIT or (total > SMALL and total > RATIO * max(packed, 1)):
         raise ModelError(

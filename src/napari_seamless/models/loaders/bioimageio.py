@@ -9,6 +9,7 @@ mirroring them with the edge repeated, and cuts the result: pad the image so and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import nn
 
 from napari_seamless.errors import InputNotFound, ModelError, WeightsMismatch
 from napari_seamless.models.architecture import LIBRARIES, build
+from napari_seamless.models.confinement import confined
+from napari_seamless.models.description_files import DEEPEST, check_values, read_text
 from napari_seamless.models.loaders.bioimageio_arrays import check_arrays
 from napari_seamless.models.loaders.bioimageio_axes import Reordered, spatial
 from napari_seamless.models.loaders.bioimageio_example import write_example
@@ -34,6 +37,11 @@ if TYPE_CHECKING:
     from bioimageio.spec.model.v0_5 import ModelDescr
 
 __all__ = ["find_description", "inside", "load", "matches", "read_description", "write_example"]
+
+
+LONGEST_YAML = 2**17
+"""Bytes; reading YAML takes a second for that. Descriptions in the zoo have a tenth of it."""
+DEEP_LISTS = re.compile(rf"(?:[\[{{]\s*){{{DEEPEST},}}")
 
 
 def find_description(folder: Path) -> Path | None:
@@ -112,16 +120,29 @@ def read_description(description: Path) -> ModelDescr:
         raise ModelError(
             "bioimage.io packages need bioimageio.spec; it is not installed; pip install 'napari-seamless[models]'"
         ) from error
+    what = "a bioimage.io description"
     try:
-        content = YAML(typ="safe").load(description.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        text = read_text(description, what, ModelError, LONGEST_YAML)
+        if DEEP_LISTS.search(text):
+            raise ModelError(f"{what} has at most {DEEPEST} lists inside each other; {description} has more")
+        content = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(
-            f"a bioimage.io description is a YAML file; {description} cannot be read as one: {error}; download it again"
+            f"{what} is a YAML file; {description} cannot be read as one: {error}; download it again"
         ) from error
+    check_values(content, what, ModelError)
     if not isinstance(content, dict):
         raise ModelError(f"a bioimage.io description names its parts; {description} holds none; download it again")
     context = ValidationContext(root=description.parent, file_name=description.name, perform_io_checks=False)
-    found = build_description(content, context=context, format_version="latest")
+    try:
+        with confined("the description", readable=(description.parent,)):
+            found = build_description(content, context=context, format_version="latest")
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError, OSError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{what} must be one of a model; {description} is not: {error}; ask its author") from error
     if not isinstance(found, ModelDescr):
         faults = [error.msg for detail in found.validation_summary.details for error in detail.errors][:3]
         raise ModelError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from napari_seamless.errors import ModelError
@@ -24,13 +26,10 @@ def check_arrays(module: nn.Module, folder: Path, image: Any, result: Any, name:
     given, wanted = (_array(folder, tensor) for tensor in (image, result))
     if given is None or wanted is None:
         return "not checked: the package has no test arrays on disk"
-    x = to_ours(torch.from_numpy(given.astype(np.float32)), [str(axis.id) for axis in image.axes])
-    y = to_ours(torch.from_numpy(wanted.astype(np.float64)), [str(axis.id) for axis in result.axes])
-    if "channel" not in {str(axis.id) for axis in image.axes}:
-        x = x.unsqueeze(1)
-    with torch.inference_mode():
-        # one at a time, as images come
-        made = torch.cat([module(one.unsqueeze(0)) for one in x]).double()
+    try:
+        made, y = _made(module, given, image, wanted, result)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise _differs(name, f"an error for it: {error}") from error
     if made.shape != y.shape:
         raise _differs(name, f"an output of {_times(made)}, not of {_times(y)}")
     off = (made - y).abs()
@@ -39,7 +38,20 @@ def check_arrays(module: nn.Module, folder: Path, image: Any, result: Any, name:
     return f"against the package's own test arrays: off by at most {float(off.max()):.1e}"
 
 
-def _array(folder: Path, tensor: Any) -> np.ndarray[Any, Any] | None:
+def _made(
+    module: nn.Module, given: NDArray[Any], image: Any, wanted: NDArray[Any], result: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network makes of the test input, and the test output, axes alike."""
+    x = to_ours(torch.from_numpy(given.astype(np.float32)), [str(axis.id) for axis in image.axes])
+    y = to_ours(torch.from_numpy(wanted.astype(np.float64)), [str(axis.id) for axis in result.axes])
+    if "channel" not in {str(axis.id) for axis in image.axes}:
+        x = x.unsqueeze(1)
+    with torch.inference_mode():
+        # one at a time, as images come
+        return torch.cat([module(one.unsqueeze(0)) for one in x]).double(), y
+
+
+def _array(folder: Path, tensor: Any) -> NDArray[Any] | None:
     described = tensor.test_tensor
     name = "" if described is None else str(getattr(described.source, "path", described.source))
     path = (folder / name).resolve()
@@ -48,8 +60,8 @@ def _array(folder: Path, tensor: Any) -> np.ndarray[Any, Any] | None:
     if path.stat().st_size > LIMIT:
         return None
     try:
-        found: np.ndarray[Any, Any] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        found: NDArray[Any] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError, TypeError, SyntaxError, TokenError) as error:
         raise ModelError(
             f"a test array is a .npy file of numbers; {name} of the package is not: {error}; download it again"
         ) from error

@@ -111,7 +111,7 @@ def weights_in(found: Any) -> State | None:
     """The weights in what was read from a file, the likeliest ones first (`others`); None where there are none."""
     if isinstance(found, dict) and not isinstance(found, StandIn) and not found:
         return State({})  # of a network without weights
-    states = sorted(_states(found, ()), key=lambda state: (_rank(state.key), -len(state)))
+    states = sorted(_states(found, (), set()), key=lambda state: (_rank(state.key), -len(state)))
     if not states:
         return None
     states[0].others = tuple(states[1:])
@@ -134,20 +134,27 @@ def fitted(state: Tensors, wanted: Tensors) -> tuple[dict[str, torch.Tensor], st
     return _without(state, best), ""
 
 
-def _states(found: Any, path: tuple[str, ...]) -> Iterator[State]:
-    """Every mapping of names to tensors, which may have plain values between them."""
-    if not isinstance(found, Mapping) or len(path) > DEPTH:
+def _states(found: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[State]:
+    """Every mapping of names to tensors, which may have plain values between them; each once, as a file may name it
+    any number of times."""
+    if not isinstance(found, Mapping) or len(path) > DEPTH or id(found) in seen:
         return
+    seen.add(id(found))
     inner = [
         state
         for key, value in found.items()
         if isinstance(key, str) and not key.casefold().startswith(NO_WEIGHTS)
-        for state in _states(value, (*path, key))
+        for state in _states(value, (*path, key), seen)
     ]
     yield from inner
-    tensors = {key: value for key, value in found.items() if isinstance(key, str) and torch.is_tensor(value)}
+    tensors = {key: value for key, value in found.items() if isinstance(key, str) and _is_numbers(value)}
     if tensors and not inner:
         yield State(tensors, ".".join(path))
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is a tensor that has its numbers here, one after the other."""
+    return torch.is_tensor(value) and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _rank(key: str) -> int:

@@ -7,7 +7,6 @@ and plain tensors.
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import re
@@ -23,9 +22,10 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError
-from napari_seamless.models._compat import symbol_of
-from napari_seamless.models.loaders.archive import opened
+from napari_seamless.models._compat import first_line, load_errors, symbol_of
+from napari_seamless.models.loaders.archive import names_in, opened
 from napari_seamless.models.loaders.example_network import CHANNELS, example_network
+from napari_seamless.models.loaders.size_expressions import is_arithmetic
 from napari_seamless.models.model import Model
 
 TARGETS = re.compile(
@@ -34,17 +34,13 @@ TARGETS = re.compile(
 )
 FILES = re.compile(r"aten\.(from_file|save|load)\b")
 """Operators that read or write files."""
-NODES = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp,
-         ast.Compare, ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.Subscript, ast.Attribute)  # fmt: skip
-FUNCTIONS = frozenset({
-    "Add", "Mul", "Pow", "Integer", "Symbol", "Rational", "Float", "Max", "Min", "Mod", "PythonMod", "FloorDiv",
-    "CleanDiv", "IntTrueDiv", "FloatTrueDiv", "CeilToInt", "FloorToInt", "TruncToInt", "RoundToInt", "ToFloat", "Abs",
-    "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality", "Unequality", "max", "min", "abs", "L", "math",
-})  # fmt: skip
-ATTRIBUTES = frozenset(("size", "ceil", "floor", "sqrt", "trunc"))
 HARMLESS_ENTRIES = re.compile(
     r"(models/model\.json|data/(weights|constants)/[\w.-]+|archive_format|archive_version|byteorder|\.data/\w+)"
 )
+
+
+LONGEST_JSON = 2**25
+"""Bytes of a description; the graphs of large networks have a third of that."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +83,7 @@ class Graph(nn.Module):
 
 def is_exported(path: Path) -> bool:
     """Whether a file is one of torch.export, whatever its suffix."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(
-            name.endswith(("/archive_format", "serialized_exported_program.json")) for name in archive.namelist()
-        )
+    return any(name.endswith(("/archive_format", "serialized_exported_program.json")) for name in names_in(path))
 
 
 def matches(path: Path) -> bool:
@@ -132,10 +123,10 @@ def load_exported(path: Path, *, trust: bool = False) -> Exported:
             warnings.simplefilter("ignore")
             program = torch.export.load(content)
             module = program.module()
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, OSError) as error:
+    except load_errors() as error:
         raise ModelError(
             f"a .pt2 file must be one that this torch ({torch.__version__}) can read; {path.name} is not: "
-            f"{_first_line(error)}; export it again"
+            f"{first_line(error)}; export it again"
         ) from error
     return _described(program, module, path)
 
@@ -177,6 +168,8 @@ def _harmless(archive: zipfile.ZipFile, path: Path) -> io.BytesIO:
     copy = io.BytesIO()
     with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
         for name in names:
+            if name.endswith(".json") and archive.getinfo(name).file_size > LONGEST_JSON:
+                raise _refused(path, f"has a {name.rpartition('/')[2]} of more than {LONGEST_JSON >> 20} MB")
             content = archive.read(name)
             if name.endswith(".json"):
                 _check_json(name, content, path)
@@ -192,7 +185,7 @@ def _harmless(archive: zipfile.ZipFile, path: Path) -> io.BytesIO:
 def _check_json(name: str, content: bytes, path: Path) -> None:
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _refused(path, f"has a damaged {name.rpartition('/')[2]}") from error
     for key, value in _fields(found):
         if key == "use_pickle" and value:
@@ -201,9 +194,9 @@ def _check_json(name: str, content: bytes, path: Path) -> None:
             raise _refused(path, f"holds an object that is no plain tensor ({value})")
         if key == "target" and isinstance(value, str) and (not TARGETS.fullmatch(value) or FILES.search(value)):
             raise _refused(path, f"calls {value[:80]}")
-        if key == "expr_str" and not _is_plain(str(value)):
-            raise _refused(path, f"has a size that is no arithmetic ({str(value)[:80]})")
-        if key == "guards_code" and not all(_is_plain(str(guard)) for guard in value):
+        if key == "expr_str" and not is_arithmetic(str(value)):
+            raise _refused(path, f"has a size that is no arithmetic of ordinary numbers ({str(value)[:80]})")
+        if key == "guards_code" and not (isinstance(value, list) and all(is_arithmetic(str(one)) for one in value)):
             raise _refused(path, "has a guard that is no arithmetic")
 
 
@@ -219,33 +212,8 @@ def _fields(found: object) -> Iterator[tuple[str, Any]]:
             waiting.extend(one)
 
 
-def _is_plain(text: str) -> bool:
-    """Whether an expression that torch evaluates is arithmetic on sizes."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return all(_is_harmless(node) for node in ast.walk(tree))
-
-
-def _is_harmless(node: ast.AST) -> bool:
-    match node:
-        case ast.Name(id=name):
-            return name in FUNCTIONS or re.fullmatch(r"_?[su]\d+|_[a-z]+", name) is not None
-        case ast.Attribute(attr=name):
-            return name in ATTRIBUTES
-        case ast.Constant(value=value):
-            return not isinstance(value, str) or re.fullmatch(r"\w+", value) is not None
-    return isinstance(node, NODES)
-
-
 def _refused(path: Path, what: str) -> ModelError:
     return ModelError(
         f"a .pt2 file is opened only if it is torch's own operators and plain tensors, which run nothing; {path.name} "
         f"{what}; export the network again with torch.export.save, or bring its state dict"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

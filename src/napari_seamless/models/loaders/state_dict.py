@@ -19,8 +19,12 @@ from napari_seamless.models.loaders.checkpoint import StandIn, State, fitted, fo
 from napari_seamless.models.loaders.weight_matching import check_weights
 from napari_seamless.models.trust import require_trust
 
-DAMAGED = (ValueError, LookupError, TypeError, AttributeError, struct.error)
-"""What torch raises, too, on its way through a file that is none of its own."""
+DAMAGE = (
+    SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, TypeError, LookupError,
+    AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
+"""What reading weights raises where the file is broken: its pickle is a program, run in a machine of torch's own."""
+LONGEST_HEADER = 2**24
 
 
 def read_state(path: Path) -> State:
@@ -87,9 +91,12 @@ def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) 
 def _read(path: Path) -> State:
     try:
         if path.suffix.lower() == ".safetensors":
+            _check_header(path)
             return State(load_file(path))
         found = read_inert(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, *DAMAGED) as error:
+    except DAMAGE as error:
+        if isinstance(error, ModelError):
+            raise
         # torch's own message advises to load without the guard, so it is chained, not quoted
         raise _no_state_dict(path, "something damaged, or other objects") from error
     state = weights_in(found)
@@ -97,6 +104,17 @@ def _read(path: Path) -> State:
         got = "Python objects" if isinstance(found, StandIn) else f"a {type(found).__name__} of something else"
         raise _no_state_dict(path, got)
     return state
+
+
+def _check_header(path: Path) -> None:
+    """Raises ModelError where a safetensors file says that its list of names is longer than any."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > LONGEST_HEADER:
+        raise ModelError(
+            f"the list of names in a safetensors file has {LONGEST_HEADER >> 20} MB at most; that of {path.name} has "
+            f"{size} bytes; do not open it, or save it again"
+        )
 
 
 def _no_state_dict(path: Path, got: str) -> ModelError:

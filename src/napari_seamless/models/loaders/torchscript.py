@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,12 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError
-from napari_seamless.models.loaders.archive import opened
+from napari_seamless.models._compat import first_line, load_errors
+from napari_seamless.models.loaders.archive import names_in, opened
 from napari_seamless.models.loaders.example_network import example_network
+from napari_seamless.models.loaders.script_code import code_problem
 from napari_seamless.models.loaders.script_graph import ScriptGraph
+from napari_seamless.models.loaders.script_pickles import pickle_problem
 from napari_seamless.models.model import ANY_NDIM, Model
 from napari_seamless.models.trust import require_trust
 
@@ -45,10 +47,7 @@ class UntraceableScript(nn.Module):
 
 def is_script(path: Path) -> bool:
     """Whether a file is a TorchScript archive, whatever its suffix."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        parts = {name.partition("/")[2] for name in archive.namelist()}
+    parts = {name.partition("/")[2] for name in names_in(path)}
     return "constants.pkl" in parts and any(part.startswith("code/") for part in parts)
 
 
@@ -79,6 +78,11 @@ def load_script(path: Path, *, trust: bool = False) -> Script:
     A file whose code reaches for files or runs while it is opened needs a yes. Raises NotTrusted or ModelError.
     """
     with opened(path) as archive:
+        if problem := code_problem(archive) or pickle_problem(archive):
+            raise ModelError(
+                f"TorchScript is read by torch, which does not survive all that can be written; {path.name} {problem}; "
+                "do not open it, or save the network again"
+            )
         code = [name for name in archive.namelist() if name.partition("/")[2].startswith("code/")]
         found = {one.decode() for name in code for one in REACHING_OUT.findall(archive.read(name))}
     if found:
@@ -90,10 +94,10 @@ def load_script(path: Path, *, trust: bool = False) -> Script:
             warnings.simplefilter("ignore")
             script = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
             return script_of(script)
-    except (RuntimeError, ValueError, OSError) as error:
+    except load_errors() as error:
         raise ModelError(
             f"a TorchScript file must be one that this torch ({torch.__version__}) can read; {path.name} is not: "
-            f"{str(error).strip().splitlines()[0][:200]}; save it again"
+            f"{first_line(error)}; save it again"
         ) from error
 
 
