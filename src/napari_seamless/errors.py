@@ -276,13 +276,13 @@ class TraceFailed(ModelError):
 
 
 class SeveralOutputs(ModelError):
-    """A network gives several tensors; `shapes` are theirs by their names, in the network's order. One is `fused` where
-    it is made of all the others; "" where none is, or nobody knows."""
+    """A network gives several tensors; `shapes` and `dtypes` (as torch names them) are theirs by their names, in the
+    network's order. One is `fused` where it is made of all the others; "" where none is, or nobody knows."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], fused: str = "") -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str], fused: str = "") -> None:
         listed = ", ".join(f"{name!r} of {' x '.join(map(str, shape))}" for name, shape in shapes.items())
         super().__init__(f"a network must give one image; got the outputs {listed}; choose one by its name or number")
-        self.shapes = dict(shapes)
+        self.shapes, self.dtypes = dict(shapes), dict(dtypes)
         self.fused = fused
 
 

@@ -146,14 +146,15 @@ def export(
         ),
     ],
     wanted: ExportOptions,
+    output_image: given.OutputImage = None,
 ) -> None:
     """Save a result as a file for other programs; also while it is being made, as far as it is."""
     import napari_seamless as ns
     from napari_seamless.runs.export import saved_as
 
-    said = saved_as(result, path, region=wanted.region, roi=wanted.roi)
+    said = saved_as(result, path, region=wanted.region, roi=wanted.roi, output_image=output_image)
     with display() as shown:
-        ns.export(result, path, on_progress=shown.step, **vars(wanted))
+        ns.export(result, path, on_progress=shown.step, output_image=output_image, **vars(wanted))
     if said:
         say(said)
     typer.echo(path)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import display
 from napari_seamless.cli.run_options import with_run_options
 from napari_seamless.runs.config import RunConfig
@@ -70,6 +71,7 @@ def measure(
             "--rois-csv", metavar="OUT.csv", help="Save a row for each outline, and a total.", show_default=False
         ),
     ] = None,
+    output_image: given.OutputImage = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the CSV files.")] = False,
 ) -> None:
     """Measure a result: areas of its classes, and its objects, whatever its size."""
@@ -91,6 +93,7 @@ def measure(
             connectivity=connectivity,
             min_area=min_area,
             pixel_size=pixel_size,
+            output_image=output_image,
             on_progress=shown.step,
         )
     console = Console()

@@ -37,6 +37,15 @@ Architecture = Annotated[
 Arguments = Annotated[
     str | None, typer.Option("--arguments", help="Its keyword arguments, as JSON.", show_default=False)
 ]
+OutputImage = Annotated[
+    str | None,
+    typer.Option(
+        "--output-image",
+        metavar="NAME",
+        help="Which image of a result of several outputs.",
+        show_default="the first that fits, told",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Let the model's own code run; remembered for this very file.")]
 
 

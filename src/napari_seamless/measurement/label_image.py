@@ -15,7 +15,8 @@ from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.measurement.measurements import Remark
 from napari_seamless.runs.origin import Origin, origin_of
-from napari_seamless.store import Store, open_store
+from napari_seamless.runs.result_at import result_at
+from napari_seamless.store import Store
 from napari_seamless.units import micrometres_in
 
 FROM_ARGMAX = (np.dtype(np.int32), np.dtype(np.int64))
@@ -56,14 +57,18 @@ class LabelImage:
 
 
 def open_label_image(
-    what: Any, names: tuple[LabelClass, ...], pixel_size: float | Sequence[float] | None
+    what: Any,
+    names: tuple[LabelClass, ...],
+    pixel_size: float | Sequence[float] | None,
+    output_image: str | None = None,
 ) -> LabelImage:
     """Whatever `measure` takes. Raises what opening raises, and BadRequest."""
+    taken = ""
     if isinstance(getattr(what, "store", None), Store):  # a Result, whose module would load torch
         what = what.store
     if isinstance(what, str | Path):
         try:
-            what = open_store(what)
+            what, taken = result_at(what, output_image, labels=True)
         except InputUnreadable:
             what = _opened(what)
     source = open_image(what)
@@ -91,6 +96,8 @@ def open_label_image(
     )
     if note is not None:
         labels.remarks.append(note)
+    if taken:
+        labels.remarks.append(Remark(taken))
     if isinstance(what, Store) and what.kind != "labels":
         labels.remarks.append(Remark("the result does not say that it is labels; its whole numbers are taken as such"))
     return labels

@@ -32,6 +32,7 @@ def measure(
     min_area: float | str = 0,
     pixel_size: float | Sequence[float] | None = None,
     names: Sequence[LabelClass] = (),
+    output_image: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Measurements:
@@ -54,12 +55,13 @@ def measure(
     the mean of the channels of `image` under each, where one is given: an image of the labels' shape, or the slide
     that the result was made of; of a stack or a series, the plane and time point that it was made of are taken.
 
+    `output_image` names one of the outputs of a network that lie in one result, by default the first of labels.
     `pixel_size` in micrometres goes before the image's own; `names` are classes of a label image that names none.
     `on_progress` gets (pixels done, in all); `cancelled` is asked between pieces. Both are called in this thread.
 
     Raises BadRequest, InputNotFound, InputUnreadable, InputMismatch, RunCancelled.
     """
-    labels = open_label_image(what, tuple(names), pixel_size)
+    labels = open_label_image(what, tuple(names), pixel_size, output_image)
     parts = parts_of(labels, region, roi)
     components = components_to_count(labels, classes, boundary, reach, connectivity)
     smallest = smallest_area(min_area, labels)

@@ -42,6 +42,26 @@ class Resolution:
         return None if all(abs(r - 1) <= self.tolerance for r in ratio) else self.resampled(ratio)
 
 
+@dataclass(frozen=True)
+class OutputPart:
+    """One of several outputs that a network gives in one, one after the other: its name, how many channels it has
+    (None: it has no axis of them) and their type as torch names it."""
+
+    name: str
+    channels: int | None
+    dtype: str
+
+    @property
+    def width(self) -> int:
+        """How many channels of the whole are its own."""
+        return self.channels or 1
+
+    @property
+    def kind(self) -> Literal["labels", "image"]:
+        """Whole numbers without an axis of channels are labels."""
+        return "labels" if self.channels is None and "float" not in self.dtype else "image"
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network with its pre- and post-processing inside, ready to be traced.
@@ -79,5 +99,7 @@ class Model:
     """Which of several outputs of the network is the result, by name or number; None where that is found by rule."""
     select: Callable[[str], Model] | None = None
     """The same model with another output of its network, by name; None where `module` itself gives all of them."""
+    parts: tuple[OutputPart, ...] = ()
+    """The outputs that `module` gives in one, one after the other; () where it gives one of its own."""
     notices: tuple[str, ...] = ()
     """Sentences about what was done to the network, or decided about it, so that it can be run."""

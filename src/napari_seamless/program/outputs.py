@@ -33,7 +33,10 @@ def only_tensor(result: Any) -> Tensor:
         raise TraceFailed(
             f"a network must give an image, one tensor or several; this one gives a {type(result).__name__} without any"
         )
-    raise SeveralOutputs({name: tuple(tensor.shape) for name, tensor in found.items()})
+    raise SeveralOutputs(
+        {name: tuple(tensor.shape) for name, tensor in found.items()},
+        {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in found.items()},
+    )
 
 
 def fused_output(network: nn.Module, image: Tensor) -> str:
@@ -80,11 +83,28 @@ class OneOutput(nn.Module):
     def __init__(self, network: nn.Module, name: str | None) -> None:
         super().__init__()
         self.network, self.name = network, name
+        self.training = network.training
 
     def forward(self, x: Tensor) -> Tensor:
         """What the network makes of the image."""
         result = self.network(x)
         return only_tensor(result) if self.name is None else flattened(result)[self.name]
+
+
+class JoinedOutputs(nn.Module):
+    """A network of several outputs, some of which are given as one: their channels one after the other, in a type that
+    holds those of all. They have one size, of `ndim` axes."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...], ndim: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.names, self.ndim, self.dtype = network, names, ndim, dtype
+        self.training = network.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of the image, (1, channels of all, [z,] y, x)."""
+        found = flattened(self.network(x))
+        parts = (found[name] if found[name].dim() == self.ndim + 2 else found[name].unsqueeze(1) for name in self.names)
+        return torch.cat([part.to(self.dtype) for part in parts], 1)
 
 
 def _walk(result: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:

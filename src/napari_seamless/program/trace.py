@@ -236,7 +236,7 @@ def _failure(
             with guard:
                 result = only_tensor(network(image))
         except SeveralOutputs as several:
-            raise SeveralOutputs(several.shapes, _fused(network, image)) from several
+            raise SeveralOutputs(several.shapes, several.dtypes, _fused(network, image)) from several
         except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, NotImplementedError) as failure:
             return failure
     if min(result.shape, default=1) < 1:

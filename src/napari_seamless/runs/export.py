@@ -24,10 +24,11 @@ from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, wri
 from napari_seamless.io.writers.geojson import save_geojson
 from napari_seamless.runs.asked_roi import Asked, add_asked, place_of
 from napari_seamless.runs.exportable_source import ExportableSource
+from napari_seamless.runs.result_at import result_at
 from napari_seamless.runs.roi_choice import chosen_roi
 from napari_seamless.runs.roi_parts import EDGE_RULE, RoiPart, any_mask, hull, words
 from napari_seamless.runs.whole_objects import WholeObjects
-from napari_seamless.store import Store, StoreSpec, create_store, open_store
+from napari_seamless.store import Store, StoreSpec, create_store
 from napari_seamless.store.output_path import require_apart
 from napari_seamless.store.zarr_arrays import disk_errors
 
@@ -64,6 +65,7 @@ def export(
     on_progress: OnProgress | None = None,
     kind: Kind = "image",
     classes: tuple[LabelClass, ...] = (),
+    output_image: str | None = None,
 ) -> Path:
     """Save a result, or anything else that `open_image` takes, as .ome.zarr, .ome.tif or .geojson; returns the path.
 
@@ -75,7 +77,8 @@ def export(
 
     The `level` saved becomes level 0 of the file. A result that is not finished, or that a run is writing now, is saved
     as far as it is, and marked as partial. `kind` and `classes` say what an image that is no result of this package
-    holds. `on_progress` gets (done, in all) in this thread, in steps of its own choosing. Any thread.
+    holds. `output_image` names one of the outputs of a network that lie in one result, by default the first.
+    `on_progress` gets (done, in all) in this thread, in steps of its own choosing. Any thread.
 
     Raises BadRequest, OutputExists, OutputUnwritable, and what opening raises.
     """
@@ -83,7 +86,7 @@ def export(
     format_for(path)
     if isinstance(what, str | Path):
         with suppress(InputUnreadable):
-            what = open_store(what)
+            what, _ = result_at(what, output_image)
     store = what if isinstance(what, Store) else None
     source = open_image(what) if store is None else store
     require_apart(path, _paths_of(source))
@@ -102,11 +105,19 @@ def _paths_of(source: Source) -> list[Path]:
     return [place for place in places if place is not None and place.is_absolute() and place.exists()]
 
 
-def saved_as(what: Any, path: str | Path, *, region: Region | None = None, roi: Any = None) -> str:
-    """A sentence on what `export` would save, where that is not all of it; "" otherwise. Raises as `export` does."""
+def saved_as(
+    what: Any, path: str | Path, *, region: Region | None = None, roi: Any = None, output_image: str | None = None
+) -> str:
+    """Sentences on what `export` would save, where that is not all of it; "" otherwise. Raises as `export` does."""
+    taken = ""
     if isinstance(what, str | Path):
         with suppress(InputUnreadable):
-            what = open_store(what)
+            what, taken = result_at(what, output_image)
+    part = _part_saved(what, path, region, roi)
+    return "\n".join(sentence for sentence in (taken, part) if sentence)
+
+
+def _part_saved(what: Any, path: str | Path, region: Region | None, roi: Any) -> str:
     source = open_image(what)
     facts = source.provenance if isinstance(source, Store) else {}
     _, parts = chosen_roi(source, place_of(facts, source.info.ndim), source.info.levels.shape(0), region, roi)

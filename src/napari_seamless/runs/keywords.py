@@ -26,7 +26,7 @@ class PrepareKeywords(TypedDict, total=False):
     pixel_size: float | Sequence[float] | None
     value_range: Sequence[float] | None
     level: int
-    network_output: str | int | None
+    network_output: str | int | Sequence[str | int] | None
     approximate: bool
 
 

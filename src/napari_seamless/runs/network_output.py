@@ -7,15 +7,21 @@ others, else the last; else the first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
-from napari_seamless.errors import BadRequest
+import torch
+
+from napari_seamless.errors import BadRequest, SeveralOutputs
 from napari_seamless.models import Model
-from napari_seamless.program.outputs import OneOutput
+from napari_seamless.models.model import OutputPart
+from napari_seamless.program.outputs import JoinedOutputs, OneOutput
 
 Shapes = Mapping[str, tuple[int, ...]]
+Wanted = str | int | Sequence[str | int] | None
+ALL = "all"
+"""Instead of a name: every output, each as an image of its own."""
 
 USUAL = (
     *("out", "output", "outputs", "logits", "pred", "preds", "prediction", "predictions", "result", "final", "fused"),
@@ -37,6 +43,43 @@ def with_output(model: Model, outputs: Shapes, wanted: str | int | None, ndim: i
     how = "by rule; another one with network_output=NAME (--network-output NAME)" if asked is None else "as asked for"
     notice = f"the network gives {len(outputs)} outputs, {_listed(outputs)}; the output {name!r} is taken, {how}"
     return replace(chosen, notices=(*model.notices, notice))
+
+
+def is_all(wanted: Wanted, outputs: Shapes) -> bool:
+    """Whether every output is asked for, and not the one that is called so."""
+    return wanted == ALL and ALL not in outputs
+
+
+def with_outputs(model: Model, several: SeveralOutputs, wanted: Wanted, ndim: int) -> Model:
+    """The model that gives some of its outputs in one. Raises BadRequest where they cannot be made in one go."""
+    shapes = several.shapes
+    listed = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else tuple(shapes)
+    names = tuple(named_output(shapes, one) for one in listed)
+    if not names or len(set(names)) < len(names):
+        raise BadRequest(f"several outputs are asked for by name, each once, or as 'all'; got {wanted!r}")
+    if model.select is not None:
+        raise BadRequest(
+            f"the outputs of a model with steps after its network are made one by one; '{model.name}' has some; ask "
+            "for one (network_output=NAME, --network-output NAME)"
+        )
+    chosen = {name: shapes[name] for name in names}
+    if len({shape[-ndim:] for shape in chosen.values()}) > 1 or any(
+        len(shape) not in (ndim + 1, ndim + 2) for shape in chosen.values()
+    ):
+        raise BadRequest(
+            f"outputs that are made in one go are images of one size; got {_listed(chosen)}; name those that are "
+            "(network_output=[...], --network-output A,B), and make another run for the others"
+        )
+    parts = tuple(
+        OutputPart(name, shape[1] if len(shape) == ndim + 2 else None, several.dtypes[name])
+        for name, shape in chosen.items()
+    )
+    dtypes = [getattr(torch, part.dtype) for part in parts]
+    joint = dtypes[0] if len(set(dtypes)) == 1 else torch.float32
+    module = JoinedOutputs(model.module, names, ndim, joint)
+    notice = f"the network gives {len(shapes)} outputs, {_listed(shapes)}; {_quoted(names)} are images of one result"
+    plain = replace(model, kind="image", classes=(), channel_names=())
+    return replace(plain, module=module, parts=parts, notices=(*model.notices, notice))
 
 
 def default_output(outputs: Shapes, ndim: int, fused: str = "") -> str:
@@ -77,13 +120,17 @@ def named_output(outputs: Shapes, wanted: str | int) -> str:
     )
 
 
-def check_only_output(wanted: str | int | None) -> None:
+def check_only_output(wanted: Wanted) -> None:
     """Refuse the choice of an output where there is only one. Raises BadRequest."""
-    if wanted not in (None, 0, "0"):
+    if wanted not in (None, 0, "0", ALL):
         raise BadRequest(
             f"network_output (--network-output) chooses one of several outputs; this network gives one, and {wanted!r} "
             "was asked for; leave it out"
         )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _listed(outputs: Shapes) -> str:

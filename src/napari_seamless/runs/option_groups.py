@@ -19,8 +19,10 @@ from napari_seamless.runs.option import option
 from napari_seamless.runs.option_text import (
     TISSUE,
     channels_text,
+    outputs_text,
     parse_budget,
     parse_channels,
+    parse_outputs,
     parse_plane,
     parse_region,
     parse_roi,
@@ -264,8 +266,9 @@ class ExecutionOptions(Comparable):
     `precision` is "float32", or fewer digits: "tf32" (CUDA), "bfloat16" or "float16" for convolutions, matrix
     products and what lies between them; such a result is marked as rounded, and checked against float32. `scheduler` is
     "dask", "serial", a dask address, a scheduler file (.json) or a distributed.Client. `network_output` names one of
-    several outputs ("out", "masks.0"), or is its number. With `approximate` a network that cannot be the same in tiles
-    as on the whole image is run on overlapping, blended tiles, and the result is marked so.
+    several outputs ("out", "masks.0"), or is its number; a list of these, or "all", makes a result with an image for
+    each. With `approximate` a network that cannot be the same in tiles as on the whole image is run on overlapping,
+    blended tiles, and the result is marked so.
     """
 
     device: str = field(default="auto", metadata=option("auto, cpu, cuda, mps or xpu."))
@@ -280,13 +283,14 @@ class ExecutionOptions(Comparable):
         default="dask",
         metadata=option("dask, serial, or a dask cluster: address (tcp://...) or scheduler file (.json)."),
     )
-    network_output: str | int | None = field(
+    network_output: str | int | Sequence[str | int] | None = field(
         default=None,
         metadata=option(
-            "Which output of a network that gives several, by name or number (from 0).",
+            "Which output of a network that gives several, by name or number (from 0); or some, or all of them.",
             without="the main one by rule, told",
-            metavar="NAME|0",
-            parse=parse_scene,
+            metavar="NAME|0|A,B|all",
+            parse=parse_outputs,
+            text=outputs_text,
         ),
     )
     approximate: bool = field(

@@ -98,6 +98,21 @@ def parse_scene(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
+def parse_outputs(text: str) -> str | int | tuple[str | int, ...]:
+    """One output's number or name, or those of several with commas between them.
+
+    >>> parse_outputs("out"), parse_outputs("0,aux")
+    ('out', (0, 'aux'))
+    """
+    found = parse_channels(text)
+    return found if len(found) > 1 else found[0]
+
+
+def outputs_text(outputs: str | int | Sequence[str | int]) -> str:
+    """The other way round."""
+    return str(outputs) if isinstance(outputs, str | int) else channels_text(outputs)
+
+
 def parse_roi(text: str) -> str | Path:
     """The word tissue, or the path of a GeoJSON file."""
     return text if text == TISSUE else Path(text)

@@ -11,7 +11,7 @@ from napari_seamless.io.readers.plane import PLANE
 from napari_seamless.io.slide_position import TO_SLIDE
 from napari_seamless.runs.asked_roi import asked_of, asked_parts, place_of
 from napari_seamless.runs.roi_parts import words
-from napari_seamless.store import Store, open_store
+from napari_seamless.store import Store, images_at, open_store
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.output_path import attributes_at
 
@@ -75,6 +75,6 @@ def origin_at(path: str | Path) -> Origin | None:
 
     Raises InputDamaged where it cannot be opened.
     """
-    if spec_of(attributes_at(Path(path))) is None:
+    if spec_of(attributes_at(Path(path))) is None and not images_at(path):
         return None
     return origin_of(open_store(Path(path), repairs=False))

@@ -12,6 +12,7 @@ from napari_seamless.fingerprints import OnDisk
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, LabelClass
 from napari_seamless.runs.config import RunConfig
+from napari_seamless.runs.joint_output import joint_store
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.provenance import origins, to_slide
 from napari_seamless.runs.statistics import PREVIEW, WHOLE, StatisticsDomain
@@ -33,6 +34,8 @@ def store_for(
     if output.output is not None:
         source, path = prepared.source, output.output.absolute()  # the working folder may be another one later
         require_apart(output.output, source.paths if isinstance(source, OnDisk) else ())
+        if prepared.model.parts:
+            return joint_store(prepared, spec, path, output.overwrite, tile=tile, same_image=output.same_image)
         return resume_or_create(path, spec, output.overwrite, tile=tile, same_image=output.same_image)
     if is_cluster(config.execution.scheduler):
         raise BadRequest(
@@ -44,7 +47,7 @@ def store_for(
             f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes "
             f"{readable(size)}; give an output folder or a smaller region"
         )
-    return create_store(None, spec)
+    return joint_store(prepared, spec, None) if prepared.model.parts else create_store(None, spec)
 
 
 def store_spec(prepared: Prepared, tile: int, config: RunConfig, domain: StatisticsDomain = WHOLE) -> StoreSpec:

@@ -22,7 +22,7 @@ from napari_seamless.runs.channels import by_name
 from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.exact import ExactPrepared, exact_from
 from napari_seamless.runs.keywords import PREPARE, PrepareKeywords, config_of
-from napari_seamless.runs.network_output import check_only_output, with_output
+from napari_seamless.runs.network_output import check_only_output, is_all, with_output, with_outputs
 from napari_seamless.runs.option_groups import ImageOptions
 from napari_seamless.runs.pixel_size import at_resolution
 from napari_seamless.runs.prepared import Prepared
@@ -79,6 +79,8 @@ def with_one_output(attempt: Callable[[Model, Source, int], Made], fitted: Fitte
     try:
         made = attempt(model, source, level)
     except SeveralOutputs as several:
+        if not isinstance(wanted, str | int | None) or is_all(wanted, several.shapes):
+            return attempt(with_outputs(model, several, wanted, source.info.ndim), source, level)
         chosen = with_output(model, several.shapes, wanted, source.info.ndim, several.fused)
         if model.select is not None:
             chosen = adapted(chosen, source, config.image)

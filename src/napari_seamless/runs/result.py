@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from napari_seamless.runs.moments import MOMENTS, Moments
 from napari_seamless.runs.roi_parts import RoiPart, any_mask
 from napari_seamless.runtime.engine.mismatch import Mismatch
 from napari_seamless.runtime.planning import readable
-from napari_seamless.store import Store
+from napari_seamless.store import JointStore, Store
 from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.zarr_arrays import disk_errors
 
@@ -146,6 +146,12 @@ class Result:
     def levels(self) -> Sequence[object]:
         """Array-likes, finest first, of the whole output."""
         return self.store.levels
+
+    @property
+    def images(self) -> Mapping[str, Result]:
+        """Of several outputs that were made in one run: the result of each, by name; this is the first. Else none."""
+        stores = self.store.images if isinstance(self.store, JointStore) else {}
+        return {name: Result(store, self.region, self.report, self.moments) for name, store in stores.items()}
 
     @property
     def notices(self) -> tuple[str, ...]:

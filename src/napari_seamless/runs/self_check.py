@@ -35,14 +35,14 @@ def self_check(
     if not places:
         return None
     retrying = OutOfMemoryRetry(engine)
-    pairs = [(store.read(p).astype(np.float64), _again(retrying, prepared, p, stop)) for p in places]
+    pairs = [(store.made(p).astype(np.float64), _again(retrying, prepared, p, stop)) for p in places]
     first, second = (np.concatenate([pair[k].ravel() for pair in pairs]) for k in range(2))
-    if store.kind == "labels":
+    if store.made_kind == "labels":
         difference = (first != second).astype(np.float64)
     else:
         difference = np.abs(first - second) / (second.std() or 1.0)
     largest, mean = float(difference.max()), float(difference.mean())
-    return SelfCheck(len(places), largest, mean, kind=store.kind)
+    return SelfCheck(len(places), largest, mean, kind=store.made_kind)
 
 
 def _place(region: Region, store: Store, draw: Random) -> Region | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from zarr.storage import MemoryStore
@@ -26,6 +28,7 @@ from napari_seamless.store.output_path import (
     put_in_order,
 )
 from napari_seamless.store.recorded import Recorded
+from napari_seamless.store.several_images import chosen_image, create_group_of, folders_of, images_in
 from napari_seamless.store.spec import StoreSpec
 from napari_seamless.store.store import CACHE_BYTES, Store
 from napari_seamless.store.zarr_arrays import create_arrays, disk_errors, open_arrays
@@ -66,13 +69,17 @@ def _create(path: Path, spec: StoreSpec, lock: PlaceLock, cache_bytes: int) -> S
     return _open(place, spec, cache_bytes, lock, target=path)
 
 
-def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES, repairs: bool = True) -> Store:
+def open_store(
+    path: str | Path, *, image: str | None = None, cache_bytes: int = CACHE_BYTES, repairs: bool = True
+) -> Store:
     """An existing result, to read or to continue. Coarse levels are rebuilt first where its last writer died; not so
-    without `repairs`, for those who want to know what it is, and change nothing.
+    without `repairs`, for those who want to know what it is, and change nothing. Of a result of several images (the
+    outputs of a network) `image` is the name of the one that is opened, the first without it; `images_at` lists them.
 
     A result that a run is writing now is shown as it is on disk at this moment, coarse levels lagging behind level 0;
     so is one whose disk is full, or may only be read, until it is continued.
-    Raises InputNotFound, InputUnreadable (not a result of this package) or InputDamaged.
+    Raises InputNotFound, InputUnreadable (not a result of this package), InputDamaged, and BadRequest for an `image`
+    that is not there.
     """
     path = Path(path)
     try:
@@ -82,6 +89,10 @@ def open_store(path: str | Path, *, cache_bytes: int = CACHE_BYTES, repairs: boo
         raise InputUnreadable(f"a result must be readable to be opened; {path}: {error.strerror}") from error
     if not there:
         raise InputNotFound(f"a result must exist to be opened; there is nothing at {path}; check the path")
+    images = images_in(attributes_at(path))
+    if images or (image is not None and spec_of(attributes_at(path)) is not None):
+        path = chosen_image(path, images, image)
+        put_in_order(path)
     spec = spec_of(attributes_at(path))
     if spec is None:
         raise InputUnreadable(f"only results of this package are opened as such; {path} is none; open it as an image")
@@ -114,6 +125,8 @@ def resume_or_create(
     with disk_errors(path), place_taken(path) as lock:
         if overwrite:
             return _replace(path, spec, lock, tile, cache_bytes)
+        if images_at(path) and is_ours(path):
+            raise _other_images(path)
         earlier = _spec_at(path)
         if earlier is None:
             check_replaceable(path, overwrite=False)
@@ -132,6 +145,41 @@ def resume_or_create(
         if spec.source_identity != earlier.source_identity:
             store.adopt(spec.source_identity)
         return store
+
+
+def images_at(path: str | Path) -> tuple[str, ...]:
+    """The names of the images of a result of several, in their order; () for any other."""
+    return tuple(images_in(attributes_at(Path(path))))
+
+
+def resume_or_create_images(
+    path: Path, specs: Mapping[str, StoreSpec], overwrite: bool = False, *, tile: int = 0, same_image: bool = False
+) -> tuple[dict[str, Store], PlaceLock]:
+    """Several results in one folder, by name: as `resume_or_create` does it for each; and the lock of the folder.
+
+    Raises OutputExists, also for a result of other images, unless `overwrite` says to replace it: that is gone then.
+    """
+    folders = folders_of(specs)
+    with disk_errors(path), place_taken(path) as lock:
+        there = images_in(attributes_at(path)) if is_ours(path) else {}
+        if there != folders:
+            if there and not overwrite:
+                raise _other_images(path)
+            check_replaceable(path, overwrite=overwrite)
+            with built_beside(path) as built:
+                create_group_of(built, specs)
+        stores = {}
+        for name, spec in specs.items():
+            how: dict[str, Any] = {"tile": tile, "same_image": same_image}
+            stores[name] = resume_or_create(path / folders[name], spec, overwrite and there == folders, **how)
+        return stores, lock
+
+
+def _other_images(path: Path) -> OutputExists:
+    return OutputExists(
+        f"only a run for the same outputs can continue a result; the one at {path} has the images "
+        f"{', '.join(map(repr, images_at(path)))}; choose another path or overwrite it"
+    )
 
 
 def _replace(path: Path, spec: StoreSpec, lock: PlaceLock, tile: int, cache_bytes: int) -> Store:

@@ -12,11 +12,12 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from napari_seamless.durable_files import PARTIAL, REPLACED, beside, recover, replace_folder, sync_tree
+from napari_seamless.durable_files import PARTIAL, REPLACED, SIGN, beside, recover, replace_folder, sync_tree
 from napari_seamless.errors import OutputExists
 from napari_seamless.file_lock import PlaceLock
 from napari_seamless.store.disk_store import METADATA
 from napari_seamless.store.metadata import spec_of
+from napari_seamless.store.several_images import SERIES, XML, images_in
 
 TRACES_OF_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -43,8 +44,16 @@ def attributes_at(path: Path) -> Mapping[str, Any]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a folder is a result of this package and holds nothing else. A link to one is not."""
-    spec = None if path.is_symlink() or not path.is_dir() else spec_of(attributes_at(path))
+    """Whether a folder is a result of ours, of one image or of several, and holds nothing else. A link is not."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    images = images_in(attributes_at(path))
+    if images:
+        folders = [path / folder for folder in images.values()]
+        others = {name for name in _others(path, {SERIES, *images.values()}) if f".{SIGN}" not in name}
+        is_plain = not others and not _others(path / SERIES, {XML})
+        return is_plain and all(is_ours(folder) for folder in folders if folder.exists())
+    spec = spec_of(attributes_at(path))
     if spec is None:
         return False
     levels = {str(level) for level in range(len(spec.level_shapes))}

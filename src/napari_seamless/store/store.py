@@ -184,6 +184,15 @@ class Store:
             raise BadRequest(f"a region must lie inside its level of {shape} pixels; got {region!r} of level {level}")
         return self._pyramid.read(level, region)
 
+    def made(self, region: Region) -> Array:
+        """Pixels of level 0 as an engine makes them, to be compared with what it makes now."""
+        return self.read(region)
+
+    @property
+    def made_kind(self) -> Kind:
+        """How what `made` gives is compared."""
+        return self.kind
+
     # -- Sink
 
     def write(self, region: Region, pixels: Array) -> None:

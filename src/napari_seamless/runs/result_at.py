@@ -1,0 +1,25 @@
+"""The result at a path; of several outputs of a network that lie in one folder, the one that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_seamless.store import Store, images_at, open_store
+
+
+def result_at(path: str | Path, image: str | None = None, *, labels: bool = False) -> tuple[Store, str]:
+    """The result, and a sentence where it is one of several and nobody said which ("" else).
+
+    That is the first one, or, where `labels` are wanted, the first of these. Raises as `open_store` does.
+    """
+    names = images_at(path)
+    if image is not None or len(names) < 2:
+        return open_store(path, image=image), ""
+    stores = [open_store(path, image=name) for name in names]
+    fits = [k for k, store in enumerate(stores) if store.kind == "labels"] if labels else []
+    number = fits[0] if fits else 0
+    others = ", ".join(map(repr, names))
+    return stores[number], (
+        f"the result has the images {others}; {names[number]!r} is taken, by rule; choose another with "
+        "output_image=NAME (--output-image NAME)"
+    )
