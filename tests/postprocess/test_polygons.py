@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from stardist.utils import edt_prob
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
+from napari_seamless.postprocess.polygons import contest
 from napari_seamless.postprocess.polygons.from_labels import perfect_output
 from napari_seamless.postprocess.polygons.step import StarPolygons
 from napari_seamless.postprocess.step import Domain, TileOutput
@@ -96,6 +98,26 @@ def test_the_chain_is_settled_while_it_is_read_from_its_beginning() -> None:
         settled += len(settler.settle(step.propose(run.given(tile))).objects)
     assert settled >= 199
     assert settled + len(settler.flush().objects) == 200
+
+
+def test_polygons_that_are_compared_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, shape = network_output(), tissue().shape
+    expected = all_at_once(STEP, output, shape)
+    monkeypatch.setattr(contest, "AT_ONCE", 1000)
+    assert_same(run_step(STEP, output, shape, square_tiles(Region.from_shape(shape), 512)), expected)
+
+
+def test_a_network_that_sees_objects_everywhere_is_compared_in_little_memory() -> None:
+    """All pixels of all polygons would be 370 MB."""
+    step, shape = StarPolygons(largest_radius=128), (450, 450)
+    output = np.random.default_rng(0).uniform(0.6, 1, (33, 225, 225)).astype(np.float32)
+    output[1:] = 120
+    tracemalloc.start()
+    result = all_at_once(step, output, shape)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 5 < len(result.objects) < 50
+    assert peak < 220e6
 
 
 @pytest.mark.parametrize("order", ["raster", "random"])

@@ -10,6 +10,9 @@ from napari_seamless.postprocess.polygons.boxes import Bools
 from napari_seamless.postprocess.polygons.shapes import masks_of
 from napari_seamless.postprocess.polygons.stars import Stars
 
+AT_ONCE = 8192
+"""Polygons whose pixels are in memory together, beside those of higher rank that have not lost."""
+
 
 @dataclass(frozen=True, eq=False)
 class Contest:
@@ -26,14 +29,21 @@ class Contest:
     shown: Bools
 
     def outcome(self, overlap: float) -> tuple[Bools, Bools, Bools]:
-        """Which of the unsettled have won, which have lost, which are shown now."""
+        """Which of the unsettled have won, which have lost, which are shown now.
+
+        Polygons are taken by falling rank, some at a time: those that have lost are not compared with later ones, so
+        that a network which sees objects everywhere fills no memory with their pixels.
+        """
         from napari_seamless.postprocess.polygons import kernels
 
-        order = self.stars.by_rank
-        stars = self.stars.take(order)
-        state = np.where(self.is_settled, kernels.WON, kernels.UNDECIDED)[order]
-        is_open, active, shown = self.is_open[order], self.active[order], self.shown[order]
-        kernels.decide(masks_of(stars), stars.center, overlap, is_open, active, state, shown)
-        won, lost, now = (np.zeros(len(order), bool) for _ in range(3))
-        won[order], lost[order], now[order] = state == kernels.WON, state == kernels.LOST, shown
-        return won & ~self.is_settled, lost, now
+        state, shown = np.where(self.is_settled, kernels.WON, kernels.UNDECIDED), self.shown.copy()
+        order, before = self.stars.by_rank, np.zeros(0, np.int64)
+        for start in range(0, len(order), AT_ONCE):
+            now = order[start : start + AT_ONCE]
+            rows = np.concatenate([before, now])
+            stars, ranked, seen = self.stars.take(rows), state[rows], shown[rows]
+            active = np.concatenate([np.zeros(len(before), bool), self.active[now]])
+            kernels.decide(masks_of(stars), stars.center, overlap, self.is_open[rows], active, ranked, seen)
+            state[rows], shown[rows] = ranked, seen
+            before = rows[ranked != kernels.LOST]
+        return (state == kernels.WON) & ~self.is_settled, state == kernels.LOST, shown
