@@ -336,8 +336,8 @@ class FakePipeline:
         data = what.data[0] if what.multiscale else what.data
         return FakeSource(np.moveaxis(np.asarray(data), -1, 0) if what.rgb else np.asarray(data)[None], rgb=what.rgb)
 
-    def select(self, source: Any, *, channels: Any = None, pixel_size: Any = None) -> Any:
-        return select(source, channels=channels, pixel_size=pixel_size)
+    def select(self, source: Any, *, channels: Any = None, pixel_size: Any = None, notices: Sequence[str] = ()) -> Any:
+        return select(source, channels=channels, pixel_size=pixel_size, notices=notices)
 
     def in_micrometres(self, info: ImageInfo) -> tuple[float, ...] | None:
         return info.pixel_size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def whole(module: nn.Module) -> np.ndarray:
         return copy.deepcopy(module).eval().float()(torch.from_numpy(IMAGE)[None])[0].numpy()
 
 
-def run(module: object) -> ns.Result:
+def run(module: Any) -> ns.Result:
     return ns.run(module, IMAGE, tile=64, scheduler="serial")
 
 
@@ -163,11 +165,23 @@ def test_names_of_torchs_own_methods_do_for_layers() -> None:
     np.testing.assert_allclose(np.asarray(run(Named().eval())), whole(network()), rtol=0, atol=1e-6)
 
 
-def test_attributes_with_the_names_of_torchs_methods_are_refused_in_a_sentence() -> None:
+@pytest.mark.parametrize("name", ["parameters", "named_modules"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        run,
+        lambda module: run(ns.Model("own", module, "My own")),
+        lambda module: ns.StreamedGradient(nn.Sequential(module)),
+    ],
+    ids=["module", "Model", "StreamedGradient"],
+)
+def test_attributes_with_the_names_of_torchs_methods_are_refused_in_a_sentence(
+    name: str, use: Callable[[Any], object]
+) -> None:
     module = network()
-    module.parameters = [1, 2]  # type: ignore[assignment]
-    with pytest.raises(ModelError, match="attribute of its own named 'parameters'; rename it"):
-        run(module)
+    setattr(module, name, [nn.Conv2d(1, 1, 1)])
+    with pytest.raises(ModelError, match=f"attribute of its own named '{name}'; rename it"):
+        use(module)
 
 
 @pytest.mark.parametrize(

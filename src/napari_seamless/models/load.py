@@ -22,6 +22,7 @@ from napari_seamless.models.networks.stain import bundled_stain
 from napari_seamless.models.networks.style_transfer import bundled_style
 from napari_seamless.models.own_module import as_run
 from napari_seamless.models.recipe_file import FILE
+from napari_seamless.program.own_attributes import require_methods
 
 _BUILDERS: Mapping[str, Callable[[], Model]] = {
     "nuclei": bundled_nuclei,
@@ -83,6 +84,7 @@ def _loaded(
     trust: bool,
 ) -> Model:
     if isinstance(model, Model):
+        require_methods(model.module)
         return model
     if not isinstance(model, str | Path):
         return _from_module(model)

@@ -19,14 +19,8 @@ from napari_seamless.errors import ModelError
 from napari_seamless.models._compat import compiled_function, compiled_module
 from napari_seamless.models.loaders.pt2 import Graph
 from napari_seamless.models.loaders.torchscript import script_of
+from napari_seamless.program.own_attributes import NEEDED, require_methods, submodules
 
-NEEDED = frozenset(
-    {
-        *("add_module", "apply", "buffers", "children", "eval", "modules", "named_buffers", "named_children"),
-        *("named_modules", "named_parameters", "parameters", "register_buffer", "state_dict", "train", "to"),
-    }
-)
-"""What tracing calls on a module, so that nothing else may have the name."""
 SHARDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine")
 """Wrappers that hold a part of the weights only."""
 
@@ -44,6 +38,7 @@ def as_run(given: object) -> tuple[nn.Module, tuple[str, ...]]:
     if not isinstance(given, nn.Module):
         raise _no_module(given)
     found = tuple(submodules(given))
+    require_methods(given)
     _check(found)
     dtypes = _foreign_dtypes(found)
     wrapped = tuple(m for m in found if inner_of(m) is not None or isinstance(m, torch.jit.ScriptModule))
@@ -62,20 +57,6 @@ def as_run(given: object) -> tuple[nn.Module, tuple[str, ...]]:
             "after module.eval()"
         ) from error
     return made, notices
-
-
-def submodules(module: nn.Module) -> Iterator[nn.Module]:
-    """A module and all below it, once each, parents first; whatever names it gives to its own attributes."""
-    seen: set[int] = set()
-    waiting = [module]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        if not isinstance(one, torch.jit.ScriptModule):
-            waiting += [child for child in reversed(one._modules.values()) if child is not None]
 
 
 def inner_of(module: nn.Module) -> nn.Module | None:
@@ -106,12 +87,6 @@ def _check(found: Sequence[nn.Module]) -> None:
             raise ModelError(
                 f"a network must hold all of its weights; {name} holds a part of them on each device; gather them into "
                 "the plain module, and hand that over"
-            )
-        taken = sorted(key for key in NEEDED & vars(module).keys() if not callable(vars(module)[key]))
-        if taken:
-            raise ModelError(
-                f"a network must leave the methods of torch.nn.Module as they are, since tracing calls them; {name} "
-                f"has an attribute of its own named {taken[0]!r}; rename it"
             )
     if any(tensor.is_meta for tensor in _tensors(found)):
         raise ModelError(

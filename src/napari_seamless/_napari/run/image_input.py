@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from napari_seamless._napari.run.sections.image import ImageSection
 from napari_seamless._napari.run.state import ImageRef
 from napari_seamless._napari.widgets.dialogs import PixelSizeDialog
 from napari_seamless._napari.widgets.image_options import ImageQuestions, ImageSetting
-from napari_seamless.errors import BadRequest, InputMismatch
+from napari_seamless.errors import BadRequest, InputMismatch, SeamlessError
 from napari_seamless.interfaces import ImageInfo, Source
 from napari_seamless.runs.channels import channel_names
 
@@ -96,7 +97,11 @@ class ImageInput:
     @property
     def summary(self) -> str:
         """What was found out beside what the layer says."""
-        return "" if self._tissue is None else f"tissue on about {self._tissue:.0%}"
+        is_plain = self._layer is not None and source_of(self._layer) is None
+        size = self.pixel_size if is_plain else None
+        parts = [] if size is None else [f"{size[-1]:.3g}\u00a0\N{MICRO SIGN}m/\N{WORD JOINER}px"]
+        parts += [] if self._tissue is None else [f"tissue on about {self._tissue:.0%}"]
+        return "\N{NO-BREAK SPACE}\u00b7 ".join(parts)
 
     def choose(self, layer: Image | None, model: str | None, network: Model | None) -> None:
         """Takes another image or model, and begins to look at the image if it has not been looked at yet."""
@@ -208,9 +213,13 @@ def open_as(
     """A layer's image with what was said of it, as `ImageRef` has it. Any thread. Raises what opening it raises, and
     InputMismatch."""
     source = source_of(layer)
+    said: float | tuple[float, ...] | None = setting.pixel_size
+    told: tuple[str, ...] = ()
     if source is None:
         try:
             source = backend.open_image(layer, axes=setting.axes)
+            if said is None and backend.in_micrometres(source.info) is None:
+                said, told = _said_by_file(backend, layer, source.info)
         except BadRequest as error:
             raise InputMismatch(
                 f"which axis of an image is which must be known; {layer.name} has {layer.ndim} axes that can be read "
@@ -221,7 +230,30 @@ def open_as(
         wanted.setdefault("z", 0)
     if wanted:
         source = backend.open_image(source, plane=wanted)
-    return backend.select(source, channels=numbers_of(setting.channels), pixel_size=setting.pixel_size)
+    if isinstance(said, tuple):
+        said = said[-source.info.ndim :]  # of a plane of it
+    return backend.select(source, channels=numbers_of(setting.channels), pixel_size=said, notices=told)
+
+
+def _said_by_file(backend: Backend, layer: Image, info: ImageInfo) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
+    """The pixel size that the file of a layer states, of which another reader gave the pixels alone, and a notice.
+
+    Nothing where that file is no image of the same size that states one.
+    """
+    path = layer.source.path
+    if path is None:
+        return None, ()
+    try:
+        file = backend.open_image(path)
+    except SeamlessError:
+        return None, ()
+    with closing(file):
+        size, shape = backend.in_micrometres(file.info), info.levels.shape(0)
+        if size is None or file.info.levels.shape(0)[-len(shape) :] != shape:
+            return None, ()
+    size = size[-len(shape) :]
+    numbers = " x ".join(f"{one:.4g}" for one in (size if len(set(size)) > 1 else size[:1]))
+    return size, (f"the layer of '{layer.name}' does not state its pixel size: {numbers} um is taken from its file",)
 
 
 def _opened(backend: Backend, layer: Image, setting: ImageSetting) -> OpenedImage:

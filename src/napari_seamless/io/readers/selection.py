@@ -20,12 +20,13 @@ class Selected(DerivedSource):
     """A source over another one. Any thread; picklable when the other is. `close` closes that one.
 
     `channels` are numbers from 0, None for all as they are; a channel may come twice. `pixel_size` is in micrometres
-    per level-0 pixel, ((z,) y, x), None for what the image says.
+    per level-0 pixel, ((z,) y, x), None for what the image says. `notices` are sentences beside the image's own.
     """
 
     source: Source
     channels: tuple[int, ...] | None = None
     pixel_size: tuple[float, ...] | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def origin(self) -> Source:
@@ -33,7 +34,7 @@ class Selected(DerivedSource):
 
     @cached_property
     def info(self) -> ImageInfo:
-        info = self.source.info
+        info = replace(self.source.info, notices=(*self.source.info.notices, *self.notices))
         if self.pixel_size is not None:
             info = replace(info, pixel_size=self.pixel_size, unit=MICROMETER, origin=_origin(info, self.pixel_size))
         if self.channels is None:
@@ -67,12 +68,17 @@ def _origin(info: ImageInfo, pixel_size: tuple[float, ...]) -> tuple[float, ...]
 
 
 def select(
-    source: Source, *, channels: Sequence[int | str] | None = None, pixel_size: float | Sequence[float] | None = None
+    source: Source,
+    *,
+    channels: Sequence[int | str] | None = None,
+    pixel_size: float | Sequence[float] | None = None,
+    notices: Sequence[str] = (),
 ) -> Source:
     """Some channels of an image, by number (from 0) or name, in the order given, and with a pixel size of its own.
 
-    `pixel_size` is in micrometres per level-0 pixel, one number for all axes or ((z,) y, x). Raises BadRequest for
-    channels that are not there and sizes that cannot be.
+    `pixel_size` is in micrometres per level-0 pixel, one number for all axes or ((z,) y, x); `notices` are sentences on
+    where it comes from, which the image has beside its own then. Raises BadRequest for channels that are not there and
+    sizes that cannot be.
 
     >>> from napari_seamless.io.readers import open_image
     >>> picture = open_image(np.zeros((4, 20, 10)))
@@ -92,7 +98,7 @@ def select(
                 f"got {pixel_size}; correct it"
             )
     is_plain = numbers in (None, tuple(range(info.channels))) and sizes in (None, info.pixel_size)
-    return source if is_plain else Selected(source, numbers, sizes)
+    return source if is_plain and not notices else Selected(source, numbers, sizes, tuple(notices))
 
 
 def numbers_of_channels(info: ImageInfo, channels: Sequence[int | str]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from torch import Tensor, nn
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.program.own_attributes import require_methods
 from napari_seamless.program.trace import TIME_LIMIT, trace
 from napari_seamless.runs.option_text import parse_budget
 from napari_seamless.runtime.engine.device import default_budget, resolve_device
@@ -80,6 +81,7 @@ class StreamedGradient(nn.Module):
             raise BadRequest(f"a tile's edge must be a positive number of pixels; got {tile}; use 512")
         if budget is not None and tile is not None:
             raise BadRequest("the tile follows from the budget; give one of the two")
+        require_methods(module)
         self.module = module
         self.budget = parse_budget(budget) if isinstance(budget, str) else budget
         self.keep = parse_budget(keep) if isinstance(keep, str) else keep
