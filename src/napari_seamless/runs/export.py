@@ -21,7 +21,7 @@ from napari_seamless.interfaces import LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.io.slide_position import ON_SLIDE, TO_SLIDE, on_slide
 from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, writer_of
-from napari_seamless.io.writers.geojson import save_geojson
+from napari_seamless.io.writers.geojson import check_outlines, save_geojson
 from napari_seamless.runs.asked_roi import Asked, add_asked, place_of
 from napari_seamless.runs.exportable_source import ExportableSource
 from napari_seamless.runs.result_at import result_at
@@ -168,6 +168,8 @@ def _export(
 ) -> Path:
     is_direct = wanted.level == 0 and format_for(path).writer == "geojson" and source.info.ndim == 2
     write = writer_of(format_for(path))
+    if format_for(path).writer == "geojson":
+        check_outlines(spec.kind, source.info.ndim)
     if wanted.parts and is_direct and spec.kind == "labels":
         readable = ExportableSource(source, spec) if store is None else store
         within = WholeObjects(wanted.parts, source.info.levels.shape(0))

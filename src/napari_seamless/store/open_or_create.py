@@ -26,6 +26,7 @@ from napari_seamless.store.output_path import (
     is_ours,
     place_taken,
     put_in_order,
+    sweep_partials,
 )
 from napari_seamless.store.recorded import Recorded
 from napari_seamless.store.several_images import chosen_image, create_group_of, folders_of, images_in
@@ -230,6 +231,8 @@ def _open(
                 store = _open(path, spec, cache_bytes, lock, target=target)
                 store.let_go()
                 return store
+        if is_held:
+            sweep_partials(path, spec, also_chunks=not (is_current and journal.exists))
         store = Store(
             spec,
             arrays,

@@ -16,8 +16,10 @@ from napari_seamless.durable_files import PARTIAL, REPLACED, SIGN, beside, recov
 from napari_seamless.errors import OutputExists
 from napari_seamless.file_lock import PlaceLock
 from napari_seamless.store.disk_store import METADATA
+from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.several_images import SERIES, XML, images_in
+from napari_seamless.store.spec import StoreSpec
 
 TRACES_OF_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -131,6 +133,19 @@ def place_taken(path: Path) -> Iterator[PlaceLock]:
     except BaseException:
         lock.release()
         raise
+
+
+def sweep_partials(path: Path, spec: StoreSpec, *, also_chunks: bool) -> None:
+    """Remove what a kill left of the small files of a result, and of chunks. Whoever calls has its lock.
+
+    Raises OSError.
+    """
+    levels = [path / f"{spec.folder}{level}" for level in range(len(spec.level_shapes))]
+    folders = {path, path / "labels", levels[0].parent, levels[0] / FOLDER, *levels}
+    for folder in (folders | {level / "c" for level in levels}) if also_chunks else folders:
+        find = folder.rglob if folder.name == "c" else folder.glob
+        for torn in find(f"*{PARTIAL}"):
+            torn.unlink(missing_ok=True)
 
 
 def put_in_order(path: Path) -> None:

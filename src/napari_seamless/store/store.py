@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.durable_files import PARTIAL, write_durably
+from napari_seamless.durable_files import write_durably
 from napari_seamless.errors import BadRequest
 from napari_seamless.file_lock import PlaceLock
 from napari_seamless.fingerprints import digest_of
@@ -375,11 +375,8 @@ class Store:
             raise
 
     def repair(self) -> None:
-        """Rebuild the coarse levels from level 0, and clear what a killed writer left. Driving thread."""
+        """Rebuild the coarse levels from level 0. Driving thread."""
         with disk_errors(self._place), nullcontext() if self._lock is None else self._lock.held():
-            if self.path is not None:
-                for torn in self.path.rglob(f"*{PARTIAL}"):
-                    torn.unlink(missing_ok=True)
             self._begin()
             try:
                 self._pyramid.rebuild()

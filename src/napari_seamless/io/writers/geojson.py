@@ -73,11 +73,7 @@ def save_geojson(
     path = Path(path)
     if path.suffix.lower() != ".geojson":
         raise BadRequest(f"GeoJSON has a name that ends in .geojson; got {path.name!r}; try {path.stem}.geojson")
-    if result.kind != "labels" or result.info.ndim != 2:
-        raise BadRequest(
-            f"only labels of a plane have outlines; got {'a volume of ' if result.info.ndim == 3 else 'an '}"
-            f"{result.kind}; save it as .ome.zarr or .ome.tif"
-        )
+    check_outlines(result.kind, result.info.ndim)
     missing = [name for name in ("shapely", "skimage") if find_spec(name) is None]
     if missing:
         raise BadRequest(
@@ -184,3 +180,12 @@ def _rgb(colour: str) -> list[int]:
 def _made_up(value: int) -> list[int]:
     """A colour for a label that nobody named: another hue for every number, neighbours far apart."""
     return [round(255 * part) for part in hsv_to_rgb(value * GOLDEN % 1, 0.8, 0.9)]
+
+
+def check_outlines(kind: str, ndim: int) -> None:
+    """Raise BadRequest for what has none: images, and volumes."""
+    if kind != "labels" or ndim != 2:
+        raise BadRequest(
+            f"only labels of a plane have outlines; got {'a volume of ' if ndim == 3 else 'an '}{kind}; "
+            "save it as .ome.zarr or .ome.tif"
+        )
