@@ -306,3 +306,14 @@ def test_view_refuses_what_cannot_work_before_a_window_opens(tmp_path: Path) -> 
     done = subprocess.run([*COMMAND, "view", str(tmp_path / "nowhere.tif")], capture_output=True, text=True)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
+
+
+@needs_display
+@pytest.mark.gui
+def test_what_the_window_refuses_has_the_exit_code_of_run(small_slide: Path, tmp_path: Path) -> None:
+    region = ("--region", "0:9999,0:10", "--screenshot", str(tmp_path / "window.png"))
+    environment = {**os.environ, "NAPARI_CONFIG": str(tmp_path / "napari.yaml")}
+    command = [*COMMAND, "view", str(small_slide), "--model", "stain", *region]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "napari-seamless: a region must lie inside the image" in done.stderr

@@ -102,6 +102,12 @@ def test_what_was_asked_for_is_drawn_over_the_result_with_its_names(viewer: obje
     assert roi_of(corners_of(layer)[:1]).shapes.area == pytest.approx(400**2 - 100**2)
 
 
+def test_a_region_without_a_name_is_drawn_without_a_word(viewer: object) -> None:
+    shown = ResultLayers(viewer, store_of("labels", None), "result", {})  # type: ignore[arg-type]
+    layer = show_asked(viewer, shown.image, shown.layers[0])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(corners_of(layer), [[(100, 200), (100, 900), (500, 900), (500, 200)]])
+
+
 def test_tissue_that_was_asked_for_is_outlined_with_its_holes(viewer: object) -> None:
     store = create_store(None, StoreSpec(SHAPE, None, np.dtype(np.uint8), "labels", "s", "p"))
     mask = np.zeros((13, 14), bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from dataclasses import dataclass
 from typing import Literal
@@ -58,11 +59,12 @@ FIELDS: tuple[tuple[type[SeamlessError], Field], ...] = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A notice, the field that it stands next to, and what the notice's button does about it."""
+    """A notice, the field that it stands next to, what the notice's button does about it, and the error that it is."""
 
     field: Field
     notice: Notice
     remedy: Remedy | None = None
+    error: BaseException | None = dataclasses.field(default=None, compare=False)
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -72,7 +74,7 @@ def problem_of(error: BaseException) -> Problem:
     """
     field: Field = next((field for kind, field in FIELDS if isinstance(error, kind)), "run")
     remedy = _remedy(error)
-    return Problem(field, Notice(_short(sentence_of(error)), details_of(error), _label(remedy)), remedy)
+    return Problem(field, Notice(_short(sentence_of(error)), details_of(error), _label(remedy)), remedy, error)
 
 
 def sentence_of(error: BaseException) -> str:

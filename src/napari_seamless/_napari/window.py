@@ -12,7 +12,6 @@ from napari.qt import get_qapp
 from napari_seamless._napari.run.dock import SeamlessDock
 from napari_seamless._napari.run.network_cache import LoadRequest
 from napari_seamless._napari.run.state import Snapshot
-from napari_seamless.errors import SeamlessError
 from napari_seamless.runs.config import RunConfig
 
 NAME = "napari-seamless"
@@ -21,9 +20,8 @@ NAME = "napari-seamless"
 def show(slide: str | Path, network: LoadRequest, config: RunConfig, screenshot: Path | None = None) -> None:
     """Do in the dock what a user would: open, choose, set all options, run. Blocks until the window is closed.
 
-    With a `screenshot`, the window closes by itself: its picture is written there when the run has ended. Raises
-    SeamlessError, in the dock's words, when the slide cannot be opened or (with a screenshot) the run fails, and what
-    `show_config` raises.
+    With a `screenshot`, the window closes by itself: its picture is written there when the run has ended. Raises what
+    opening the slide and (with a screenshot) the run raise, and what `show_config` raises.
     """
     viewer = napari.Viewer(title=f"{NAME}: {Path(slide).name}")
     viewer.window.resize(1600, 1000)
@@ -52,5 +50,5 @@ def _pump(dock: SeamlessDock, waiting: Callable[[Snapshot], bool]) -> None:
     while waiting(now := dock.poll()) and now.problem is None:
         get_qapp().processEvents()
         sleep(0.02)
-    if now.problem is not None:
-        raise SeamlessError(now.problem.notice.sentence)
+    if now.problem is not None and now.problem.error is not None:
+        raise now.problem.error

@@ -50,7 +50,8 @@ def annotation_layer(
         data.append(points)
     layer.add(data, shape_type="polygon")
     layer.features = {NAME: [one.name for one, _ in named], CLASS: [one.classification for one, _ in named]}
-    layer.text = {"string": _written(drawn), "color": "#ffc233", "size": 9, "anchor": "upper_left"}
+    if written := _written(drawn):
+        layer.text = {"string": written, "color": "#ffc233", "size": 9, "anchor": "upper_left"}
     layer.mode = "pan_zoom"
     return layer
 

@@ -24,7 +24,7 @@ class NoticeList(QWidget):
         super().__init__(parent)
         self._value: tuple[str, ...] = ()
         self._texts = Sentences()
-        self.fold = Fold("", self._texts)
+        self.fold = Fold("Notices", self._texts)
         self.fold.setObjectName("cautions")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -101,6 +101,7 @@ class OptionRow:
         if isinstance(self._editor, FileEdit):
             line: QLineEdit = self._editor.line_edit.native
             line.setPlaceholderText(self._option.without)
+            line.setAccessibleName(self.help)
             self._editor.choose_btn.text = "Choose…"
             self._editor.margins = (0, 0, 0, 0)
         self._editor.changed.connect(self._changed)
