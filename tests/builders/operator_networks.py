@@ -206,4 +206,87 @@ NEIGHBOURS = (
     Case("standardised", standardised),
 )  # fmt: skip
 
-CASES = (*ROWS, *CHANNELS, *WRITES, *NEIGHBOURS)
+ALONG_ROWS = (
+    Case("place-in-row", lambda x: x * x.argmax(3, keepdim=True) / 10),
+    Case("place-in-column", lambda x: x * x.argmin(2)[:, :, None] / 10),
+    Case("place-in-plane", lambda x: x * (x.argmax() + x.flatten(2).argmin(2)[..., None, None]) / 1000),
+    Case("place-of-maximum", lambda x: x * x.max(3, keepdim=True)[1] / 10),
+    Case("running-product", lambda x: (1 + x / 10).cumprod(2)),
+    Case("running-maximum-and-place", lambda x: x.cummax(3)[0] + x.cummin(2)[0] + x.cummax(3)[1] / 40),
+    Case("median-of-rows", lambda x: x - x.median(3, keepdim=True)[0] - x.median(2)[0][:, :, None]),
+    Case("quantiles-of-rows", lambda x: x - x.quantile(torch.tensor([0.3, 0.6], dtype=x.dtype), 3)[1][..., None],
+         has_gradient=False),
+    Case("kth-of-rows", lambda x: x - torch.add(*x.kthvalue(5, 3, keepdim=True)) / 10),
+    Case("sorted-rows", lambda x: x.sort(3)[0], exact=True),
+    Case("order-of-rows", lambda x: x.argsort(3).to(x.dtype), exact=True, has_gradient=False),
+    Case("largest-of-rows-sorted", lambda x: x.topk(9, 3)[0], exact=True),
+    Case("taken-along-rows", lambda x: torch.take_along_dim(x, x.argsort(3), 3), exact=True),
+    Case("sums-of-rows", lambda x: x * x.prod(3, keepdim=True) + x.nansum(2)[:, :, None]),
+    Case("layer-norm-of-rows", lambda x: F.layer_norm(x, (44,), torch.linspace(0, 1, 44, dtype=x.dtype))),
+    Case("histogram", lambda x: x * x.histc(8, -3, 3)[3] / 100, has_gradient=False),
+)  # fmt: skip
+
+
+def bent_grid(kind: str, *, align_corners: bool) -> Tensor:
+    """Positions (1, 26, 38, 2) of a stretched or turned plane, each moved a little."""
+    maps = {"turned": [[0.98, -0.3, 0.1], [0.25, 0.98, -0.05]], "stretched": [[1.2, 0.0, 0.1], [0.0, 0.8, -0.1]]}
+    affine = torch.tensor([maps[kind]], dtype=torch.float64)
+    grid = F.affine_grid(affine, [1, 1, 26, 38], align_corners=align_corners)
+    return grid + 0.02 * torch.randn(grid.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+def sampled(kind: str, mode: str, padding: str, *, align_corners: bool) -> Function:
+    grid = bent_grid(kind, align_corners=align_corners)
+    return lambda x: F.grid_sample(x, grid.to(x.dtype), mode, padding, align_corners)
+
+
+def affine(x: Tensor) -> Tensor:
+    """A grid that is made on the way, of numbers alone."""
+    grid = F.affine_grid(torch.tensor([[[0.9, 0.1, 0.0], [0.0, 1.1, 0.1]]], dtype=x.dtype), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+def unpooled(kernel: int, padding: int, shape: tuple[int, int]) -> Function:
+    def function(x: Tensor) -> Tensor:
+        y = x[..., : shape[0], : shape[1]]
+        most, places = F.max_pool2d(y, kernel, padding=padding, return_indices=True)
+        return F.max_unpool2d(most, places, kernel, padding=padding, output_size=list(shape))
+
+    return function
+
+
+MOVED = (
+    Case("lower-triangle", lambda x: x.tril(3), exact=True),
+    Case("upper-triangle", lambda x: x.triu(-3), exact=True),
+    Case("unpooled", unpooled(2, 0, SHAPE), exact=True),
+    Case("unpooled-with-a-rest", unpooled(3, 1, (29, 43)), exact=True),
+    Case("affine-grid", affine),
+    Case("grid-bilinear", sampled("turned", "bilinear", "zeros", align_corners=True)),
+    Case("grid-bilinear-reflected", sampled("stretched", "bilinear", "reflection", align_corners=False)),
+    Case("grid-nearest", sampled("turned", "nearest", "border", align_corners=False)),
+    Case("grid-bicubic", sampled("stretched", "bicubic", "zeros", align_corners=False)),
+    Case("grid-bicubic-reflected", sampled("turned", "bicubic", "reflection", align_corners=True)),
+)
+
+LOSSES_AND_LISTS = (
+    Case("losses-of-elements", lambda x: F.mse_loss(x, x.flip(1), reduction="none")
+         + F.kl_div(x, x.sigmoid(), reduction="sum") * x / 1000
+         + F.binary_cross_entropy_with_logits(x, x.sigmoid(), reduction="none")),
+    Case("renorm", lambda x: x.renorm(2, 1, 30.0)),
+    Case("shifted-as-a-spectrum", lambda x: torch.fft.fftshift(x, dim=(2, 3)), exact=True),
+    Case("gradients", lambda x: torch.add(*torch.gradient(x, dim=(2, 3)))),
+    Case("special-functions", lambda x: torch.special.xlogy(x, x.abs() + 1)
+         + torch.special.gammainc(torch.full_like(x, 1.5), x.abs()) + torch.special.polygamma(1, x.abs() + 1)),
+    Case("products-of-linalg", lambda x: torch.linalg.matmul(x.movedim(1, -1), torch.ones(4, 3, dtype=x.dtype))
+         .movedim(-1, 1) + torch.linalg.vecdot(x, x.flip(1), dim=1)[:, None]),
+    Case("rows-by-list", lambda x: x[:, :, [3, 1, 28, -2]].index_select(3, torch.arange(40, 3, -3)), exact=True),
+    Case("distances-to-points", lambda x: torch.cdist(x.flatten(2).transpose(1, 2), torch.eye(4, dtype=x.dtype)[:3])
+         .transpose(1, 2).unflatten(2, SHAPE)),
+    Case("searched", lambda x: torch.searchsorted(torch.arange(-1, 2, dtype=x.dtype), x.contiguous()).to(x.dtype),
+         exact=True, has_gradient=False),
+    Case("scattered-extremes", lambda x: torch.zeros_like(x).scatter_reduce(1, x.argsort(1), x, "amax"), exact=True),
+    Case("nan-medians", lambda x: x - x.nanmedian(3, keepdim=True)[0] - x.nanquantile(0.3, 2, keepdim=True),
+         has_gradient=False),
+)  # fmt: skip
+
+CASES = (*ROWS, *CHANNELS, *WRITES, *NEIGHBOURS, *ALONG_ROWS, *MOVED, *LOSSES_AND_LISTS)

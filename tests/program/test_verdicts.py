@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_seamless.errors import NotTileable
-from napari_seamless.program.ops.table import verdict
+from napari_seamless.program.ops.decomposed import DECOMPOSED
+from napari_seamless.program.ops.table import OPERATORS, verdict
+from napari_seamless.program.ops.verdicts import WITHOUT_RULE
 from napari_seamless.program.trace import trace
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,6 +38,14 @@ def test_the_page_of_operators_is_up_to_date() -> None:
 )
 def test_a_verdict(name: str, said: str) -> None:
     assert verdict(f"aten.{name}") == said
+
+
+def test_every_name_in_the_list_of_those_without_a_rule_is_torchs_and_has_none() -> None:
+    listed = [name for entry in WITHOUT_RULE for name in entry.names]
+    assert len(listed) == len(set(listed))
+    assert [name for name in listed if not hasattr(torch.ops.aten, name)] == []
+    ruled = {name.split(".")[1] for name in OPERATORS} | {name.split(".")[1] for name in DECOMPOSED}
+    assert sorted(ruled & set(listed)) == []
 
 
 def test_a_refusal_says_the_verdict_and_the_line_of_the_users_own_code() -> None:

@@ -207,6 +207,13 @@ def test_explain_says_why_it_is_not_exact_and_what_there_is_instead(image: np.nd
     assert "176 x 176, the only size that the network takes" in str(explain(sized(176), image))
 
 
+def test_explain_says_that_a_network_with_a_norm_over_the_plane_depends_on_the_whole_image(image: np.ndarray) -> None:
+    assert "reach        the whole image, through its barriers" in str(explain(seeded(Normed()), image))
+    assert "reach" not in str(explain(seeded(Local()), image))
+    local = str(explain(seeded(Normed()), image, statistics="local"))
+    assert "pixels away, and a little in the whole tile" in local
+
+
 def test_the_tile_and_overlap_may_be_asked_for(image: np.ndarray) -> None:
     model, source = ns.load_model(seeded(Attention())), ns.open_image(image)
     found = approximation(model, model.module, source, 0, ["because"], edge=128, overlap=0.3)

@@ -480,6 +480,19 @@ def test_a_larger_budget_never_gives_a_smaller_tile(large: Prepared) -> None:
         assert [size for edge, size in choice.choices if edge > choice.tile and size <= budget] == []
 
 
+@pytest.mark.parametrize("factor", [1, 4, 8])
+def test_tiles_of_a_super_resolution_network_waste_as_little_as_those_of_any_other(factor: int) -> None:
+    """Its halo is one of the image, which a tile of the output has only a part of."""
+    layers = [layer for _ in range(30) for layer in (nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())]
+    head = nn.Conv2d(3, 4, 3, padding=1), *layers, nn.Conv2d(4, factor**2, 3, padding=1)
+    network = nn.Sequential(*head, nn.PixelShuffle(factor))
+    prepared = ns.prepare(network, dask.array.zeros((3000, 3000, 3), chunks=1000, dtype=np.uint8))
+    choice = ns.tile_for(prepared, device="cpu")
+    cost = prepared.tile_cost(choice.tile)
+    assert cost.redundancy < 1.15
+    assert choice.tile >= 1024
+
+
 def test_a_budget_too_small_names_one_that_works(large: Prepared) -> None:
     with pytest.raises(BudgetTooSmall, match="use a budget of") as refusal:
         ns.tile_for(large, 1000, "cpu")

@@ -270,7 +270,7 @@ class Builder:
             self.barriers.add(index)
         is_settled = isinstance(built.operation, Barrier) and not built.operation.keeps_positions
         follows = bool(inputs) and all(i.is_settled for i in inputs) and value.nbytes <= LARGEST_SETTLED
-        return ImageArgument(index, value, is_settled or follows)
+        return ImageArgument(index, value, is_settled or follows, built.operation)
 
     def _stand_in(self, request: Request) -> ImageArgument:
         """A value in place of a refused one, so that the rest can still be looked at: spatial where sizes agree."""

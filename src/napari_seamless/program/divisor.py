@@ -66,22 +66,34 @@ def of_sizes(found: Iterable[int], ndim: int) -> tuple[int, ...]:
     return tuple(result)
 
 
-def smallest(guess: Sequence[int], sizes: Sequence[int], works: Callable[[Divisor], bool]) -> Divisor | None:
+Works = Callable[[Divisor, Sequence[int]], bool]
+"""Whether a network takes an image of some sizes that is padded to a divisor."""
+
+
+def smallest(guess: Sequence[int], sizes: Sequence[int], works: Works) -> Divisor | None:
     """The smallest divisors that work, from a guess that is a multiple of them, or by trying some; None if none does.
 
-    Only axes of which the size is no multiple are tried: of others it makes no difference.
+    Only axes of which the size is no multiple are tried: of others it makes no difference. A smaller divisor is tried
+    on sizes that it pads in another way than the larger one does, axes with the same one together.
     """
-    if not works(tuple(guess)):
-        return next((divisor for divisor in TRIALS if works(divisor)), None)
+    if not works(tuple(guess), sizes):
+        working = [divisor for divisor in TRIALS if works(divisor, sizes)]
+        return next((d for d in working if works(d, [n + d for n in sizes])), next(iter(working), None))
     found = list(guess)
-    for k, size in enumerate(sizes):
+    for one in sorted(set(guess)):
+        axes = [k for k, (n, own) in enumerate(zip(sizes, guess, strict=True)) if own == one and n % one]
         for prime in PRIMES:
-            while size % found[k] and not found[k] % prime:
-                less = [*found[:k], found[k] // prime, *found[k + 1 :]]
-                if not works(tuple(less)):
+            while axes and not found[axes[0]] % prime:
+                less = [n // prime if k in axes else n for k, n in enumerate(found)]
+                if not works(tuple(less), [_told_apart(*each) for each in zip(sizes, less, found, strict=True)]):
                     break
                 found = less
     return unified(found, sizes)
+
+
+def _told_apart(size: int, less: int, more: int) -> int:
+    """A size like this one that is padded to `less` in another way than to `more`."""
+    return size + less if less != more and -(-size // less) * less % more == 0 else size
 
 
 def unified(found: Sequence[int], sizes: Sequence[int]) -> Divisor:

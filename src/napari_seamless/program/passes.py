@@ -99,6 +99,18 @@ def settled(program: Program) -> frozenset[int]:
     return frozenset(known)
 
 
+def dtypes_in_tiles(program: Program) -> frozenset[torch.dtype]:
+    """The types of all values that tiles hold; what is known between two passes is computed apart from them."""
+    known, measured = settled(program), {node.output for node in barriers_of(program)}
+    found = set()
+    for node in program.nodes:
+        if node.output not in known:
+            found.add(program.values[node.output].dtype)
+        if node.output not in known or node.output in measured:
+            found.update(program.values[i].dtype for i in node.inputs)
+    return frozenset(found)
+
+
 def plan_passes(
     program: Program,
     save: Sequence[Iterable[int]] = (),

@@ -35,6 +35,7 @@ from napari_seamless.program.graph import Program, Refusal, check
 from napari_seamless.program.ops.decomposed import DECOMPOSED
 from napari_seamless.program.outputs import fused_output, only_tensor
 from napari_seamless.program.passes import settled
+from napari_seamless.program.shared_moments import share_moments
 from napari_seamless.program.simplify import simplify
 
 TIME_LIMIT = 120.0
@@ -71,7 +72,7 @@ def trace(
         divisor = find_divisor(network, shape, dtype, guard)
         module = network if divisor == 1 else Padded(network, divisor)
         exported = _exported(module, shape, dtype, guard, training=training)
-        program = simplify(program_of(exported, len(shape) - 2, training=training))
+        program = share_moments(simplify(program_of(exported, len(shape) - 2, training=training)))
     refusals = () if training and _has_no_positions(program) else _output_refusals(program)
     program = replace(program, divisor=divisor, refusals=program.refusals + refusals)
     if program.refusals and refuse:
@@ -220,7 +221,11 @@ def find_divisor(network: nn.Module, shape: Sequence[int], dtype: torch.dtype, g
     with seen:
         _failure(network, (*shape[:2], *marked_sizes(ndim)), dtype, guard)
     guess = of_sizes(seen.found, ndim)
-    found = smallest(guess, shape[2:], lambda d: _failure(Padded(network, d), shape, dtype, guard) is None)
+
+    def works(divisor: Divisor, sizes: Sequence[int]) -> bool:
+        return _failure(Padded(network, divisor), (*shape[:2], *sizes), dtype, guard) is None
+
+    found = smallest(guess, shape[2:], works)
     if found is not None:
         return found
     raise _explained(failure, shape) from failure
@@ -337,6 +342,10 @@ def _output_refusals(program: Program) -> tuple[Refusal, ...]:
     if len(value.shape) == 2 and not any(value.dims):
         return (Refusal("output", "", f"{SCORES}, of shape {value.shape}"),)
     spatial = [axes for axes in value.dims if axes]
+    if sorted(spatial) == [(a,) for a in range(program.ndim)] != spatial:
+        order = " and ".join("zyx"[-program.ndim :][axes[0]] for axes in spatial)
+        reason = f"the axes of its result are {order}, another order than the image's; put them back, as by transpose"
+        return (Refusal("output", "", reason),)
     if spatial != [(a,) for a in range(program.ndim)] or value.dims[-program.ndim :] != tuple(spatial):
         return (Refusal("output", "", f"its result of shape {value.shape} is not an image (1, [channels,] [z,] y, x)"),)
     channels = value.shape[: -program.ndim]

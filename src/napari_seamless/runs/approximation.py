@@ -38,8 +38,9 @@ CACHE_SHARE = 8
 class Approximation:
     """A network on overlapping input tiles, for an image of true shape (c, [z,] y, x).
 
-    `reach` is how far, in input pixels, a change in the middle of a tile was felt (None: not at all). `insists` says
-    that the network takes tiles of this size only. `reasons` are why it is not computed exactly.
+    `reach` is how far, in input pixels, a change in the middle of a tile was felt (None: not at all); with
+    `is_felt_everywhere` the rest of the tile felt it a little, too. `insists` says that the network takes tiles of this
+    size only. `reasons` are why it is not computed exactly.
     """
 
     module: torch.nn.Module
@@ -50,6 +51,7 @@ class Approximation:
     labels: bool
     reach: int | None
     insists: bool
+    is_felt_everywhere: bool = False
     reasons: tuple[str, ...] = ()
     digest: str = field(default="", compare=False)
 
@@ -93,6 +95,7 @@ class Approximation:
             "input_tile": list(self.edges),
             "overlap": round(self.overlap, 4),
             "reach": self.reach,
+            "felt everywhere": self.is_felt_everywhere,
             "blend": "vote by weight" if self.labels else "mean by weight",
             "reasons": list(self.reasons),
         }
@@ -105,7 +108,8 @@ class Approximation:
         if self.reach is not None and 2 * self.reach >= min(self.edges):
             yield "a change in the middle of a tile is felt all over it"
         elif self.reach is not None:
-            yield f"a change in the middle of a tile is felt up to {self.reach} pixels away"
+            rest = ", and a little in the whole tile" if self.is_felt_everywhere else ""
+            yield f"a change in the middle of a tile is felt up to {self.reach} pixels away{rest}"
 
 
 def approximation(
@@ -132,14 +136,16 @@ def approximation(
         tiles = [_as_seen(pixels, found.edges) for pixels in _samples(source, level, found.edges)]
         _go_on(cancelled)
         reach = probe_reach(module, found.output, tiles, labels=labels)
+    near = None if reach is None else reach.near
     made = Approximation(
         module=module,
         shape=shape,
         edges=found.edges,
-        overlap=overlap_for(reach, found.edges) if overlap is None else checked_overlap(overlap),
+        overlap=overlap_for(near, found.edges) if overlap is None else checked_overlap(overlap),
         output=found.output,
         labels=labels,
-        reach=reach,
+        reach=near,
+        is_felt_everywhere=reach is not None and reach.everywhere,
         insists=found.insists,
         reasons=tuple(reasons),
     )

@@ -16,7 +16,7 @@ from napari_seamless.program.analysis import program_hash
 from napari_seamless.program.demand import centre
 from napari_seamless.program.graph import Program
 from napari_seamless.program.ops.barrier import State
-from napari_seamless.program.passes import barriers_of, count_passes
+from napari_seamless.program.passes import barriers_of, count_passes, dtypes_in_tiles
 from napari_seamless.program.reduced_precision import in_reduced_precision
 from napari_seamless.program.region_program import RegionPrograms
 from napari_seamless.program.saved_activations import ActivationPlan
@@ -52,7 +52,7 @@ class ExactPrepared(TracedNetwork):
 
     @property
     def needs_float64(self) -> bool:
-        return any(self.program.values[node.output].dtype == torch.float64 for node in self.program.nodes)
+        return torch.float64 in dtypes_in_tiles(self.program)
 
     @property
     def number_of_passes(self) -> int:

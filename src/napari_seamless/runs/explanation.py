@@ -99,6 +99,8 @@ class Explanation:
             f"{a} {before} before and {after} after" for a, (before, after) in zip(axes, self.halo, strict=True)
         )
         yield f"halo         {sides} (input pixels)"
+        if self.barriers and not self.statistics:
+            yield "reach        the whole image, through its barriers; beside that, the halo"
         yield f"stride       {times(self.stride)} output pixels"
         assert self.choice is not None
         depth = f" x {self.choice.depth} deep" if self.choice.depth else ""

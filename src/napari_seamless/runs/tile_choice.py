@@ -12,9 +12,6 @@ from napari_seamless.runs.tile_cost import TileCost
 from napari_seamless.runtime.engine import default_budget
 from napari_seamless.runtime.planning import TileChoice, choose_tile, chunk_of, readable
 
-UNHURRIED_CPU_TILE = 1024
-"""Where nobody sets a budget, a CPU gets no larger tiles: they would save under 8 % of work and delay what is seen."""
-
 
 def tile_for(
     prepared: Prepared, budget: int | str | None = None, device: str = "auto", precision: str = "float32"
@@ -60,9 +57,13 @@ def choose(prepared: Prepared, engine: OutputEngine, budget: int | None) -> Tile
     def bytes_of(shape: tuple[int, ...]) -> int:
         return max(engine.peak_bytes(write, itemsize) for write in _samples(prepared.output_shape, shape))
 
-    largest = UNHURRIED_CPU_TILE if budget is None and engine.device.type == "cpu" else None
+    def work_of(shape: tuple[int, ...]) -> float:
+        write = inner_tile(prepared.output_shape, shape)
+        return prepared.macs(write) / write.size
+
+    is_slow = budget is None and engine.device.type == "cpu"
     limit = default_budget(engine.device) if budget is None else budget
-    return choose_tile(prepared.output_shape, bytes_of, limit, largest=largest)
+    return choose_tile(prepared.output_shape, bytes_of, limit, work_of if is_slow else None)
 
 
 def _samples(shape: tuple[int, ...], tile: tuple[int, ...]) -> list[Region]:

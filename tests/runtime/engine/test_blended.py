@@ -18,7 +18,7 @@ from napari_seamless.errors import BadRequest, InputMismatch, ModelError, RunCan
 from napari_seamless.geometry import Grid, Interval, Region, cells_of
 from napari_seamless.runtime.engine.blended import BlendedEngine, most_weight
 from napari_seamless.runtime.engine.mismatch import measure_mismatch
-from napari_seamless.runtime.engine.receptive_field import checked_overlap, noise, overlap_for, probe_reach
+from napari_seamless.runtime.engine.receptive_field import Reach, checked_overlap, noise, overlap_for, probe_reach
 from napari_seamless.runtime.engine.tile_overlap import AxisTiles
 from napari_seamless.runtime.engine.tile_probe import fit, look
 
@@ -223,8 +223,26 @@ def test_the_probe_finds_how_far_a_stack_of_convolutions_sees() -> None:
     network, edges = seeded(Local()), (64, 64)
     reach = probe_reach(network, look(network, 3, edges), noise(3, edges))
     assert reach is not None
-    assert 2 <= reach <= 3
-    assert overlap_for(reach, edges) == 0.125
+    assert 2 <= reach.near <= 3
+    assert not reach.everywhere
+    assert overlap_for(reach.near, edges) == 0.125
+
+
+def test_the_probe_tells_a_gate_over_the_plane_from_what_is_near() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Conv2d(3, 3, 5, padding=2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.layers(x / 255)
+            return y * y.mean((2, 3), keepdim=True).sigmoid()
+
+    network, edges = seeded(Gated()), (64, 64)
+    reach = probe_reach(network, look(network, 3, edges), noise(3, edges))
+    assert reach is not None
+    assert reach.near <= 3
+    assert reach.everywhere
 
 
 def test_the_probe_finds_a_far_look_and_what_changes_nothing() -> None:
@@ -234,9 +252,9 @@ def test_the_probe_finds_a_far_look_and_what_changes_nothing() -> None:
 
     edges = (128, 128)
     far, flat = Far().eval(), nn.Upsample(scale_factor=1)
-    assert probe_reach(far, look(far, 3, edges), noise(3, edges)) == 20
+    assert probe_reach(far, look(far, 3, edges), noise(3, edges)) == Reach(20)
     assert overlap_for(20, edges) == 40 / 128
-    assert probe_reach(flat, look(flat, 3, edges), noise(3, edges)) == 0
+    assert probe_reach(flat, look(flat, 3, edges), noise(3, edges)) == Reach(0)
     assert overlap_for(None, edges) == 0.25
     assert overlap_for(1000, edges) == 0.5
 

@@ -1,11 +1,13 @@
-"""Operators along channels: argmax, products, running sums and orders over them, picking and placing them."""
+"""Operators along channels: products, running sums and orders over them, picking and placing them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
+from napari_seamless.program.ops.index import Listed, copy_along
 from napari_seamless.program.ops.local import Local, stored
 from napari_seamless.program.ops.operation import (
     LowPrecision,
@@ -22,6 +24,7 @@ from napari_seamless.program.ops.request import (
     require_channels,
     wrap,
 )
+from napari_seamless.program.ops.whole_axis import along_whole_axis, gathered_along
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,11 @@ def along_channels(*positions: int, keepdim_at: int | None = None) -> Builder:
         given = request.kwargs.get("dim", request.arg(positions[0], None))
         chosen = list(range(rank)) if given is None or given == [] else given
         along = [wrap(d, rank) for d in (chosen if isinstance(chosen, list | tuple) else [chosen])]
+        keep = request.kwargs.get("keepdim", request.arg(keepdim_at, False) if keepdim_at is not None else True)
+        if len(along) == 1 and image.value.dims[along[0]]:
+            return along_whole_axis(request, along[0], keeps=keepdim_at is None)
         require_channels(image.value, along, "reduces")
         dims = list(image.value.dims)
-        keep = request.kwargs.get("keepdim", request.arg(keepdim_at, False) if keepdim_at is not None else True)
         if not keep:
             dims = [axes for d, axes in enumerate(dims) if d not in along]
         return stored(request, tuple(dims))
@@ -60,8 +65,15 @@ def channel_index(request: Request) -> Built:
     used = [d for d, i in enumerate(index) if i is not None]
     if len(used) != 1 or index[used[0]].tensor.dim() != 1 or index[used[0]].tensor.dtype == torch.bool:
         raise Unsupported("it gathers pixels by a table")
-    require_channels(image.value, used, "gathers")
+    if image.value.dims[used[0]]:
+        return listed(image, used[0], index[used[0]].tensor)
     return stored(request, image.value.dims, ChannelIndex)
+
+
+def listed(image: ImageArgument, dim: int, where: Tensor) -> Built:
+    """Positions along a spatial axis, by a constant list of their numbers."""
+    size = image.value.shape[dim]
+    return copy_along(image, [(dim, Listed(size, tuple(n % size for n in where.tolist())))])
 
 
 def ordering(dim_at: int, default: int | None = None, *, keepdim_at: int | None = None) -> Builder:
@@ -84,10 +96,12 @@ def _with_dims(built: Built, request: Request) -> Built:
 
 
 def pick(request: Request) -> Built:
-    """aten.index_select(input, dim, index) and the like, whose index is a constant list of channels."""
-    image = request.image()
+    """aten.index_select(input, dim, index) and the like, whose index is a constant list."""
+    image, dim = request.image(), wrap(request.arg(1), len(request.image().value.shape))
     request.constant(2, "index")
-    require_channels(image.value, [wrap(request.arg(1), len(image.value.shape))], "picks")
+    if request.target == "aten.index_select.default" and image.value.dims[dim]:
+        return listed(image, dim, request.arg(2).tensor)
+    require_channels(image.value, [dim], "picks")
     _require_alike(request)
     return stored(request, image.value.dims, ChannelIndex)
 
@@ -96,7 +110,8 @@ def gather(request: Request) -> Built:
     """aten.gather(input, dim, index): at each position other channels; the index is an image too."""
     image, index = request.image(), request.arg(2)
     dim = wrap(request.arg(1), len(image.value.shape))
-    require_channels(image.value, [dim], "gathers")
+    if image.value.dims[dim]:
+        return gathered_along(request)
     _require_one_grid(request)
     if not isinstance(index, ImageArgument):
         raise Unsupported("its index is a constant as large as the image")
@@ -159,8 +174,6 @@ def cross(request: Request) -> Built:
 VERDICT = "channel-wise"
 
 OPERATORS: Operators = {
-    "aten.argmax.default": Operator(along_channels(1, keepdim_at=2)),
-    "aten.argmin.default": Operator(along_channels(1, keepdim_at=2)),
     **{f"aten.{name}.default": Operator(along_channels(1)) for name in ("cumprod", "cummax", "cummin", "logcumsumexp")},
     **{
         f"aten.{name}.{kind}": Operator(ordering(1, -1))
@@ -177,6 +190,8 @@ OPERATORS: Operators = {
     "aten.gather.default": Operator(gather),
     **{f"aten.scatter.{kind}": Operator(scatter) for kind in ("value", "src")},
     "aten.scatter_add.default": Operator(scatter),
+    **{f"aten.scatter.{kind}_reduce": Operator(scatter) for kind in ("value", "src")},
+    "aten.scatter_reduce.two": Operator(scatter),
     "aten.embedding.default": Operator(table_lookup),
     "aten.one_hot.default": Operator(one_hot),
     "aten.linalg_cross.default": Operator(cross),

@@ -1,20 +1,24 @@
-"""The largest or smallest value of the whole plane, as a barrier."""
+"""The largest or smallest value of the whole plane, and where it lies, as barriers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
 
 from napari_seamless.program.ops.barrier import Barrier, Constants, State, beside, small
+from napari_seamless.program.ops.channelwise import along_channels
 from napari_seamless.program.ops.operation import (
     LowPrecision,
 )
 from napari_seamless.program.ops.places import Axes, globally, locally
-from napari_seamless.program.ops.reduce import Make, common, reducing
+from napari_seamless.program.ops.reduce import Make, along_of, common, reduced, reducing
 from napari_seamless.program.ops.request import (
+    Builder,
+    Built,
     ImageArgument,
     Operator,
     Operators,
@@ -108,12 +112,42 @@ class Extremum(Barrier):
         return found
 
 
+@dataclass(frozen=True)
+class ExtremePlace(Extremum):
+    """The place of the extreme value, of equal ones the first, counted in row-major order; of all channels together
+    where all of them are reduced as well. State: the extreme value of each channel, and its place in the plane."""
+
+    @property
+    def has_gradient(self) -> bool:
+        return False
+
+    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
+        rows = self._rows(inputs[0])
+        top = rows.amax(-1, keepdim=True) if self.largest else rows.amin(-1, keepdim=True)
+        first = (rows == top).to(torch.uint8).argmax(-1)
+        return small(top.squeeze(-1)), small(globally(first, self._axes(own)))
+
+    def merge(self, a: State, b: State) -> State:
+        best = torch.maximum(a[0], b[0]) if self.largest else torch.minimum(a[0], b[0])
+        places = (torch.where(s[0] == best, s[1], torch.inf) for s in (a, b))
+        return best, torch.minimum(*places)
+
+    def value(self, state: State, constants: Constants) -> Tensor:
+        del constants
+        if not self.also:
+            return state[1]
+        top, place = (part.flatten() for part in state)
+        positions = prod(size for _, size in self._axes(tuple((0, n or 1) for n in self.domain)))
+        channel = int(top.argmax() if self.largest else top.argmin())
+        return channel * positions + place[channel]
+
+
 def extremum(largest: bool, *, first: bool = False) -> Make:
     """`first` says that of equal extremes torch gives the gradient to the first, instead of sharing it."""
 
     def make(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
         if request.part == 1:
-            raise Unsupported("it uses the positions of extreme values, which are not measured")
+            return place(largest)(request, image, also)
         is_first = first or request.target.endswith(".dim")
         return Extremum(**common(request, image), largest=largest, also=also, first=is_first and not also)
 
@@ -125,11 +159,39 @@ def least_and_most(request: Request, image: ImageArgument, also: tuple[int, ...]
     return Extremum(**common(request, image), largest=request.part == 1, also=also)
 
 
+def place(largest: bool) -> Make:
+    """Where the extreme value lies."""
+
+    def make(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
+        channels = [n for n, axes in zip(image.value.shape, image.value.dims, strict=True) if not axes]
+        if also and prod(channels[k] for k in also) != prod(channels):
+            raise Unsupported("it counts places over some channels and not over others")
+        return ExtremePlace(**common(request, image), largest=largest, also=also)
+
+    return make
+
+
+def extreme_place(largest: bool) -> Builder:
+    """aten.argmax(input, dim, keepdim): along channels it is local, along positions a barrier."""
+    local = along_channels(1, keepdim_at=2)
+
+    def build(request: Request) -> Built:
+        image = request.image()
+        along = along_of(request, image, 1)
+        if not any(image.value.dims[d] for d in along):
+            return local(request)
+        return reduced(request, image, along, place(largest))
+
+    return build
+
+
 VERDICT = "barrier"
 
 OPERATORS: Operators = {
     **{f"aten.{name}.{kind}": Operator(reducing(extremum(largest)))
        for name, largest in (("amax", True), ("amin", False), ("max", True), ("min", False), ("any", True),
                              ("all", False)) for kind in ("dim", "dims", "default")},
+    "aten.argmax.default": Operator(extreme_place(True)),
+    "aten.argmin.default": Operator(extreme_place(False)),
     "aten.aminmax.default": Operator(reducing(least_and_most, keepdim_at=None)),
 }  # fmt: skip

@@ -20,11 +20,18 @@ def _full(request: Request) -> float:
     return number
 
 
+def _new_full(request: Request) -> float:
+    """aten.new_full(input, size, fill value)."""
+    number: float = request.arg(2)
+    return number
+
+
 ZEROS, ONES = Operator(_never, fill=lambda _: 0), Operator(_never, fill=lambda _: 1)
 
 OPERATORS: Operators = {
     "aten.new_zeros.default": ZEROS,
     "aten.new_empty.default": ZEROS,
+    "aten.new_full.default": Operator(_never, fill=_new_full),
     "aten.new_ones.default": ONES,
     "aten.zeros.default": ZEROS,
     "aten.ones.default": ONES,

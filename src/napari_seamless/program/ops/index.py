@@ -150,6 +150,20 @@ class Enlarged(Index):
 
 
 @dataclass(frozen=True)
+class Listed(Index):
+    """Output pixel o is input pixel where[o]."""
+
+    where: tuple[int, ...]
+
+    def sources(self, span: Span) -> Sequence[int]:
+        return self.where[span[0] : span[1]]
+
+    def phase(self, span: Span) -> Hashable:
+        lo, _ = self.demand(span)
+        return tuple(i - lo for i in self.sources(span))
+
+
+@dataclass(frozen=True)
 class Copy(Operation):
     """Copy pixels along one or more axes by their index functions. `dims[axis]` is the tensor dimension of the axis."""
 

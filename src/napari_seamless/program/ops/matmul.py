@@ -15,6 +15,7 @@ from napari_seamless.program.ops.operation import (
 )
 from napari_seamless.program.ops.request import (
     Built,
+    Constant,
     ImageArgument,
     Operator,
     Operators,
@@ -22,6 +23,9 @@ from napari_seamless.program.ops.request import (
     Unsupported,
 )
 from napari_seamless.program.spans import Box
+
+FROM_DIFFERENCES = 2
+"""torch's number for distances that are not taken from products."""
 
 LONG_RUN = 1024
 """Positions that a matrix product sums over in its own dtype."""
@@ -115,7 +119,23 @@ def _contraction(request: Request, left: ImageArgument, right: ImageArgument) ->
     return Built(barrier, (left, right), ((),) * len(shape))
 
 
+def distances(request: Request) -> Built:
+    """aten.cdist(input, other, p, mode): of each position's channels from a constant list of points.
+
+    Always from differences: torch would choose by how many positions there are.
+    """
+    image, points = request.image(), request.arg(1)
+    if not isinstance(points, Constant):
+        raise Unsupported(GLOBAL)
+    dims = image.value.dims
+    if dims[-1] or (points.tensor.dim() > 2 and any(n > 1 for n in points.tensor.shape[:-2])):
+        raise Unsupported("it measures distances of another kind than of channels")
+    args = (image, points, float(request.arg(2, 2.0)), FROM_DIFFERENCES)
+    return stored(request, (*dims[:-1], ()), args=args)
+
+
 OPERATORS: Operators = {
+    "aten.cdist.default": Operator(distances),
     "aten.linear.default": Operator(linear),
     "aten.matmul.default": Operator(matmul),
     "aten.mm.default": Operator(matmul),

@@ -29,6 +29,7 @@ from napari_seamless.program.ops.request import (
     Unsupported,
     require_channels,
 )
+from napari_seamless.program.ops.whole_axis import along_whole_axis
 from napari_seamless.program.spans import Box, Dims, Span
 
 
@@ -194,7 +195,7 @@ def layer_norm(request: Request) -> Built:
     if not any(dims[first:]):
         return _local_layer_norm(request)
     if any(dims[:first]):
-        raise Unsupported("it normalises along one spatial axis and not along another")
+        return _along_rows(request, image, first)
     groups = prod(n for n, axes in zip(image.value.shape[:first], dims[:first], strict=True) if not axes)
     given = [a for a in (request.arg(2), request.arg(3)) if a is not None]
     if not all(isinstance(a, ImageArgument) for a in given):
@@ -203,6 +204,14 @@ def layer_norm(request: Request) -> Built:
     affine = tuple(a.value.dims for a in given)
     operation = Normalise(dims, image.value.domain, affine, request.arg(2) is not None)
     return Built(operation, (image, factors, *given), dims, image.value.domain)
+
+
+def _along_rows(request: Request, image: ImageArgument, first: int) -> Built:
+    """The last dimensions alone, of which one is spatial."""
+    spatial = [d for d in range(first, len(image.value.dims)) if image.value.dims[d]]
+    if len(spatial) != 1:
+        raise Unsupported("it normalises along some spatial axes and not along another")
+    return along_whole_axis(request, spatial[0])
 
 
 def _normalised(request: Request, image: ImageArgument, groups: int, eps: float, affine: tuple[Any, Any]) -> Built:
@@ -228,7 +237,8 @@ def _factors(request: Request, image: ImageArgument, groups: int, eps: float, af
 def _layer_dims(request: Request) -> Dims | None:
     """Weights of a layer norm over the plane have its positions."""
     dims = request.image().value.dims
-    return dims if any(dims[-len(request.arg(1)) :]) else None
+    first = len(dims) - len(request.arg(1))
+    return dims if any(dims[first:]) and not any(dims[:first]) else None
 
 
 VERDICT = "barrier"

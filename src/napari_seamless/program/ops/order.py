@@ -27,6 +27,7 @@ from napari_seamless.program.ops.request import (
     Request,
     Unsupported,
 )
+from napari_seamless.program.ops.whole_axis import along_one_axis
 from napari_seamless.program.spans import Box, Dims
 
 BITS = 16
@@ -195,6 +196,18 @@ def median(request: Request) -> Built:
     return _ordered(request, image, along, [(rank, rank, 0.0)])
 
 
+def nan_median(request: Request) -> Built:
+    """aten.nanmedian.dim(input, dim, keepdim), along channels or one spatial axis."""
+    image = request.image()
+    along = along_of(request, image, 1)
+    if not any(image.value.dims[d] for d in along):
+        return stored(request, _without(request, image.value.dims, along))
+    built = along_one_axis(request, along)
+    if built is None:
+        raise Unsupported("it orders positions that were flattened")
+    return built
+
+
 def kth_value(request: Request) -> Built:
     """aten.kthvalue(input, k, dim, keepdim), k counted from 1."""
     image, rank = request.image(), request.arg(1) - 1
@@ -215,12 +228,15 @@ def percentile(request: Request) -> Built:
 def _ordered(request: Request, image: ImageArgument, along: list[int], places: Sequence[Place]) -> Built:
     """One barrier for each digit, one behind the other."""
     value = image.value
-    if request.part == 1:
-        raise Unsupported("it uses the positions of ordered values, which are not measured")
     if not any(value.dims[d] for d in along):
         return stored(request, _without(request, value.dims, along))
     if any(axes and d not in along and value.shape[d] > 1 for d, axes in enumerate(value.dims)):
-        raise Unsupported("it orders along one spatial axis and not along another")
+        built = along_one_axis(request, along)
+        if built is None:
+            raise Unsupported("it orders along some spatial axes and not along another")
+        return built
+    if request.part == 1:
+        raise Unsupported("it uses the positions of ordered values, which are not measured")
     if value.dtype not in KINDS:
         raise Unsupported(f"numbers of type {value.dtype} are not ordered over the plane; convert them to float")
     kept = tuple(d for d in range(len(value.shape)) if d not in along)
@@ -252,6 +268,7 @@ OPERATORS: Operators = {
     "aten.quantile.scalar": Operator(quantile),
     "aten.median.default": Operator(median),
     "aten.median.dim": Operator(median),
+    "aten.nanmedian.dim": Operator(nan_median),
     "aten.kthvalue.default": Operator(kth_value),
     "napari_seamless.percentile.default": Operator(percentile),
 }

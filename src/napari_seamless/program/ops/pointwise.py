@@ -52,6 +52,7 @@ COPIES = frozenset({"aten.clone.default", "aten.contiguous.default", DETACH, "at
 UNTAGGED = frozenset({
     *COPIES, "aten._to_copy.default", "aten.to.dtype", "aten.type_as.default",
     "aten.zeros_like.default", "aten.ones_like.default", "aten.full_like.default",
+    "aten.empty_like.default", "aten.where.Scalar", "aten.where.ScalarOther", "aten.where.ScalarSelf",
     "aten.fill.Scalar", "aten.masked_fill.Scalar", "aten.masked_fill.Tensor", "aten.hardswish.default",
     "aten.log_sigmoid.default", "aten.rsub.Tensor", "aten.floor_divide.default", "aten.floor_divide.Scalar",
     "aten.absolute.default", "aten.negative.default", "aten.arctan.default", "aten.arctan2.default",
@@ -173,12 +174,21 @@ def by_table(request: Request) -> Built:
     return stored(request, request.image().value.dims)
 
 
+def by_sorted_table(request: Request) -> Built:
+    """aten.searchsorted(sorted list, input)."""
+    numbers = request.arg(0)
+    if not isinstance(numbers, Constant) or numbers.tensor.dim() != 1:
+        raise Unsupported("its sorted numbers are computed from the image, or are several lists")
+    return stored(request, request.image(1).value.dims)
+
+
 TAGGED = Operator(pointwise, constant_dims=broadcast_dims, broadcasts=True)
 """For all those that torch tags."""
 
 OPERATORS: Operators = {
     **{name: TAGGED if is_pointwise(name) else Operator(pointwise) for name in sorted(UNTAGGED)},
     "aten.bucketize.Tensor": Operator(by_table),
+    "aten.searchsorted.Tensor": Operator(by_sorted_table),
     "aten.isin.Tensor_Tensor": Operator(by_table),
     "aten.prelu.default": Operator(prelu, broadcasts=True),
 }

@@ -29,6 +29,7 @@ from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
 from napari_seamless.program.spans import Box
 
 MAXIMA = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+PLACES = {2: F.max_pool2d, 3: F.max_pool3d}
 LARGEST_BIN = 64
 FEW_BINS = 8
 """Adaptive pooling is local with more than FEW_BINS bins of at most LARGEST_BIN pixels a side, else a barrier."""
@@ -68,6 +69,26 @@ class MaxPool(Pool):
         pixels = prod(span[1] - span[0] for span in want if span is not None)
         source = prod(span[1] - span[0] for span in have[0] if span is not None)
         return super().workspace(have, want, sizes) + sizes[0] * 8 // self.itemsize * pixels // source
+
+
+@dataclass(frozen=True)
+class MaxPlaces(MaxPool):
+    """Where in the whole plane, counted in row-major order, the maximum of each output's kernel lies. int64."""
+
+    @property
+    def low_precision(self) -> LowPrecision:
+        return "reads"
+
+    def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
+        del constants, have
+        x = padded(inputs[0], paddings(self.slides, want), -torch.inf)
+        _, local = PLACES[len(self.slides)](x, self.kernels, self.strides, 0, self.dilations, return_indices=True)
+        held, place = x.shape[-len(self.slides) :], torch.zeros_like(local)
+        for k, slide in enumerate(self.slides):
+            span = want[slide.axis] if slide.axis is not None else None
+            start = slide.reach(span)[0] if span is not None else -slide.before
+            place = place * slide.size + local // prod(held[k + 1 :]) % held[k] + start
+        return place
 
 
 @dataclass(frozen=True)
@@ -126,10 +147,11 @@ def max_pool(rank: int) -> Builder:
     """aten.max_poolN(input, kernel, stride, padding, dilation, ceil_mode)."""
 
     def build(request: Request) -> Built:
-        if request.part == 1:
-            raise Unsupported("it uses the positions of the maxima (max unpooling)")
         kernel = each(request.arg(1), rank)
         stride = each(request.arg(2) or kernel, rank)
+        if request.part == 1:
+            slides = _pool_slides(request, kernel, stride, each(request.arg(3, 0), rank), each(request.arg(4, 1), rank))
+            return Built(MaxPlaces(slides), (request.image(),), request.image().value.dims)
         if _is_whole(request, kernel, each(request.arg(3, 0), rank)):
             return binned(request, rank, largest=True)
         slides = _pool_slides(request, kernel, stride, each(request.arg(3, 0), rank), each(request.arg(4, 1), rank))

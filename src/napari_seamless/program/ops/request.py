@@ -26,12 +26,14 @@ class Unplaced(Unsupported):
 class ImageArgument:
     """An argument that depends on the image: value `index` of the program.
 
-    `is_settled` says that it follows from barriers alone, so that every tile will have it whole.
+    `is_settled` says that it follows from barriers alone, so that every tile will have it whole. `operation` makes it,
+    where that is known.
     """
 
     index: int
     value: Value
     is_settled: bool = False
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True)

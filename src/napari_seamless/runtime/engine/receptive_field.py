@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 
 import torch
@@ -23,15 +24,27 @@ SPOT = 16
 """Whole numbers hardly change for one pixel: there a spot of a tile's edge over this is changed."""
 
 
-def probe_reach(module: nn.Module, output: Output, tiles: Sequence[Tensor], *, labels: bool = False) -> int | None:
-    """How many input pixels away from a change, in the middle of a tile, the output changes by more than SHARE of the
-    most, and by more than evenly all over; at most half a tile, since there it ends. None where nothing changed.
+@dataclass(frozen=True)
+class Reach:
+    """How many input pixels away a change is felt by more than SHARE of the most, and by more than evenly all over.
+
+    At most half a tile, since there it ends. `everywhere` says that beyond `near` the whole tile feels it a little, as
+    through a gate, a norm or a pool over the plane.
+    """
+
+    near: int
+    everywhere: bool = False
+
+
+def probe_reach(module: nn.Module, output: Output, tiles: Sequence[Tensor], *, labels: bool = False) -> Reach | None:
+    """How far a change in the middle of a tile is felt in the output; None where nothing changed.
 
     `tiles` are some of the image's, (1, c, *edges) float, as the network takes them (or `noise`); the largest counts.
     With `labels`, what counts is whether an output pixel has another one. The network is in eval mode, on the CPU.
     """
     reaches = [_reach_in(module, output, tile, labels) for tile in tiles]
-    return max((r for r in reaches if r is not None), default=None)
+    felt = [r for r in reaches if r is not None]
+    return Reach(max(r.near for r in felt), any(r.everywhere for r in felt)) if felt else None
 
 
 def noise(channels: int, edges: Edges, count: int = 2) -> list[Tensor]:
@@ -58,7 +71,7 @@ def checked_overlap(overlap: float) -> float:
     return overlap
 
 
-def _reach_in(module: nn.Module, output: Output, tile: Tensor, labels: bool) -> int | None:
+def _reach_in(module: nn.Module, output: Output, tile: Tensor, labels: bool) -> Reach | None:
     edges = tuple(tile.shape[2:])
     widths = [1 if output.dtype.is_floating_point else max(edge // SPOT, 1) for edge in edges]
     firsts = [(edge - width) // 2 for edge, width in zip(edges, widths, strict=True)]
@@ -71,9 +84,11 @@ def _reach_in(module: nn.Module, output: Output, tile: Tensor, labels: bool) -> 
     peak = float(felt.max())
     if not peak > 0:
         return None
-    evenly = float(felt[len(felt) * 3 // 4 :].median())
+    outermost = len(felt) * 3 // 4
+    evenly = float(felt[outermost:].median())
     reached = (felt > max(SHARE * peak, EVENLY * evenly)).nonzero()
-    return int(reached.max()) if len(reached) else 0
+    near = int(reached.max()) if len(reached) else 0
+    return Reach(near, everywhere=evenly > 0 and near < outermost)
 
 
 def _rings(edges: Sequence[int], firsts: Sequence[int], widths: Sequence[int], output: Output) -> Tensor:

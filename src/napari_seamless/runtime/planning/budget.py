@@ -1,7 +1,8 @@
 """From a memory budget to a tile size.
 
-Larger tiles waste less work on halos, so the largest one whose predicted peak fits is taken. Tiles are squares in y and
-x; in volumes they are as deep as fits.
+Larger tiles waste less work on halos, so the largest one whose predicted peak fits is taken, or where nobody is in need
+of that, the smallest one beyond which little would be saved. Tiles are squares in y and x; in volumes they are as deep
+as fits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from napari_seamless.errors import BadRequest, BudgetTooSmall
 EDGES = (64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 DEPTH_STEP = 16
 CHUNKS = (512, 256, 128, 64, 32)
+UNHURRIED, WORTHWHILE = 1024, 1.08
+"""Where small tiles are welcome, they grow beyond this edge as long as doubling it saves such a share of the work:
+larger ones only delay what is seen."""
+
 BytesOf = Callable[[tuple[int, ...]], int]
+WorkOf = Callable[[tuple[int, ...]], float]
+"""The work of an inner tile of some shape for each of its pixels, in any unit."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,17 @@ class TileChoice:
     depth: int | None = None
 
 
-def choose_tile(shape: Sequence[int], bytes_of: BytesOf, budget: int, *, largest: int | None = None) -> TileChoice:
+def choose_tile(shape: Sequence[int], bytes_of: BytesOf, budget: int, work_of: WorkOf | None = None) -> TileChoice:
     """The largest tile for an output of `shape` ((z,) y, x) whose `bytes_of(tile shape)` fits in `budget`.
 
-    `largest` caps the edge without regard to memory. Raises BudgetTooSmall, naming what the smallest tile needs.
+    With `work_of` it is no larger than is worthwhile: edges count by what they save, since the halo of a network whose
+    output is finer than its image takes the same share of a tile only where that is larger. Raises BudgetTooSmall,
+    naming what the smallest tile needs.
     """
     if budget < 1:
         raise BadRequest(f"a budget must be a positive number of bytes; got {budget}; give it as 2GB or 500MB")
     options = [(edge, depth, bytes_of(_shape(shape, edge, depth))) for edge in edges(shape) for depth in depths(shape)]
-    fitting = [o for o in options if o[2] <= budget and (largest is None or o[0] <= max(largest, EDGES[0]))]
+    fitting = [o for o in options if o[2] <= budget]
     if not fitting:
         smallest = min(o[2] for o in options)
         raise BudgetTooSmall(
@@ -48,8 +57,21 @@ def choose_tile(shape: Sequence[int], bytes_of: BytesOf, budget: int, *, largest
             f"{readable(budget)}; use a budget of {readable(smallest)} or more",
             needed=smallest,
         )
+    if work_of is not None:
+        largest = _worthwhile(shape, sorted({o[0] for o in fitting}), work_of)
+        fitting = [o for o in fitting if o[0] <= largest]
     edge, depth, size = max(fitting, key=lambda o: (prod(_shape(shape, o[0], o[1])), -o[2]))
     return TileChoice(edge, size, tuple(_per_edge(options, budget)), budget, depth)
+
+
+def _worthwhile(shape: Sequence[int], fitting: Sequence[int], work_of: WorkOf) -> int:
+    """The smallest edge, of those that fit, beyond which doubling saves little."""
+    edge, flat = min(UNHURRIED, fitting[-1]), depths(shape)[-1]
+    while 2 * edge in fitting:
+        if work_of(_shape(shape, edge, flat)) < WORTHWHILE * work_of(_shape(shape, 2 * edge, flat)):
+            break
+        edge *= 2
+    return edge
 
 
 def edges(shape: Sequence[int]) -> list[int]:

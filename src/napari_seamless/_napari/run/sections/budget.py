@@ -51,7 +51,7 @@ def consequences(now: Snapshot) -> str:
     cost = now.cost
     if cost is not None and cost.tile == tile:
         parts += [f"halo {cost.halo} px", f"{cost.redundancy:.2f} × arithmetic"]
-        parts += [f"{cost.passes} passes"] if cost.passes > 1 else []
+        parts += [f"{cost.passes} passes: it depends on the whole image"] if cost.passes > 1 else []
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
