@@ -242,8 +242,8 @@ def sampled(kind: str, mode: str, padding: str, *, align_corners: bool) -> Funct
 
 def affine(x: Tensor) -> Tensor:
     """A grid that is made on the way, of numbers alone."""
-    grid = F.affine_grid(torch.tensor([[[0.9, 0.1, 0.0], [0.0, 1.1, 0.1]]], dtype=x.dtype), list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, align_corners=False)
+    numbers = torch.tensor([[[0.9, 0.1, 0.0], [0.0, 1.1, 0.1]]], dtype=x.dtype)
+    return F.grid_sample(x, F.affine_grid(numbers, list(x.shape), align_corners=False), align_corners=False)
 
 
 def unpooled(kernel: int, padding: int, shape: tuple[int, int]) -> Function:

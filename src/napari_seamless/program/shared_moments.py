@@ -48,15 +48,15 @@ def share_moments(program: Program) -> Program:
     values, nodes = list(program.values), []
     measured: dict[int, int] = {}
     for node in program.nodes:
-        one = found.get(node.output)
-        if one is None or one.x not in shared:
+        reduced = found.get(node.output)
+        if reduced is None or reduced.x not in shared:
             nodes.append(node)
             continue
-        if one.x not in measured:
-            measured[one.x] = len(values)
-            nodes.append(_moments(program, node, one.x, len(values)))
-            values.append(_value_of(program.values[one.x], program.ndim))
-        nodes.append(_from_moments(program, node, one, measured[one.x]))
+        if reduced.x not in measured:
+            measured[reduced.x] = len(values)
+            nodes.append(_moments(program, node, reduced.x, len(values)))
+            values.append(_value_of(program.values[reduced.x], program.ndim))
+        nodes.append(_from_moments(program, node, reduced, measured[reduced.x]))
     return drop_unused(replace(program, nodes=tuple(nodes), values=tuple(values)))
 
 

@@ -128,7 +128,7 @@ class GridSample(Operation):
         for i in range(rows.shape[-1]):
             for j in range(columns.shape[-1]):
                 at = (rows[..., i] - first[0]) * width + columns[..., j] - first[1]
-                part = flat.index_select(2, at.flatten()).unflatten(2, tuple(at.shape))
+                part = flat.index_select(2, at.flatten()).reshape(*flat.shape[:2], *at.shape)
                 total = total + part * (down[..., i] * across[..., j]).to(x.dtype)
         return total
 

@@ -231,10 +231,10 @@ def _ordered(request: Request, image: ImageArgument, along: list[int], places: S
     if not any(value.dims[d] for d in along):
         return stored(request, _without(request, value.dims, along))
     if any(axes and d not in along and value.shape[d] > 1 for d, axes in enumerate(value.dims)):
-        built = along_one_axis(request, along)
-        if built is None:
+        rows = along_one_axis(request, along)
+        if rows is None:
             raise Unsupported("it orders along some spatial axes and not along another")
-        return built
+        return rows
     if request.part == 1:
         raise Unsupported("it uses the positions of ordered values, which are not measured")
     if value.dtype not in KINDS:
