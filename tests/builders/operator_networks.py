@@ -221,7 +221,8 @@ ALONG_ROWS = (
     Case("order-of-rows", lambda x: x.argsort(3).to(x.dtype), exact=True, has_gradient=False),
     Case("largest-of-rows-sorted", lambda x: x.topk(9, 3)[0], exact=True),
     Case("taken-along-rows", lambda x: torch.take_along_dim(x, x.argsort(3), 3), exact=True),
-    Case("sums-of-rows", lambda x: x * x.prod(3, keepdim=True) + x.nansum(2)[:, :, None]),
+    Case("sums-of-rows", lambda x: x * x.prod(3, keepdim=True) + x.nansum(2)[:, :, None] + x.gt(0).count_nonzero()
+         + x.nanmean((2, 3), keepdim=True)),
     Case("layer-norm-of-rows", lambda x: F.layer_norm(x, (44,), torch.linspace(0, 1, 44, dtype=x.dtype))),
     Case("histogram", lambda x: x * x.histc(8, -3, 3)[3] / 100, has_gradient=False),
 )  # fmt: skip

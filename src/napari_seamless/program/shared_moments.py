@@ -16,7 +16,7 @@ import torch
 from napari_seamless.program.graph import Node, Program
 from napari_seamless.program.ops.from_moments import FromMoments, Moments
 from napari_seamless.program.ops.local import Local, Slot
-from napari_seamless.program.ops.reduce import Mean, Total
+from napari_seamless.program.ops.reduce import Length, Mean, Total, Variance
 from napari_seamless.program.passes import LARGEST_KNOWN, settled
 from napari_seamless.program.simplify import drop_unused
 from napari_seamless.program.value import Value
@@ -61,7 +61,7 @@ def share_moments(program: Program) -> Program:
 
 
 def _is_reduction(node: Node) -> bool:
-    return isinstance(node.operation, Mean)
+    return type(node.operation) in (Mean, Total, Variance, Length)
 
 
 def _reduced(program: Program, node: Node, makers: Mapping[int, Node], known: Collection[int]) -> Reduced:

@@ -147,7 +147,7 @@ def binned(request: Request, rank: int, *, largest: bool) -> Built:
         return stored(request, dims)
     if prod(counts) > MOST_BINS:
         raise Unsupported(f"it pools the plane into {prod(counts)} bins; at most {MOST_BINS} are measured")
-    if all(n == 1 for n in counts):
+    if all(n == 1 for n in counts) and all(dims[-rank:]):
         make = extremum(True, first=True) if largest else mean
         return Built(make(request, image, ()), (image,), dims)
     return Built(Bins(**common(request, image), counts=counts, largest=largest), (image,), dims)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from napari_seamless.program.ops.request import (
     Unsupported,
     wrap,
 )
+from napari_seamless.program.spans import Box
 
 Make = Callable[[Request, ImageArgument, tuple[int, ...]], Barrier]
 """From a request, its image and the channel-like dimensions reduced as well (numbered among channel-like ones)."""
@@ -48,6 +49,26 @@ class Total(Mean):
         del constants
         count, mean, _ = pooled(state, self.also)
         return count * mean
+
+
+@dataclass(frozen=True)
+class NumbersTotal(Total):
+    """Sum over the plane of all that is a number."""
+
+    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
+        return super().partial([inputs[0].nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)], own)
+
+    def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
+        (given,) = super().pull([inputs[0].nan_to_num()], own, state, cotangent)
+        return (None if given is None else torch.where(inputs[0].isnan(), 0.0, given),)
+
+
+@dataclass(frozen=True)
+class NonzeroCount(Total):
+    """How many elements over the plane are not 0."""
+
+    def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
+        return super().partial([inputs[0].ne(0)], own)
 
 
 @dataclass(frozen=True)
@@ -140,6 +161,14 @@ def total(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barr
     return Total(**common(request, image), also=also)
 
 
+def numbers_total(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
+    return NumbersTotal(**common(request, image), also=also)
+
+
+def nonzero_count(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
+    return NonzeroCount(**common(request, image), also=also)
+
+
 def spread(*, root: bool, correction_at: int | None = None) -> Make:
     """var and std; `correction_at` is the position of "unbiased", None where `correction` is a keyword."""
 
@@ -179,6 +208,9 @@ OPERATORS: Operators = {
        for name, root in (("var", False), ("std", True))},
     **{f"aten.{name}_mean.correction": Operator(reducing(spread_and_mean(root=root), keepdim_at=None))
        for name, root in (("var", False), ("std", True))},
+    "aten.nansum.default": Operator(reducing(numbers_total)),
+    "aten.count_nonzero.dim_IntList": Operator(reducing(nonzero_count)),
+    "aten.count_nonzero.default": Operator(reducing(nonzero_count)),
     "aten.mean.default": Operator(reducing(mean, dim_at=None)),
     "aten.sum.default": Operator(reducing(total, dim_at=None)),
 }  # fmt: skip
