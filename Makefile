@@ -40,7 +40,7 @@ tests:
 aicsimageio: environment
 	test -d .venv/aicsimageio || $(bin)/python -m pip install -q --no-deps --target .venv/aicsimageio \
 		aicsimageio==4.14.0 resource-backed-dask-array
-	PYTHONPATH=.venv/aicsimageio $(bin)/pytest tests/io/readers/test_aicsimageio.py
+	PYTHONPATH=.venv/aicsimageio $(bin)/pytest tests/io/readers/test_aicsimageio.py tests/io/test_round_trips.py
 
 clean:
 	rm -rf .venv output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -41,7 +41,8 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import GrowingSource, Source
 from napari_seamless.io.readers import open_image, sample_slide
 
-TURNED = ("WhiteIsZero", "palette")  # in notices: pixels are those that a viewer shows
+TURNED_ROUND, COLOURED = "it is turned round", "they are turned into"
+"""What notices say of pixels that are not given as they are stored."""
 GOOD = ("refused", "unharmed", "as stored")
 BUSY_SECONDS, IDLE_SECONDS = 60, 900
 """Of the processor, and of the clock: on a machine that is full the clock alone says nothing."""
@@ -170,13 +171,32 @@ def _judged(path: Path, source: Source, levels: list[np.ndarray]) -> str:
         whole = _by_another(path)
     except Exception as error:  # noqa: BLE001 whatever the other reader raises
         return f"silent: the other reader refuses ({type(error).__name__}: {error})"
+    try:
+        meant = _as_told(path, source, whole)
+    except Exception as error:  # noqa: BLE001 whatever the other reader raises
+        return f"silent: the other reader knows nothing of what is told ({type(error).__name__}: {error})"
     ours = levels[0]
-    if whole.size == ours.size and np.array_equal(np.sort(whole, axis=None), np.sort(ours, axis=None), equal_nan=True):
+    if meant.size == ours.size and np.array_equal(np.sort(meant, axis=None), np.sort(ours, axis=None), equal_nan=True):
         return "as stored"
-    is_told = any(word in notice for notice in source.info.notices for word in TURNED)
-    if is_told or (whole.ndim == 3 and np.array_equal(np.moveaxis(whole, -1, 0)[:3], ours)):
+    if meant.ndim == 3 and np.array_equal(np.moveaxis(meant, -1, 0)[:3], ours):
         return "as stored"
-    return f"silent: other pixels than another reader's {whole.shape} {whole.dtype}; ours {ours.shape} {ours.dtype}"
+    return f"silent: other pixels than another reader's {meant.shape} {meant.dtype}; ours {ours.shape} {ours.dtype}"
+
+
+def _as_told(path: Path, source: Source, stored: np.ndarray) -> np.ndarray:
+    """The pixels that another reader found, turned as our notices say it, by the tags as that one reads them."""
+    told = " ".join(source.info.notices)
+    if TURNED_ROUND not in told and COLOURED not in told:
+        return stored
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.series[0].levels[0].keyframe
+        bits, table = int(np.max(page.bitspersample)), page.colormap
+    if TURNED_ROUND in told:
+        return ~stored if stored.dtype == np.bool_ else (2**bits - 1 - stored).astype(stored.dtype)
+    assert table is not None
+    colours = (table if table.max() < 256 else table >> 8).astype(np.uint8)
+    found = np.moveaxis(colours[:, np.minimum(stored, colours.shape[1] - 1)], 0, -1)
+    return found[..., :1] if (colours == colours[:1]).all() else found
 
 
 def _by_another(path: Path) -> np.ndarray:

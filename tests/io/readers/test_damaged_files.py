@@ -19,6 +19,7 @@ from napari_seamless.errors import InputDamaged, InputUnreadable, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import open_image, tiff_parsed, tiff_stack
 from napari_seamless.io.readers.axes import AxisLayout
+from napari_seamless.io.readers.tiff_colours import Meaning
 from ome_zarr_images import ome_zarr
 from sources_oracle import texture
 
@@ -43,6 +44,20 @@ def test_a_failure_would_be_noticed(tmp_path: Path) -> None:
     assert fuzzing.outcome(base.path, fuzzing.Base(base.path, (good[None] + 1,))) == "as stored"
     (tmp_path / "bad.tif").write_bytes(base.path.read_bytes()[:300])
     assert fuzzing.outcome(tmp_path / "bad.tif", base) == "refused"
+
+
+@pytest.mark.parametrize("photometric", ["miniswhite", "palette"])
+def test_a_failure_would_be_noticed_where_pixels_are_turned_into_what_a_viewer_shows(
+    photometric: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = np.random.default_rng(0).integers(0, 2**16, (3, 256)).astype(np.uint16)
+    table = {"colormap": colours} if photometric == "palette" else {}
+    tifffile.imwrite(tmp_path / "a.tif", texture(40, 50, dtype="uint8"), photometric=photometric, **table)
+    base = fuzzing.Base(tmp_path / "a.tif", ())
+    assert fuzzing.outcome(base.path, base) == "as stored"
+    right = Meaning.shown
+    monkeypatch.setattr(Meaning, "shown", lambda self, pixels: right(self, pixels) ^ 1)
+    assert fuzzing.outcome(base.path, base).startswith("silent: other pixels")
 
 
 @pytest.mark.parametrize("problem", tiff_parsed.DAMAGE)
