@@ -188,6 +188,95 @@ def test_a_position_of_which_nobody_knows_the_frame_is_none(tmp_path: Path) -> N
     assert ns.open_image(tmp_path / "i.ome.tif").info.origin == ()
 
 
+def aperio(path: Path) -> Path:
+    said = "Aperio Image Library v11.2.1\n8x6 [0,0 8x6] (16x16)|AppMag = 20|MPP = 0,4990"
+    tifffile.imwrite(path, np.zeros((64, 80, 3), np.uint8), tile=(16, 16), description=said, metadata=None)
+    return path
+
+
+def philips(path: Path) -> Path:
+    spacing = '<Attribute Name="DICOM_PIXEL_SPACING" Group="0x0028" Element="0x0030" PMSVR="IDoubleArray">'
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPUfsImport"><Attribute '
+        'Name="PIM_DP_SCANNED_IMAGES" Group="0x301D" Element="0x1003" PMSVR="IDataObjectArray"><Array><DataObject '
+        'ObjectType="DPScannedImage"><Attribute Name="PIM_DP_IMAGE_TYPE" Group="0x301D" Element="0x1004" '
+        f'PMSVR="IString">WSI</Attribute>{spacing}"0.0005" "0.00025"</Attribute></DataObject></Array></Attribute>'
+        "</DataObject>"
+    )
+    options: Any = {"tile": (16, 16), "metadata": None, "description": xml, "software": "Philips DP v1.0"}
+    tifffile.imwrite(path, np.zeros((64, 80, 3), np.uint8), photometric="rgb", **options)
+    return path
+
+
+def in_inches(path: Path) -> Path:
+    metadata = {"axes": "YX", "unit": "inch"}
+    tifffile.imwrite(path, PIXELS[0], imagej=True, resolution=(50800, 25400), metadata=metadata)
+    return path
+
+
+def in_pixels(path: Path) -> Path:
+    metadata = {"axes": "YX", "unit": "pixel"}
+    tifffile.imwrite(path, PIXELS[0], imagej=True, resolution=(1, 1), metadata=metadata)
+    return path
+
+
+def without_depth(path: Path) -> Path:
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, np.zeros((3, 6, 8), np.uint8), metadata=metadata)
+    return path
+
+
+VENDORS: dict[str, tuple[str, Callable[[Path], Path], tuple[float, ...] | None]] = {
+    "SVS with a decimal comma": ("a.svs", aperio, (0.499, 0.499)),
+    "Philips": ("a.tiff", philips, (0.5, 0.25)),
+    "inches": ("a.tif", in_inches, (1.0, 0.5)),
+    "pixels": ("a.tif", in_pixels, None),
+    "a stack of unknown depth": ("a.ome.tif", without_depth, (0.0, 0.5, 0.25)),
+}
+"""Files as programs and scanners write them, and micrometres a pixel."""
+
+
+@pytest.mark.parametrize("writer", PICTURES, ids=lambda one: one.title)
+@pytest.mark.parametrize("kind", VENDORS)
+def test_the_pixel_size_of_other_programs_files_comes_back(
+    kind: str, writer: writers.OutputFormat, tmp_path: Path
+) -> None:
+    name, write, size = VENDORS[kind]
+    source = ns.open_image(write(tmp_path / name))
+    assert source.info.pixel_size == (None if size is None else pytest.approx(size))
+    assert_the_same(source.info, ns.open_image(ns.export(source, tmp_path / f"out{writer.suffixes[0]}")).info)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    height=st.integers(40, 90),
+    width=st.integers(40, 90),
+    shape_of=st.sampled_from([lambda n: n // 2, lambda n: -(-n // 2), lambda n: -(-n // 32) * 16]),
+    step=lengths,
+)
+def test_a_result_of_a_level_lies_where_the_level_does_however_its_size_was_rounded(
+    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, shape_of: Callable[[int], int], step: float
+) -> None:
+    """Floored, rounded up, and padded to whole chunks: what the file says of levels counts, not their shapes."""
+    folder = tmp_path_factory.mktemp("levels")
+    group = zarr.open_group(folder / "i.zarr", mode="w")
+    datasets = []
+    for level, (rows, columns) in enumerate([(height, width), (shape_of(height), shape_of(width))]):
+        group.create_array(str(level), data=np.ones((rows, columns), np.uint8))
+        steps = [{"type": "scale", "scale": [step * 2**level] * 2}]
+        steps.append({"type": "translation", "translation": [step * (2**level - 1) / 2] * 2})
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    axes = [{"name": a, "type": "space", "unit": "micrometer"} for a in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    source = ns.open_image(folder / "i.zarr")
+    assert source.info.levels.scale(1) == (2, 2)
+    saved = [ns.export(source, folder / f"o{suffix}", level=1) for suffix in (".ome.zarr", ".ome.tif")]
+    for path in saved:
+        size, origin = in_micrometres(ns.open_image(path).info)
+        assert size == pytest.approx((2 * step,) * 2)
+        assert origin == pytest.approx((step / 2,) * 2)
+
+
 def test_angstroms_come_back_as_they_went(tmp_path: Path) -> None:
     path = ome_zarr(tmp_path / "i.ome.zarr", np.ones((64, 64), np.uint8), "yx", {"y": 4, "x": 4}, "angstrom")
     size = ns.open_image(ns.export(path, tmp_path / "o.ome.tif")).info.pixel_size
