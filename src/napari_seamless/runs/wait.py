@@ -11,9 +11,12 @@ from napari_seamless.interfaces import Progress
 from napari_seamless.runs.result import Result
 from napari_seamless.runs.run import Run
 
+SECONDS_TO_END = 20.0
+
 
 def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None) -> Result:
-    """Wait for a run, reporting on the way. An interrupt cancels it first."""
+    """Wait for a run, reporting on the way. An interrupt cancels it first, and waits for its end, though not for ever:
+    what is finished is on disk already."""
     try:
         while handle.progress().state not in ("finished", "cancelled", "failed"):
             handle.wait(0.5)
@@ -23,7 +26,7 @@ def wait_for(handle: Run, on_progress: Callable[[Progress], None] | None = None)
     except KeyboardInterrupt:
         handle.cancel()
         with suppress(SeamlessError):
-            handle.wait()
+            handle.wait(SECONDS_TO_END)
         raise
     if handle.progress().state == "cancelled":
         raise RunCancelled("the run was cancelled; finished chunks are kept, run it again to continue")

@@ -32,7 +32,7 @@ from napari_seamless.io.readers.file_access import RETRIES
 from napari_seamless.io.readers.file_type import zarr_metadata
 from napari_seamless.io.readers.ome_zarr_placement import placement_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
-from napari_seamless.io.readers.urls import network_errors
+from napari_seamless.io.readers.urls import network_errors, stall_options
 from napari_seamless.io.readers.zarr_chunks import check_density, is_zarr, metadata_digest
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
 from napari_seamless.io.slide_position import slide_position
@@ -144,6 +144,8 @@ class ZarrSource:
         for pause in RETRIES if isinstance(self._path, str) else ():
             try:
                 return self._inner.fetch(region, level)
+            except TimeoutError:  # it was waited for long enough
+                raise
             except self._damage:
                 sleep(pause)
         return self._inner.fetch(region, level)
@@ -189,7 +191,8 @@ class ZarrSource:
 def _open(location: ArrayLocation, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
     location.check_metadata()
     try:
-        node = zarr.open(str(location.path), mode="r")
+        options = stall_options(location.path) if isinstance(location.path, str) else None
+        node = zarr.open(str(location.path), mode="r", storage_options=options)
     except FileNotFoundError:
         raise InputUnreadable(f"no zarr metadata is at {location.path}; check the address") from None
     except damage as problem:

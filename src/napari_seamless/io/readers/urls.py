@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -14,6 +15,9 @@ NEEDS = {
     "http": ("aiohttp", "fsspec"), "https": ("aiohttp", "fsspec"), "s3": ("s3fs", "fsspec"),
     "gs": ("gcsfs", "fsspec"), "gcs": ("gcsfs", "fsspec"), "memory": ("fsspec",),
 }  # fmt: skip
+
+
+STALL_SECONDS = 30.0
 
 
 def is_url(what: object) -> bool:
@@ -38,6 +42,17 @@ def require_readable(url: str) -> None:
             f"{kind} addresses are read by {' and '.join(missing)}, not installed; "
             'pip install "napari-seamless[remote]"'
         )
+
+
+def stall_options(url: str) -> dict[str, Any] | None:
+    """What fsspec is to be told so that a server that says nothing more for STALL_SECONDS fails; None for addresses
+    whose own packages see to it (s3fs and gcsfs, after about a minute)."""
+    if urlsplit(url).scheme.lower() not in ("http", "https"):
+        return None
+    from aiohttp import ClientTimeout
+
+    timeout = ClientTimeout(total=None, sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
+    return {"client_kwargs": {"timeout": timeout}}
 
 
 def network_errors(what: object) -> tuple[type[Exception], ...]:

@@ -9,7 +9,7 @@ from time import sleep
 from typing import Any
 
 from napari_seamless.errors import InputDamaged, PixelsNotFinite, RegionUnreadable
-from napari_seamless.fingerprints import of_pixels, told
+from napari_seamless.fingerprints import OnDisk, of_pixels, told
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import (
     DeviceTime,
@@ -24,6 +24,7 @@ from napari_seamless.interfaces import (
     TileResult,
     TimedEngine,
 )
+from napari_seamless.runtime.executor.patient_read import read_unless_stopped
 from napari_seamless.runtime.executor.wanted_pixels import HoldsEarlier, WantedPixels, make_wanted
 
 SECONDS_BEFORE_SECOND_READ = 0.1
@@ -60,31 +61,38 @@ class TileJob:
 
     def _compute(self, write: Region, reads: list[SourceRead], stop: StopFlag) -> Any:
         """What the engine makes of a region; `reads` gets what was read for it."""
-        return self.engine.compute(self.engine.tile(write), partial(self._read_for, reads), stop)
+        return self.engine.compute(self.engine.tile(write), partial(self._read_for, reads, stop), stop)
 
     def receive(self, write: Region, result: TileResult) -> None:
         """Give what `make` returned to a sink that wants it. Driving thread."""
         if isinstance(self.sink, Receiver):
             self.sink.receive(write, result.receipt)
 
-    def _read_for(self, reads: list[SourceRead], region: Region) -> Pixels:
+    def _read_for(self, reads: list[SourceRead], stop: StopFlag, region: Region) -> Pixels:
         """As `read`, and notes what was read. What the source says is asked before: a later write tells on itself."""
         known = told(self.source, region, self.level)
-        pixels = self.read(region)
+        pixels = self.read(region, stop)
         if known != "":
             reads.append(SourceRead(region, of_pixels(pixels) if known is None else known))
         return pixels
 
-    def read(self, region: Region) -> Pixels:
-        """Pixels of the source, (c, *region.shape), at a second attempt if need be. Raises RegionUnreadable."""
+    def read(self, region: Region, stop: StopFlag = lambda: False) -> Pixels:
+        """Pixels of the source, (c, *region.shape), at a second attempt if need be. Raises RegionUnreadable, and
+        RunCancelled where a read hangs when `stop` says True."""
         try:
-            return self.source.read(region, self.level)
+            return self._read_once(region, stop)
         except (InputDamaged, OSError):
             sleep(SECONDS_BEFORE_SECOND_READ)
         try:
-            return self.source.read(region, self.level)
+            return self._read_once(region, stop)
         except (InputDamaged, OSError) as error:
             raise RegionUnreadable(f"the pixels {region!r} cannot be read, tried twice: {error}") from error
+
+    def _read_once(self, region: Region, stop: StopFlag) -> Pixels:
+        """What lies in files here is read at once; anything else, a server say, may hang."""
+        if isinstance(self.source, OnDisk) and self.source.paths:
+            return self.source.read(region, self.level)
+        return read_unless_stopped(partial(self.source.read, region, self.level), stop)
 
 
 @dataclass(frozen=True)
