@@ -121,11 +121,10 @@ def source_identity(source: Source, level: int) -> str:
     return f"{source.info.identity} level {level}{f' pixels {digest}' if digest else ''}"
 
 
-def is_edited(source: Source, level: int) -> bool:
-    """Whether an image in memory that came from files has other pixels than they had. Takes as long as a digest."""
-    if not (isinstance(source, Fingerprinted) and isinstance(source, OnDisk)):
-        return False
-    return bool(source.paths) and source.pixel_digest(level) != ""
+def is_edited(source: Source) -> bool:
+    """Whether an image has other pixels than the file that it was opened from, as one that lies in memory may have.
+    Takes as long as a digest."""
+    return bool(getattr(source, "is_edited", False))
 
 
 def is_as_opened(source: Source) -> bool:

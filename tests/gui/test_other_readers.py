@@ -77,3 +77,5 @@ def test_the_dock_shows_the_size_and_where_it_comes_from(
     qtbot.waitUntil(lambda: dock.poll() is not None and bool(dock.panel.progress.notices.value()), timeout=60_000)
     assert dock.panel.progress.notices.value() == (TOLD,)
     assert "0.499" in dock.panel.image_section.about.text()
+    qtbot.waitUntil(lambda: dock.poll().choice is not None, timeout=60_000)
+    assert dock.panel.progress.notices.value() == (TOLD,), "nobody edited it"

@@ -82,7 +82,7 @@ class PreparedImage:
         info = self.source.info
         edited = (
             [f"the pixels of '{info.name}' are taken as they are on screen: they were edited since the file was opened"]
-            if is_edited(self.source, self.level)
+            if is_edited(self.source)
             else []
         )
         return tuple(dict.fromkeys((*info.notices, *edited, *self.model.notices)))

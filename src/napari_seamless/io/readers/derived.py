@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from napari_seamless.fingerprints import Dated, Fingerprinted, OnDisk
+from napari_seamless.fingerprints import Dated, Fingerprinted, OnDisk, is_edited
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Source
 
@@ -38,6 +38,11 @@ class DerivedSource(ABC):
         first = Region.of(*((0, 1) for _ in self.info.levels.shape(level)))
         origin = self.origin
         return origin.pixel_digest(self.origin_region(first, level)[1]) if isinstance(origin, Fingerprinted) else ""
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the other one is, see `fingerprints.is_edited`."""
+        return is_edited(self.origin)
 
     def fingerprint(self, region: Region, level: int = 0) -> str | None:
         """That of what the other one has there."""
