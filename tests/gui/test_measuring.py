@@ -208,6 +208,7 @@ def test_a_value_beyond_the_named_classes_is_counted_and_shown(qtbot: QtBot, doc
     layer = dock._viewer.layers["nuclei"]
     store = open_store(path)
     store.write(Region.of((0, 64), (0, 64)), np.full((1, 64, 64), 5, np.uint8))
+    store.commit(Region.of((0, 64), (0, 64)))
     dock.open(path)
     qtbot.waitUntil(lambda: len(dock._viewer.layers) == 2, timeout=5000)
     layer = dock._viewer.layers[-1]
