@@ -16,10 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -36,7 +38,7 @@ import tifffile
 import torch
 
 import napari_seamless as ns
-from napari_seamless.errors import OutputExists, SeamlessError
+from napari_seamless.errors import OutputExists, OutputUnwritable, SeamlessError
 from napari_seamless.geometry import Region
 from napari_seamless.models import trust
 from napari_seamless.models.library import added_names, copy_to_library
@@ -333,6 +335,84 @@ def of_flipped_bits(name: str, folder: Path, every: int) -> Tally:
     return tally
 
 
+def of_late_tiles(overwrite: bool, folder: Path, every: int) -> Tally:
+    """A run dies after each of its tiles in turn, another one has the output, and a worker of the first one, which does
+    not know, writes all of its tiles before each tile of the second one, and after the last."""
+    network: type[torch.nn.Module] = Normed if overwrite else Blur
+    undisturbed(network)
+    tally = Tally()
+    for number in range(0, 9, every):
+        output = folder / f"{number}.ome.zarr"
+        first = ns.start(prepared(Blur), output=output, tile=TILE, device="cpu", scheduler="serial", follow=True)
+        while first.progress().tiles < number:
+            pass
+        worker = pickle.loads(pickle.dumps(first.store))
+        first.cancel()
+        first.wait()
+        refused: list[bool] = []
+        commit = Store.commit
+
+        def late(store: Store, region: Region) -> None:
+            refused.append(_is_refused(worker))  # noqa: B023
+            commit(store, region)  # noqa: B023
+
+        with patch.object(Store, "commit", late):
+            store = run(network, output, overwrite=overwrite)
+        tally.add(all([*refused, _is_refused(worker)]) and is_right(network, store))
+    return tally
+
+
+def _is_refused(worker: Any) -> bool:
+    """Whether none of a worker's tiles is taken."""
+    for y, x in np.ndindex(3, 3):
+        region = Region.of(*((k * TILE, min((k + 1) * TILE, EDGE)) for k in (y, x)))
+        try:
+            worker.write(region, np.full((3, *region.shape), 9, np.float32))
+        except OutputUnwritable:
+            continue
+        return False
+    return True
+
+
+def of_removed_results(folder: Path, every: int) -> Tally:
+    """A result is removed after each of its tiles in turn: nothing is there then, and the next run makes all of it."""
+    undisturbed(Blur)
+    tally = Tally()
+    for number in range(1, 10, every):
+        output, commit, seen = folder / f"{number}.ome.zarr", Store.commit, [0]
+
+        def removed(store: Store, region: Region) -> None:
+            commit(store, region)  # noqa: B023
+            seen[0] += 1  # noqa: B023
+            if seen[0] == number:  # noqa: B023
+                rmtree(output)  # noqa: B023
+
+        try:
+            with patch.object(Store, "commit", removed):
+                run(Blur, output)
+            was_told = False
+        except OutputUnwritable:
+            was_told = True
+        is_gone = not output.exists()
+        tally.add(was_told and is_gone and is_right(Blur, run(Blur, output)))
+    return tally
+
+
+def in_threads(folder: Path, every: int, count: int = 40) -> Tally:
+    """Four threads trace and run at once: each has its result."""
+    pixels = np.random.default_rng(0).integers(1, 255, (EDGE, EDGE, 3)).astype(np.uint8)
+    tally = Tally()
+
+    def once(number: int) -> Store:
+        output = folder / f"{number}.ome.zarr"
+        return ns.run(Blur(), pixels, output=output, tile=TILE, device="cpu", scheduler="serial").store
+
+    with ThreadPoolExecutor(4) as threads:
+        for store in threads.map(once, range(0, count, every)):
+            tally.add(is_right(Blur, store))
+    return tally
+
+
 SCENARIOS: dict[str, Callable[[Path, int], Tally]] = {
     "killed: a run": partial(of_a_run, kills, Blur),
     "killed: a run with shards": partial(of_a_run, kills, Blur, shards=True),
@@ -348,6 +428,10 @@ SCENARIOS: dict[str, Callable[[Path, int], Tally]] = {
     "power cut: a run that overwrites": partial(of_an_overwriting_run, cuts),
     "races: two runs on one output": races,
     "races: three processes and the trust list": of_the_trust_list,
+    "a worker of a dead run: the next run continues": partial(of_late_tiles, False),
+    "a worker of a dead run: the next run overwrites": partial(of_late_tiles, True),
+    "a result is removed while it is written": of_removed_results,
+    "four threads at once": in_threads,
     "a flipped bit in the journal": partial(of_flipped_bits, "journal"),
     "a flipped bit in the moments": partial(of_flipped_bits, "moments.safetensors"),
 }
