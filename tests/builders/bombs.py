@@ -22,7 +22,8 @@ from napari_seamless.models.loaders import bioimageio_example, pt2
 DEEP = 100_000
 
 
-def _recipe(folder: Path, arguments: str = "{}", more: str = "", architecture: str = "unet") -> Path:
+def recipe(folder: Path, arguments: str = "{}", more: str = "", architecture: str = "unet") -> Path:
+    """A recipe's folder, with lines of your own in it."""
     (folder / "recipe").mkdir()
     save_file({"weight": torch.zeros(4)}, folder / "recipe" / "weights.safetensors")
     (folder / "recipe" / "recipe.toml").write_text(
@@ -33,27 +34,27 @@ def _recipe(folder: Path, arguments: str = "{}", more: str = "", architecture: s
 
 
 def _wide_network(folder: Path) -> Path:
-    return _recipe(folder, "{ inputs = 1, outputs = 1, widths = [1000000, 1000000] }")
+    return recipe(folder, "{ inputs = 1, outputs = 1, widths = [1000000, 1000000] }")
 
 
 def _long_network(folder: Path) -> Path:
-    return _recipe(folder, f"{{ inputs = 1, outputs = 1, widths = [{'1, ' * 50_000}] }}")
+    return recipe(folder, f"{{ inputs = 1, outputs = 1, widths = [{'1, ' * 50_000}] }}")
 
 
 def _deep_toml(folder: Path) -> Path:
-    return _recipe(folder, f"{{ a = {'[' * DEEP}{']' * DEEP} }}")
+    return recipe(folder, f"{{ a = {'[' * DEEP}{']' * DEEP} }}")
 
 
 def _deep_keys(folder: Path) -> Path:
-    return _recipe(folder, more=f"card.{'a.' * DEEP}a = 1")
+    return recipe(folder, more=f"card.{'a.' * DEEP}a = 1")
 
 
 def _long_toml(folder: Path) -> Path:
-    return _recipe(folder, more=f"title = '{'a' * 30_000_000}'")
+    return recipe(folder, more=f"title = '{'a' * 30_000_000}'")
 
 
 def _many_classes(folder: Path) -> Path:
-    return _recipe(folder, more=f"[output]\nclasses = [{'{ value = 1, name = 1 }, ' * 100_000}]")
+    return recipe(folder, more=f"[output]\nclasses = [{'{ value = 1, name = 1 }, ' * 100_000}]")
 
 
 def _package(folder: Path, description: str) -> Path:

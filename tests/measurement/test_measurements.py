@@ -210,6 +210,16 @@ def test_tables_are_saved_as_csv(path: Path, tmp_path: Path) -> None:
     found.save_csv(tmp_path / "objects.csv", overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])
+def test_a_name_that_a_spreadsheet_would_compute_stays_a_text_in_the_table(
+    name: str, labels: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    found = ns.measure(labels, names={0: "ground", 1: name})
+    found.save_csv(tmp_path / "areas.csv", "areas")
+    with (tmp_path / "areas.csv").open(newline="") as text:
+        assert f"'{name}" in [row["class"] for row in csv.DictReader(text)]
+
+
 def test_without_objects_there_are_areas_only(path: Path, tmp_path: Path) -> None:
     found = ns.measure(path, classes=[])
     assert (found.count(), dict(found.objects)) == (0, {})

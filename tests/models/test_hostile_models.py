@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import bombs
 from napari_seamless.errors import LONGEST, ModelError
 from napari_seamless.models import load_model
+from napari_seamless.models.card import card_of
 from napari_seamless.models.loaders.size_expressions import is_arithmetic
+from napari_seamless.models.networks.unet import UNet
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +78,11 @@ def test_a_script_of_lists_in_lists_is_refused_before_torch_reads_it(tmp_path: P
             target.writestr(name, deep if name.endswith("constants.pkl") else whole.read(name))
     with pytest.raises(ModelError, match=r"deep\.pt has a constants\.pkl of lists in lists"):
         load_model(tmp_path / "deep.pt")
+
+
+def test_a_card_has_no_characters_that_steer_a_terminal(tmp_path: Path) -> None:
+    folder = bombs.recipe(tmp_path, "{ inputs = 1, outputs = 1, widths = [2] }", more='title = "\\u001b[2Jmine\\u202e"')
+    save_file(UNet(inputs=1, outputs=1, widths=[2]).state_dict(), folder / "weights.safetensors")
+    shown = str(card_of(load_model(folder)))
+    assert "mine" in shown
+    assert all(line.isprintable() for line in shown.splitlines())

@@ -15,7 +15,7 @@ import typer
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import busy, display, follow, say, write_moments
 from napari_seamless.cli.run_options import with_export_options, with_run_options
-from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing
+from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing, one_line
 from napari_seamless.io.writers.formats import usual_suffixes
 from napari_seamless.runs.claims import APPROXIMATE, CLAIMS, SAME
 from napari_seamless.runs.config import RunConfig
@@ -115,7 +115,7 @@ def info(image: given.Image, config: RunConfig) -> None:
     from napari_seamless.runs.origin import origin_at
 
     with given.opened(image, config.image) as source:
-        typer.echo("\n".join((*_facts(source.info), *_origin(origin_at(image)))))
+        typer.echo("\n".join(map(one_line, (*_facts(source.info), *_origin(origin_at(image))))))
 
 
 @with_run_options()

@@ -13,6 +13,7 @@ from rich.text import Text
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import display
 from napari_seamless.cli.run_options import with_run_options
+from napari_seamless.errors import one_line
 from napari_seamless.runs.config import RunConfig
 
 if TYPE_CHECKING:
@@ -113,19 +114,19 @@ def measure(
 
 
 def _areas(found: Measurements) -> Table:
-    table = Table(title=f"{found.name}: areas", title_justify="left")
+    table = Table(title=Text(one_line(f"{found.name}: areas")), title_justify="left")
     table.add_column("class")
     for name in ("pixels", *(() if found.pixel_size is None else (_unit("mm", found),)), "share"):
         table.add_column(name, justify="right")
     for area in found.areas:
         swatch = Text("■ ", style=area.colour or "")
         real = () if area.mm is None else (f"{area.mm:,.6g}",)
-        table.add_row(swatch + Text(area.name), f"{area.pixels:,}", *real, f"{area.fraction:.2%}")
+        table.add_row(swatch + Text(one_line(area.name)), f"{area.pixels:,}", *real, f"{area.fraction:.2%}")
     return table
 
 
 def _objects(found: Measurements) -> Table:
-    table = Table(title=f"{found.name}: objects", title_justify="left")
+    table = Table(title=Text(one_line(f"{found.name}: objects")), title_justify="left")
     table.add_column("class")
     known = found.pixel_size is not None
     unit = _unit("µm", found) if known else "px"
@@ -135,18 +136,20 @@ def _objects(found: Measurements) -> Table:
         density = found.density(name)
         per = () if density is None else (f"{density:,.4g}",)
         sizes = ("" if size is None else f"{size:,.4g}" for size in (found.median(name), found.mean(name)))
-        table.add_row(Text(name or "all labels"), f"{found.count(name):,}", *per, *sizes)
+        table.add_row(Text(one_line(name or "all labels")), f"{found.count(name):,}", *per, *sizes)
     return table
 
 
 def _parts(found: Measurements) -> Table:
     names, rows = found.table("rois")
-    table = Table(title=f"{found.name}: outlines", title_justify="left")
+    table = Table(title=Text(one_line(f"{found.name}: outlines")), title_justify="left")
     shown = [column for column, name in enumerate(names) if not name.endswith(("_um2", "_um3"))]
     for column in shown:
-        table.add_column(names[column].replace("_", " "), justify="left" if column < 2 else "right")
+        table.add_column(Text(one_line(names[column].replace("_", " "))), justify="left" if column < 2 else "right")
     for row in rows:
-        table.add_row(*(Text(f"{row[c]:,.6g}" if isinstance(row[c], int | float) else row[c]) for c in shown))
+        table.add_row(
+            *(Text(f"{row[c]:,.6g}" if isinstance(row[c], int | float) else one_line(str(row[c]))) for c in shown)
+        )
     return table
 
 

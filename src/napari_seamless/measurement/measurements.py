@@ -19,6 +19,8 @@ from napari_seamless.io.writers.output_file import put_in_place
 
 Column = NDArray[Any]
 Table = Literal["objects", "areas", "rois"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that spreadsheets compute when they open a table."""
 MANY = 256
 """More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
 
@@ -193,7 +195,7 @@ class Measurements:
         names, rows = self.table(chosen)
         with put_in_place(path, overwrite=overwrite) as file, file.open("w", newline="", encoding="utf-8") as text:
             writer = csv.writer(text)
-            writer.writerow(names)
+            writer.writerow(map(_written, names))
             writer.writerows([_written(value) for value in row] for row in rows)
         return path
 
@@ -246,5 +248,7 @@ def check_table_path(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _written(value: Any) -> Any:
-    """Floats without digits that mean nothing."""
-    return f"{value:.10g}" if isinstance(value, float) else value
+    """Floats without digits that mean nothing; names that a spreadsheet would compute with a ' before them."""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

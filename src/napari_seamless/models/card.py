@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from napari_seamless.errors import one_line
 from napari_seamless.models import Model
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -18,6 +19,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Headings in the order in which to read them, and the fields of a card under each. The rest is under OTHER."""
 OTHER = "How it was made"
+LONGEST_LINE = 4000
 HIDDEN = ("name", "classes", "ndim")
 
 
@@ -55,8 +57,12 @@ def card_of(model: Model) -> Card:
         found[heading] += _lines({field: model.card[field] for field in fields if field in model.card}, 0)
     rest = {key: value for key, value in model.card.items() if key not in known and key not in HIDDEN}
     found[OTHER] += _lines(rest, 0)
-    sections = tuple(CardSection(heading, tuple(lines)) for heading, lines in found.items() if lines)
-    return Card(model.name, model.title, sections)
+    sections = tuple(
+        CardSection(heading, tuple(one_line(line, LONGEST_LINE) for line in lines))
+        for heading, lines in found.items()
+        if lines
+    )
+    return Card(one_line(model.name), one_line(model.title), sections)
 
 
 def _input_and_output(model: Model) -> Iterator[str]:

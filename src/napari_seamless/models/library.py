@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from napari_seamless.durable_files import SIGN, beside, move, sync_tree
-from napari_seamless.errors import ModelError, OutputExists, OutputUnwritable
+from napari_seamless.errors import ModelError, OutputExists, OutputUnwritable, one_line
 from napari_seamless.models import bundled
 from napari_seamless.models.bundled import TITLES, unknown
 from napari_seamless.models.folders import model_folder
@@ -38,7 +38,7 @@ def describe(name: str) -> str:
     except (OSError, ValueError, RecursionError):
         recipe = {}
     title = recipe.get("title") or path.name
-    return f"{title} (added)"
+    return f"{one_line(str(title))} (added)"
 
 
 def added_names() -> tuple[str, ...]:

@@ -8,6 +8,9 @@ from typing import Literal
 
 import torch
 
+from napari_seamless.errors import one_line
+
+LONGEST_NAME = 200
 ANY_NDIM = "any"
 """On a card, in the place of a number of dimensions: for planes and for volumes."""
 
@@ -22,6 +25,10 @@ class ClassInfo:
     """What it stands for, in lower case."""
     colour: str
     """As `#rrggbb`."""
+
+    def __post_init__(self) -> None:
+        # it comes from a file, and goes to terminals, tables and files
+        object.__setattr__(self, "name", one_line(self.name, LONGEST_NAME))
 
 
 @dataclass(frozen=True, eq=False)

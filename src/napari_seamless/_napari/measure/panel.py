@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSlider,
@@ -30,6 +29,7 @@ from napari_seamless._napari.measure.state import COMPUTED, VIEW, WHOLE, ClassRo
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 from napari_seamless._napari.widgets.combo import set_options
 from napari_seamless._napari.widgets.notice_list import NoticeList
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements
@@ -248,13 +248,13 @@ class MeasurePanel(QWidget):
         chosen.addWidget(self._open)
         look.addWidget(self.opacity, 1)
         look.addWidget(self.contour)
-        grid.addWidget(QLabel("Labels"), 0, 0)
+        grid.addWidget(PlainLabel("Labels"), 0, 0)
         grid.addLayout(chosen, 0, 1)
         told = QVBoxLayout()
         told.addWidget(self._about)
         told.addWidget(self.notices)
         grid.addLayout(told, 1, 1)
-        grid.addWidget(QLabel("Display"), 2, 0)
+        grid.addWidget(PlainLabel("Display"), 2, 0)
         grid.addLayout(look, 2, 1)
         grid.addWidget(self.classes, 3, 0, 1, 2)
         grid.addWidget(self._unnamed, 4, 0, 1, 2)
@@ -266,7 +266,7 @@ class MeasurePanel(QWidget):
             ("Intensity", self.image),
         )
         for number, (name, widget) in enumerate(rows, 6):
-            grid.addWidget(QLabel(name), number, 0)
+            grid.addWidget(PlainLabel(name), number, 0)
             grid.addWidget(widget, number, 1)
         return grid
 
@@ -281,8 +281,8 @@ def _status(now: MeasureSnapshot, is_there: bool) -> str:
     return "" if is_there else "Open a result, or add a labels layer, to begin."
 
 
-def _hint() -> QLabel:
-    label = QLabel()
+def _hint() -> PlainLabel:
+    label = PlainLabel()
     label.setObjectName("hint")
     label.setWordWrap(True)
     return label

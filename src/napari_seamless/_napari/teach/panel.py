@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -20,6 +19,7 @@ from napari_seamless._napari.teach.curve import LossCurve
 from napari_seamless._napari.teach.state import TeachSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 from napari_seamless._napari.widgets.combo import set_options
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 WIDTH = 320
 NEW = "A small new network"
@@ -97,7 +97,7 @@ class TeachPanel(QWidget):
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
         for row, (name, combo) in enumerate((("Image", self.image), ("Network", self.network))):
-            grid.addWidget(QLabel(name), row, 0)
+            grid.addWidget(PlainLabel(name), row, 0)
             grid.addWidget(combo, row, 1)
         column.addLayout(grid)
         column.addWidget(self._hint)
@@ -129,8 +129,8 @@ def _status(now: TeachSnapshot) -> str:
     return f"Stopped after step {now.step}. Teach goes on from there." if now.has_lesson else ""
 
 
-def _words() -> QLabel:
-    label = QLabel()
+def _words() -> PlainLabel:
+    label = PlainLabel()
     label.setObjectName("hint")
     label.setWordWrap(True)
     return label

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from html import escape
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless._napari.widgets.fold import Fold
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,10 @@ class ModelCard(QWidget):
                     self._lines.addWidget(label)
 
 
-def _text(kind: str, text: str = "") -> QLabel:
-    label = QLabel(text)
+def _text(kind: str, text: str = "") -> PlainLabel:
+    label = PlainLabel(text)
     label.setObjectName(kind)
     label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # as wide as the dock is: a long word must not widen it
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless._napari.widgets.combo import NameList
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 from napari_seamless._napari.widgets.source import SourceOption
 
 Kind = Literal["whole", "view", "tissue", "shapes"]
@@ -65,7 +65,7 @@ class ExtentEditor(QWidget):
         self._value = value or Extent()
         self._group = QButtonGroup(self)
         self._buttons: dict[Kind, QToolButton] = {kind: self._button(kind) for kind in get_args(Kind)}
-        self._meaning = QLabel()
+        self._meaning = PlainLabel()
         self._meaning.setObjectName("hint")
         self._meaning.setWordWrap(True)
         self._layers = NameList("Layer of shapes")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
 
 from napari_seamless._napari.widgets.combo import NameList
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 NOT_CHOSEN = "choose…"
 
@@ -110,7 +111,7 @@ class ImageOptionsEditor(QWidget):
             change.setToolTip("Say another pixel size for this image")
             change.clicked.connect(self.pixelSizeRequested)
             self._grid.addWidget(_hint("Pixel size"), row, 0)
-            self._grid.addWidget(QLabel(f"{self._value.pixel_size:g} µm (said by you)"), row, 1)
+            self._grid.addWidget(PlainLabel(f"{self._value.pixel_size:g} µm (said by you)"), row, 1)
             self._grid.addWidget(change, row, 2)
             row += 1
         self.setVisible(row > 0)
@@ -162,8 +163,8 @@ class ImageOptionsEditor(QWidget):
             self.valueChanged.emit(value)
 
 
-def _hint(text: str) -> QLabel:
-    label = QLabel(text)
+def _hint(text: str) -> PlainLabel:
+    label = PlainLabel(text)
     label.setObjectName("hint")
     return label
 

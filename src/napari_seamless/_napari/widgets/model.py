@@ -11,7 +11,6 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
     QVBoxLayout,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless._napari.widgets.combo import NameList
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 from napari_seamless.models.loaders.formats import DESCRIPTIONS, FORMATS, WEIGHTS
 
 PATTERNS = [*(f"*{suffix}" for one in FORMATS if one.loader for suffix in one.suffixes), *DESCRIPTIONS]
@@ -70,7 +70,7 @@ class ModelPicker(QWidget):
             action.triggered.connect(ask)  # handed to addAction it would keep this widget alive under PySide6
             menu.addAction(action)
         self._load.setMenu(menu)
-        self._busy, self._stop = QLabel(), QPushButton("Give up")
+        self._busy, self._stop = PlainLabel(), QPushButton("Give up")
         self._busy.setObjectName("hint")
         self._lay_out()
         for option in options:

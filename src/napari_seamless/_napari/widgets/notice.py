@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_seamless._napari.widgets.dialogs.details import DetailsDialog
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,9 @@ class NoticeLabel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._value: Notice | None = None
-        self._sentence = QLabel()
+        self._sentence = PlainLabel()
         self._sentence.setObjectName("problem")
         self._sentence.setWordWrap(True)
-        self._sentence.setTextFormat(Qt.TextFormat.PlainText)
         self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._more = QToolButton()
         self._more.setObjectName("details")

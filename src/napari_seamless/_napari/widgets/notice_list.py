@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_seamless._napari.widgets.fold import Fold
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 MOST_HEIGHT = 120
 """Pixels of the list; it scrolls when there is more to say."""
@@ -60,10 +61,9 @@ class Sentences(QScrollArea):
 
     def __init__(self) -> None:
         super().__init__()
-        self._label = QLabel()
+        self._label = PlainLabel()
         self._label.setObjectName("caution")
         self._label.setWordWrap(True)
-        self._label.setTextFormat(Qt.TextFormat.PlainText)
         self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._label.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setFrameShape(QFrame.Shape.NoFrame)

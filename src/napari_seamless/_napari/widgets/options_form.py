@@ -7,10 +7,11 @@ from dataclasses import Field
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_seamless._napari.widgets.fold import Fold
 from napari_seamless._napari.widgets.option_row import OptionRow
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 from napari_seamless._napari.widgets.status_label import StatusLabel, StatusMessage
 from napari_seamless.errors import BadRequest
 
@@ -91,7 +92,7 @@ class OptionsForm(QWidget):
         form.setVerticalSpacing(4)
         for name in names:
             row = self._rows[name]
-            label = QLabel(row.label)
+            label = PlainLabel(row.label)
             label.setToolTip(row.help)
             form.addRow(label, row.native)
         return made

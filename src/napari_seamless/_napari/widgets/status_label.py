@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
+
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 Tone = Literal["good", "caution"]
 
@@ -19,14 +21,13 @@ class StatusMessage:
     tone: Tone
 
 
-class StatusLabel(QLabel):
+class StatusLabel(PlainLabel):
     """Shows a remark, or nothing at all (and takes no room then)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._value: StatusMessage | None = None
         self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setVisible(False)
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSlider, QWidget
 
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 from napari_seamless._napari.widgets.wording import memory
 
 
@@ -40,7 +41,7 @@ class TileEditor(QWidget):
         self.slider.setToolTip("Smaller tiles appear sooner and need less memory; larger ones waste less work.")
         self._follow = QCheckBox("follow budget")
         self._follow.setToolTip("The largest tile that fits in the memory budget")
-        self._text = QLabel()
+        self._text = PlainLabel()
         self._text.setObjectName("hint")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_seamless._napari.run.option_places import FORM, WORDS
 from napari_seamless._napari.run.sections.section import Section
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.run.status import found_message
 from napari_seamless._napari.widgets import Fold, OptionsForm, OutputEditor, StatusLabel, TileEditor
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 from napari_seamless.runs.config import OPTIONS
 
 
@@ -56,8 +57,8 @@ class AdvancedSection(Section):
         column = QVBoxLayout(self._inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        parts: tuple[QWidget, ...] = (QLabel("Tile"), self.tile.slider, self.tile, self.options)
-        for widget in (*parts, QLabel("Result"), self.output, self.found, self.notice):
+        parts: tuple[QWidget, ...] = (PlainLabel("Tile"), self.tile.slider, self.tile, self.options)
+        for widget in (*parts, PlainLabel("Result"), self.output, self.found, self.notice):
             column.addWidget(widget)
         column.addLayout(buttons)
         self.add(self.fold)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless._napari.problems import Field
 from napari_seamless._napari.run.state import Snapshot
 from napari_seamless._napari.widgets.notice import NoticeLabel
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 from napari_seamless.errors import Remedy
 
 
@@ -52,23 +53,23 @@ class Section(QWidget):
             self.remedyRequested.emit(self._remedy)
 
 
-def hint() -> QLabel:
+def hint() -> PlainLabel:
     """A line of small weight under an editor."""
-    label = QLabel()
+    label = PlainLabel()
     label.setObjectName("hint")
     label.setWordWrap(True)
     label.setVisible(False)
     return label
 
 
-def set_text(label: QLabel, text: str) -> None:
+def set_text(label: PlainLabel, text: str) -> None:
     """Shows a text, or nothing at all (which takes no room then)."""
     label.setText(text)
     label.setVisible(bool(text))
 
 
 def _heading(title: str) -> QWidget:
-    heading, label, line = QWidget(), QLabel(title), QFrame()
+    heading, label, line = QWidget(), PlainLabel(title), QFrame()
     label.setObjectName("heading")
     line.setObjectName("rule")
     line.setFrameShape(QFrame.Shape.HLine)

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QLabel,
     QLineEdit,
     QPlainTextEdit,
     QScrollArea,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless._napari.widgets.dialogs.arguments import ArgumentsForm, parsed
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 NAMED = 'A name such as "unet" or "monai:BasicUNet", or where the code is: package.module:factory'
 
@@ -50,7 +50,7 @@ class ArchitectureDialog(QDialog):
         self.setWindowTitle("Which network are these weights of?")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._names = QStringListModel(list(names))
-        self.told = QLabel(f"{file} holds weights, and does not say of which network. Name it; nothing is guessed.")
+        self.told = PlainLabel(f"{file} holds weights, and does not say of which network. Name it; nothing is guessed.")
         self.told.setWordWrap(True)
         self.architecture = QLineEdit()
         self.architecture.setPlaceholderText("unet, monai:BasicUNet, package.module:factory…")

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
+
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 
 class ArgumentsForm(QWidget):
@@ -51,7 +53,7 @@ class ArgumentsForm(QWidget):
             line.setAccessibleName(name)
             line.textEdited.connect(self._edited)
             self._lines[name] = line
-            self._form.addRow(QLabel(f"{name} *" if default is None else name), line)
+            self._form.addRow(PlainLabel(f"{name} *" if default is None else name), line)
 
     def _edited(self, _text: str) -> None:
         others = {name: value for name, value in self._value.items() if name not in self._lines}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLayout, QWidget
+
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 
 class DetailsDialog(QDialog):
@@ -14,9 +16,8 @@ class DetailsDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Details")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        told = QLabel(sentence)
+        told = PlainLabel(sentence)
         told.setWordWrap(True)
-        told.setTextFormat(Qt.TextFormat.PlainText)
         self.text = QPlainTextEdit(details)
         self.text.setReadOnly(True)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)

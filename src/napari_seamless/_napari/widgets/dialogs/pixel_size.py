@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QDoubleSpinBox, QVBoxLayout, QWidget
+
+from napari_seamless._napari.widgets.plain_label import PlainLabel
 
 
 class PixelSizeDialog(QDialog):
@@ -18,11 +20,11 @@ class PixelSizeDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Set pixel size")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        asked = QLabel(
+        asked = PlainLabel(
             f"How many micrometres is a pixel of {image} at full resolution?\n"
             "Scanners often give 0.25 (40x) or 0.5 (20x); the file's documentation says it."
         )
-        self.hint = QLabel(hint)
+        self.hint = PlainLabel(hint)
         self.hint.setObjectName("hint")
         self.hint.setVisible(bool(hint))
         self.amount = QDoubleSpinBox()
@@ -37,7 +39,6 @@ class PixelSizeDialog(QDialog):
         column = QVBoxLayout(self)
         for label in (asked, self.hint):
             label.setWordWrap(True)
-            label.setTextFormat(Qt.TextFormat.PlainText)
             column.addWidget(label)
         column.addWidget(self.amount)
         column.addWidget(self.buttons)
