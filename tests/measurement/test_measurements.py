@@ -214,7 +214,7 @@ def test_tables_are_saved_as_csv(path: Path, tmp_path: Path) -> None:
 def test_a_name_that_a_spreadsheet_would_compute_stays_a_text_in_the_table(
     name: str, labels: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    found = ns.measure(labels, names={0: "ground", 1: name})
+    found = ns.measure(labels, names=(LabelClass(0, "ground", "#000000"), LabelClass(1, name, "#ffffff")))
     found.save_csv(tmp_path / "areas.csv", "areas")
     with (tmp_path / "areas.csv").open(newline="") as text:
         assert f"'{name}" in [row["class"] for row in csv.DictReader(text)]

@@ -43,6 +43,8 @@ from napari_seamless.errors import ModelError
 from napari_seamless.models.toml_file import Table, checked, read_fields
 
 FILE = "recipe.toml"
+LONGEST_NAME = 255
+"""Bytes of the name of a file, on most systems."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -64,7 +66,7 @@ class NetworkTable(Table):
     @field_validator("weights")
     @classmethod
     def _inside(cls, name: str) -> str:
-        if not re.fullmatch(r"[^/\\:]+", name) or name.startswith("."):
+        if not re.fullmatch(r"[^/\\:\0]+", name) or name.startswith(".") or len(name.encode()) > LONGEST_NAME:
             raise ValueError(f"weights must be the name of a file beside the recipe; got {name!r}")
         return name
 

@@ -25,7 +25,7 @@ class StatusLabel(PlainLabel):
     """Shows a remark, or nothing at all (and takes no room then)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("", parent)
         self._value: StatusMessage | None = None
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

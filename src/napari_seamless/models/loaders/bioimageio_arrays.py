@@ -17,6 +17,8 @@ from napari_seamless.models.loaders.bioimageio_axes import to_ours
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-3
 """How far a value may be off: as a share of itself, and as a share of the largest."""
+LONGEST_NAME = 255
+"""Bytes; longer ones are refused by most systems."""
 LIMIT = 2**29
 """Bytes of an array beyond which it is not worth the time."""
 
@@ -51,11 +53,18 @@ def _made(
         return torch.cat([module(one.unsqueeze(0)) for one in x]).double(), y
 
 
+def is_name(source: str) -> bool:
+    """Whether it can be that of a file in a folder, and no address."""
+    return 0 < len(source.encode()) <= LONGEST_NAME and "://" not in source and "\0" not in source
+
+
 def _array(folder: Path, tensor: Any) -> NDArray[Any] | None:
     described = tensor.test_tensor
     name = "" if described is None else str(getattr(described.source, "path", described.source))
+    if not is_name(name):
+        return None
     path = (folder / name).resolve()
-    if not name or "://" in name or not path.is_relative_to(folder.resolve()) or not path.is_file():
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
         return None
     if path.stat().st_size > LIMIT:
         return None
