@@ -79,6 +79,11 @@ def new_plane(x: Tensor) -> Tensor:
     return out
 
 
+def stretched_beside(x: Tensor, channels: int) -> Tensor:
+    """Many positions of one memory, beside what could be computed over that very memory."""
+    return x.expand(-1, channels, -1, -1) + x * 0.01
+
+
 def normed_by_hand(x: Tensor) -> Tensor:
     centred = x - x.mean((2, 3), keepdim=True)
     return centred / (centred.pow(2).mean((2, 3), keepdim=True) + 1e-5).sqrt()
@@ -114,6 +119,7 @@ ROWS = (
 CHANNELS = (
     Case("one-map", lambda x: x * x.mean(1, keepdim=True).sigmoid().expand(-1, 4, -1, -1)),
     Case("more-maps", lambda x: x[:, :1].expand(-1, 6, -1, -1), exact=True),
+    Case("map-stretched-and-changed", lambda x: stretched_beside(x + 1, 4) + stretched_beside(x[:, :1] + 1, 4)),
     Case("normalize", lambda x: F.normalize(x, dim=1)),
     Case("norm-1", lambda x: x / (1 + x.norm(p=1, dim=1, keepdim=True))),
     Case("std-of-channels", lambda x: x / x.std(1, keepdim=True)),
@@ -273,6 +279,7 @@ LOSSES_AND_LISTS = (
     Case("losses-of-elements", lambda x: F.mse_loss(x, x.flip(1), reduction="none")
          + F.kl_div(x, x.sigmoid(), reduction="sum") * x / 1000
          + F.binary_cross_entropy_with_logits(x, x.sigmoid(), reduction="none")),
+    Case("emptied", lambda x: x.clone().zero_() + x.relu() / torch.ops.aten.std.default(x)),
     Case("renorm", lambda x: x.renorm(2, 1, 30.0)),
     Case("shifted-as-a-spectrum", lambda x: torch.fft.fftshift(x, dim=(2, 3)), exact=True),
     Case("gradients", lambda x: torch.add(*torch.gradient(x, dim=(2, 3)))),

@@ -96,14 +96,15 @@ class RegionPrograms:
 
 def _built(program: Program, axes: tuple[AxisDemand, ...], overwrites: bool) -> RegionProgram:
     last = _last_uses(program)
-    storage = _storages(program)
+    storage, unwritable = _storages(program), _unwritable(program)
     steps, macs = [], 0
     alive = {program.input}
     ledger = _Ledger(program, axes, storage)
     ledger.make(program.input, 0)
     for k, node in enumerate(program.nodes):
         frees = tuple(sorted({i for i in node.inputs if last[i] == k and i != program.output}))
-        in_place = overwrites and _can_overwrite(program, axes, k, node, frees, alive, storage)
+        may = overwrites and not (node.inputs and node.inputs[0] in unwritable)
+        in_place = may and _can_overwrite(program, axes, k, node, frees, alive, storage)
         ledger.run(k, node, in_place)
         alive.add(node.output)
         alive.difference_update(frees)
@@ -128,17 +129,28 @@ def _last_uses(program: Program) -> dict[int, int]:
 
 
 def _storages(program: Program) -> dict[int, int]:
-    """For each value the value whose memory it may share; -1 for constants' memory, which is never written to."""
+    """For each value the value whose memory it may share; -1 for constants' memory."""
     owner = {program.input: program.input}
     for node in program.nodes:
         match node.operation.memory:
-            case "constant":
+            case "constant" if not node.inputs:
                 owner[node.output] = -1
-            case "input" if node.inputs:
+            case "input" | "constant" if node.inputs:
                 owner[node.output] = owner[node.inputs[0]]
             case _:
                 owner[node.output] = node.output
     return owner
+
+
+def _unwritable(program: Program) -> frozenset[int]:
+    """The values whose memory nobody may write to: constants, those kept elsewhere, those of which many positions
+    share one place, and what only views them."""
+    found: set[int] = set()
+    for node in program.nodes:
+        is_view = node.operation.memory == "input" and bool(node.inputs) and node.inputs[0] in found
+        if node.operation.memory in ("constant", "saved") or is_view:
+            found.add(node.output)
+    return frozenset(found)
 
 
 def _can_overwrite(
@@ -157,8 +169,7 @@ def _can_overwrite(
     owner = storage[node.inputs[0]]
     shared = [i for i in alive if i != node.inputs[0] and storage[i] == owner]
     held, wanted = boxes(axes, node.inputs[0]), boxes(axes, node.output)
-    fixed = owner < 0 or owner in {n.output for n in program.nodes if n.operation.memory == "saved"}
-    if fixed or shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
+    if shared or first.dtype != out.dtype or _need_boxes(axes, index)[0] != held:
         return False
     return _shape(program, node.inputs[0], held) == _shape(program, node.output, wanted)
 

@@ -34,6 +34,7 @@ OPERATORS: Operators = {
     "aten.new_full.default": Operator(_never, fill=_new_full),
     "aten.new_ones.default": ONES,
     "aten.zeros.default": ZEROS,
+    "aten.zero.default": ZEROS,
     "aten.ones.default": ONES,
     "aten.full.default": Operator(_never, fill=_full),
 }

@@ -212,5 +212,7 @@ OPERATORS: Operators = {
     "aten.count_nonzero.dim_IntList": Operator(reducing(nonzero_count)),
     "aten.count_nonzero.default": Operator(reducing(nonzero_count)),
     "aten.mean.default": Operator(reducing(mean, dim_at=None)),
+    **{f"aten.{name}.default": Operator(reducing(spread(root=root, correction_at=1), dim_at=None))
+       for name, root in (("var", False), ("std", True))},
     "aten.sum.default": Operator(reducing(total, dim_at=None)),
 }  # fmt: skip

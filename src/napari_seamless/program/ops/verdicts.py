@@ -29,7 +29,7 @@ TAKEN_APART = _names("""
     _convolution adjoint atleast_1d atleast_2d atleast_3d batch_norm broadcast_to chunk dsplit expand_as hsplit lift
     lift_fresh mH mT moveaxis movedim narrow native_batch_norm numpy_T ravel reflection_pad1d reflection_pad2d
     reflection_pad3d replication_pad1d replication_pad2d replication_pad3d reshape_as swapaxes swapdims tensor_split
-    unsafe_chunk view_as vsplit where zero
+    unsafe_chunk view_as vsplit where
     """)
 """Operators that torch has taken apart into others before a rule is looked for."""
 
