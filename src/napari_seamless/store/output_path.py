@@ -70,7 +70,12 @@ def _others(folder: Path, ours: set[str]) -> set[str]:
     if not folder.is_dir():
         return set()
     names = {entry.name for entry in folder.iterdir()} - ours - {METADATA} - TRACES_OF_OTHERS
-    return {name for name in names if not (name.lstrip(".").startswith("zarr.") and name.endswith(PARTIAL))}
+    return {name for name in names if not _is_left_over(name)}
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether a name is of a file that a kill left behind: ours, or of zarr as it writes metadata."""
+    return f".{SIGN}" in name or (name.lstrip(".").startswith("zarr.") and name.endswith(PARTIAL))
 
 
 def check_replaceable(path: Path, *, overwrite: bool) -> None:
