@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from test_messages import FILES, ROOT, texts_in
 
 import napari_seamless as ns
 from napari_seamless._napari.run.verdict import verdict_of
 from napari_seamless.runs.claims import ABOUT_ARITHMETIC
+from program_texts import FILES, ROOT, texts_in
 
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SENTENCE = re.compile(r"[^.:;|\n]+(?:\n(?!\n)[^.:;|\n]+)*")

@@ -13,26 +13,16 @@ import pytest
 from napari_seamless.cli import commands
 from napari_seamless.cli.measure import measure
 from napari_seamless.models.recipe_file import read_recipe
+from program_texts import FILES, ROOT, texts_in
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 WINDOW = (ROOT / "docs" / "napari.md").read_text(encoding="utf-8")
-FILES = sorted((ROOT / "src" / "napari_seamless").rglob("*.py"))
 QUOTED = re.findall(r"^> (.*)$", PAGE, flags=re.MULTILINE)
 
 
 def texts() -> list[str]:
     """Every string in the program, with … for what is filled in."""
     return [text for path in FILES for text in texts_in(ast.parse(path.read_text(encoding="utf-8")))]
-
-
-def texts_in(tree: ast.AST) -> Iterator[str]:
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
-            yield node.value
-        elif isinstance(node, ast.JoinedStr):
-            yield "".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values)
 
 
 TEXTS = texts()
