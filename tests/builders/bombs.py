@@ -179,6 +179,12 @@ def _lying_safetensors(folder: Path) -> Path:
     return folder / "lying.safetensors"
 
 
+def _lying_pickle(folder: Path) -> Path:
+    """A file as torch wrote it before 1.6, a row of pickles, with a text that claims an exabyte."""
+    (folder / "lying.pth").write_bytes(b"\x80\x02\x8d" + struct.pack("<Q", 1 << 60) + b"a.")
+    return folder / "lying.pth"
+
+
 def _long_safetensors(folder: Path) -> Path:
     header = b'{"' + b"a" * 60_000_000 + b'": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}'
     (folder / "long.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
@@ -248,6 +254,7 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "a zip file of entries on the same bytes": _shared_entries,
     "a zip file of a million entries": _many_entries,
     "safetensors of another size": _lying_safetensors,
+    "a pickle with a text of an exabyte": _lying_pickle,
     "safetensors of a name of 60 MB": _long_safetensors,
     "a checkpoint of a billion laughs": _laughing_checkpoint,
     "a checkpoint of lists in lists": _deep_checkpoint,

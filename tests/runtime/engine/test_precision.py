@@ -209,7 +209,7 @@ def test_the_tile_that_fits_in_a_budget_follows_the_precision() -> None:
 def test_a_type_that_a_device_lacks_falls_back_to_float32_with_a_notice(wanted: str) -> None:
     settled = settle_precision(wanted, torch.device("mps"), can=lambda _, __: False)
     assert settled.precision == "float32"
-    assert settled.notice == f"the device mps computes no {wanted}: computed in float32, which is exact"
+    assert settled.notice == f"the device mps computes no {wanted}: computed in float32, which is not rounded"
 
 
 def test_a_type_without_instructions_is_kept_with_a_notice() -> None:
@@ -224,7 +224,7 @@ def test_tf32_is_for_devices_that_have_it() -> None:
     assert settle_precision("tf32", cuda, has_tf32=lambda _: False).precision == "float32"
     result = run(model(), precision="tf32")
     assert result.report.exact
-    assert result.report.notices == ("this CPU has no tf32: computed in float32, which is exact",)
+    assert result.report.notices == ("this CPU has no tf32: computed in float32, which is not rounded",)
 
 
 @pytest.mark.parametrize("tf32", [False, True])

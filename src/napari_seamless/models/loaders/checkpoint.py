@@ -90,7 +90,7 @@ def foreign_types(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             named = {name for _ in range(PICKLES) for name in _named(file)}
-    except (ValueError, OSError, EOFError):  # as pickletools finds it damaged
+    except (ValueError, OSError, EOFError, MemoryError):  # as pickletools finds it damaged, or asked for a lying length
         return []
     return sorted(n for n in named if not n.startswith(KNOWN) or n.startswith(("torch.nn.modules.", "torch.optim.")))
 
