@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.durable_files import write_durably
 from napari_seamless.errors import BadRequest
 from napari_seamless.file_lock import PlaceLock
 from napari_seamless.fingerprints import digest_of
@@ -34,11 +33,12 @@ from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, Sourc
 from napari_seamless.store.chunk_cache import CleanChunks
 from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
 from napari_seamless.store.clean_copy import copy_pixels
-from napari_seamless.store.journal import FOLDER, Journal, JournalEntry
+from napari_seamless.store.journal import Journal, JournalEntry
 from napari_seamless.store.level_array import LevelArray
 from napari_seamless.store.metadata import info_of
 from napari_seamless.store.pyramid import Pyramid
 from napari_seamless.store.result_attributes import ResultAttributes
+from napari_seamless.store.side_files import SideFiles
 from napari_seamless.store.spec import Kind, StoreSpec
 from napari_seamless.store.sync_pacer import SyncPacer
 from napari_seamless.store.zarr_arrays import ZarrArrays, disk_errors
@@ -47,9 +47,6 @@ Array = NDArray[Any]
 
 CACHE_BYTES = 128 * 2**20
 """About five screens of RGB. More would break the promise that memory does not grow with the image."""
-
-COPIED = ("*.safetensors", "roi*.geojson", "roi*.npz")
-"""Files beside a result that a copy of it gets, too: moments, and what was asked for."""
 
 FRESH_BYTES = 64 * 2**20
 WATCHED_PIECES = 256
@@ -92,7 +89,7 @@ class Store:
         self._noted: dict[Region, TileResult] = {}
         self._partial = np.zeros(finished.shape, bool) if partial is None else partial.copy()
         self._watchers: list[deque[FreshPixels]] = []
-        self._beside: dict[str, bytes] = {}
+        self._side_files = SideFiles(path, arrays, spec.folder)
         self.lags = False
         """Whether the coarse levels must be made anew before anything is committed."""
         with disk_errors(self._place):
@@ -112,27 +109,16 @@ class Store:
     @property
     def side_folder(self) -> Path | None:
         """Where what belongs to the result, but is no part of OME-Zarr, lies; None for a result in memory."""
-        return None if self.path is None else self.path / f"{self.spec.folder}0" / FOLDER
+        return self._side_files.folder
 
     def keep(self, name: str, content: bytes) -> None:
         """Put a small file beside the result, instead of the last one of this name. Raises OutputUnwritable."""
-        folder = self.side_folder
-        if folder is None:
-            self._beside[name] = content
-            return
         with disk_errors(self._place):
-            if (fence := self._arrays.fence) is not None:
-                fence.require()
-            folder.mkdir(parents=True, exist_ok=True)
-            write_durably(folder / name, content)
+            self._side_files.put(name, content)
 
     def kept(self, name: str) -> bytes | None:
         """What lies beside the result under this name; None where nothing does."""
-        folder = self.side_folder
-        if folder is None:
-            return self._beside.get(name)
-        path = folder / name
-        return path.read_bytes() if path.is_file() else None
+        return self._side_files.get(name)
 
     @property
     def kind(self) -> Kind:
@@ -356,7 +342,7 @@ class Store:
         place, target = self._arrays.place, self.replaces
         if place is not None and target is not None:
             place.take_place_of(target)
-            self.path = target
+            self.path = self._side_files.path = target
             if self._journal is not None:
                 self._journal.move(target / f"{self.spec.folder}0")
 
@@ -397,11 +383,10 @@ class Store:
         if self.path is not None and Path(path).resolve() == self.path.resolve():
             raise BadRequest(f"a result cannot be saved onto itself; got {path}; choose another path")
         spec = replace(self.spec, provenance=self.provenance)
-        folder = self.side_folder
-        kept = [] if folder is None else [f for kind in COPIED for f in sorted(folder.glob(kind))]
-        beside = {file.name: file.read_bytes() for file in kept} | self._beside
         done = (self.finished.copy(), self._partial.copy())
-        return copy_pixels(spec, self._pyramid.read, *done, Path(path), overwrite, on_progress, beside)
+        return copy_pixels(
+            spec, self._pyramid.read, *done, Path(path), overwrite, on_progress, self._side_files.copied()
+        )
 
     def __enter__(self) -> Store:
         return self

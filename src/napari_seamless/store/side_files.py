@@ -1,0 +1,55 @@
+"""Small files that belong to a result and are no part of OME-Zarr: moments, and what was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_seamless.durable_files import write_durably
+from napari_seamless.store.journal import FOLDER
+from napari_seamless.store.zarr_arrays import ZarrArrays
+
+COPIED = ("*.safetensors", "roi*.geojson", "roi*.npz")
+"""Files that a copy of a result gets, too: moments, and what was asked for."""
+
+
+class SideFiles:
+    """Files by name beside level 0 of the result at `path`, None: in memory. The driving thread writes.
+
+    `path` is to be set where the result moves.
+    """
+
+    def __init__(self, path: Path | None, arrays: ZarrArrays, level_folder: str) -> None:
+        self.path = path
+        self._arrays = arrays
+        self._level_folder = level_folder
+        self._in_memory: dict[str, bytes] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they lie; None for a result in memory."""
+        return None if self.path is None else self.path / f"{self._level_folder}0" / FOLDER
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file, instead of the last one of this name. Raises OSError, and what a fence raises."""
+        folder = self.folder
+        if folder is None:
+            self._in_memory[name] = content
+            return
+        if (fence := self._arrays.fence) is not None:
+            fence.require()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / name, content)
+
+    def get(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        folder = self.folder
+        if folder is None:
+            return self._in_memory.get(name)
+        path = folder / name
+        return path.read_bytes() if path.is_file() else None
+
+    def copied(self) -> dict[str, bytes]:
+        """What a copy of the result gets."""
+        folder = self.folder
+        found = [] if folder is None else [file for kind in COPIED for file in sorted(folder.glob(kind))]
+        return {file.name: file.read_bytes() for file in found} | self._in_memory
