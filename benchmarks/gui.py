@@ -372,7 +372,7 @@ class Shown:
 
 def latency(tile: int) -> None:
     shown = Shown()
-    sample = files("napari_seamless") / "sources" / "data" / "CMU-1-Small-Region.svs"
+    sample = files("napari_seamless.io.readers") / "data" / "CMU-1-Small-Region.svs"
     with as_file(sample) as slide, window() as (viewer, dock):
         beats = Heartbeat()
         dock.open(slide)

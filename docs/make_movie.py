@@ -95,5 +95,5 @@ def main(file: Path, slide: Path) -> None:
 if __name__ == "__main__":
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images" / "run.webp"
-    with as_file(files("napari_seamless") / "sources" / "data" / "CMU-1-Small-Region.svs") as sample:
+    with as_file(files("napari_seamless.io.readers") / "data" / "CMU-1-Small-Region.svs") as sample:
         main(target, sample)

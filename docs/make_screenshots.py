@@ -229,7 +229,7 @@ if __name__ == "__main__":
     os.environ["NAPARI_SEAMLESS_DATA"] = tempfile.mkdtemp()
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     width, height = (sys.argv[2] if len(sys.argv) > 2 else "1600x1000").split("x")
-    with as_file(files("napari_seamless") / "sources" / "data" / "CMU-1-Small-Region.svs") as sample:
+    with as_file(files("napari_seamless.io.readers") / "data" / "CMU-1-Small-Region.svs") as sample:
         main(target, (int(width), int(height)), sys.argv[3] if len(sys.argv) > 3 else "dark", sample)
         if len(sys.argv) <= 3:
             bring(target, sample)

@@ -70,5 +70,5 @@ if __name__ == "__main__":
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     os.environ["NAPARI_SEAMLESS_DATA"] = tempfile.mkdtemp()
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images" / "teach.png"
-    with as_file(files("napari_seamless") / "sources" / "data" / "CMU-1-Small-Region.svs") as sample:
+    with as_file(files("napari_seamless.io.readers") / "data" / "CMU-1-Small-Region.svs") as sample:
         main(target, sample, int(sys.argv[2]) if len(sys.argv) > 2 else 150)

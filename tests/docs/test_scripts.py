@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,27 @@ PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 
 
 def stale(code: str) -> list[str]:
-    """What is imported from the package, or asked of it as `ns`, and is not there."""
-    return [name for name in asked(ast.parse(code)) if not is_there(name)]
+    """What is imported from the package, asked of it as `ns`, or read from its folders, and is not there."""
+    tree = ast.parse(code)
+    return [name for name in asked(tree) if not is_there(name)] + [file for file in read(tree) if not is_shipped(file)]
+
+
+def read(tree: ast.Module) -> Iterator[str]:
+    """The files that are written as files("package") / "folder" / "name"."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.BinOp(op=ast.Div(), right=ast.Constant()):
+                text = ast.unparse(node)
+                if text.startswith("files(") and {type(n) for n in ast.walk(node)} <= PATH_NODES:
+                    yield text
+
+
+PATH_NODES = {ast.BinOp, ast.Div, ast.Call, ast.Name, ast.Load, ast.Constant}
+
+
+def is_shipped(file: str) -> bool:
+    package, *names = re.findall(r"'([^']+)'", file)
+    return files(package).joinpath(*names).is_file() or files(package).joinpath(*names).is_dir()
 
 
 def asked(tree: ast.Module) -> Iterator[str]:
@@ -76,6 +96,7 @@ def test_a_page_asks_for_names_that_there_are(path: Path) -> None:
 def test_a_name_that_is_gone_would_be_found() -> None:
     gone = "import napari_seamless as ns\nfrom napari_seamless.pipeline import run\nns.run, ns.segment\n"
     assert stale(gone) == ["napari_seamless.pipeline.run", "napari_seamless.segment"]
+    assert stale('files("napari_seamless") / "no such folder"') == ["files('napari_seamless') / 'no such folder'"]
     assert napari_seamless.run is not None
 
 
