@@ -157,6 +157,7 @@ class Journal:
                 )
             self._marker.unlink(missing_ok=True)
             sync_folder(self._folder)
+            sync_folder(self._folder.parent)  # where there is no journal, the coarse levels count as up to date
             _cut_torn_line(self._lines)
             self._file = file
             self._release = weakref.finalize(self, undone.pop_all().close)
