@@ -217,7 +217,7 @@ def bring(folder: Path, slide: Path) -> None:
         session.viewer.add_image(np.zeros((512, 512), np.uint8), name="phase contrast")
         session.until(lambda now: now.problem is not None and "pixel size" in now.problem.notice.sentence)
         session.take_widget("dock-pixel-size", dock.panel.column.widget())
-        dock.panel.image_section.pixelSizeRequested.emit()
+        dock.panel.image_section.options.pixelSizeRequested.emit()
         dialog = session.question("PixelSizeDialog")
         session.take_widget("dialog-pixel-size", dialog)
         dialog.reject()
