@@ -225,7 +225,7 @@ def _long_script(folder: Path) -> Path:
     ):
         for name in archive.namelist():
             content = archive.read(name)
-            if name.endswith("activation.py"):
+            if "/activation" in name:  # torch gives the class a name of its own where it has seen it before
                 content = content.replace(b"return ", b"return " + b"(" * DEEP)
             target.writestr(name, content)
     (folder / "script.pt").write_bytes(packed.getvalue())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -73,8 +74,9 @@ def killed_run(command: Sequence[str], output: Path, kills: int, seed: int, span
 
 
 def size_of(output: Path) -> int:
-    """Of the journal: grows with every tile that is done."""
-    return sum(journal.stat().st_size for journal in output.rglob(".seamless/journal"))
+    """Of the journal: grows with every tile that is done. Folders come and go while it looks."""
+    found = [Path(folder) / "journal" for folder, _, names in os.walk(output) if "journal" in names]
+    return sum(journal.stat().st_size for journal in found if journal.parent.name == ".seamless")
 
 
 def contents(output: Path) -> dict[str, object]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tifffile
-
 
 def wrapped_by_xarray(thing: Any) -> list[object]:
     """What xarray's arrays, and the lazy ones inside of them, read from, and the file that is named there.
@@ -23,6 +21,8 @@ def restore_moved_names() -> None:
 
     Where tifffile has it nowhere, nothing is done: aicsimageio is then said not to work with what is installed.
     """
+    import tifffile  # an array is opened without it
+
     registry: Any = type(tifffile.TIFF)
     if not hasattr(registry, "RESUNIT") and hasattr(tifffile, "RESUNIT"):
         registry.RESUNIT = tifffile.RESUNIT

@@ -18,6 +18,7 @@ openslide = pytest.importorskip("openslide")
 class Canvas:
     """What OpenSlide gives of a Mirax slide: 900 x 1200 pixels, of which 400 x 600 from (y 100, x 200) were scanned."""
 
+    level_count = 2
     level_dimensions = ((1200, 900), (300, 225))
     level_downsamples = (1.0, 4.0)
     bounds: ClassVar = {"x": "200", "y": "100", "width": "600", "height": "400"}

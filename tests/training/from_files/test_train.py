@@ -461,20 +461,20 @@ def test_a_refused_training_leaves_what_was_there_and_nothing_else(tmp_path: Pat
     assert sorted((tmp_path / "spots-model").rglob("*")) == before
 
 
-def test_a_lock_that_was_removed_meanwhile_is_not_held(tmp_path: Path) -> None:
-    opened = os.open
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_on_the_file_that_took_its_place(tmp_path: Path) -> None:
+    opened, path = os.open, tmp_path / "lock"
 
     def opened_late(path: Path, *how: int) -> int:
+        patched.undo()
         file = opened(path, *how)
         path.unlink()  # as whoever had it locked may do, between our opening and locking it
         return file
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "open", opened_late)
-        with locked(tmp_path / "lock") as is_alone:
-            assert not is_alone
-    with locked(tmp_path / "lock") as is_alone:
-        assert is_alone
+        with locked(path) as is_alone, locked(path) as is_alone_too:
+            assert is_alone
+            assert not is_alone_too
 
 
 def test_the_example_is_a_training_and_shows_every_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,8 @@ def _check_header(path: Path) -> None:
     """Raises ModelError where a safetensors file says that its list of names is longer than any."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
+    if size > path.stat().st_size:
+        raise _no_state_dict(path, "something damaged, or other objects")
     if size > LONGEST_HEADER:
         raise ModelError(
             f"the list of names in a safetensors file has {LONGEST_HEADER >> 20} MB at most; that of {path.name} has "
