@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -195,3 +197,16 @@ def test_a_cluster_of_processes_makes_the_same_pixels_and_reports_what_fails(tmp
             scheduler.run(fatal, alone, sink.commit, never)
         assert (alone.taken, alone.left) == ([], [Region.of((0, 20), (0, 20))])
         scheduler.close()
+
+
+STARTED_AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+from napari_seamless.runtime.executor.local_workers import LocalWorkers
+with ThreadPoolExecutor(4) as threads:
+    for workers in [started.result() for started in [threads.submit(LocalWorkers) for _ in range(4)]]:
+        workers.close()
+"""
+
+
+def test_threads_of_a_new_process_may_start_their_first_workers_at_once() -> None:
+    subprocess.run([sys.executable, "-c", STARTED_AT_ONCE], check=True, timeout=100)

@@ -36,6 +36,8 @@ class _Silence:
 
 
 _SILENCE = _Silence()
+_STARTING = Lock()
+"""dask imports parts of itself while a worker starts, which two that start at once find half imported."""
 
 
 class LocalWorkers:
@@ -45,7 +47,8 @@ class LocalWorkers:
         _SILENCE.begin()
         self._is_silent = True
         try:
-            self._start(threads)
+            with _STARTING:
+                self._start(threads)
         except BaseException:
             self._speak()
             raise
