@@ -220,6 +220,8 @@ ALONG_ROWS = (
     Case("running-product", lambda x: (1 + x / 10).cumprod(2)),
     Case("running-maximum-and-place", lambda x: x.cummax(3)[0] + x.cummin(2)[0] + x.cummax(3)[1] / 40),
     Case("median-of-rows", lambda x: x - x.median(3, keepdim=True)[0] - x.median(2)[0][:, :, None]),
+    Case("quantiles-of-channels-last",
+         lambda x: x - x.permute(0, 2, 3, 1).quantile(torch.tensor([0.3, 0.6], dtype=x.dtype), 3)[1][:, None]),
     Case("quantiles-of-rows", lambda x: x - x.quantile(torch.tensor([0.3, 0.6], dtype=x.dtype), 3)[1][..., None],
          has_gradient=False),
     Case("kth-of-rows", lambda x: x - torch.add(*x.kthvalue(5, 3, keepdim=True)) / 10),
@@ -266,6 +268,9 @@ MOVED = (
     Case("lower-triangle", lambda x: x.tril(3), exact=True),
     Case("upper-triangle", lambda x: x.triu(-3), exact=True),
     Case("unpooled", unpooled(2, 0, SHAPE), exact=True),
+    Case(
+        "places-of-whole-numbers", lambda x: x * F.max_pool2d((x * 100).long(), 3, 1, 1, return_indices=True)[1] / 1000
+    ),
     Case("unpooled-with-a-rest", unpooled(3, 1, (29, 43)), exact=True),
     Case("affine-grid", affine),
     Case("grid-bilinear", sampled("turned", "bilinear", "zeros", align_corners=True)),

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -33,13 +33,13 @@ from napari_seamless.errors import (
     RunCancelled,
 )
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import ImageInfo, Pixels, Progress, Source
-from napari_seamless.io.readers.derived import DerivedSource
+from napari_seamless.interfaces import Progress
 from napari_seamless.runs.activation_plan import plan_activations
 from napari_seamless.runs.exact import ExactPrepared as Prepared
 from napari_seamless.runs.exact_passes import ExactPasses
 from napari_seamless.runs.option_groups import MemoryOptions
 from napari_seamless.store.disk_scratch import PREFIX, DiskScratch, sweep
+from watched_source import WatchedSource
 
 CPU = torch.device("cpu")
 EXACT = 1e-5
@@ -92,32 +92,9 @@ def example(name: str) -> Example:
     return Example(network, image, ns.prepare(network, ns.open_image(image, axes=axes)), expected)
 
 
-class Watched(DerivedSource):
-    """A source that counts its reads and calls `before(how many there were)` ahead of each."""
-
-    def __init__(self, source: Source, before: Callable[[int], None] = lambda _: None) -> None:
-        self._source, self.before, self.reads = source, before, 0
-
-    @property
-    def origin(self) -> Source:
-        return self._source
-
-    @property
-    def info(self) -> ImageInfo:
-        return self._source.info
-
-    def read(self, region: Region, level: int = 0) -> Pixels:
-        self.reads += 1
-        self.before(self.reads)
-        return self._source.read(region, level)
-
-    def close(self) -> None:
-        self._source.close()
-
-
-def watched(name: str) -> tuple[Watched, Prepared]:
+def watched(name: str) -> tuple[WatchedSource, Prepared]:
     """An example whose reads are watched."""
-    source = Watched(ns.open_image(example(name).image, axes="cyx"))
+    source = WatchedSource(ns.open_image(example(name).image, axes="cyx"))
     return source, ns.prepare(example(name).network, source)
 
 
@@ -350,7 +327,7 @@ def test_a_run_killed_in_pass_3_goes_on_after_pass_2(keep: str, picture: Path, t
     assert len(ns.Moments.load(output).states) == 2
     assert len(scratches(tmp_path)) == (keep == "disk")
     one = example("style")
-    source = Watched(ns.open_image(picture))
+    source = WatchedSource(ns.open_image(picture))
     handle = ns.start(ns.prepare(one.network, source), tile=64, scheduler="serial", keep=keep, output=output)
     handle.wait()
     assert handle.progress().passes == 10 - 2
@@ -538,7 +515,7 @@ def test_a_run_can_be_paused_and_given_other_tiles_while_it_measures() -> None:
 
 def test_cancelling_during_a_pass_is_said() -> None:
     one = example("unet-instance")
-    source = Watched(ns.open_image(one.image, axes="cyx"))
+    source = WatchedSource(ns.open_image(one.image, axes="cyx"))
 
     def cancel(progress: Progress) -> None:
         raise KeyboardInterrupt

@@ -42,3 +42,13 @@ def test_layers_of_mixed_types_are_told_as_such() -> None:
 def test_networks_that_give_scores_hear_of_classify() -> None:
     with pytest.raises(NotTileable, match=r"scores for the image.*napari_seamless\.classify\(model, image\)"):
         ns.run(Scores().eval(), IMAGE)
+
+
+class PlaceAmongChannelsLast(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.permute(0, 2, 3, 1).argmax()
+
+
+def test_a_place_among_channels_that_lie_behind_positions_is_refused_and_not_counted_wrongly() -> None:
+    with pytest.raises(NotTileable, match="it counts places over channels that lie behind positions"):
+        ns.run(PlaceAmongChannelsLast(), np.zeros((3, 64, 64), np.float32))

@@ -9,8 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import torch
 import zarr
 
 import napari_seamless as ns
+from folder_server import FolderHandler, serving
 from napari_seamless.errors import InputUnreadable
 from napari_seamless.io.readers import urls
 from napari_seamless.store import open_store
@@ -45,8 +44,8 @@ class Double(torch.nn.Module):
         return x * 2
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder quietly; says nothing to who asks for what is `stalled`, until it goes on."""
+class StalledHandler(FolderHandler):
+    """Says nothing to who asks for what is `stalled`, until it goes on."""
 
     def do_GET(self) -> None:
         server: Any = self.server
@@ -56,25 +55,16 @@ class Handler(SimpleHTTPRequestHandler):
         with suppress(ConnectionError):  # whoever asked did not wait
             super().do_GET()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Any]:
     """A server of an image, of which the last chunk hangs."""
-    http: Any = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path)))
-    http.stalled, http.is_asked, http.goes_on = ("c/0/3/4",), threading.Event(), threading.Event()
-    zarr.save_array(str(tmp_path / "i.zarr"), IMAGE)
-    zarr.create_array(str(tmp_path / "i.zarr"), data=IMAGE, chunks=(3, 64, 64), overwrite=True)
-    http.url = f"http://127.0.0.1:{http.server_address[1]}/i.zarr"
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-    thread.start()
-    yield http
-    http.goes_on.set()
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    zarr.create_array(str(tmp_path / "i.zarr"), data=IMAGE, chunks=(3, 64, 64))
+    events = {"is_asked": threading.Event(), "goes_on": threading.Event()}
+    with serving(tmp_path, StalledHandler, stalled=("c/0/3/4",), **events) as http:
+        http.url += "/i.zarr"
+        yield http
+        http.goes_on.set()
 
 
 def undisturbed() -> np.ndarray:

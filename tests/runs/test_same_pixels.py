@@ -12,10 +12,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from math import prod
 from pathlib import Path
-from threading import Thread
 from time import sleep
 from types import SimpleNamespace
 from typing import Any
@@ -29,10 +27,10 @@ import zarr
 from dask import delayed
 
 import napari_seamless as ns
+from folder_server import serving
 from napari_seamless.errors import ImageChanged, OutputExists
-from napari_seamless.interfaces import ImageInfo, Source
-from napari_seamless.io.readers.derived import DerivedSource
 from napari_seamless.io.readers.samples import sample_slide
+from watched_source import WatchedSource
 
 SHAPE = (700, 300)
 HALF = ns.Region.of((0, 300), (0, 300))
@@ -164,15 +162,8 @@ def plain_tiff(folder: Path) -> Edited:
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_words: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(tmp_path) as server:
+        yield server.url
 
 
 KINDS: dict[str, Callable[[Path], Edited]] = {
@@ -255,28 +246,6 @@ def test_an_image_that_changes_during_a_run_is_never_finished(kind: str, tmp_pat
     assert "the image changed" in " ".join(stored["notices"])
 
 
-class Counted(DerivedSource):
-    """Another source that counts how often it is read."""
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.count = source, 0
-
-    @property
-    def origin(self) -> Source:
-        return self.source
-
-    @property
-    def info(self) -> ImageInfo:
-        return self.source.info
-
-    def read(self, region: ns.Region, level: int = 0) -> np.ndarray:
-        self.count += 1
-        return self.source.read(region, level)
-
-    def close(self) -> None:
-        self.source.close()
-
-
 def far_down(array: Any) -> None:
     """In one tile of many, which is none of the first that are looked at again."""
     array[600:610, 20:30] = 255
@@ -299,11 +268,11 @@ def test_what_a_server_has_not_touched_lately_is_as_it_was_and_is_not_read_again
     zarr_folder(tmp_path)
     for file in (tmp_path / "a.zarr").rglob("*"):
         os.utime(file, (1e9, 1e9))
-    source = Counted(ns.open_image(f"{address}/a.zarr"))
+    source = WatchedSource(ns.open_image(f"{address}/a.zarr"))
     result = ns.run(Same(), source, tile=64, device="cpu", scheduler="serial")
     assert result.report.state == "finished"
     assert not result.notices
-    assert source.count <= result.report.tiles + 5, "each tile once, and what the check of exactness reads"
+    assert source.reads <= result.report.tiles + 5, "each tile once, and what the check of exactness reads"
 
 
 def test_of_an_array_of_which_nobody_says_when_it_changed_the_report_says_how_much_was_read_again() -> None:

@@ -79,6 +79,18 @@ def test_statistics_over_tissue_are_those_of_the_pixels_in_the_mask() -> None:
     np.testing.assert_allclose(found, np.moveaxis(expected, -1, 0), atol=1e-4)
 
 
+class BrightestPlace(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0 + x.argmax()
+
+
+def test_places_are_counted_in_the_whole_plane_also_where_statistics_are_taken_over_tissue() -> None:
+    image = np.random.default_rng(1).permutation(mask().size).reshape(1, *mask().shape).astype(np.int32)
+    options = {"tile": 128, "scheduler": "serial", "statistics": "tissue", "mask": mask()}
+    found = np.asarray(ns.run(BrightestPlace(), image, axes="cyx", **options))
+    assert np.unique(found).tolist() == [int(image.argmax())]
+
+
 def test_a_coarse_mask_covers_the_whole_image() -> None:
     coarse = mask()[::40, ::40]
     grid = Grid((512, 640), (64, 64))

@@ -77,8 +77,7 @@ def smallest(guess: Sequence[int], sizes: Sequence[int], works: Works) -> Diviso
     on sizes that it pads in another way than the larger one does, axes with the same one together.
     """
     if not works(tuple(guess), sizes):
-        working = [divisor for divisor in TRIALS if works(divisor, sizes)]
-        return next((d for d in working if works(d, [n + d for n in sizes])), next(iter(working), None))
+        return _tried(sizes, works)
     found = list(guess)
     for one in sorted(set(guess)):
         axes = [k for k, (n, own) in enumerate(zip(sizes, guess, strict=True)) if own == one and n % one]
@@ -89,6 +88,17 @@ def smallest(guess: Sequence[int], sizes: Sequence[int], works: Works) -> Diviso
                     break
                 found = less
     return unified(found, sizes)
+
+
+def _tried(sizes: Sequence[int], works: Works) -> Divisor | None:
+    """The first of some divisors that works also for sizes that it pads otherwise, or at least for these."""
+    first = None
+    for divisor in TRIALS:
+        if works(divisor, sizes):
+            if works(divisor, [n + divisor for n in sizes]):
+                return divisor
+            first = first or divisor
+    return first
 
 
 def _told_apart(size: int, less: int, more: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -108,8 +107,7 @@ def fit(model: AnyModel, image: Any, options: ImageOptions) -> FittedModel:
     source = open_image(image, axes=options.axes, scene=options.scene, plane=options.plane)
     chosen = source if options.channels is None else select(source, channels=options.channels)
     source = by_name(chosen, loaded.input_names)
-    # values of another type are scaled, where the range that the model was made for is known
-    check_fit(loaded if loaded.value_range is None else replace(loaded, dtype=None), source.info)
+    check_fit(loaded, source.info)
     return adapted(loaded, source, options), source, options.level
 
 
@@ -132,7 +130,8 @@ def check_fit(model: Model, info: ImageInfo) -> None:
             f"model '{model.name}' needs {model.ndim} spatial dimensions; '{info.name}' has {info.ndim}; "
             f"choose {instead}, or another model"
         )
-    if model.dtype is not None and model.dtype != info.dtype.name:
+    # values of another type are scaled, where the range that the model was made for is known
+    if model.dtype is not None and model.value_range is None and model.dtype != info.dtype.name:
         raise InputMismatch(
             f"model '{model.name}' scales pixel values of type {model.dtype}; '{info.name}' has {info.dtype.name}; "
             "convert the image, or make a recipe for this type"

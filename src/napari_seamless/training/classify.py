@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,15 +30,15 @@ def classify(
 
     The image is gone over in tiles within the `budget` in bytes. Values are scaled to those that the model was made
     for, as in a run; `value_range` says what black and white are in the image. `on_notice` gets a sentence for each
-    thing that was decided about model and image, in this thread. Raises InputMismatch where nothing does
-    and the model needs to know, ModelError where the model gives an image, and
-    what `load_model`, `open_image` and StreamedGradient raise.
+    thing that was decided about model and image, in this thread. Raises InputMismatch where the model needs to know
+    what black and white are and nothing says it, ModelError where the model gives an image, and what `load_model`,
+    `open_image` and StreamedGradient raise.
     """
     loaded = load_model(model)
     if loaded.kind == "labels":
         raise _gives_an_image(loaded)
     source = open_image(image)
-    check_fit(loaded if loaded.value_range is None else replace(loaded, dtype=None), source.info)
+    check_fit(loaded, source.info)
     loaded = in_value_range(loaded, source, level, value_range)
     for notice in dict.fromkeys((*source.info.notices, *loaded.notices)):
         on_notice(notice)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import fsspec
 import pytest
 import zarr
 
+from folder_server import FolderHandler, serving
 from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import ome_zarr, open_image, opener, sample_slide, urls
@@ -22,8 +20,8 @@ from scene_files import raw_folder
 from sources_oracle import assert_reads_equal, texture
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder quietly; answers "503" to as many requests for chunks as the server says."""
+class BusyHandler(FolderHandler):
+    """Answers "503" to as many requests for chunks as the server says."""
 
     def do_GET(self) -> None:
         server: Any = self.server
@@ -35,21 +33,11 @@ class Handler(SimpleHTTPRequestHandler):
         else:
             super().do_GET()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Any]:
-    http: Any = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path)))
-    http.failures, http.asked = 0, []
-    http.url = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-    thread.start()
-    yield http
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with serving(tmp_path, BusyHandler, failures=0, asked=[]) as http:
+        yield http
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

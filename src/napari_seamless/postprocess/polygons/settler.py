@@ -63,7 +63,8 @@ class PolygonSettler:
         new = len(self._tiles)
         self._tiles.append(OpenStars(tile, around, stars, boxes, unread, np.zeros(len(stars), bool)))
         self._regions = np.concatenate([self._regions, box[None]])
-        closed = {n for n, other in enumerate(self._tiles) if other.around in set(complete.tolist())}
+        surrounded = set(complete.tolist())
+        closed = {n for n, other in enumerate(self._tiles) if other.around in surrounded}
         for number in closed:
             self._tiles[number].around = None
         return self._settled(active | {new: np.ones(len(stars), bool)}, closed | {new})
@@ -159,7 +160,8 @@ class PolygonSettler:
         done = [n for n in sorted(numbers) if self._tiles[n].around is None and not self._is_touched(n)]
         regions = [self._tiles[n].region for n in done]
         if done:
-            self._tiles = [tile for number, tile in enumerate(self._tiles) if number not in set(done)]
+            gone = set(done)
+            self._tiles = [tile for number, tile in enumerate(self._tiles) if number not in gone]
             self._regions = np.delete(self._regions, done, axis=0)
         return tuple(TileObjects(region, self._winners.painted(region).columns) for region in regions)
 

@@ -18,12 +18,13 @@ def masks_of(stars: Stars) -> Masks:
     """Which pixels polygons have."""
     from napari_seamless.postprocess.polygons import kernels
 
-    boxes = stars.boxes
+    vertices = stars.vertices
+    boxes = stars.boxes_of(vertices)
     (top, left), (rows, columns) = boxes[:, 0].T.copy(), (boxes[:, 1] - boxes[:, 0]).T.copy()
     sizes = rows * ((columns + 63) // 64)
     bits, area = np.zeros(int(sizes.sum()), np.uint64), np.zeros(len(stars), np.int64)
     masks = Masks(bits, np.cumsum(sizes) - sizes, top, left, rows, columns, area)
-    kernels.fill_bits(masks, stars.center, *stars.vertices)
+    kernels.fill_bits(masks, stars.center, *vertices)
     return masks
 
 

@@ -74,7 +74,10 @@ class Stars:
     @property
     def boxes(self) -> Ints:
         """(n, 2, 2): low and high of the pixels of each, also beyond the image; the centre is always one."""
-        vertices = self.vertices
+        return self.boxes_of(self.vertices)
+
+    def boxes_of(self, vertices: tuple[Ints, Ints]) -> Ints:
+        """As `boxes`, where the vertices are at hand."""
         low = np.stack([-(-v.min(axis=1) // PARTS) for v in vertices], 1)
         high = np.stack([v.max(axis=1) // PARTS + 1 for v in vertices], 1)
         return np.stack([self.center + low, self.center + high], 1)

@@ -101,6 +101,18 @@ class Barrier(Operation):
         return tuple(d for d, axes in enumerate(self.dims[0]) if axes)
 
 
+@dataclass(frozen=True)
+class Summed(Barrier):
+    """A barrier whose state is one part that adds up over tiles; by default it is the value."""
+
+    def merge(self, a: State, b: State) -> State:
+        return (a[0] + b[0],)
+
+    def value(self, state: State, constants: Constants) -> Tensor:
+        del constants
+        return state[0]
+
+
 def beside(part: Tensor, x: Tensor, over: Sequence[int]) -> Tensor:
     """A state's part (channel-like dimensions of x, in order) as it is broadcast against x."""
     shape = [1 if d in over else n for d, n in enumerate(x.shape)]

@@ -121,6 +121,10 @@ class ExtremePlace(Extremum):
     def has_gradient(self) -> bool:
         return False
 
+    @property
+    def is_per_pixel(self) -> bool:
+        return False
+
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
         rows = self._rows(inputs[0])
         top = rows.amax(-1, keepdim=True) if self.largest else rows.amin(-1, keepdim=True)
@@ -163,9 +167,13 @@ def place(largest: bool) -> Make:
     """Where the extreme value lies."""
 
     def make(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
-        channels = [n for n, axes in zip(image.value.shape, image.value.dims, strict=True) if not axes]
+        shape, dims = image.value.shape, image.value.dims
+        channels = [n for n, axes in zip(shape, dims, strict=True) if not axes]
         if also and prod(channels[k] for k in also) != prod(channels):
             raise Unsupported("it counts places over some channels and not over others")
+        first = next(d for d, axes in enumerate(dims) if axes)
+        if also and any(n > 1 and not axes for n, axes in zip(shape[first:], dims[first:], strict=True)):
+            raise Unsupported("it counts places over channels that lie behind positions")
         return ExtremePlace(**common(request, image), largest=largest, also=also)
 
     return make

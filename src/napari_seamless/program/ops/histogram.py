@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_seamless.program.ops.barrier import Barrier, Constants, State, small
+from napari_seamless.program.ops.barrier import State, Summed, small
 from napari_seamless.program.ops.local import stored
 from napari_seamless.program.ops.reduce import common
 from napari_seamless.program.ops.request import Built, Operator, Operators, Request, Unsupported
@@ -16,7 +16,7 @@ from napari_seamless.program.spans import Box
 
 
 @dataclass(frozen=True)
-class Histogram(Barrier):
+class Histogram(Summed):
     """State: the number of elements in each of `bins` bins from `low` to `high`."""
 
     bins: int
@@ -30,13 +30,6 @@ class Histogram(Barrier):
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
         del own
         return (small(torch.histc(inputs[0], self.bins, self.low, self.high)),)
-
-    def merge(self, a: State, b: State) -> State:
-        return (a[0] + b[0],)
-
-    def value(self, state: State, constants: Constants) -> Tensor:
-        del constants
-        return state[0]
 
     def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
         raise NotImplementedError("counts are not trained through")

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import Tensor
 
-from napari_seamless.program.ops.barrier import Barrier, Constants, State, small
+from napari_seamless.program.ops.barrier import State, Summed, small
 from napari_seamless.program.ops.local import Local, stored
 from napari_seamless.program.ops.operation import (
     LowPrecision,
@@ -46,7 +46,7 @@ class Product(Local):
 
 
 @dataclass(frozen=True)
-class Contraction(Barrier):
+class Contraction(Summed):
     """A matrix product that sums over positions: (..., a, positions) @ (..., positions, b), as in Gram matrices."""
 
     def partial(self, inputs: Sequence[Tensor], own: Box) -> State:
@@ -60,13 +60,6 @@ class Contraction(Barrier):
             others = right[..., :cut, :].reshape(*right.shape[:-2], -1, LONG_RUN, right.shape[-1]).movedim(-3, 0)
             total += small(runs @ others).sum(0)
         return (total,)
-
-    def merge(self, a: State, b: State) -> State:
-        return (a[0] + b[0],)
-
-    def value(self, state: State, constants: Constants) -> Tensor:
-        del constants
-        return state[0]
 
     def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
         del own, state

@@ -27,8 +27,8 @@ from napari_seamless.program.ops.request import (
     Request,
     Unsupported,
 )
-from napari_seamless.program.ops.whole_axis import along_one_axis
-from napari_seamless.program.spans import Box, Dims
+from napari_seamless.program.ops.whole_axis import along_one_axis, without_dims
+from napari_seamless.program.spans import Box
 
 BITS = 16
 
@@ -201,7 +201,7 @@ def nan_median(request: Request) -> Built:
     image = request.image()
     along = along_of(request, image, 1)
     if not any(image.value.dims[d] for d in along):
-        return stored(request, _without(request, image.value.dims, along))
+        return stored(request, without_dims(request, image, along))
     built = along_one_axis(request, along)
     if built is None:
         raise Unsupported("it orders positions that were flattened")
@@ -229,7 +229,7 @@ def _ordered(request: Request, image: ImageArgument, along: list[int], places: S
     """One barrier for each digit, one behind the other."""
     value = image.value
     if not any(value.dims[d] for d in along):
-        return stored(request, _without(request, value.dims, along))
+        return stored(request, without_dims(request, image, along))
     if any(axes and d not in along and value.shape[d] > 1 for d, axes in enumerate(value.dims)):
         rows = along_one_axis(request, along)
         if rows is None:
@@ -253,12 +253,6 @@ def _ordered(request: Request, image: ImageArgument, along: list[int], places: S
         built = Built(barrier, inputs, ((),) * len(shape))
         inputs = (image, Pending(built, shape, dtype))
     return built
-
-
-def _without(request: Request, dims: Dims, along: list[int]) -> Dims:
-    """The dimensions of a result of which channels alone are ordered."""
-    left = dims if len(request.shape) >= len(dims) else tuple(a for d, a in enumerate(dims) if d not in along)
-    return ((),) * (len(request.shape) - len(left)) + left
 
 
 VERDICT = "barrier"

@@ -15,6 +15,7 @@ from napari_seamless.program.ops.operation import (
     LowPrecision,
     Operation,
 )
+from napari_seamless.program.ops.places import globally
 from napari_seamless.program.ops.request import (
     Builder,
     Built,
@@ -26,10 +27,9 @@ from napari_seamless.program.ops.request import (
     spatial_axes,
 )
 from napari_seamless.program.ops.sliding import Slide, Sliding, padded, paddings
-from napari_seamless.program.spans import Box
+from napari_seamless.program.spans import Box, Span
 
 MAXIMA = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-PLACES = {2: F.max_pool2d, 3: F.max_pool3d}
 LARGEST_BIN = 64
 FEW_BINS = 8
 """Adaptive pooling is local with more than FEW_BINS bins of at most LARGEST_BIN pixels a side, else a barrier."""
@@ -60,9 +60,12 @@ class MaxPool(Pool):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have
-        lowest = -torch.inf if inputs[0].is_floating_point() else torch.iinfo(inputs[0].dtype).min
-        x = padded(inputs[0], paddings(self.slides, want), lowest)
+        x = self._padded(inputs[0], want)
         return MAXIMA[len(self.slides)](x, self.kernels, self.strides, 0, self.dilations)
+
+    def _padded(self, x: Tensor, want: Box) -> Tensor:
+        lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
+        return padded(x, paddings(self.slides, want), lowest)
 
     def workspace(self, have: Sequence[Box], want: Box, sizes: Sequence[int]) -> int:
         """torch keeps the position (int64) of every maximum while it runs."""
@@ -81,14 +84,15 @@ class MaxPlaces(MaxPool):
 
     def run(self, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], have: Sequence[Box], want: Box) -> Tensor:
         del constants, have
-        x = padded(inputs[0], paddings(self.slides, want), -torch.inf)
-        _, local = PLACES[len(self.slides)](x, self.kernels, self.strides, 0, self.dilations, return_indices=True)
-        held, place = x.shape[-len(self.slides) :], torch.zeros_like(local)
-        for k, slide in enumerate(self.slides):
-            span = want[slide.axis] if slide.axis is not None else None
-            start = slide.reach(span)[0] if span is not None else -slide.before
-            place = place * slide.size + local // prod(held[k + 1 :]) % held[k] + start
-        return place
+        x = self._padded(inputs[0], want)
+        find = MAXIMA[len(self.slides)]
+        _, local = find(x, self.kernels, self.strides, 0, self.dilations, return_indices=True)
+        return globally(local, [(self._held(slide, want), slide.size) for slide in self.slides])
+
+    def _held(self, slide: Slide, want: Box) -> Span:
+        """The positions that the padded input has along one axis."""
+        span = want[slide.axis] if slide.axis is not None else None
+        return slide.reach(span) if span is not None else (-slide.before, slide.size + slide.after)
 
 
 @dataclass(frozen=True)
@@ -149,13 +153,12 @@ def max_pool(rank: int) -> Builder:
     def build(request: Request) -> Built:
         kernel = each(request.arg(1), rank)
         stride = each(request.arg(2) or kernel, rank)
-        if request.part == 1:
-            slides = _pool_slides(request, kernel, stride, each(request.arg(3, 0), rank), each(request.arg(4, 1), rank))
-            return Built(MaxPlaces(slides), (request.image(),), request.image().value.dims)
-        if _is_whole(request, kernel, each(request.arg(3, 0), rank)):
+        pad, is_place = each(request.arg(3, 0), rank), request.part == 1
+        if not is_place and _is_whole(request, kernel, pad):
             return binned(request, rank, largest=True)
-        slides = _pool_slides(request, kernel, stride, each(request.arg(3, 0), rank), each(request.arg(4, 1), rank))
-        return Built(MaxPool(slides), (request.image(),), request.image().value.dims)
+        slides = _pool_slides(request, kernel, stride, pad, each(request.arg(4, 1), rank))
+        operation = MaxPlaces(slides) if is_place else MaxPool(slides)
+        return Built(operation, (request.image(),), request.image().value.dims)
 
     return build
 

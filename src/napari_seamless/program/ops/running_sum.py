@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_seamless.program.ops.axis_reduce import AxisReduction, without
-from napari_seamless.program.ops.barrier import Barrier, Constants, State, small
+from napari_seamless.program.ops.barrier import Barrier, Constants, State, Summed, small
 from napari_seamless.program.ops.channelwise import along_channels
 from napari_seamless.program.ops.local import Domain
 from napari_seamless.program.ops.operation import Operation
@@ -27,7 +27,7 @@ LARGEST = 1 << 30
 
 
 @dataclass(frozen=True)
-class BlocksBefore(Barrier):
+class BlocksBefore(Summed):
     """For each block of positions along one axis the sum of all blocks before it.
 
     State: the sum of each block, (*channel-like dimensions, blocks). `dim` is the axis' dimension; in the value the
@@ -52,9 +52,6 @@ class BlocksBefore(Barrier):
             moved = tuple(d - (d > self.dim) for d in others)  # of one position each
             total[..., block] = small(part.sum(moved) if moved else part)
         return (total,)
-
-    def merge(self, a: State, b: State) -> State:
-        return (a[0] + b[0],)
 
     def value(self, state: State, constants: Constants) -> Tensor:
         del constants

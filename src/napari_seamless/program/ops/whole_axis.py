@@ -55,7 +55,7 @@ def along_whole_axis(request: Request, dim: int, *, keeps: bool = True) -> Built
     if len(axes) != 1:
         raise Unsupported("it works along a dimension into which several spatial axes were flattened")
     if not keeps:
-        return stored(request, _without(request, image, [dim]))
+        return stored(request, without_dims(request, image, [dim]))
     built = stored(request, image.value.dims, WholeAxis)
     operation = built.operation
     assert isinstance(operation, WholeAxis)
@@ -68,10 +68,10 @@ def along_one_axis(request: Request, along: Sequence[int]) -> Built | None:
     spatial = [d for d in along if image.value.dims[d]]
     if len(spatial) != 1 or len(image.value.dims[spatial[0]]) != 1:
         return None
-    return stored(request, _without(request, image, along))
+    return stored(request, without_dims(request, image, along))
 
 
-def _without(request: Request, image: ImageArgument, along: Sequence[int]) -> Dims:
+def without_dims(request: Request, image: ImageArgument, along: Sequence[int]) -> Dims:
     """The result's dimensions; new ones come first."""
     dims = image.value.dims
     if len(request.shape) < len(dims) or _is_stacked(request, image, along):
