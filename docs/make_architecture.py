@@ -144,7 +144,7 @@ def draw(found: Counter[tuple[str, str]], target: Path) -> None:
     axes.set_ylim(row[names[-1]] - 0.9, 0.9)
     axes.axis("off")
     axes.text(-6.0, 0.65, "the data of one run", color="tab:red", size=9)
-    axes.text(8.4, 0.65, "imports, upwards only (pale: of the first five)", color="0.4", size=9)
+    axes.text(8.4, 0.65, f"imports, upwards only (pale: of the first {len(BELOW_ALL)})", color="0.4", size=9)
     figure.savefig(target, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 

@@ -131,10 +131,15 @@ def move(source: Path, target: Path) -> None:
 
 
 def replace_folder(built: Path, path: Path) -> None:
-    """Let a folder that lies complete beside a path take the place of what is there.
+    """Let a folder that lies complete beside a path take the place of what is there, see `put_folder`."""
+    shutil.rmtree(put_folder(built, path), ignore_errors=True)
 
-    What it holds is on the disk already. A kill between the two steps leaves nothing at the path until `recover` is
-    called. Raises OSError.
+
+def put_folder(built: Path, path: Path) -> Path:
+    """As `replace_folder`; gives where the folder that was there lies now, if one was, for the caller to remove.
+
+    What `built` holds is on the disk already. A kill between the two steps leaves nothing at the path until `recover`
+    is called. Raises OSError.
     """
     earlier = beside(path, REPLACED)
     if path.exists():
@@ -145,7 +150,7 @@ def replace_folder(built: Path, path: Path) -> None:
         if earlier.exists():
             move(earlier, path)
         raise
-    shutil.rmtree(earlier, ignore_errors=True)
+    return earlier
 
 
 def recover(path: Path, *built: Path) -> None:

@@ -97,10 +97,11 @@ class PlaceLock:
         self._path = path
         self._file = beside(path, "lock")
         self._release: weakref.finalize[[int, Path, int], PlaceLock] | None = None
+        self._process = 0
 
     @property
     def is_ours(self) -> bool:
-        return self._release is not None and self._release.alive
+        return self._release is not None and self._release.alive and self._process == os.getpid()
 
     @property
     def is_taken(self) -> bool:
@@ -129,7 +130,8 @@ class PlaceLock:
                 "wait until it ends, cancel it, or choose another path"
             )
         _held.add(file)
-        self._release = weakref.finalize(self, _end, file, self._file, os.getpid())
+        self._process = os.getpid()
+        self._release = weakref.finalize(self, _end, file, self._file, self._process)
         return True
 
     def release(self) -> None:

@@ -7,7 +7,9 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -55,6 +57,13 @@ def _modules_are_not_searched() -> Iterator[None]:
     gc.unfreeze()
 
 
+def stacks() -> str:
+    """What every thread of ours is at."""
+    frames, names = sys._current_frames(), set(ours())
+    found = [thread for thread in threading.enumerate() if thread.name in names and thread.ident in frames]
+    return "\n".join("".join(traceback.format_stack(frames[thread.ident])) for thread in found)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_stays() -> Iterator[None]:
     """Fails a test that leaves a thread or a window of ours behind."""
@@ -62,7 +71,7 @@ def _nothing_stays() -> Iterator[None]:
     deadline = time.monotonic() + 5
     while ours() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not ours(), f"threads left running: {ours()}"
+    assert not ours(), f"threads left running: {ours()}\n{stacks()}"
     assert not top_level_widgets(), f"widgets left over: {top_level_widgets()}"
 
 

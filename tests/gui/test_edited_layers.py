@@ -17,6 +17,7 @@ import napari_seamless as ns
 from docks import docked
 from napari_seamless._napari.backend import lazy_backend
 from napari_seamless._napari.contributions import read_slide
+from napari_seamless._napari.layers.readings import forget_origin, origin_of
 from napari_seamless._napari.run.image_input import open_as
 from napari_seamless._napari.widgets.image_options import ImageSetting
 from napari_seamless._napari.writer import write_image
@@ -76,6 +77,17 @@ def test_an_untouched_layer_is_its_file_even_when_that_is_written_anew(
     shown = np.array(layer.data)
     tifffile.imwrite(path, np.zeros((60, 80), np.uint8))
     np.testing.assert_array_equal(seen(layer).read(ns.Region.of((0, 60), (0, 80)))[0], shown)
+
+
+def test_a_layer_whose_pixels_were_exchanged_is_no_file_any_more_whoever_opened_it(
+    tmp_path: Path, make_napari_viewer: Callable[..., Any]
+) -> None:
+    path = tmp_path / "grey.tif"
+    tifffile.imwrite(path, np.zeros((60, 80), np.uint8))
+    (layer,) = make_napari_viewer().open(str(path), plugin="napari")
+    assert origin_of(layer) == str(path)
+    forget_origin(layer)
+    assert origin_of(layer) is None
 
 
 def test_an_edited_layer_is_saved_as_it_is_on_screen(tmp_path: Path, make_napari_viewer: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ from gui_fakes import FakePipeline
 from napari_seamless._napari.layers.annotation_shapes import roi_in
 from napari_seamless._napari.run.copy_as import as_command
 from napari_seamless._napari.run.option_places import FORM, place_of
-from napari_seamless._napari.widgets import Budget, TileSetting
+from napari_seamless._napari.widgets import Budget, Extent, TileSetting
 from napari_seamless.cli import main, run_options
 from napari_seamless.cli.run_options import config_from
 from napari_seamless.errors import BadRequest, InputNotFound
@@ -159,6 +159,22 @@ def test_shapes_of_a_file_keep_names_and_holes_and_are_no_file_any_more_once_the
     assert [feature["properties"] for feature in edited["features"]] == [{"name": "tumour"}, {"name": "stroma"}]
     assert roi_of(edited).shapes.area == pytest.approx(from_file.area)
     assert from_file.area == pytest.approx(50 * 30 - 20 * 10 + 49 / 2)
+    run = shown._selection.settings(False, 2)
+    first, _, _ = as_command(run).partition(" && ")
+    assert json.loads(shlex.split(first)[1]) == edited, "what is drawn stands in a command with its names"
+    layer.add_rectangles(np.array([[0, 0], [9, 9]], float))
+    assert list(layer.features["name"]) == ["tumour", "stroma", ""], "what is drawn next has no name yet"
+
+
+def test_a_region_that_is_not_on_screen_or_of_other_axes_is_refused_when_it_is_copied(qtbot: QtBot, dock) -> None:
+    qtbot.waitUntil(lambda: dock.poll().phase == "ready")
+    dock.panel.extent.setValue(Extent("view"))
+    dock.panel.options.setValue({"region": ns.Region.of((0, 2), (0, 64), (10, 80))})
+    with pytest.raises(BadRequest, match="one interval for each of the image's 2 axes"):
+        dock._selection.settings(False, 2)
+    dock.panel.options.setValue({"region": ns.Region.of((10**6, 10**6 + 9), (0, 9))})
+    with pytest.raises(BadRequest, match="some of the region must be on screen"):
+        dock._selection.settings(False, 2)
 
 
 def test_what_is_typed_and_is_no_value_is_said_at_once_and_refused_at_run(qtbot: QtBot, dock, pipeline) -> None:
@@ -189,5 +205,7 @@ def test_what_no_widget_shows_is_refused_and_nothing_changes(dock) -> None:
         dock.show_config(RunConfig.of(mask=mask, statistics="tissue", budget="3GB"))
     with pytest.raises(InputNotFound, match="there is none at"):
         dock.show_config(RunConfig.of(roi="nowhere.geojson", budget="3GB"))
+    with pytest.raises(BadRequest):
+        dock.show_config(RunConfig.of(pixel_size=(0.5, 0.25), level=1, budget="3GB"))
     assert dock.panel.options.value() == {}
     assert not dock._selection.has_budget

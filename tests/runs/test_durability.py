@@ -153,6 +153,17 @@ def test_a_forked_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> 
     os.close(writing)
 
 
+def test_a_forked_child_does_not_have_the_lock_of_its_parent(tmp_path: Path) -> None:
+    lock = PlaceLock(tmp_path / "a")
+    lock.take()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(lock.is_ours))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert lock.is_ours
+    lock.release()
+
+
 def test_where_a_disk_has_no_locks_a_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_file: int, **_how: bool) -> bool:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

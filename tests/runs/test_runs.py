@@ -199,6 +199,16 @@ def test_a_region_is_in_pixels_of_level_0_whatever_the_level() -> None:
 # --- regions ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_lazy_array_of_a_result_locks_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "a.ome.zarr"
+    result = ns.run("stain", picture(), output=output, tile=64, scheduler="serial")
+    before = set(tmp_path.rglob("*"))
+    lazy = result.to_dask()
+    assert set(tmp_path.rglob("*")) == before
+    assert np.array_equal(lazy.compute(scheduler="synchronous"), np.asarray(result))
+    ns.open_result(output).forget(np.ones(result.store.grid.counts, bool))
+
+
 def test_a_region_has_the_pixels_of_the_full_run(tmp_path: Path) -> None:
     full = np.asarray(ns.run(network("unet-bilinear"), picture(), tile=64, scheduler="serial"))
     part = ns.run(

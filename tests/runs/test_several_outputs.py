@@ -7,6 +7,7 @@ import pickle
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from torch import nn
 
 import napari_seamless as ns
 from napari_seamless.cli import main
-from napari_seamless.errors import BadRequest, InputMismatch, OutputExists
+from napari_seamless.errors import BadRequest, InputMismatch, OutputExists, OutputUnwritable
 from napari_seamless.store import images_at
 
 NAMES = ("seg", "prob", "maps.0")
@@ -125,6 +126,21 @@ def test_workers_elsewhere_write_every_output(network: nn.Module, image: np.ndar
     store.commit(box)
     np.testing.assert_array_equal(store.made(box), pixels)
     np.testing.assert_array_equal(ns.open_result(tmp_path / "o.ome.zarr", image="maps.0").read(box), pixels[3:])
+
+
+def test_an_image_that_cannot_be_written_to_its_end_keeps_no_lock(
+    network: nn.Module, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = run(network, image, tmp_path / "o.ome.zarr", region=HALF).store
+    store.repair()
+    (other, *_) = store.others
+    for one in (store, *store.others):
+        one._begin()
+    with monkeypatch.context() as full:
+        full.setattr(other, "flush", Mock(side_effect=OutputUnwritable("the disk is full")))
+        with pytest.raises(OutputUnwritable, match="the disk is full"):
+            store.close()
+    run(network, image, tmp_path / "o.ome.zarr")
 
 
 def test_every_reader_finds_the_images(network: nn.Module, image: np.ndarray, tmp_path: Path) -> None:

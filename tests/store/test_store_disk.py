@@ -190,6 +190,22 @@ def test_a_damaged_line_of_the_journal_claims_nothing(tmp_path: Path, line: str)
     assert not open_store(path).finished.any()
 
 
+def test_a_journal_that_the_disk_cut_short_in_a_line_goes_on_behind_the_last_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path, write = spec_for(), tmp_path / "full.zarr", os.write
+    store = create_store(path, spec)
+    fill(store, picture(spec), chunks_of(spec)[:3])
+    (journal,) = path.rglob("journal")
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, line: write(file, line[: len(line) // 2]))
+        with pytest.raises(OutputUnwritable, match="the disk is full"):
+            fill(store, picture(spec), chunks_of(spec)[3:4])
+    assert journal.read_bytes().endswith(b"\n")
+    store.close()
+    assert np.count_nonzero(open_store(path).finished) == 3
+
+
 def test_opening_a_closed_result_changes_no_file(tmp_path: Path) -> None:
     undisturbed(tmp_path / "a.zarr", spec_for())
     before = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")}

@@ -34,10 +34,9 @@ def tell(notices: Sequence[str]) -> None:
 
 def _stored(path: str) -> tuple[str, ...]:
     """Of a result of ours, what the runs that made it told."""
-    from napari_seamless.runs.origin import origin_at
+    from napari_seamless.runs.origin import notices_at
 
-    origin = None if is_url(path) else origin_at(path)
-    return () if origin is None else origin.notices
+    return () if is_url(path) else notices_at(path)
 
 
 def sample_slide() -> list[LayerTuple]:

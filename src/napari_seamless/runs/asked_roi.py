@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -87,9 +87,14 @@ def box_of(region: Region, place: Place) -> tuple[tuple[float, float], ...]:
 
 def asked_parts(result: KeepsFiles, place: Place, shape: Sequence[int]) -> tuple[RoiPart, ...]:
     """What was asked of a result so far, on its own pixels; () where that is all of it, or nobody wrote it down."""
-    found = (asked.on(place, shape) for asked in asked_of(result))
-    parts = tuple(part for part in found if part is not None)
+    parts = placed(asked_of(result), place, shape)
     return () if is_everything(parts, shape) else parts
+
+
+def placed(asked: Iterable[Asked], place: Place, shape: Sequence[int]) -> tuple[RoiPart, ...]:
+    """What was asked for, on a result of this shape; nothing of what has no pixel of it."""
+    found = (one.on(place, shape) for one in asked)
+    return tuple(part for part in found if part is not None)
 
 
 def asked_levels(result: KeepsFiles, provenance: Mapping[str, Any], levels: Levels) -> tuple[tuple[RoiPart, ...], ...]:
@@ -103,8 +108,7 @@ def asked_levels(result: KeepsFiles, provenance: Mapping[str, Any], levels: Leve
             tuple(s * f for s, f in zip(scale, factors, strict=True)),
             tuple(o + s * at for o, s, at in zip(offset, scale, starts, strict=True)),
         )
-        parts = (one.on(place, levels.shape(level)) for one in asked)
-        found.append(tuple(part for part in parts if part is not None))
+        found.append(placed(asked, place, levels.shape(level)))
     return () if not asked or is_everything(found[0], levels.shape(0)) else tuple(found)
 
 
@@ -164,7 +168,7 @@ def _feature(asked: Asked, now: str, result: KeepsFiles) -> dict[str, Any]:
     named |= {"name": asked.name} if asked.name else {}
     named |= {"classification": {"name": asked.classification, "color": [255, 200, 0]}} if asked.classification else {}
     drawn = asked.drawn is not None
-    polygons = asked.drawn.polygons if asked.drawn is not None else (_corners(asked.box),)
+    polygons = asked.drawn.polygons if asked.drawn is not None else (corners_of(asked.box),)
     coordinates = [[_closed(ring) for ring in rings] for rings in polygons]
     return {
         "type": "Feature",
@@ -197,7 +201,8 @@ def _key(feature: Mapping[str, Any]) -> str:
     return json.dumps([feature.get("geometry"), properties, own], sort_keys=True)
 
 
-def _corners(box: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64], ...]:
+def corners_of(box: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64], ...]:
+    """The outline of a box in y and x, as one ring."""
     (top, bottom), (left, right) = box[-2:]
     return (np.array([(top, left), (top, right), (bottom, right), (bottom, left)], np.float64),)
 

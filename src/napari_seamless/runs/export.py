@@ -22,7 +22,7 @@ from napari_seamless.io.readers import open_image
 from napari_seamless.io.slide_position import ON_SLIDE, TO_SLIDE, on_slide
 from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, writer_of
 from napari_seamless.io.writers.geojson import check_outlines, save_geojson
-from napari_seamless.runs.asked_roi import Asked, add_asked, place_of
+from napari_seamless.runs.asked_roi import Asked, add_asked, place_of, placed
 from napari_seamless.runs.exportable_source import ExportableSource
 from napari_seamless.runs.result_at import result_at
 from napari_seamless.runs.roi_choice import chosen_roi
@@ -166,18 +166,17 @@ def _export(
     on_progress: OnProgress | None,
     store: Store | None = None,
 ) -> Path:
-    is_direct = wanted.level == 0 and format_for(path).writer == "geojson" and source.info.ndim == 2
+    is_outlined = format_for(path).writer == "geojson"
     write = writer_of(format_for(path))
-    if format_for(path).writer == "geojson":
+    if is_outlined:
         check_outlines(spec.kind, source.info.ndim)
-    if wanted.parts and is_direct and spec.kind == "labels":
+    if wanted.parts and is_outlined and wanted.level == 0:
         readable = ExportableSource(source, spec) if store is None else store
         within = WholeObjects(wanted.parts, source.info.levels.shape(0))
         return save_geojson(readable, path, overwrite=overwrite, on_progress=on_progress, within=within)
     if store is not None and not wanted.parts and wanted.level == 0 and store.is_current:
         return write(store, path, overwrite=overwrite, on_progress=on_progress)
     # of objects all is read, so that they are whole; and coarse levels that another process is making lag behind
-    is_outlined = format_for(path).writer == "geojson"
     base = (None if is_outlined else wanted.region) or Region.from_shape(source.info.levels.shape(0))
     read = wanted.level if store is None or store.is_current else 0
     region = source.info.levels.to_level(base, read)
@@ -188,8 +187,7 @@ def _export(
         part = replace(part, provenance={**part.provenance, "roi": f"{words(wanted.parts)}; pixels outside are 0"})
     with _room(part, path) as folder:
         copy = create_store(None if folder is None else folder / "part.ome.zarr", part)
-        placed = _placed(left, part)
-        _fill(copy, source, region, read, store, placed, on_progress)
+        _fill(copy, source, region, read, store, _placed(left, part), on_progress)
         if left:
             add_asked(copy, left)
         again = _placed(wanted.asked, part) if is_outlined else ()
@@ -201,8 +199,7 @@ def _export(
 
 def _placed(asked: tuple[Asked, ...], spec: StoreSpec) -> tuple[RoiPart, ...]:
     """What was asked for, on the pixels of a part."""
-    found = (one.on(place_of(spec.provenance, len(spec.shape)), spec.shape) for one in asked)
-    return tuple(part for part in found if part is not None)
+    return placed(asked, place_of(spec.provenance, len(spec.shape)), spec.shape)
 
 
 def part_of(spec: StoreSpec, provenance: Mapping[str, Any], wanted: Region, levels: Levels, level: int) -> StoreSpec:
@@ -241,14 +238,16 @@ def _room(spec: StoreSpec, path: Path) -> Iterator[Path | None]:
         yield None
         return
     folder = beside(path, "part")
+    lock = PlaceLock(folder)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with PlaceLock(folder).held(OutputExists):
-            shutil.rmtree(folder, ignore_errors=True)  # what a kill left
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        lock.take(OutputExists)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # what a kill left
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def _fill(

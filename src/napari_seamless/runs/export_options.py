@@ -10,6 +10,7 @@ from napari_seamless.runs.option import option
 from napari_seamless.runs.option_text import parse_region, region_text
 
 COMPUTED = "computed"
+"""The roi that is all pixels that were made, beyond what was asked for."""
 
 
 @dataclass(frozen=True, eq=False)

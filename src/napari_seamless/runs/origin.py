@@ -14,6 +14,7 @@ from napari_seamless.runs.roi_parts import words
 from napari_seamless.store import Store, images_at, open_store
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.output_path import attributes_at
+from napari_seamless.store.several_images import images_in
 
 UNKNOWN, ALL = "not known", "all of it"
 NOTICES = "notices"
@@ -60,6 +61,15 @@ def origin_of(result: Store) -> Origin:
 def notices_of(result: Store) -> tuple[str, ...]:
     """What the runs that made a result told of image, network and device. Any thread."""
     return tuple(map(str, result.provenance.get(NOTICES, ())))
+
+
+def notices_at(path: str | Path) -> tuple[str, ...]:
+    """As `notices_of`, of the result at a path, the first of several; () where there is none. Only its attributes are
+    read. Any thread."""
+    place = Path(path)
+    images = images_in(attributes_at(place))
+    spec = spec_of(attributes_at(place / next(iter(images.values())) if images else place))
+    return () if spec is None else tuple(map(str, spec.provenance.get(NOTICES, ())))
 
 
 def _asked(result: Store) -> str:

@@ -12,6 +12,7 @@ from napari_seamless import __version__
 from napari_seamless.io.readers.plane import PLANE
 from napari_seamless.io.slide_position import TO_SLIDE, on_slide
 from napari_seamless.runs.moments import MOMENTS
+from napari_seamless.runs.origin import NOTICES
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.store import Store
 from napari_seamless.store.journal import FOLDER
@@ -29,7 +30,7 @@ def origins(prepared: Prepared) -> dict[str, Any]:
         **({PLANE: dict(plane)} if (plane := prepared.source.info.plane) else {}),
         TO_SLIDE: (place := to_slide(prepared)),
         **on_slide(prepared.source.info.on_slide, place),
-        **({"notices": list(prepared.notices)} if prepared.notices else {}),
+        **({NOTICES: list(told)} if (told := prepared.notices) else {}),
         "napari-seamless": __version__,
         "torch": torch.__version__,
     }

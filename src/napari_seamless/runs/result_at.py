@@ -15,11 +15,12 @@ def result_at(path: str | Path, image: str | None = None, *, labels: bool = Fals
     names = images_at(path)
     if image is not None or len(names) < 2:
         return open_store(path, image=image), ""
-    stores = [open_store(path, image=name) for name in names]
-    fits = [k for k, store in enumerate(stores) if store.kind == "labels"] if labels else []
-    number = fits[0] if fits else 0
+    taken = names[0]
+    if labels:
+        kinds = ((name, open_store(path, image=name, repairs=False).kind) for name in names)
+        taken = next((name for name, kind in kinds if kind == "labels"), taken)
     others = ", ".join(map(repr, names))
-    return stores[number], (
-        f"the result has the images {others}; {names[number]!r} is taken, by rule; choose another with "
+    return open_store(path, image=taken), (
+        f"the result has the images {others}; {taken!r} is taken, by rule; choose another with "
         "output_image=NAME (--output-image NAME)"
     )

@@ -17,8 +17,6 @@ from napari_seamless.runs.polygons import Polygons
 from napari_seamless.runs.roi_parts import RoiPart, is_everything
 from napari_seamless.store import Store
 
-"""The roi that is all pixels that were made, beyond what was asked for."""
-
 
 def chosen_roi(
     result: object, place: Place, shape: Sequence[int], region: Region | None = None, roi: Any = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_seamless.errors import ImageChanged
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import CountsReads, Executor, Progress, StopFlag, TileResult
-from napari_seamless.runs.asked_roi import add_asked, place_of
+from napari_seamless.runs.asked_roi import add_asked, place_of, placed
 from napari_seamless.runs.checks import Checks
 from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.device_memory import measured_peak, reset_peak
@@ -162,9 +162,7 @@ class Run:
     def _asked_pixels(self) -> AskedOutput | None:
         """What this run was asked for; None where that is all of the result."""
         shape = self.store.spec.shape
-        place = place_of(self.store.provenance, len(shape))
-        found = (asked.on(place, shape) for asked in self._parts.asked)
-        parts = tuple(part for part in found if part is not None)
+        parts = placed(self._parts.asked, place_of(self.store.provenance, len(shape)), shape)
         return None if is_everything(parts, shape) else AskedOutput(parts)
 
     def _depth(self) -> int | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from multiprocessing import current_process
 
 
 class _Fork:
     """What is known of the fork that made this process, if one did."""
 
     def __init__(self) -> None:
-        self.had_torch = type(current_process()).__name__ == "ForkProcess" and "torch" in sys.modules
+        # a process that multiprocessing forked has the module, which would make each start slower
+        made_by = sys.modules.get("multiprocessing.process")
+        is_forked = made_by is not None and type(made_by.current_process()).__name__ == "ForkProcess"
+        self.had_torch = is_forked and "torch" in sys.modules
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._look)
 

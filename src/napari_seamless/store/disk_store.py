@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from threading import Lock
 
@@ -10,7 +11,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from napari_seamless.durable_files import replace_folder, write_durably
+from napari_seamless.durable_files import put_folder, write_durably
 from napari_seamless.store.fence import Fence
 
 METADATA = "zarr.json"
@@ -67,8 +68,9 @@ class DiskStore(LocalStore):
         meanwhile. Raises OSError."""
         with self._moving:
             self.end_fence()
-            replace_folder(self.root, path)
+            earlier = put_folder(self.root, path)
             self.root = path
+        shutil.rmtree(earlier, ignore_errors=True)  # which takes long, and nobody waits for
 
     def end_fence(self) -> None:
         """Let nobody write any more who was handed the fence."""

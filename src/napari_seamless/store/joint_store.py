@@ -7,6 +7,7 @@ stands for all of them to a run: a tile counts there once the others have it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -46,8 +47,8 @@ class ChannelSpan:
 
 
 class JointStore(Store):
-    """The first of several results, with `others`; `spans` says which channels are whose, and `dtype` what an engine
-    makes. `images` are all of them by name. A Sink for pixels of all; to read, it is the first one."""
+    """The first of several results, with `others`; `spans` says which channels are whose, and `made_as` the type
+    that an engine makes. `images` are all of them by name. A Sink for pixels of all; to read, it is the first one."""
 
     images: Mapping[str, Store]
     spans: Sequence[ChannelSpan]
@@ -141,10 +142,11 @@ class JointStore(Store):
         super().flush()
 
     def close(self) -> None:
-        """See `Store.close`."""
-        for store in self.others:
-            store.close()
-        super().close()
+        """See `Store.close`; all are closed, also where one of them cannot be flushed."""
+        with ExitStack() as ended:
+            ended.callback(super().close)
+            for store in reversed(self.others):
+                ended.callback(store.close)
 
     def accept(self) -> None:
         """See `Store.accept`."""

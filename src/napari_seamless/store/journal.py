@@ -178,7 +178,10 @@ class Journal:
         if self._file is None:
             raise BadRequest("a journal is begun before anything is recorded in it; call begin() first")
         line = _with_checksum(said)
-        if os.write(self._file, line) != len(line):
+        written = os.write(self._file, line)
+        if written != len(line):
+            # what came through would be a damaged line once more is written behind it
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lines))
 
     def rewrite(self, entries: Sequence[JournalEntry]) -> None:

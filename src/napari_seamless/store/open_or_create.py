@@ -169,10 +169,15 @@ def resume_or_create_images(
             check_replaceable(path, overwrite=overwrite)
             with built_beside(path) as built:
                 create_group_of(built, specs)
-        stores = {}
-        for name, spec in specs.items():
-            how: dict[str, Any] = {"tile": tile, "same_image": same_image}
-            stores[name] = resume_or_create(path / folders[name], spec, overwrite and there == folders, **how)
+        stores: dict[str, Store] = {}
+        how: dict[str, Any] = {"tile": tile, "same_image": same_image}
+        try:
+            for name, spec in specs.items():
+                stores[name] = resume_or_create(path / folders[name], spec, overwrite and there == folders, **how)
+        except BaseException:
+            for store in stores.values():
+                store.let_go()
+            raise
         return stores, lock
 
 

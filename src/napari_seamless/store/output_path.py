@@ -52,8 +52,7 @@ def is_ours(path: Path) -> bool:
     images = images_in(attributes_at(path))
     if images:
         folders = [path / folder for folder in images.values()]
-        others = {name for name in _others(path, {SERIES, *images.values()}) if f".{SIGN}" not in name}
-        is_plain = not others and not _others(path / SERIES, {XML})
+        is_plain = not _others(path, {SERIES, *images.values()}) and not _others(path / SERIES, {XML})
         return is_plain and all(is_ours(folder) for folder in folders if folder.exists())
     spec = spec_of(attributes_at(path))
     if spec is None:

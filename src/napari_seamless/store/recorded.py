@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.fingerprints import digest_of
-from napari_seamless.geometry import Grid, Region, cells_of, hull_of
+from napari_seamless.geometry import Grid, Region
 from napari_seamless.interfaces import SourceRead
 from napari_seamless.store.journal import JournalContent, JournalEntry
 from napari_seamless.store.zarr_arrays import ZarrArrays
@@ -55,19 +55,19 @@ class Recorded:
         The files of all chunks are counted, of those that no mark vouches for the pixels are read.
         """
         found = (self.sizes != NOT_SAID) & (arrays.sizes_on_disk(0) != self.sizes)
-        for number, entry in self._unsure(content):
-            mine = self.last == number
+        for entry, mine in self._unsure(content):
             found[mine] |= not mine[entry.box.slices()].all() or not self._is_there(entry, arrays)
         lost: NDArray[np.bool_] = found & self.finished
         return lost
 
-    def _unsure(self, content: JournalContent) -> Iterator[tuple[int, JournalEntry]]:
+    def _unsure(self, content: JournalContent) -> Iterator[tuple[JournalEntry, NDArray[np.bool_]]]:
+        """What no mark vouches for, and the chunks of which it is the last word."""
         for number, entry in enumerate(self.entries[len(content.sure) :], len(content.sure)):
-            if entry.is_kept and (self.last == number).any():
-                yield number, entry
+            if entry.is_kept and (mine := self.last == number).any():
+                yield entry, mine
 
     def _is_there(self, entry: JournalEntry, arrays: ZarrArrays) -> bool:
-        region = hull_of([self.grid.region(cell) for cell in cells_of(entry.box)])
+        region = self.grid.pixels(entry.box)
         arrays.sizes(region)  # to be synced before it is vouched for
         try:
             return digest_of(arrays.read(0, region)) == entry.digest

@@ -13,13 +13,9 @@ COPIED = ("*.safetensors", "roi*.geojson", "roi*.npz")
 
 
 class SideFiles:
-    """Files by name beside level 0 of the result at `path`, None: in memory. The driving thread writes.
+    """Files by name beside level 0 of a result; in memory where the result is. The driving thread writes."""
 
-    `path` is to be set where the result moves.
-    """
-
-    def __init__(self, path: Path | None, arrays: ZarrArrays, level_folder: str) -> None:
-        self.path = path
+    def __init__(self, arrays: ZarrArrays, level_folder: str) -> None:
         self._arrays = arrays
         self._level_folder = level_folder
         self._in_memory: dict[str, bytes] = {}
@@ -27,7 +23,8 @@ class SideFiles:
     @property
     def folder(self) -> Path | None:
         """Where they lie; None for a result in memory."""
-        return None if self.path is None else self.path / f"{self._level_folder}0" / FOLDER
+        place = self._arrays.place
+        return None if place is None else place.root / f"{self._level_folder}0" / FOLDER
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file, instead of the last one of this name. Raises OSError, and what a fence raises."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from napari_seamless.errors import BadRequest
 from napari_seamless.file_lock import PlaceLock
 from napari_seamless.fingerprints import digest_of
-from napari_seamless.geometry import Grid, Region
+from napari_seamless.geometry import Grid, Levels, Region
 from napari_seamless.interfaces import FreshPixels, ImageInfo, LabelClass, SourceRead, TileResult
 from napari_seamless.store.chunk_cache import CleanChunks
 from napari_seamless.store.chunk_writer import ChunkWriter, RemoteWriter, absolute, check, owned
@@ -41,6 +41,7 @@ from napari_seamless.store.result_attributes import ResultAttributes
 from napari_seamless.store.side_files import SideFiles
 from napari_seamless.store.spec import Kind, StoreSpec
 from napari_seamless.store.sync_pacer import SyncPacer
+from napari_seamless.store.watchers import Watchers
 from napari_seamless.store.zarr_arrays import ZarrArrays, disk_errors
 
 Array = NDArray[Any]
@@ -49,7 +50,6 @@ CACHE_BYTES = 128 * 2**20
 """About five screens of RGB. More would break the promise that memory does not grow with the image."""
 
 FRESH_BYTES = 64 * 2**20
-WATCHED_PIECES = 256
 
 
 class Store:
@@ -88,8 +88,8 @@ class Store:
         self._reads = dict(reads)
         self._noted: dict[Region, TileResult] = {}
         self._partial = np.zeros(finished.shape, bool) if partial is None else partial.copy()
-        self._watchers: list[deque[FreshPixels]] = []
-        self._side_files = SideFiles(path, arrays, spec.folder)
+        self._watchers = Watchers()
+        self._side_files = SideFiles(arrays, spec.folder)
         self.lags = False
         """Whether the coarse levels must be made anew before anything is committed."""
         with disk_errors(self._place):
@@ -165,7 +165,7 @@ class Store:
 
     def read(self, region: Region, level: int = 0) -> Array:
         """(c, *region.shape) of a level, 0 where nothing is committed. Any thread. Raises BadRequest outside it."""
-        shape = self.info.levels.shape(level)
+        shape = Levels(self.spec.level_shapes).shape(level)
         if region.ndim != len(shape) or not Region.from_shape(shape).contains(region):
             raise BadRequest(f"a region must lie inside its level of {shape} pixels; got {region!r} of level {level}")
         return self._pyramid.read(level, region)
@@ -222,7 +222,6 @@ class Store:
             self.repair()
         noted = self._noted.pop(region, None)
         box, is_partial = self.grid.covering(region), noted is not None and noted.is_partial
-        entry = JournalEntry(box, None if noted is None else noted.reads, is_partial=is_partial)
         with disk_errors(self._place):
             self._begin()
             known = self._fresh.get(region)
@@ -230,13 +229,13 @@ class Store:
             pixels = self._pyramid.read_disk(region) if known is None else known
             changed = self._pyramid.add(region, pixels)
             if self._journal is not None:
-                said = replace(entry, digest=digest_of(pixels), sizes=self._arrays.sizes(region))
-                self._journal.record(said)
+                reads, sizes = None if noted is None else noted.reads, self._arrays.sizes(region)
+                entry = JournalEntry(box, reads, is_partial=is_partial, digest=digest_of(pixels), sizes=sizes)
+                self._journal.record(entry)
             if self._pacer.is_due:
                 self._pacer.run(self.sync)
         self._partial[box.slices()] = is_partial
-        for level, where, pixels in changed:
-            self._announce(FreshPixels(level, where, pixels))
+        self._watchers.tell(changed)
 
     def skip(self, chunks: Array) -> None:
         """Count these chunks of `grid` (bool) as finished, with 0 in them; nothing is written. Before the run begins.
@@ -251,18 +250,11 @@ class Store:
 
     def watch(self) -> deque[FreshPixels]:
         """A deque that receives every piece from now on; the oldest of more than 256 go. Any thread."""
-        watcher: deque[FreshPixels] = deque(maxlen=WATCHED_PIECES)
-        self._watchers.append(watcher)
-        return watcher
+        return self._watchers.add()
 
     def unwatch(self, watcher: deque[FreshPixels]) -> None:
         """Stop filling a deque that `watch` gave. Any thread."""
-        self._watchers = [kept for kept in self._watchers if kept is not watcher]
-
-    def _announce(self, piece: FreshPixels) -> None:
-        piece.pixels.flags.writeable = False
-        for watcher in self._watchers:
-            watcher.append(piece)
+        self._watchers.remove(watcher)
 
     # -- its life
 
@@ -342,7 +334,7 @@ class Store:
         place, target = self._arrays.place, self.replaces
         if place is not None and target is not None:
             place.take_place_of(target)
-            self.path = self._side_files.path = target
+            self.path = target
             if self._journal is not None:
                 self._journal.move(target / f"{self.spec.folder}0")
 
@@ -384,16 +376,13 @@ class Store:
             raise BadRequest(f"a result cannot be saved onto itself; got {path}; choose another path")
         spec = replace(self.spec, provenance=self.provenance)
         done = (self.finished.copy(), self._partial.copy())
-        return copy_pixels(
-            spec, self._pyramid.read, *done, Path(path), overwrite, on_progress, self._side_files.copied()
-        )
+        copied = self._side_files.copied()
+        return copy_pixels(spec, self._pyramid.read, *done, Path(path), overwrite, on_progress, copied)
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[type[RemoteWriter], tuple[str, str]]:

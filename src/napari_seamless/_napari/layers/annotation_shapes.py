@@ -50,6 +50,7 @@ def annotation_layer(
         data.append(points)
     layer.add(data, shape_type="polygon")
     layer.features = {NAME: [one.name for one, _ in named], CLASS: [one.classification for one, _ in named]}
+    layer.feature_defaults = {NAME: "", CLASS: ""}  # else what is drawn next would have the last one's
     if written := _written(drawn):
         layer.text = {"string": written, "color": "#ffc233", "size": 9, "anchor": "upper_left"}
     layer.mode = "pan_zoom"

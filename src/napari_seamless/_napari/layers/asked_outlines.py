@@ -14,7 +14,7 @@ from napari_seamless._napari.layers.annotation_shapes import annotation_layer
 from napari_seamless._napari.layers.live_layers import axes_of
 from napari_seamless.interfaces import LiveImage
 from napari_seamless.runs.annotations import Annotation
-from napari_seamless.runs.asked_roi import Asked, Place, asked_levels, asked_of, place_of
+from napari_seamless.runs.asked_roi import Asked, Place, asked_of, asked_parts, corners_of, place_of
 
 if TYPE_CHECKING:
     import napari
@@ -35,9 +35,11 @@ def show_asked(viewer: napari.Viewer, result: LiveImage, over: Image | Labels) -
     for layer in [layer for layer in viewer.layers if layer.metadata.get(ASKED_OF) == key]:
         viewer.layers.remove(layer)
     kept: Any = result
-    if not hasattr(kept, "kept") or not asked_levels(kept, kept.provenance, result.info.levels):
+    if not hasattr(kept, "kept"):
         return None
     place = place_of(kept.provenance, result.info.ndim)
+    if not asked_parts(kept, place, result.info.levels.shape(0)):
+        return None
     drawn = [_on_result(_drawn(asked), place) for asked in asked_of(kept)]
     active = viewer.layers.selection.active
     made = annotation_layer(viewer, over, drawn, f"{result.info.title}: asked for", axes_of(over, 2))
@@ -53,8 +55,7 @@ def _drawn(asked: Asked) -> Annotation:
     if asked.mask is not None and asked.extent is not None:
         rings = tuple(_outlined(asked.mask, asked.extent))
     else:
-        (top, bottom), (left, right) = asked.box[-2:]
-        rings = ((np.array([(top, left), (top, right), (bottom, right), (bottom, left)]),),)
+        rings = (corners_of(asked.box),)
     return Annotation(rings, asked.name, asked.classification)
 
 

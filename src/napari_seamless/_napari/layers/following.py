@@ -47,7 +47,9 @@ class Following:
         placed = placed_over(source, self._scale, self._offset, self._axes)
         for layer in (found for one in self._layers if (found := one()) is not None):
             for name, value in placed.items():
-                setattr(layer, name, value)
+                # napari draws a layer anew whenever it is told where it lies
+                if name == "units" or not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(value)):
+                    setattr(layer, name, value)
 
 
 def follow(

@@ -78,11 +78,11 @@ def remember(layer: Image, model: str | None, setting: ImageSetting) -> None:
 
 def forget_origin(layer: Image) -> None:
     """For a layer whose pixels were exchanged: they are in no file any more, and no source reads them."""
-    for name in (SOURCE, ORIGIN):
-        layer.metadata.pop(name, None)
+    layer.metadata.pop(SOURCE, None)
+    layer.metadata[ORIGIN] = None
 
 
 def origin_of(layer: Image) -> str | None:
     """The path that a layer was read from, if it is known."""
-    found = layer.metadata.get(ORIGIN) or getattr(layer.source, "path", None)
+    found = layer.metadata.get(ORIGIN, getattr(layer.source, "path", None))
     return None if found is None else str(found)

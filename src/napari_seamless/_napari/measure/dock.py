@@ -28,7 +28,6 @@ from napari_seamless._napari.measure.controller import HasClasses, MeasureContro
 from napari_seamless._napari.measure.panel import PLACES, MeasurePanel
 from napari_seamless._napari.measure.stack_position import stack_position
 from napari_seamless._napari.measure.state import (
-    COMPUTED,
     VIEW,
     WHOLE,
     ClassRow,
@@ -40,6 +39,7 @@ from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.widgets.combo import set_options
 from napari_seamless._napari.widgets.scroll import Column
 from napari_seamless.errors import BadRequest
+from napari_seamless.runs.export_options import COMPUTED
 
 if TYPE_CHECKING:
     import napari

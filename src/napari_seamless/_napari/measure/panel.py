@@ -25,11 +25,12 @@ from napari_seamless._napari.measure.areas import AreaTable
 from napari_seamless._napari.measure.classes import ClassTable
 from napari_seamless._napari.measure.histogram import BINS, SHARE, Bars, Histogram
 from napari_seamless._napari.measure.objects import ObjectTableView
-from napari_seamless._napari.measure.state import COMPUTED, VIEW, WHOLE, ClassRow, MeasureSnapshot
+from napari_seamless._napari.measure.state import VIEW, WHOLE, ClassRow, MeasureSnapshot
 from napari_seamless._napari.widgets import NameList, NoticeLabel
 from napari_seamless._napari.widgets.combo import set_options
 from napari_seamless._napari.widgets.notice_list import NoticeList
 from napari_seamless._napari.widgets.plain_label import PlainLabel
+from napari_seamless.runs.export_options import COMPUTED
 
 if TYPE_CHECKING:
     from napari_seamless.measurement.measurements import Measurements

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_seamless.runs.origin import Origin
     from napari_seamless.store import Store
 
-WHOLE, COMPUTED, VIEW = "whole", "computed", "view"
+WHOLE, VIEW = "whole", "view"
 
 
 @dataclass(frozen=True)

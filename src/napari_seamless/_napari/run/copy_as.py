@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,9 @@ def as_command(run: Settings) -> str:
         words += [] if run.arguments == "{}" else ["--arguments", run.arguments]
     drawn = ""
     for name, value in run.config.non_defaults().items():
-        if name == "roi" and isinstance(value, tuple):
-            drawn, value = f"echo {shlex.quote(geojson(value))} > {SHAPES} && ", SHAPES
+        if name == "roi" and isinstance(value, tuple | Mapping):
+            text = json.dumps(value) if isinstance(value, Mapping) else geojson(value)
+            drawn, value = f"echo {shlex.quote(text)} > {SHAPES} && ", SHAPES
         option = option_of(OPTIONS[name])
         if option.in_shell:
             words += [flag_of(name)] if option.kind is bool else [flag_of(name), option.text(value)]

@@ -73,7 +73,7 @@ class SeamlessDock(Dock):
             self._jobs,
             self.panel,
             self,
-            DockActions(self._choose, self._open_scene, self.report, self._renew, self._forget),
+            DockActions(self._choose, self.open, self.report, self._renew, self._forget),
         )
         self._controller = Controller(self._inputs.backend, self._jobs, self._show_run)
         self._view_watch = ViewWatch(self._viewer, self._retarget, self)
@@ -258,9 +258,6 @@ class SeamlessDock(Dock):
         forget_origin(layer)
         self._is_stale = True
         self._choose()
-
-    def _open_scene(self, path: str | Path, scene: str | None) -> None:
-        self.open(path, ImageOptions(scene=scene))
 
     def _take_budget(self, budget: Budget) -> None:
         self._selection.has_budget = True

@@ -240,7 +240,7 @@ def _said_by_file(backend: Backend, layer: Image, info: ImageInfo) -> tuple[tupl
 
     Nothing where that file is no image of the same size that states one.
     """
-    path = layer.source.path
+    path = origin_of(layer)
     if path is None:
         return None, ()
     try:

@@ -21,6 +21,7 @@ from napari_seamless._napari.run.network_loader import LoaderCallbacks, NetworkL
 from napari_seamless._napari.run.panel import Panel
 from napari_seamless._napari.run.sections.section import set_text
 from napari_seamless._napari.run.state import ImageRef, Snapshot
+from napari_seamless.runs.option_groups import ImageOptions
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -32,11 +33,11 @@ SCENE_HINT = "scene="
 
 @dataclass(frozen=True)
 class DockActions:
-    """What is needed of the dock: choose anew, open a file (and a scene of it), report an error, take up a network that
+    """What is needed of the dock: choose anew, open a file (a scene of it), report an error, take up a network that
     was loaded anew, and forget what was prepared with images and models that are gone."""
 
     choose: Callable[[], None]
-    open: Callable[[str, str | None], None]
+    open: Callable[[str, ImageOptions | None], None]
     report: Callable[[BaseException], None]
     renew: Callable[[str], None]
     forget: Callable[[Callable[[Hashable, str], bool]], None]
@@ -52,7 +53,8 @@ class Inputs:
         self._networks = NetworkCache(backend)
         self.backend: Any = CachingBackend(backend, self._networks)
         image, model, choose = panel.image_section, panel.model_section, actions.choose
-        self._image = ImageInput(backend, jobs, image, parent, ImageHandlers(choose, choose, actions.open))
+        handlers = ImageHandlers(choose, choose, lambda path, scene: actions.open(path, ImageOptions(scene=scene)))
+        self._image = ImageInput(backend, jobs, image, parent, handlers)
         self._model = NetworkInput(self._networks, jobs, model.card, model.match, choose, actions.report)
         self.loader = NetworkLoader(
             backend,

@@ -135,8 +135,7 @@ class RunSelection:
         ndim = spatial or len(spatial_shape(image))
         options = {**self._panel.options.value(), **({"approximate": True} if approximate else {})}
         if not request.whole and (view := visible_region(self._viewer, image)) is not None:
-            seen, said_region = own_region(view, spatial_axes_of(image, ndim)), options.get("region")
-            options["region"] = seen if said_region is None else seen.intersect(said_region)
+            options["region"] = _seen_of(own_region(view, spatial_axes_of(image, ndim)), options.get("region"))
         by_hand = bool(tile.tile) and not tile.follows_budget
         config = RunConfig.of(
             scene=source.info.scene if source is not None and len(source.info.scenes) > 1 else None,
@@ -190,8 +189,8 @@ class RunSelection:
         channels = None if config.image.channels is None else channel_numbers(image, config.image.channels)
         roi, before = config.part.roi, setting_of(image, panel.model.value().name)
         drawn = read_annotations(Path(roi)) if isinstance(roi, str | Path) and roi != TISSUE else ()
-        panel.options.setValue({name: value for name, value in config.non_defaults().items() if name in FORM})
         said = ImageSetting(channels, one_pixel_size(config.image.pixel_size), before.axes)
+        panel.options.setValue({name: value for name, value in config.non_defaults().items() if name in FORM})
         panel.image_section.options.setValue(said)
         panel.output.setValue(OutputChoice(config.output.output))
         if config.memory.budget is not None:
@@ -211,3 +210,14 @@ class RunSelection:
         if not found:
             raise NowhereToRun("where to run needs a shape; there is none yet; press Draw, and drag over the image")
         return found
+
+
+def _seen_of(seen: Region, said: Region | None) -> Region:
+    """What is on screen of the region of a run. Raises BadRequest where that is nothing, or no region of the image."""
+    if said is None:
+        return seen
+    if said.ndim != seen.ndim:
+        raise BadRequest(f"a region has one interval for each of the image's {seen.ndim} axes; got {said!r}")
+    if (both := seen.intersect(said)).is_empty:
+        raise BadRequest(f"some of the region must be on screen; {said!r} is not; pan there, or choose Everything")
+    return both

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class ArraySource:
         array = self.arrays[level]
         return chunks_newer(array, self.layouts[level].index(region), since) if is_zarr(array) else None
 
-    @property
+    @cached_property
     def paths(self) -> tuple[Path, ...]:
         """All that the arrays read from."""
         return files_behind(*self.arrays, *self.files)

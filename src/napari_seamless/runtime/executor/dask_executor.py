@@ -61,8 +61,8 @@ class DaskExecutor:
         """Work through the queue. Blocks; one run at a time."""
         client = self._connect()
         with lost_scheduler_told(client):
+            wait_for_workers(client)
             if self.is_remote:
-                wait_for_workers(client)
                 require_same_everywhere(client)
             with installed(client, job, stop, queue) as there:
                 tasks = TasksInFlight(client, job, there, queue, commit, stop, self._resources)

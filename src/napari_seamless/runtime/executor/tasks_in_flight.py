@@ -54,7 +54,6 @@ class TasksInFlight:
         self._batcher = Batcher()
         self._numbers = count()
         self._tasks: dict[Future[TaskReport], list[Region]] = {}
-        wait_for_workers(client)
         self._room = sum(client.nthreads().values()) + 1
         self._counted = self._last_worker = monotonic()
         self._stopped: float | None = None

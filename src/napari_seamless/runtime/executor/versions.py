@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 
 from distributed import Client
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.runtime.executor.cluster_calls import answer_of
 
 COMPARED = ("napari-seamless", "torch", "zarr")
 
 
+@cache
 def versions_here() -> dict[str, str]:
     """The compared packages of this process, without what tells one build from another ("+cpu")."""
     return {name: _public(version(name)) for name in COMPARED}
@@ -36,7 +39,8 @@ def require_same_everywhere(client: Client) -> None:
     there: dict[str, dict[str, str]] = {}
     for name in here:
         # a function of the standard library: one of ours would not arrive where the package is missing
-        for worker, found in client.run(version, name, on_error="return").items():
+        answer = answer_of(client, partial(client.run, version, name, on_error="return"))
+        for worker, found in (answer or {}).items():
             if isinstance(found, str | PackageNotFoundError):  # other errors are those of a worker that is just going
                 there.setdefault(worker, dict(here))[name] = _public(found) if isinstance(found, str) else ""
     for worker, found in sorted(there.items()):
