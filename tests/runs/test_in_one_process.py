@@ -66,8 +66,9 @@ def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
 
 
 def test_runs_in_several_threads_give_what_each_gives_alone_and_log_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    alone = [np.asarray(ns.run(Normed(k), IMAGE, **SMALL, scheduler="serial")) for k in range(3)]
-    together = in_threads(lambda k: np.asarray(ns.run(Normed(k), IMAGE, **SMALL)), 3)
+    networks = [Normed(k) for k in range(3)]  # not in the threads: they would share torch's random numbers
+    alone = [np.asarray(ns.run(network, IMAGE, **SMALL, scheduler="serial")) for network in networks]
+    together = in_threads(lambda k: np.asarray(ns.run(networks[k], IMAGE, **SMALL)), 3)
     assert capfd.readouterr().err == ""
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_array_equal(one, other)
