@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import pickle
 import shutil
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from zarr.core.buffer import Buffer, default_buffer_prototype
 
 from napari_seamless.errors import OutputUnwritable
 from napari_seamless.geometry import Region
 from napari_seamless.store import Store, StoreSpec, fence, open_store, resume_or_create
 from napari_seamless.store.chunk_writer import RemoteWriter
+from napari_seamless.store.disk_store import DiskStore
 
 SHAPE = (128, 192)
 WHOLE = Region.from_shape(SHAPE)
@@ -125,3 +128,51 @@ def test_a_result_that_is_removed_while_it_is_written_is_not_made_again_in_part(
         assert not (tmp_path / "a.zarr").exists()
     with pytest.raises(OutputUnwritable, match=r"while it is there; .* was removed"):
         pickle.loads(pickle.dumps(worker))
+
+
+def _zarr_writes(place: DiskStore, key: str, content: Buffer) -> dict[str, Callable[[], object]]:
+    return {
+        "set": lambda: asyncio.run(place.set(key, content)),
+        "set_sync": lambda: place.set_sync(key, content),
+        "set_if_not_exists": lambda: asyncio.run(place.set_if_not_exists(f"{key}-new", content)),
+        "set, of a copy": lambda: place.with_read_only(False).set_sync(key, content),
+        "set, metadata": lambda: place.set_sync("zarr.json", content),
+        "delete": lambda: asyncio.run(place.delete(key)),
+        "delete_sync": lambda: place.delete_sync(key),
+        "delete_dir": lambda: asyncio.run(place.delete_dir(key.rpartition("/")[0])),
+        "clear": lambda: asyncio.run(place.clear()),
+    }
+
+
+def test_each_of_zarrs_ways_to_write_or_remove_ends_with_the_run(tmp_path: Path) -> None:
+    """zarr chooses between the ways that wait and those that do not, and newer versions choose otherwise."""
+    with resume_or_create(tmp_path / "a.zarr", spec()) as store:
+        write(store, FIRST, 3)
+    (chunk,) = (tmp_path / "a.zarr").glob("**/0/c/0/0")
+    place = DiskStore(tmp_path / "a.zarr")
+    place.fence = fence.Fence(tmp_path / "a.zarr", "of a run that has ended", "a.zarr")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    content = default_buffer_prototype().buffer.from_bytes(b"late")
+    for how, attempt in _zarr_writes(place, chunk.relative_to(place.root).as_posix(), content).items():
+        with pytest.raises(OutputUnwritable, match=TAKEN_OVER):
+            attempt()
+        assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before, how
+
+
+def test_each_of_zarrs_ways_to_write_or_remove_works_while_the_run_lasts(tmp_path: Path) -> None:
+    content = default_buffer_prototype().buffer.from_bytes(b"new")
+    for how in _zarr_writes(DiskStore(tmp_path), "c/0", content):
+        place = DiskStore(tmp_path / "b")
+        place.set_sync("c/0", content)
+        place.fence = fence.Fence.raised(tmp_path / "right", "b")
+        _zarr_writes(place, "c/0", content)[how]()
+        found = {file.relative_to(place.root).as_posix() for file in place.root.rglob("*") if file.is_file()}
+        assert found == WRITTEN.get(how, {"c/0"})
+        shutil.rmtree(tmp_path / "b")
+
+
+WRITTEN: dict[str, set[str]] = {
+    "set_if_not_exists": {"c/0", "c/0-new"},
+    "set, metadata": {"c/0", "zarr.json"},
+    **{how: set() for how in ("delete", "delete_sync", "delete_dir", "clear")},
+}

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -21,7 +22,8 @@ class DiskStore(LocalStore):
     """A `LocalStore` of which metadata are on the disk once they are set. Chunks are written as zarr does, and synced
     in batches by whoever wrote them. Any thread.
 
-    With a `fence` everything is written under it."""
+    With a `fence` everything is written under it, by whichever of zarr's ways: those that wait are made of those that
+    do not."""
 
     fence: Fence | None = None
 
@@ -29,24 +31,62 @@ class DiskStore(LocalStore):
         super().__init__(root, read_only=read_only)
         self._moving = Lock()
 
-    async def set(self, key: str, value: Buffer) -> None:
+    def with_read_only(self, read_only: bool = False) -> Self:
+        same = super().with_read_only(read_only)
+        same.fence = self.fence
+        return same
+
+    def set_sync(self, key: str, value: Buffer) -> None:
         self._check_writable()
         is_metadata = key.rpartition("/")[2] == METADATA
         if is_metadata:
-            if self.fence is not None:
-                self.fence.require()
-            await asyncio.to_thread(_write_metadata, self.root / key, value.to_bytes())
+            self._require_fence()
+            _write_metadata(self.root / key, value.to_bytes())
         elif self.fence is not None:
-            await asyncio.to_thread(self.fence.put, self.root / key, value.as_buffer_like())
+            self.fence.put(self.root / key, value.as_buffer_like())
         else:
-            await super().set(key, value)
+            super().set_sync(key, value)
 
-    async def delete(self, key: str) -> None:
+    async def set(self, key: str, value: Buffer) -> None:
+        await asyncio.to_thread(self.set_sync, key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        if not await self.exists(key):  # nobody else writes meanwhile
+            await self.set(key, value)
+
+    def delete_sync(self, key: str) -> None:
         self._check_writable()
         if self.fence is None:
-            await super().delete(key)
+            super().delete_sync(key)
         else:
-            await asyncio.to_thread(self.fence.remove, self.root / key)
+            self.fence.remove(self.root / key)
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self.delete_sync, key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        self._require_fence()
+        await super().delete_dir(prefix)
+
+    async def clear(self) -> None:
+        self._require_fence()
+        await super().clear()
+
+    def get_sync(
+        self,
+        key: str,
+        *,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        root = self.root
+        found = super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        if found is None:  # not there, or the folder was being moved just now
+            with self._moving:
+                was_moved = self.root != root
+            if was_moved:
+                found = super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        return found
 
     async def get(
         self,
@@ -54,14 +94,7 @@ class DiskStore(LocalStore):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        root = self.root
-        found = await super().get(key, prototype, byte_range)
-        if found is None:  # not there, or the folder was being moved just now
-            with self._moving:
-                was_moved = self.root != root
-            if was_moved:
-                found = await super().get(key, prototype, byte_range)
-        return found
+        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
 
     def take_place_of(self, path: Path) -> None:
         """Move the folder to a path beside it, instead of what is there, while others go on reading. Nobody writes
@@ -77,6 +110,11 @@ class DiskStore(LocalStore):
         if self.fence is not None:
             self.fence.end()
             self.fence = None
+
+    def _require_fence(self) -> None:
+        """Raise OutputUnwritable where there is a fence, and it has ended."""
+        if self.fence is not None:
+            self.fence.require()
 
 
 def _write_metadata(path: Path, content: bytes) -> None:
