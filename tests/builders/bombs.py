@@ -403,6 +403,10 @@ def _many_channels_ome(folder: Path) -> Path:
     return _described_tiff(folder, OME.format("", f"<Image ID='Image:0'>{pixels}</Image>"))
 
 
+def _long_ome(folder: Path) -> Path:
+    return _described_tiff(folder, OME.format("", " " * 35_000_000))
+
+
 def _zarr(folder: Path, **changed: object) -> Path:
     path = folder / "bomb.zarr"
     zarr.save_array(str(path), np.zeros((20, 30), np.uint8))
@@ -468,6 +472,7 @@ IMAGES: Mapping[str, Callable[[Path], Path]] = {
     "a TIFF that claims two billion strips": _claimed_strips,
     "a TIFF whose directories go in a ring": _looping_tiff,
     "a TIFF of a hundred thousand directories": _many_directories,
+    "OME-XML of 35 MB": _long_ome,
     "zarr attributes of 40 MB": _long_attributes,
     "zarr attributes of lists in lists": _deep_attributes,
     "a zarr chunk of 400 MB of zeros": _packed_chunk,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import fsspec
 import pytest
 import zarr
 
+import bombs
 from folder_server import FolderHandler, serving
 from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
-from napari_seamless.io.readers import ome_zarr, open_image, opener, sample_slide, urls
+from napari_seamless.io.readers import ome_zarr, open_image, opener, sample_slide, urls, zarr_files
 from ome_zarr_images import ome_zarr as written_ome_zarr
 from scene_files import raw_folder
 from sources_oracle import assert_reads_equal, texture
@@ -32,6 +34,21 @@ class BusyHandler(FolderHandler):
             self.send_error(503)
         else:
             super().do_GET()
+
+
+class EndlessHandler(FolderHandler):
+    """Sends one file without end, and says nothing of its size."""
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        if not self.path.endswith(server.endless):
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.end_headers()
+        with suppress(ConnectionError):
+            while True:
+                server.sent += self.wfile.write(b" " * 2**16)
 
 
 @pytest.fixture
@@ -96,6 +113,28 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(
     server.failures = 100
     with pytest.raises(InputDamaged, match=r"image.zarr, level 0, y\[3, 9\) x\[0, 16\): .*503"):
         source.read(Region.of((3, 9), (0, 16)))
+
+
+@pytest.mark.parametrize(
+    ("endless", "sentence"), [("zarr.json", "zarr metadata have 16 MB"), ("c/0/0", "a chunk has 8 MB")]
+)
+def test_a_server_that_sends_a_file_without_end_is_not_listened_to_for_long(
+    endless: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr_files, "LONGEST_CHUNK", 2**23)
+    written_ome_zarr(tmp_path / "image.zarr", [texture(16, 16)], "yx", "0.5")
+    with serving(tmp_path, EndlessHandler, endless=endless, sent=0) as http:
+        with pytest.raises(InputDamaged, match=f"{sentence} at most; .*{endless} goes on after these; do not open it"):
+            open_image(f"{http.url}/image.zarr").read(Region.of((0, 16), (0, 16)))
+        assert http.sent < 2**26
+
+
+def test_a_chunk_on_a_server_that_would_grow_very_much_is_refused(server: Any, tmp_path: Path) -> None:
+    bombs.IMAGES["a zarr chunk of 400 MB of zeros"](tmp_path)
+    with pytest.raises(
+        InputDamaged, match=r"fills more than a 500th of its pixels' bytes; http.*packed.zarr/c/0/0 has"
+    ):
+        open_image(f"{server.url}/packed.zarr").read(Region.of((0, 10), (0, 10)))
 
 
 def test_an_address_without_zarr_is_refused(server: Any, tmp_path: Path) -> None:

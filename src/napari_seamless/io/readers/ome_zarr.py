@@ -29,19 +29,17 @@ from napari_seamless.io.readers.array import ArraySource, open_arrays
 from napari_seamless.io.readers.axes import named_axes, require_inside
 from napari_seamless.io.readers.declared_levels import checked_levels
 from napari_seamless.io.readers.file_access import RETRIES
-from napari_seamless.io.readers.file_type import zarr_metadata
 from napari_seamless.io.readers.ome_zarr_placement import placement_of
 from napari_seamless.io.readers.scenes import Scene, chosen, only, unique, with_scenes
-from napari_seamless.io.readers.urls import network_errors, stall_options
+from napari_seamless.io.readers.urls import network_errors
 from napari_seamless.io.readers.zarr_chunks import check_density, is_zarr, metadata_digest
+from napari_seamless.io.readers.zarr_files import zarr_files
 from napari_seamless.io.readers.zarr_groups import images_in, ome_of
 from napari_seamless.io.slide_position import slide_position
 from napari_seamless.units import MICROMETER
 
 MOST_NAMED = 8
 MOST_LEVELS = 64
-LONGEST_METADATA = 2**24
-"""Bytes. The consolidated metadata of a plate of thousands of wells have some of these megabytes."""
 OWN = "napari-seamless"
 """Attributes of a group that is a result of this package."""
 COLOUR = re.compile("[0-9A-F]{6}")
@@ -69,15 +67,6 @@ class ArrayLocation:
 
     def __truediv__(self, part: str) -> ArrayLocation:
         return ArrayLocation(f"{self.path.rstrip('/')}/{part}" if isinstance(self.path, str) else self.path / part)
-
-    def check_metadata(self) -> None:
-        """Raises InputDamaged where there are more metadata than any image has; of an address nothing is known."""
-        for file in zarr_metadata(self.path) if isinstance(self.path, Path) else ():
-            if file.stat().st_size > LONGEST_METADATA:
-                raise InputDamaged(
-                    f"zarr metadata have {LONGEST_METADATA >> 20} MB at most; {file} has {file.stat().st_size} bytes; "
-                    "do not open it, or take out the attributes that do not belong there"
-                )
 
     def identity(self, node: zarr.Group | zarr.Array[Any], arrays: Sequence[Any]) -> str:
         """Another string when the metadata of the image or of any of its levels is. It says nothing of pixels."""
@@ -129,6 +118,8 @@ class ZarrSource:
         require_inside(self.info.levels.shape(level), region)
         try:
             part = self._fetch(region, level)
+        except InputDamaged:
+            raise
         except self._damage as problem:
             raise InputDamaged(
                 f"every chunk must decode; {ArrayLocation(self._path).name}, level {level}, {region!r}: "
@@ -144,7 +135,7 @@ class ZarrSource:
         for pause in RETRIES if isinstance(self._path, str) else ():
             try:
                 return self._inner.fetch(region, level)
-            except TimeoutError:  # it was waited for long enough
+            except (TimeoutError, InputDamaged):  # it was waited for long enough, or will be no better
                 raise
             except self._damage:
                 sleep(pause)
@@ -189,10 +180,10 @@ class ZarrSource:
 
 
 def _open(location: ArrayLocation, axes: str | None, scene: Scene, damage: tuple[type[Exception], ...]) -> ArraySource:
-    location.check_metadata()
     try:
-        options = stall_options(location.path) if isinstance(location.path, str) else None
-        node = zarr.open(str(location.path), mode="r", storage_options=options)
+        node = zarr.open(zarr_files(location.path), mode="r")
+    except InputDamaged:
+        raise
     except FileNotFoundError:
         raise InputUnreadable(f"no zarr metadata is at {location.path}; check the address") from None
     except damage as problem:
@@ -284,8 +275,6 @@ def _open_image(
             f"an image has {MOST_LEVELS} levels at most, each half of the one before; {location.name} says "
             f"{len(image['datasets'])}; copy it again"
         )
-    for dataset in image["datasets"]:
-        (location / str(dataset["path"])).check_metadata()
     arrays: list[Any] = [group[dataset["path"]] for dataset in image["datasets"]]
     described = [{"name": a} if isinstance(a, str) else a for a in image.get("axes", _axes_of_old(arrays[0].ndim))]
     letters = axes or "".join(_letter(axis) for axis in described)

@@ -23,12 +23,7 @@ def positive(text: Any) -> float | None:
 
 def pixels_of(metadata: Metadata, number: int) -> ElementTree.Element | None:
     """The description of an image: by its number, or by its name where tifffile has left images out."""
-    if not metadata.ome_xml:
-        return None
-    try:
-        images = ElementTree.fromstring(metadata.ome_xml).findall("{*}Image")
-    except ElementTree.ParseError:
-        return None
+    images = metadata.ome_images
     if len(images) != metadata.images:
         images = [image for image in images if image.get("Name") == metadata.name] or images[:1]
         number = 0

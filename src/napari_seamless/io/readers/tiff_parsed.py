@@ -11,8 +11,10 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -29,6 +31,8 @@ DAMAGE = (
 RESOLUTION_UNIT, PHOTOMETRIC = 296, 262
 LARGEST_SAMPLE = (281, 341)
 """MaxSampleValue and SMaxSampleValue."""
+LONGEST_DESCRIPTION = 2**25
+"""Characters. OME-XML of a hundred thousand planes has half as many."""
 BLACK_IS_ZERO = 1
 """The meaning of pixels where a file has left out to say it."""
 
@@ -139,6 +143,14 @@ class Metadata:
     bits: int
     largest: tuple[object, ...]
 
+    @cached_property
+    def ome_images(self) -> list[ElementTree.Element]:
+        """The images that the OME-XML describes; none where it is no XML."""
+        try:
+            return ElementTree.fromstring(self.ome_xml).findall("{*}Image") if self.ome_xml else []
+        except ElementTree.ParseError:
+            return []
+
 
 def opened(path: Path) -> tifffile.TiffFile:
     """The file, parsed as far as its first directories. Raises InputDamaged."""
@@ -151,6 +163,13 @@ class TiffImages:
 
     def __init__(self, path: Path, tiff: tifffile.TiffFile) -> None:
         self._path = path
+        with naming_damage(path):
+            described = len(tiff.pages.first.description)
+        if described > LONGEST_DESCRIPTION:  # which tifffile would parse
+            raise InputDamaged(
+                f"a TIFF file is described in {LONGEST_DESCRIPTION >> 20} MB at most; {path.name} has "
+                f"{described >> 20} MB of OME-XML or other text; export it again without what does not belong there"
+            )
         with naming_damage(path):
             self._series = list(tiff.series)
             self.kinds = tuple(str(series.kind) for series in self._series)

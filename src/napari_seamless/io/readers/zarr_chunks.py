@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from itertools import product
@@ -71,12 +72,9 @@ def chunks_newer(array: Any, index: Index, since: float) -> bool | None:
 
     Asks for the headers of each chunk, several at once.
     """
-    asked = getattr(array.store, "fs", None)
-    if asked is None:
+    if getattr(array.store, "fs", None) is None:
         return None
-    # zarr's own belongs to zarr's event loop
-    files = type(asked)(**{**asked.storage_options, "asynchronous": False})
-    place = "/".join(part for part in (str(array.store.path).rstrip("/"), array.path) if part)
+    files, place = _at_address(array)
 
     def written(key: str) -> float | None:
         try:
@@ -88,6 +86,14 @@ def chunks_newer(array: Any, index: Index, since: float) -> bool | None:
         found = list(threads.map(written, _keys(array, index)))
     known = [time for time in found if time is not None]
     return max(known, default=-inf) > since if len(known) == len(found) else None
+
+
+def _at_address(array: Any) -> tuple[Any, str]:
+    """The file system of fsspec's that a zarr array lies in, and where it lies there."""
+    asked = array.store.fs
+    # zarr's own belongs to zarr's event loop
+    files = type(asked)(**{**asked.storage_options, "asynchronous": False})
+    return files, "/".join(part for part in (str(array.store.path).rstrip("/"), array.path) if part)
 
 
 def _written(said: Mapping[str, Any]) -> float | None:
@@ -105,18 +111,32 @@ def _written(said: Mapping[str, Any]) -> float | None:
 
 
 def check_density(array: Any, index: Index) -> None:
-    """Raises InputDamaged where chunks of `index` would be decoded to very many times the bytes of their files."""
+    """Raises InputDamaged where chunks of `index` would be decoded to very many times the bytes of their files, as the
+    disk or a server says these."""
     size = prod(array.chunks) * array.dtype.itemsize
-    folder = folder_of(array)
-    if size <= SUSPICIOUS or folder is None:
+    if size <= SUSPICIOUS:
         return
-    for key in _keys(array, index):
-        file = folder / key
-        if file.is_file() and size > DENSEST * file.stat().st_size:
+    for file, stored in _file_sizes(array, index):
+        if size > DENSEST * stored:
             raise InputDamaged(
                 f"a chunk as large as this fills more than a {DENSEST}th of its pixels' bytes; {file} has "
-                f"{file.stat().st_size} bytes for {size}; do not open it, or save the array in smaller chunks"
+                f"{stored} bytes for {size}; do not open it, or save the array in smaller chunks"
             )
+
+
+def _file_sizes(array: Any, index: Index) -> Iterator[tuple[str, int]]:
+    """The files that hold `index` and are there, with their bytes where these are known."""
+    folder = folder_of(array)
+    if folder is not None:
+        there = (folder / key for key in _keys(array, index))
+        yield from ((str(file), file.stat().st_size) for file in there if file.is_file())
+    elif getattr(array.store, "fs", None) is not None:
+        files, place = _at_address(array)
+        for key in _keys(array, index):
+            with suppress(FileNotFoundError):
+                stored = files.info(f"{place}/{key}").get("size")
+                if stored is not None:
+                    yield f"{place}/{key}", int(stored)
 
 
 def _keys(array: Any, index: Index) -> Iterator[str]:

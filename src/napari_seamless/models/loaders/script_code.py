@@ -17,17 +17,27 @@ SHORT = 200
 DEEPEST = 200
 MOST_INDENTED, MOST_BRANCHES, MOST_CLASSES = 100, 200, 5_000
 BRACKETS = (b"()", b"[]", b"{}")
+OTHERS = bytes(set(range(256)) - set(b"".join(BRACKETS) + b"\r\n"))
 NEXT_ARGUMENT = re.compile(rb",\n +(?=\w+: )")
 """The one place where torch breaks a line: between the arguments of a function's head."""
 CODE = re.compile(r"[^/]+/code/.*\.py")
 
 
-def code_problem(archive: zipfile.ZipFile) -> str:
+def code_of(archive: zipfile.ZipFile) -> list[bytes]:
+    """The code of a file, each text once; of more than LONGEST bytes the first ones and one more."""
+    texts, left = [], LONGEST
+    for entry in archive.infolist():
+        if CODE.fullmatch(entry.filename) and left >= 0:
+            with archive.open(entry) as file:
+                texts.append(file.read(left + 1))
+            left -= len(texts[-1])
+    return texts
+
+
+def code_problem(texts: list[bytes]) -> str:
     """Why torch's reader may not survive the code of a file, as the end of a sentence; "" for what torch writes."""
-    code = [entry for entry in archive.infolist() if CODE.fullmatch(entry.filename)]
-    if sum(entry.file_size for entry in code) > LONGEST:
+    if sum(map(len, texts)) > LONGEST:
         return f"has more than {LONGEST >> 20} MB of code"
-    texts = [archive.read(entry) for entry in code]
     if sum(text.count(b"\nclass ") for text in texts) > MOST_CLASSES or any(map(_is_deep, texts)):
         return "has code that lies too deep"
     return ""
@@ -37,17 +47,21 @@ def _is_deep(text: bytes) -> bool:
     """Whether some statement may have more than DEEPEST parts inside each other."""
     if text.count(b"elif") > MOST_BRANCHES:
         return True
-    return any(
-        not _is_short(line) and not _is_shallow(line.strip()) for line in NEXT_ARGUMENT.sub(b", ", text).splitlines()
-    )
+    text = NEXT_ARGUMENT.sub(b", ", text)
+    lines = text.splitlines()
+    if max(map(len, lines), default=0) < SHORT and b"\\" not in text and _are_closed(text):
+        return False
+    return any(not _is_short(line) and not _is_shallow(line.strip()) for line in lines)
 
 
 def _is_short(line: bytes) -> bool:
-    return (
-        len(line) < SHORT
-        and not line.endswith(b"\\")
-        and all(line.count(pair[:1]) == line.count(pair[1:]) for pair in BRACKETS)
-    )
+    return len(line) < SHORT and not line.endswith(b"\\") and _are_closed(line)
+
+
+def _are_closed(text: bytes) -> bool:
+    """Whether on each line as many brackets end as begin; of code there are few kinds of lines as to these."""
+    kinds = set(text.translate(None, OTHERS).splitlines())
+    return all(line.count(pair[:1]) == line.count(pair[1:]) for line in kinds for pair in BRACKETS)
 
 
 def _is_shallow(line: bytes) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import re
 import zipfile
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Any
 
 READ = ("/data.pkl", "/constants.pkl", ".debug_pkl")
@@ -24,7 +24,6 @@ ITEM_SIZES = {
     "ComplexFloatStorage": 8, "QUInt8Storage": 1, "QInt8Storage": 1, "QInt32Storage": 4,
 }  # fmt: skip
 CODES = {ord(code.code): code.arg for code in pickletools.opcodes}
-FIXED = {code: 1 + (arg.n if arg and arg.n > 0 else 0) for code, arg in CODES.items()}
 LINES = {
     code: 2 if "pair" in arg.name else 1 for code, arg in CODES.items() if arg and arg.n == pickletools.UP_TO_NEWLINE
 }
@@ -32,6 +31,12 @@ COUNTED = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT8
 LENGTHS = {code: COUNTED.get(arg.n, 4) for code, arg in CODES.items() if arg and arg.n < pickletools.UP_TO_NEWLINE}
 """What follows an opcode: so many bytes with it, so many lines, or a length of so many bytes and as many more."""
 LONG_PUT = ord("r")
+FIXED = {
+    code: arg.n if arg and arg.n > 0 else 0 for code, arg in CODES.items() if code not in {*LINES, *LENGTHS, LONG_PUT}
+}
+PLAIN = re.compile(
+    b"(?:" + b"|".join(re.escape(bytes([code])) + b".{%d}" % size for code, size in FIXED.items()) + b")++", re.DOTALL
+)
 
 
 class Thing:
@@ -81,30 +86,31 @@ def pickle_problem(archive: zipfile.ZipFile) -> str:
             continue
         if size > LONGEST:
             return f"has a pickle of more than {LONGEST >> 20} MB"
-        if problem := _problem(archive.read(name), PurePosixPath(name), sizes):
+        if problem := _problem(archive.read(name), name, sizes):
             return problem
     return ""
 
 
-def _problem(content: bytes, name: PurePosixPath, sizes: dict[str, int]) -> str:
+def _problem(content: bytes, name: str, sizes: dict[str, int]) -> str:
+    file, folder = name.rpartition("/")[2], name.rpartition(".")[0]
     if not _remembers_little(content):
-        return f"has a damaged {name.name}"
+        return f"has a damaged {file}"
     reader = _Inert(content)
     try:
         found = reader.load()
     except (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError,
             ImportError, MemoryError):  # fmt: skip
-        return f"has a damaged {name.name}"
+        return f"has a damaged {file}"
     if not _is_shallow(found):
-        return f"has a {name.name} of lists in lists"
+        return f"has a {file} of lists in lists"
     for storage in reader.storages:
         match storage:
             case ("storage", type() as kind, str() as key, _, int() as count) if kind.__name__ in ITEM_SIZES:
                 wanted = count * ITEM_SIZES[kind.__name__]
-                if sizes.get(f"{name.with_suffix('')}/{key}") != wanted:
+                if sizes.get(f"{folder}/{key}") != wanted:
                     return f"does not hold the {wanted} bytes of a tensor that it names"
             case _:
-                return f"has a tensor of a kind that {name.name} alone knows"
+                return f"has a tensor of a kind that {file} alone knows"
     return ""
 
 
@@ -114,20 +120,30 @@ def _remembers_little(content: bytes) -> bool:
     try:
         while at < end:
             code = content[at]
-            if code == LONG_PUT and int.from_bytes(content[at + 1 : at + 5], "little") > end:
-                return False
-            if code in LINES:
+            if code in FIXED:
+                at = _after_plain(content, at)
+            elif code == LONG_PUT:
+                if int.from_bytes(content[at + 1 : at + 5], "little") > end:
+                    return False
+                at += 5
+            elif code in LINES:
                 for _ in range(LINES[code]):
                     at = content.index(b"\n", at + 1)
                 at += 1
-            elif code in LENGTHS:
+            else:
                 size = LENGTHS[code]
                 at += 1 + size + int.from_bytes(content[at + 1 : at + 1 + size], "little")
-            else:
-                at += FIXED[code]
     except (KeyError, ValueError):
         return False
     return True
+
+
+def _after_plain(content: bytes, at: int) -> int:
+    """Where a row of opcodes ends whose arguments have a fixed size. Raises ValueError where one is cut off."""
+    found = PLAIN.match(content, at)
+    if found is None:
+        raise ValueError(content[at : at + 1])
+    return found.end()
 
 
 def _is_shallow(found: Any) -> bool:

@@ -14,7 +14,7 @@ from napari_seamless.errors import ModelError
 from napari_seamless.models._compat import first_line, load_errors
 from napari_seamless.models.loaders.archive import names_in, opened
 from napari_seamless.models.loaders.example_network import example_network
-from napari_seamless.models.loaders.script_code import code_problem
+from napari_seamless.models.loaders.script_code import code_of, code_problem
 from napari_seamless.models.loaders.script_graph import ScriptGraph
 from napari_seamless.models.loaders.script_pickles import pickle_problem
 from napari_seamless.models.model import ANY_NDIM, Model
@@ -78,13 +78,13 @@ def load_script(path: Path, *, trust: bool = False) -> Script:
     A file whose code reaches for files or runs while it is opened needs a yes. Raises NotTrusted or ModelError.
     """
     with opened(path) as archive:
-        if problem := code_problem(archive) or pickle_problem(archive):
+        code = code_of(archive)
+        if problem := code_problem(code) or pickle_problem(archive):
             raise ModelError(
                 f"TorchScript is read by torch, which does not survive all that can be written; {path.name} {problem}; "
                 "do not open it, or save the network again"
             )
-        code = [name for name in archive.namelist() if name.partition("/")[2].startswith("code/")]
-        found = {one.decode() for name in code for one in REACHING_OUT.findall(archive.read(name))}
+    found = {one.decode() for text in code for one in REACHING_OUT.findall(text)}
     if found:
         runs = f"TorchScript code that uses {', '.join(sorted(found))}"
         require_trust(path, path.read_bytes(), runs, trust=trust)
