@@ -116,7 +116,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(
 
 
 @pytest.mark.parametrize(
-    ("endless", "sentence"), [("zarr.json", "zarr metadata have 16 MB"), ("c/0/0", "a chunk has 8 MB")]
+    ("endless", "sentence"), [("zarr.json", "zarr metadata have 16 MB"), ("c/0/0", "a file of chunks has 8 MB")]
 )
 def test_a_server_that_sends_a_file_without_end_is_not_listened_to_for_long(
     endless: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
