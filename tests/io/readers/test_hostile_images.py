@@ -11,9 +11,10 @@ import tifffile
 from PIL import Image
 
 import bombs
-from napari_seamless.errors import LONGEST, InputUnreadable
+from napari_seamless.errors import LONGEST, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.io.readers import open_image
+from napari_seamless.io.readers.formats import FORMATS, open_as
 from napari_seamless.runs.annotations import read_annotations
 
 
@@ -70,3 +71,13 @@ def test_a_large_blank_slide_in_small_tiles_is_read(tmp_path: Path) -> None:
         compression="zlib",
     )  # fmt: skip
     assert (corner(tmp_path / "blank.tif") == 255).all()
+
+
+def test_a_plane_that_its_file_cannot_hold_is_refused_before_bioio_decodes_it(tmp_path: Path) -> None:
+    pytest.importorskip("bioio")
+    tifffile.imwrite(tmp_path / "wide.tif", np.zeros((32, 32), np.uint8), tile=(16, 16), metadata=None)
+    with tifffile.TiffFile(tmp_path / "wide.tif", mode="r+") as tiff:
+        tiff.pages[0].tags["ImageWidth"].overwrite(10**8, dtype="I")
+    bioio = next(one for one in FORMATS if one.title == "bioio")
+    with pytest.raises(InputDamaged, match=r"bioio decodes planes whole, .*; wide.tif has \d+ bytes for 3200000000;"):
+        open_as(bioio, tmp_path / "wide.tif", None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from abc import abstractmethod
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +14,11 @@ import tifffile
 from napari_seamless.errors import BadRequest, InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels
+from napari_seamless.io.readers.array import ArraySource
 from napari_seamless.io.readers.axes import require_inside
+from napari_seamless.io.readers.density import DENSEST, is_too_dense
 from napari_seamless.io.readers.file_access import FileBacked, OpenedFiles
+from napari_seamless.io.readers.file_type import not_tiff
 from napari_seamless.io.readers.image_objects import open_bioimage
 from napari_seamless.io.readers.scenes import Scene
 
@@ -37,10 +41,25 @@ class LibrarySource(FileBacked):
             image = self._opened(path)
             inner = open_bioimage(image, axes, scene=scene, name=path.name, identity=self._files.identity)
             self._inner = inner if time is None else inner.at_time(time)
+            self._require_dense(inner)
         except (BadRequest, InputUnreadable):
             raise
         except DAMAGE as problem:
             raise InputDamaged(f"{self.library} could not read {path.name}: {problem}; export it again") from problem
+
+    def _require_dense(self, image: ArraySource) -> None:
+        """Raise InputDamaged for a plane, of which any read decodes all, that its file cannot hold.
+
+        Other formats than TIFF keep pixels in files that are not known here.
+        """
+        decoded = prod(image.info.levels.shape(0)[-2:]) * image.info.dtype.itemsize
+        stored = sum(file.stat().st_size for file in self._files.files)
+        if not not_tiff(self._path) and is_too_dense(decoded, stored):
+            raise InputDamaged(
+                f"{self.library} decodes planes whole, and one as large as this fills more than a {DENSEST}th of its "
+                f"pixels' bytes; {self._path.name} has {stored} bytes for {decoded}; do not open it, or save it as "
+                "OME-Zarr"
+            )
 
     @staticmethod
     @abstractmethod

@@ -16,13 +16,13 @@ from napari_seamless.errors import InputDamaged, InputUnreadable
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import ImageInfo, Pixels, Source
 from napari_seamless.io.readers.array import open_arrays
+from napari_seamless.io.readers.density import DENSEST, is_too_dense
 from napari_seamless.io.readers.file_access import FileBacked, OpenedFiles
 from napari_seamless.io.readers.file_type import require_file
 from napari_seamless.io.readers.scenes import Scene, single
 
 LARGEST = 2_000_000_000
 LARGE = 200_000_000
-SUSPICIOUS, DENSEST = 2**27, 500
 """Bytes, from which on a picture may not have so many times more of them than its file; blank ones have that."""
 FORMATS = (
     "PNG",
@@ -131,7 +131,7 @@ def _require_size(path: Path, image: Image.Image) -> None:
             f"a picture is decoded whole and may have {LARGEST} pixels at most; {path.name} has {pixels}; {ADVICE}"
         )
     size = path.stat().st_size
-    if pixels * len(image.getbands()) > max(SUSPICIOUS, DENSEST * size):
+    if is_too_dense(pixels * len(image.getbands()), size):
         raise InputDamaged(
             f"a picture is decoded whole, and one as large as this fills more than a {DENSEST}th of its pixels' bytes; "
             f"{path.name} says {image.width} x {image.height} in {size} bytes; do not open it, or {ADVICE}"

@@ -22,13 +22,13 @@ from napari_seamless.errors import InputDamaged
 from napari_seamless.geometry import Grid, Interval, Region, cells_of
 from napari_seamless.interfaces import Pixels
 from napari_seamless.io.readers.decoded_cache import DecodedCache
+from napari_seamless.io.readers.density import DENSEST, is_too_dense
 from napari_seamless.io.readers.file_access import ByteFile
 
 END_OF_JPEG = b"\xff\xd9"
 # libjpeg paints what is missing in grey and only warns, so that a hole has to be seen in the bytes
 HOLE = bytes(16)
 HEADER = 8
-SUSPICIOUS, DENSEST = 2**27, 500
 """Bytes, from which on a decoded piece may not have so many times more of them than the file holds for it."""
 # what tifffile's decoders and the codecs under them raise for wrong bytes
 DAMAGE = (ValueError, RuntimeError, OSError, TypeError, IndexError, KeyError, struct.error, zlib.error)
@@ -82,7 +82,7 @@ class TiledPlane:
     def _decoded(self, index: int, what: str) -> Pixels:
         offset = int(self.offsets[index])
         require_behind_header(self.file, offset, what)
-        if prod(self.cell) * self.shape[4] > max(SUSPICIOUS, DENSEST * int(self.counts[index])):
+        if is_too_dense(prod(self.cell) * self.shape[4], int(self.counts[index])):
             raise InputDamaged(
                 f"a piece as large as this fills more than a {DENSEST}th of its pixels' bytes; {self.file.path.name}, "
                 f"{what}, has {self.counts[index]} bytes for {self.cell} pixels; do not open it, or save it in tiles"

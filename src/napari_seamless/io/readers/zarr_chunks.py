@@ -21,11 +21,10 @@ import xxhash
 
 from napari_seamless.errors import InputDamaged
 from napari_seamless.fingerprints import stamp_of
+from napari_seamless.io.readers.density import DENSEST, SUSPICIOUS, is_too_dense
 
 ASKED_AT_ONCE = 16
 Index = tuple[slice | int, ...]
-SUSPICIOUS, DENSEST = 2**27, 500
-"""Bytes, from which on a decoded chunk may not have so many times more of them than its file."""
 
 
 def is_zarr(array: Any) -> bool:
@@ -117,7 +116,7 @@ def check_density(array: Any, index: Index) -> None:
     if size <= SUSPICIOUS:
         return
     for file, stored in _file_sizes(array, index):
-        if size > DENSEST * stored:
+        if is_too_dense(size, stored):
             raise InputDamaged(
                 f"a chunk as large as this fills more than a {DENSEST}th of its pixels' bytes; {file} has "
                 f"{stored} bytes for {size}; do not open it, or save the array in smaller chunks"
