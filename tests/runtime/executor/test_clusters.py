@@ -177,24 +177,30 @@ def held(plugin: PickledJobPlugin) -> JobPlugin | None:
     return plugin.job_plugin
 
 
-def test_a_cluster_that_speaks_tls_is_used_by_its_address_and_by_its_client(tmp_path: Path) -> None:
+def test_a_cluster_of_processes_that_speaks_tls_is_used_by_its_address_and_by_its_client(tmp_path: Path) -> None:
     pytest.importorskip("cryptography", reason="makes the certificates")
-    security = Security.temporary()
-    local = LocalCluster(
-        n_workers=1,
-        processes=False,
-        threads_per_worker=1,
-        protocol="tls",
-        security=security,
-        dashboard_address=":0",
-        silence_logs=50,
-    )
+    made = Security.temporary()
+    files = {"tls_ca_file": made.tls_ca_file, "tls_cert": made.tls_client_cert, "tls_key": made.tls_client_key}
+    ca_file, cert, key = places = [tmp_path / f"{name}.pem" for name in files]
+    for place, content in zip(places, files.values(), strict=True):
+        place.write_text(content)
+    configured = {"ca-file": str(ca_file), "client.cert": str(cert), "client.key": str(key)}
+    processes = ClusterProcesses(tmp_path, 1, dict(zip(files, places, strict=True)))
     image = GradientSource(SHAPE, channels=3)
-    with local, Client(local.scheduler_address, security=security, set_as_default=False) as client:
-        result = ns.run(Blur(), image, **FACTS, scheduler=client, output=tmp_path / "a.zarr")
-        np.testing.assert_array_equal(np.asarray(result), undisturbed())
+    try:
+        address = processes.address
+        assert address.startswith("tls://")
         with pytest.raises(WorkersLost, match=r"tls://\S+ did not \(.*; check the address"):
-            ns.run(Blur(), image, **FACTS, scheduler=local.scheduler_address, output=tmp_path / "b.zarr")
+            ns.run(Blur(), image, **FACTS, scheduler=address, output=tmp_path / "a.zarr")
+        with dask.config.set({f"distributed.comm.tls.{name}": place for name, place in configured.items()}):
+            by_address = ns.run(Blur(), image, **FACTS, scheduler=address, output=tmp_path / "a.zarr")
+        security = Security(tls_ca_file=str(ca_file), tls_client_cert=str(cert), tls_client_key=str(key))
+        with Client(address, security=security, set_as_default=False) as client:
+            by_client = ns.run(Blur(), image, **FACTS, scheduler=client, output=tmp_path / "b.zarr")
+        for result in (by_address, by_client):
+            np.testing.assert_array_equal(np.asarray(result), undisturbed())
+    finally:
+        processes.close()
 
 
 def test_a_cluster_object_is_taken_as_it_is_and_anything_else_is_refused(tmp_path: Path) -> None:
