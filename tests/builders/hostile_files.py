@@ -8,6 +8,7 @@ Each file ends as one of `GOOD`: *refused* (an error of this package, in one sen
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import logging
@@ -52,6 +53,8 @@ HANG_SECONDS = 20
 """Of the processor, after which a file is said to hang."""
 SILENCE = 180.0
 """Seconds without a word from a worker, after which it is killed: a library hangs in code that no signal reaches."""
+STACKS = "stacks"
+"""File in which a worker that hangs says where."""
 MEMORY = 4 << 30
 BATCH = 50
 LONGEST_MESSAGE = 1500
@@ -230,12 +233,12 @@ def _of_worker(subject: Subject, good: list[Path], folder: Path, seed: int, firs
         _work(subject, good, folder, seed, first, count, writing)
     os.close(writing)
     pending, done, number = b"", "", first
-    silent = False
+    silent = ""
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while True:
             if not select.select([pipe], [], [], SILENCE)[0]:
+                silent = _stacks(worker, folder / STACKS)
                 os.kill(worker, signal.SIGKILL)
-                silent = True
                 break
             if not (piece := pipe.read(1 << 16)):
                 break
@@ -247,8 +250,15 @@ def _of_worker(subject: Subject, good: list[Path], folder: Path, seed: int, firs
                     number, done = number + 1, ""
     status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     if silent or status:
-        outcome = "hang: it said nothing any more" if silent else f"crash: the process ended with {status}"
+        outcome = f"hang: it said nothing any more; {silent}" if silent else f"crash: the process ended with {status}"
         yield Case(subject.title, number, done, outcome)
+
+
+def _stacks(worker: int, file: Path) -> str:
+    """Where the threads of a worker are that hangs."""
+    os.kill(worker, signal.SIGUSR1)
+    time.sleep(5)
+    return file.read_text() or "not even its stacks"
 
 
 def _work(subject: Subject, good: list[Path], folder: Path, seed: int, first: int, count: int, writing: int) -> None:
@@ -264,6 +274,7 @@ def _work(subject: Subject, good: list[Path], folder: Path, seed: int, first: in
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGPROF, _hanging)
+        faulthandler.register(signal.SIGUSR1, (folder / STACKS).open("w"))
         for number in range(first, first + count):
             rng = np.random.default_rng([seed, number])
             base = good[rng.integers(len(good))]
