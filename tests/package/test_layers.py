@@ -24,10 +24,11 @@ LAYERS = (
         "program",
         "runtime",
         "io",
+        "postprocess",
         "models",
         "store",
     ),
-    *("postprocess", "runs", "measurement", "training", "_napari", "cli", "testing"),
+    *("runs", "measurement", "training", "_napari", "cli", "testing"),
 )
 """From the top down: what stands later may import what stands earlier."""
 
@@ -44,7 +45,7 @@ LIBRARIES = {
     "runtime": "torch numpy psutil dask distributed psygnal",
     "io": "numpy xxhash dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio"
     " aiohttp skimage shapely scipy",
-    "models": "torch safetensors numpy pydantic platformdirs tomli_w bioimageio ruyaml filelock",
+    "models": "torch safetensors numpy pydantic platformdirs tomli_w bioimageio ruyaml filelock h5py",
     "store": "numpy xxhash zarr yaozarrs filelock",
     "postprocess": "numba numpy scipy skimage",
     "runs": "numpy dask distributed torch psutil safetensors shapely skimage",

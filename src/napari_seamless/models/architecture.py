@@ -31,6 +31,7 @@ from napari_seamless.models.fetching_arguments import FETCHING, check_arguments,
 from napari_seamless.models.networks.classifier import Classifier
 from napari_seamless.models.networks.filtered_unet import FilteredUNet
 from napari_seamless.models.networks.nuclei import NucleiNetwork
+from napari_seamless.models.networks.stardist import StarDistNetwork
 from napari_seamless.models.networks.stars import StarNetwork
 from napari_seamless.models.networks.style_transfer import StyleNetwork
 from napari_seamless.models.networks.tschopp import SKNet, USKNet, ValidUNet, sw_net
@@ -42,6 +43,7 @@ OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "filtered-unet": FilteredUNet,
         "nuclei": NucleiNetwork,
         "stars": StarNetwork,
+        "stardist": StarDistNetwork,
         "style": StyleNetwork,
         "sw-net": sw_net,
         "sk-net": SKNet,

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from napari_seamless.errors import one_line
+from napari_seamless.postprocess.step import PostprocessStep
 
 LONGEST_NAME = 200
 ANY_NDIM = "any"
@@ -108,5 +109,7 @@ class Model:
     """The same model with another output of its network, by name; None where `module` itself gives all of them."""
     parts: tuple[OutputPart, ...] = ()
     """The outputs that `module` gives in one, one after the other; () where it gives one of its own."""
+    postprocess: PostprocessStep | None = None
+    """What makes objects of the network's output, which then is that of `module` on the grid of this step."""
     notices: tuple[str, ...] = ()
     """Sentences about what was done to the network, or decided about it, so that it can be run."""

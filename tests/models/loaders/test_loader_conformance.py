@@ -14,6 +14,8 @@ from napari_seamless.models import load_model
 from napari_seamless.models.loaders.formats import FORMATS, SUFFIXES, ModelFormat, loader_of
 from napari_seamless.models.recipe_file import FILE
 
+NEEDED = {"bioimageio": "bioimageio.spec", "stardist": "h5py"}
+"""Packages that come with extras."""
 LOADED = [one for one in FORMATS if one.loader]
 
 
@@ -28,8 +30,8 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 def example(one: ModelFormat, folder: Path) -> Path:
-    if one.loader == "bioimageio":
-        pytest.importorskip("bioimageio.spec")
+    if one.loader in NEEDED:
+        pytest.importorskip(NEEDED[one.loader])
     return loader_of(one).write_example(folder)
 
 

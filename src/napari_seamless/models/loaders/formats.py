@@ -55,6 +55,7 @@ WEIGHTS = ModelFormat("weights", "weights", (".safetensors", ".pt", ".pth", ".ck
 FORMATS: tuple[ModelFormat, ...] = (
     RECIPE,
     PACKAGE,
+    ModelFormat("StarDist", "stardist", (".h5", ".hdf5"), descriptions=("config.json", "thresholds.json")),
     ModelFormat(
         "ONNX",
         suffixes=(".onnx",),

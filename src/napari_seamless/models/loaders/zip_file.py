@@ -22,9 +22,12 @@ def matches(path: Path) -> bool:
 def load(path: Path, *, trust: bool) -> Model:
     """The model of the folder in it, as `Loader.load` says. All is read into memory before the unpacked files go."""
     with tempfile.TemporaryDirectory(prefix="napari-seamless-") as folder:
-        unpack(path, Path(folder))
-        inner = list(Path(folder).iterdir())
-        return load_path(inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder), trust=trust)
+        # of the file's name, since some models are called as their folder
+        target = Path(folder) / (path.stem or "model")
+        target.mkdir()
+        unpack(path, target)
+        inner = list(target.iterdir())
+        return load_path(inner[0] if len(inner) == 1 and inner[0].is_dir() else target, trust=trust)
 
 
 def write_example(folder: Path) -> Path:
