@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_seamless.runs.explanation import Explanation
     from napari_seamless.runs.export import export
     from napari_seamless.runs.moments import Moments
+    from napari_seamless.runs.objects.reading import objects_of
     from napari_seamless.runs.prepare import prepare
     from napari_seamless.runs.prepared import Prepared
     from napari_seamless.runs.result import Report, Result
@@ -69,6 +70,7 @@ _HOMES = {
     "load_model": "models.load",
     "measure": "measurement.measure",
     "model_names": "models:names",
+    "objects_of": "runs.objects.reading",
     "open_image": "io.readers",
     "open_result": "store:open_store",
     "open_sample": "io.readers",
@@ -107,6 +109,7 @@ __all__ = [
     "load_model",
     "measure",
     "model_names",
+    "objects_of",
     "open_image",
     "open_result",
     "open_sample",

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from napari_seamless.errors import one_line
-from napari_seamless.postprocess.step import PostprocessStep
+from napari_seamless.postprocess.step import CandidateStep
 
 LONGEST_NAME = 200
 ANY_NDIM = "any"
@@ -46,8 +46,13 @@ class Resolution:
 
     def module_at(self, pixel_size: tuple[float, ...]) -> torch.nn.Module | None:
         """The module for an image of this pixel size; None where it can be taken as it is."""
+        ratio = self.ratio_at(pixel_size)
+        return None if ratio is None else self.resampled(ratio)
+
+    def ratio_at(self, pixel_size: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Model pixels per image pixel, one number an axis; None where the image can be taken as it is."""
         ratio = tuple(own / wanted for own, wanted in zip(pixel_size, self.pixel_size, strict=True))
-        return None if all(abs(r - 1) <= self.tolerance for r in ratio) else self.resampled(ratio)
+        return None if all(abs(r - 1) <= self.tolerance for r in ratio) else ratio
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,10 @@ class Model:
     """The same model with another output of its network, by name; None where `module` itself gives all of them."""
     parts: tuple[OutputPart, ...] = ()
     """The outputs that `module` gives in one, one after the other; () where it gives one of its own."""
-    postprocess: PostprocessStep | None = None
-    """What makes objects of the network's output, which then is that of `module` on the grid of this step."""
+    postprocess: CandidateStep | None = None
+    """What makes objects of the network's output, which then is that of `module` on the grid of this step. A `module`
+    at a resolution gives it as it is there, and does not bring it back."""
+    ratio: tuple[float, ...] | None = None
+    """Pixels of the network per pixel of the image, where `module` resamples it; one number an axis."""
     notices: tuple[str, ...] = ()
     """Sentences about what was done to the network, or decided about it, so that it can be run."""

@@ -31,6 +31,13 @@ class ObjectTable:
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
+    def of(cls, columns: Mapping[str, NDArray[Any]]) -> ObjectTable:
+        """What `columns` gave."""
+        extra = dict(columns)
+        own = {name: extra.pop(name) for name in ("id", "label", "area", "centroid", "low", "high")}
+        return cls(**own, extra=extra)
+
+    @classmethod
     def empty(cls, ndim: int) -> ObjectTable:
         flat, wide = np.zeros(0, np.int64), np.zeros((0, ndim), np.int64)
         return cls(flat, flat, flat, np.zeros((0, ndim)), wide, wide)
@@ -46,7 +53,7 @@ class ObjectTable:
 
     def take(self, rows: NDArray[np.generic]) -> ObjectTable:
         """These rows (numbers or bool)."""
-        return _of({name: column[rows] for name, column in self.columns.items()})
+        return ObjectTable.of({name: column[rows] for name, column in self.columns.items()})
 
     @property
     def dense(self) -> ObjectTable:
@@ -59,15 +66,10 @@ def in_order(tables: Sequence[ObjectTable], ndim: int) -> ObjectTable:
     filled = [table.columns for table in tables if len(table)]
     if not filled:
         return next(iter(tables), ObjectTable.empty(ndim))
-    everything = _of({name: np.concatenate([columns[name] for columns in filled]) for name in filled[0]})
+    everything = ObjectTable.of({name: np.concatenate([columns[name] for columns in filled]) for name in filled[0]})
     return everything.take(np.argsort(everything.id, kind="stable"))
 
 
 def with_dense_ids(labels: Ints, ids: Ints) -> Ints:
     """Painted labels with 1, 2, 3, ... instead of `ids` (all of a result, rising); 0 stays."""
     return np.where(labels, np.searchsorted(ids, labels) + 1, 0)
-
-
-def _of(columns: dict[str, NDArray[Any]]) -> ObjectTable:
-    own = {name: columns.pop(name) for name in ("id", "label", "area", "centroid", "low", "high")}
-    return ObjectTable(**own, extra=columns)

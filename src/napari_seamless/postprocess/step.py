@@ -114,6 +114,18 @@ class Settled:
     paintable: tuple[TileObjects, ...]
 
 
+@dataclass(frozen=True)
+class KeptOutput:
+    """What of a network's output is kept, so that objects can be made of it again.
+
+    Where its first channel is at most `above` all channels become 0; numbers are cut to -`limit` ... `limit`, and
+    rounded to float16: that is what the step sees.
+    """
+
+    above: float
+    limit: float
+
+
 @runtime_checkable
 class Settler(Protocol):
     """The undecided part of a step. One thread; nothing else may touch it.
@@ -121,11 +133,15 @@ class Settler(Protocol):
     `settle` takes the candidates of each tile once, in any order. `flush` says that no more tiles come (what was not
     read counts as not there), and decides all the rest. `save` copies the state, for `PostprocessStep.begin` to go on
     from; it takes `state_bytes`, which grows with the border between what is read and what is not, not with the image.
+    `undecided` counts what may still become an object, or a part of one.
     Raises BadRequest for a tile that was settled before or leaves the domain.
     """
 
     @property
     def state_bytes(self) -> int: ...
+
+    @property
+    def undecided(self) -> int: ...
 
     def settle(self, candidates: Candidates) -> Settled: ...
 
@@ -166,3 +182,31 @@ class PostprocessStep(Protocol):
     def begin(self, domain: Domain, saved: SavedState | None = None) -> Settler: ...
 
     def paint(self, objects: TileObjects, given: TileOutput | None) -> Ints: ...
+
+
+@runtime_checkable
+class CandidateStep(PostprocessStep, Protocol):
+    """A step that proposes what lies in each cell of an output from that cell alone, and paints without the output.
+
+    Its `halo` is 0, and it has no barriers. `channels` is how many an output has, and `kept` what of it must be at hand
+    for other settings than these. `reach` is how many pixels from its cell an object can have some. `settings` are the
+    step's, as JSON values, and its `method` by name; `with_settings` gives the same step with others, and raises
+    BadRequest.
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def kept(self) -> KeptOutput: ...
+
+    @property
+    def reach(self) -> int: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    def with_settings(self, **changes: Any) -> CandidateStep: ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -10,11 +11,13 @@ import psutil
 from napari_seamless.errors import BadRequest
 from napari_seamless.fingerprints import OnDisk
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import ImageInfo, LabelClass
+from napari_seamless.interfaces import LabelClass
 from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.joint_output import joint_store
+from napari_seamless.runs.objects.plan import ObjectPlan
+from napari_seamless.runs.objects.stores import ObjectStores, object_specs, object_stores
 from napari_seamless.runs.prepared import Prepared
-from napari_seamless.runs.provenance import origins, to_slide
+from napari_seamless.runs.provenance import origins, pixel_size_of, to_slide, translation_of
 from napari_seamless.runs.statistics import PREVIEW, WHOLE, StatisticsDomain
 from napari_seamless.runtime.executor.executors import is_cluster
 from napari_seamless.runtime.planning import chunk_of, readable
@@ -31,59 +34,78 @@ def store_for(
 ) -> Store:
     """The store of a run: a folder, or memory for a part of what is free. Raises BadRequest, OutputExists."""
     spec, output = store_spec(prepared, tile, config, domain), config.output
-    if output.output is not None:
-        source, path = prepared.source, output.output.absolute()  # the working folder may be another one later
-        require_apart(output.output, source.paths if isinstance(source, OnDisk) else ())
-        if prepared.model.parts:
-            return joint_store(prepared, spec, path, output.overwrite, tile=tile, same_image=output.same_image)
-        return resume_or_create(path, spec, output.overwrite, tile=tile, same_image=output.same_image)
+    path = _checked_place(prepared, wanted, spec.pixel_bytes, config, domain)
+    if path is None:
+        return joint_store(prepared, spec, None) if prepared.model.parts else create_store(None, spec)
+    if prepared.model.parts:
+        return joint_store(prepared, spec, path, output.overwrite, tile=tile, same_image=output.same_image)
+    return resume_or_create(path, spec, output.overwrite, tile=tile, same_image=output.same_image)
+
+
+def object_stores_for(
+    plan: ObjectPlan,
+    prepared: Prepared,
+    wanted: Region,
+    tile: int,
+    config: RunConfig,
+    domain: StatisticsDomain = WHOLE,
+) -> ObjectStores:
+    """As `store_for`, of objects and what they are made of."""
+    spec, output = store_spec(prepared, tile, config, domain), config.output
+    sizes = [
+        kept.pixel_bytes * per
+        for kept, per in zip(object_specs(plan, prepared, spec), (1, plan.step.grid**2), strict=True)
+    ]
+    path = _checked_place(prepared, wanted, sum(sizes), config, domain)
+    return object_stores(plan, prepared, spec, path, output.overwrite, tile=tile, same_image=output.same_image)
+
+
+def _checked_place(
+    prepared: Prepared, wanted: Region, pixel_bytes: int, config: RunConfig, domain: StatisticsDomain
+) -> Path | None:
+    """The folder of a result; None for one in memory."""
+    output = config.output.output
+    if output is not None:
+        source = prepared.source
+        require_apart(output, source.paths if isinstance(source, OnDisk) else ())
+        return output.absolute()  # the working folder may be another one later
     if is_cluster(config.execution.scheduler):
         raise BadRequest(
             "a cluster needs a result that every worker can write to; got no output; give output=PATH (--output)"
         )
-    size, spare = wanted.size * spec.pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
+    size, spare = wanted.size * pixel_bytes, int(psutil.virtual_memory().available * LARGEST_IN_MEMORY)
     if size > spare and domain.name != PREVIEW:  # of a preview only what is looked at is made
         raise BadRequest(
             f"a result in memory may take a quarter of what is free, {readable(spare)}; this one takes "
             f"{readable(size)}; give an output folder or a smaller region"
         )
-    return joint_store(prepared, spec, None) if prepared.model.parts else create_store(None, spec)
+    return None
 
 
 def store_spec(prepared: Prepared, tile: int, config: RunConfig, domain: StatisticsDomain = WHOLE) -> StoreSpec:
-    """What the result is, before any pixel of it exists."""
+    """What the result is, before any pixel of it exists; where it is made into objects, what they are made of."""
     model, info = prepared.model, prepared.source.info
-    is_labels = model.kind == "labels"
+    is_labels = model.kind == "labels" and model.postprocess is None
     place = to_slide(prepared)
     return StoreSpec(
         shape=prepared.output_shape,
         channels=None if is_labels else prepared.output_channels,
         dtype=prepared.output_dtype,
-        kind=model.kind,
+        kind="labels" if is_labels else "image",
         chunk=chunk_of(tile),
         shard=tile if config.output.shards else None,
         classes=tuple(LabelClass(c.value, c.name, c.colour) for c in model.classes),
         channel_names=model.channel_names if not is_labels else (),
         name=model.name,
         exact=prepared.exact,
-        pixel_size=_scaled(info.pixel_size, place["scale"]),
-        translation=_placed(info, place["offset"]),
+        pixel_size=pixel_size_of(info, place["scale"]),
+        translation=translation_of(info, place["offset"]),
         unit=info.unit,
         source_identity=prepared.source_identity,
         program_hash=prepared.program_hash,
         settings=domain.identity,
         provenance=_provenance(prepared, config, domain),
     )
-
-
-def _scaled(step: tuple[float, ...] | None, numbers: Sequence[float]) -> tuple[float, ...] | None:
-    return None if step is None else tuple(s * n for s, n in zip(step, numbers, strict=True))
-
-
-def _placed(info: ImageInfo, offset: Sequence[float]) -> tuple[float, ...]:
-    """Where the first pixel lies, in the image's unit, or in its pixels where their size is not known."""
-    steps, start = info.pixel_size or (1.0,) * info.ndim, info.origin or (0.0,) * info.ndim
-    return tuple(o + s * n for o, s, n in zip(start, steps, offset, strict=True))
 
 
 def _provenance(prepared: Prepared, config: RunConfig, domain: StatisticsDomain) -> Mapping[str, Any]:

@@ -22,6 +22,8 @@ from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.exact import ExactPrepared, exact_from
 from napari_seamless.runs.keywords import PREPARE, PrepareKeywords, config_of
 from napari_seamless.runs.network_output import check_only_output, is_all, with_output, with_outputs
+from napari_seamless.runs.objects.candidate_output import with_candidates
+from napari_seamless.runs.objects.plan import object_plan
 from napari_seamless.runs.option_groups import ImageOptions
 from napari_seamless.runs.pixel_size import at_resolution
 from napari_seamless.runs.prepared import Prepared
@@ -58,11 +60,13 @@ def prepare(
     lacks_threads()  # before anything is computed
     stop = cancelled or (lambda: False)
 
-    def prepared(fitted: Model, source: Source, level: int) -> Prepared:
-        shape = (1, source.info.channels, *source.info.levels.shape(level))
+    def prepared(model: Model, source: Source, level: int) -> Prepared:
+        shape, fitted = (1, source.info.channels, *source.info.levels.shape(level)), with_candidates(model)
         module = on_cpu(fitted.module)
         try:
-            return exact_from(fitted, source, level, trace(module, shape, cancelled=stop, time_limit=time_limit))
+            made = exact_from(fitted, source, level, trace(module, shape, cancelled=stop, time_limit=time_limit))
+            object_plan(made)  # refused before anything else
+            return made
         except (NotTileable, TraceFailed) as refusal:
             if not given.execution.approximate:
                 raise type(refusal)(refusal.message, remedies=remedies(fitted, module, shape[1:])) from refusal

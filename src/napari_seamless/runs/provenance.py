@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 import torch
 
 from napari_seamless import __version__
+from napari_seamless.interfaces import ImageInfo
 from napari_seamless.io.readers.plane import PLANE
 from napari_seamless.io.slide_position import TO_SLIDE, on_slide
 from napari_seamless.runs.moments import MOMENTS
@@ -53,3 +54,14 @@ def to_slide(prepared: Prepared) -> Mapping[str, list[float]]:
         "scale": [s * f for s, f in zip(prepared.scale, factors, strict=True)],
         "offset": [o * f + at for o, f, at in zip(prepared.offset, factors, starts, strict=True)],
     }
+
+
+def pixel_size_of(info: ImageInfo, scale: Sequence[float]) -> tuple[float, ...] | None:
+    """Of a result whose pixels are so many of the image's, one number an axis; None where nobody knows."""
+    return None if info.pixel_size is None else tuple(s * n for s, n in zip(info.pixel_size, scale, strict=True))
+
+
+def translation_of(info: ImageInfo, offset: Sequence[float]) -> tuple[float, ...]:
+    """Where its first pixel lies, in the image's unit, or in its pixels where their size is not known."""
+    steps, start = info.pixel_size or (1.0,) * info.ndim, info.origin or (0.0,) * info.ndim
+    return tuple(o + s * n for o, s, n in zip(start, steps, offset, strict=True))

@@ -133,12 +133,22 @@ class Result:
 
     Where only a region was asked for, the array is that region, and where shapes were, 0 outside of them; `save` writes
     what was asked for, too. `levels` are the whole output's, with all chunks that were made, 0 where none was.
+    Of a model with post-processing these are labels of objects, and `candidates` is what of the network's output they
+    were made of (`objects_of` reads both); None of any other.
     `moments` are what was measured over the whole plane, None where nothing was; they make any other region of the same
     image exact in one pass.
     """
 
-    def __init__(self, store: Store, region: Region, report: Report, moments: Moments | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        region: Region,
+        report: Report,
+        moments: Moments | None = None,
+        candidates: Store | None = None,
+    ) -> None:
         self.store = store
+        self.candidates = candidates
         self.region = region
         self.report = report
         self.moments = moments

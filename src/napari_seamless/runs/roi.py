@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_seamless.errors import BadRequest, NowhereToRun
 from napari_seamless.geometry import Grid, Interval, Region
 from napari_seamless.runs.annotations import Annotation, annotations_of, is_geojson, read_annotations
-from napari_seamless.runs.asked_roi import Asked, box_of
+from napari_seamless.runs.asked_roi import Asked, Place, box_of
 from napari_seamless.runs.chunk_mask import touched
 from napari_seamless.runs.option_groups import AnyRoi
 from napari_seamless.runs.option_text import TISSUE
@@ -77,10 +77,13 @@ class Roi:
         return tuple(Asked(box, drawn, name=drawn.name, classification=drawn.classification) for drawn in self.drawn)
 
 
-def asked_by(prepared: Prepared, region: Region, roi: Roi | None, only: NDArray[np.bool_] | None) -> tuple[Asked, ...]:
-    """What a run asks for: a region of output pixels, and in it a roi, or `only` the tissue. To be kept with it."""
-    place = to_slide(prepared)
-    box = box_of(region, (tuple(place["scale"]), tuple(place["offset"])))
+def asked_by(
+    prepared: Prepared, region: Region, roi: Roi | None, only: NDArray[np.bool_] | None, place: Place | None = None
+) -> tuple[Asked, ...]:
+    """What a run asks for: a region of output pixels, or of pixels at a `place`, and in it a roi, or `only` the tissue.
+    To be kept with it."""
+    own = to_slide(prepared)
+    box = box_of(region, place or (tuple(own["scale"]), tuple(own["offset"])))
     if only is not None:
         return (mask_asked(only, box, prepared, TISSUE),)
     return (Asked(box),) if roi is None else roi.asked(box, prepared)
@@ -101,20 +104,25 @@ def _span(mask: NDArray[np.bool_], axis: int, size: int) -> Interval:
 
 def output_region(prepared: Prepared, region: Region | None) -> Region:
     """A region of level-0 pixels (None: all of the image) as output pixels. Raises BadRequest where it holds none."""
-    levels = prepared.source.info.levels
     if region is None:
         return Region.from_shape(prepared.output_shape)
-    if region.ndim != levels.ndim:
-        raise BadRequest(f"a region needs one interval for each of the image's {levels.ndim} axes; got {region!r}")
-    whole = Region.from_shape(levels.shape(0))
-    if region.is_empty or not whole.contains(region):
-        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
-    wanted = prepared.to_output(levels.to_level(region, prepared.level))
+    check_region(prepared, region)
+    wanted = prepared.to_output(prepared.source.info.levels.to_level(region, prepared.level))
     if wanted.is_empty:
         raise BadRequest(
             f"a region must hold at least one pixel of the output; {region!r} holds none; use a larger one"
         )
     return wanted
+
+
+def check_region(prepared: Prepared, region: Region) -> None:
+    """Raise BadRequest for a region of level-0 pixels that does not lie in the image, or is empty."""
+    levels = prepared.source.info.levels
+    if region.ndim != levels.ndim:
+        raise BadRequest(f"a region needs one interval for each of the image's {levels.ndim} axes; got {region!r}")
+    whole = Region.from_shape(levels.shape(0))
+    if region.is_empty or not whole.contains(region):
+        raise BadRequest(f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}")
 
 
 def roi_of(given: AnyRoi | Roi) -> Roi:

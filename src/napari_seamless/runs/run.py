@@ -16,6 +16,7 @@ from napari_seamless.runs.chunk_mask import skip_outside
 from napari_seamless.runs.device_memory import measured_peak, reset_peak
 from napari_seamless.runs.memory_growth import MemoryGrowth, growth_on
 from napari_seamless.runs.moments import Moments
+from napari_seamless.runs.objects.stream import ObjectStream
 from napari_seamless.runs.origin import NOTICES, notices_of
 from napari_seamless.runs.prepared import OutputEngine
 from napari_seamless.runs.provenance import moments_told
@@ -29,6 +30,7 @@ from napari_seamless.runtime.executor.driver import Driver, RunEvents
 from napari_seamless.runtime.executor.job import TileJob
 from napari_seamless.runtime.executor.tile_queue import ViewFirstQueue
 from napari_seamless.runtime.planning import view_first
+from napari_seamless.store import Store
 
 StartPreview = Callable[[Region | None, StopFlag], "Run | None"]
 
@@ -36,13 +38,16 @@ StartPreview = Callable[[Region | None, StopFlag], "Run | None"]
 class Run:
     """A started run: implements `interfaces.RunHandle`, with its live result in `store`.
 
-    `region` is what was asked for, in output pixels. `preview` is a run of its own, of what is on screen; None before
-    it is there, and where there is none.
+    `region` is what was asked for, in output pixels. Where `objects` are made of the output, the result is their
+    labels, and `store` has what they are made of; None for any other network. `preview` is a run of its own, of what is
+    on screen; None before it is there, and where there is none.
     """
 
     def __init__(self, parts: RunParts) -> None:
         self.prepared, self.store, self.region = parts.prepared, parts.store, parts.region
+        self.objects = parts.objects
         self.preview: Run | None = None
+        self._is_whole = True
         self._parts, self._passes = parts, parts.passes
         self._checks = Checks(parts.prepared, parts.passes, parts.domain, parts.comparison)
         self._engine: OutOfMemoryRetry[OutputEngine] | None = None
@@ -59,10 +64,11 @@ class Run:
 
     def begin(self, executor: Executor, view: ViewOptions, preview: StartPreview | None = None) -> None:
         """Start the driving thread. Called once, by `start`; `preview` starts the run of a first look."""
-        self._view = view.view
+        self._view, self._is_whole = view.view, view.whole
         reset_peak(self._passes.device)
         self._growth = growth_on(self._passes.device)
-        add_asked(self.store, self._parts.asked)
+        for store in self._results:
+            add_asked(store, self._parts.asked)
         if self._parts.domain.only is not None:
             self._skipped = skip_outside(self.store, self._parts.domain.only, self.region)
         self._tiles = self._make_queue(view)
@@ -83,7 +89,7 @@ class Run:
 
         events = RunEvents(
             on_start=look,
-            on_commit=lambda _region: self._look_at_memory(),
+            on_commit=self._committed,
             on_idle=self._check,
             on_end=end,
             should_wait=self._should_wait,
@@ -103,17 +109,42 @@ class Run:
         else:
             self._passes.note(result.reads)
 
+    def _committed(self, region: Region) -> None:
+        self._look_at_memory()
+        if self.objects is not None:
+            self.objects.add(region)
+
     def _check(self, stop: StopFlag) -> None:
         """All that is asked for is there. Raises ImageChanged where it was made of pixels that are others now."""
+        if self.objects is not None and not self._is_settled(self.objects, stop):
+            return
         if self._parts.domain.name != PREVIEW:
             try:
                 self._watch.check()
             except ImageChanged as error:
                 self._changed = (str(error),)
                 drop_what_was_made(self.store, self.prepared, self._before)
+                if self.objects is not None:
+                    self.objects.forget_new()
                 raise
         self._checks.make(self.store, self.region, stop)
-        self.store.accept()
+        for store in self._results:
+            store.accept()
+
+    def _is_settled(self, objects: ObjectStream, stop: StopFlag) -> bool:
+        """Wait for the objects of all tiles; False where more tiles must be made for some of them."""
+        missing = objects.missing(stop)
+        for region in self._queue.failed:
+            missing[self.store.grid.covering(region).slices()] = False
+        if self._is_whole and missing.any():
+            self._queue.add(missing)
+            return False
+        return not stop()
+
+    @property
+    def _results(self) -> tuple[Store, ...]:
+        """The result, and what it was made of."""
+        return (self.store,) if self.objects is None else (self.store, self.objects.labels)
 
     def _make_queue(self, view: ViewOptions) -> ViewFirstQueue:
         """The tiles that are to be made."""
@@ -132,12 +163,17 @@ class Run:
 
     def _asked_for(self) -> tuple[Region, NDArray[np.bool_] | None]:
         """What is asked for: a box of output pixels, and which chunks of it (None: all)."""
-        roi = self._parts.roi
-        if roi is None:
-            return self.region, None
-        only = roi.chunks(self.prepared, self.store.grid)
-        self._left_out = 1.0 - float(only[self.store.grid.covering(self.region).slices()].mean())
-        return roi.box(self.prepared, self.region), only
+        roi, box, only = self._parts.roi, self.region, None
+        if roi is not None:
+            only = roi.chunks(self.prepared, self.store.grid)
+            self._left_out = 1.0 - float(only[self.store.grid.covering(self.region).slices()].mean())
+            box = roi.box(self.prepared, self.region)
+        if self.objects is None:
+            return box, only
+        asked = np.zeros(self.store.grid.counts, bool)
+        inside = self.store.grid.covering(box).slices()
+        asked[inside] = True if only is None else only[inside]
+        return Region.from_shape(self.store.spec.shape), asked | self.objects.begin(asked)
 
     def _is_stopped(self) -> bool:
         return self._driver.is_cancelled
@@ -229,6 +265,9 @@ class Run:
 
     def result(self) -> Result:
         """What there is so far; complete once the state is "finished"."""
+        if self.objects is not None:
+            labels, candidates = self.objects.labels, self.objects.candidates
+            return Result(labels, self.objects.region, self._report(), self.moments, candidates)
         return Result(self.store, self.region, self._report(), self.moments)
 
     @property
@@ -244,13 +283,19 @@ class Run:
                 self.preview.wait()
             if self._growth is not None:
                 self._growth.end()
+            if self.objects is not None:
+                self.objects.end()
             told = dict.fromkeys((*notices_of(self.store), *self._parts.notices, *self._met()))
-            self.store.report(
-                {"run": self._report().as_dict(), **moments_told(self.store), **({NOTICES: [*told]} if told else {})}
-            )
+            facts = {
+                "run": self._report().as_dict(),
+                **moments_told(self.store),
+                **({NOTICES: [*told]} if told else {}),
+            }
+            for store in self._results:
+                store.report(facts)
         finally:
             self._passes.close()
-            self.store.close()
+            (self.store if self.objects is None else self.objects).close()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -267,7 +312,8 @@ class Run:
         largest = None if self._engine is None else self._engine.largest
         full = (f"the device had no memory for a whole tile: at most {largest} pixels were computed at once",)
         device = (*self._passes.notices, *(full if largest is not None else ()))
-        return (*device, *(partial if self._partial else ()), *unseen)
+        objects = () if self.objects is None else self.objects.notices
+        return (*device, *(partial if self._partial else ()), *unseen, *objects)
 
     def _report(self) -> Report:
         now, domain, source = self.progress(), self._parts.domain, self.prepared.source

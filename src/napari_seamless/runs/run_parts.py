@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from napari_seamless.geometry import Region
 from napari_seamless.runs.asked_roi import Asked
+from napari_seamless.runs.objects.stream import ObjectStream
 from napari_seamless.runs.prepared import Comparison, Passes, Prepared
 from napari_seamless.runs.roi import Roi
 from napari_seamless.runs.statistics import StatisticsDomain
@@ -27,7 +28,7 @@ class ViewOptions:
 @dataclass(frozen=True)
 class RunParts:
     """What a run is put together from. `region` is what was asked for, in output pixels; `asked` says it for the result
-    to keep."""
+    to keep. Where `objects` are made of the output, `store` has their candidates."""
 
     prepared: Prepared
     passes: Passes
@@ -38,4 +39,5 @@ class RunParts:
     roi: Roi | None = None
     asked: tuple[Asked, ...] = ()
     comparison: Comparison | None = None
+    objects: ObjectStream | None = None
     notices: tuple[str, ...] = ()

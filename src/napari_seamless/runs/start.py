@@ -14,12 +14,15 @@ from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Executor, Progress, StopFlag
 from napari_seamless.runs.config import RunConfig
 from napari_seamless.runs.keywords import RUN, START, RunKeywords, StartKeywords, config_of
-from napari_seamless.runs.output import store_for
+from napari_seamless.runs.objects.plan import ObjectPlan, object_plan
+from napari_seamless.runs.objects.stores import ObjectStores
+from napari_seamless.runs.objects.stream import ObjectStream
+from napari_seamless.runs.output import object_stores_for, store_for
 from napari_seamless.runs.precision import in_precision, place_for
 from napari_seamless.runs.prepare import AnyModel, prepare
 from napari_seamless.runs.prepared import PassPlan, Prepared, RunSettings
 from napari_seamless.runs.result import Result
-from napari_seamless.runs.roi import Roi, asked_by, output_region, roi_of
+from napari_seamless.runs.roi import Roi, asked_by, check_region, output_region, roi_of
 from napari_seamless.runs.run import Run
 from napari_seamless.runs.run_parts import RunParts, ViewOptions
 from napari_seamless.runs.source_check import drop_what_changed, require_as_opened
@@ -94,17 +97,33 @@ def start_run(prepared: Prepared, config: RunConfig, view: ViewOptions, domain: 
     layout = lay_out(prepared, config, domain)
     plan = layout.plan
     made = layout.region if layout.roi is None else layout.roi.box(prepared, layout.region)
-    store = store_for(layout.prepared, made, plan.choice.tile, config, plan.domain)
+    objects = None
+    store: Store | ObjectStores
+    if layout.objects is None:
+        store = target = store_for(layout.prepared, made, plan.choice.tile, config, plan.domain)
+    else:
+        store = object_stores_for(layout.objects, layout.prepared, made, plan.choice.tile, config, plan.domain)
+        objects = ObjectStream(layout.objects, store, layout.objects.region_of(config.part.region))
+        target = store.candidates
     try:
-        return _begun(prepared, store, layout, config, view)
+        return _begun(prepared, target, layout, config, view, objects)
     except BaseException:
         store.let_go()
         raise
 
 
-def _begun(prepared: Prepared, store: Store, layout: Layout, config: RunConfig, view: ViewOptions) -> Run:
+def _begun(
+    prepared: Prepared,
+    store: Store,
+    layout: Layout,
+    config: RunConfig,
+    view: ViewOptions,
+    objects: ObjectStream | None,
+) -> Run:
     plan = layout.plan
     dropped = "" if config.output.same_image else drop_what_changed(store, layout.prepared, _chunks(store, layout))
+    if dropped and objects is not None:
+        objects.forget()
     is_compared = config.statistics.compare_to_whole and (plan.domain.name != "whole" or plan.domain.is_rounded)
     parts = RunParts(
         layout.prepared,
@@ -114,8 +133,11 @@ def _begun(prepared: Prepared, store: Store, layout: Layout, config: RunConfig, 
         plan.choice,
         plan.domain,
         layout.roi,
-        asked_by(layout.prepared, layout.region, layout.roi, plan.domain.only),
+        asked_by(layout.prepared, layout.region, layout.roi, plan.domain.only)
+        if objects is None
+        else asked_by(layout.prepared, objects.region, layout.roi, plan.domain.only, objects.plan.place),
         prepared.comparison(layout.settings, plan.choice) if is_compared else None,
+        objects,
         (*layout.notices, *([dropped] if dropped else [])),
     )
     device = layout.settings.device
@@ -133,6 +155,7 @@ class Layout:
     """How a run would be made: the network as it is run, on which device, where and in which tiles and passes.
 
     `region` is what is asked for, in output pixels; `notices` are sentences about what is done in another way.
+    `objects` says how its output becomes objects, where the model says that.
     """
 
     prepared: Prepared
@@ -142,6 +165,7 @@ class Layout:
     roi: Roi | None
     executor: Executor
     notices: tuple[str, ...]
+    objects: ObjectPlan | None = None
 
 
 def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | None = None) -> Layout:
@@ -154,7 +178,8 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
     taken = prepared.with_local_statistics() if asked.name == LOCAL.name else prepared
     taken, settled = in_precision(taken, config.execution.precision, device)
     taken = taken.identified()
-    region, roi = output_region(prepared, config.part.region), config.part.roi
+    roi, objects = config.part.roi, object_plan(taken)
+    region = _region(prepared, objects, config.part.region)
     threads = PROCESSOR_THREADS if device.type == "cpu" else ACCELERATED_THREADS
     executor = make_executor(config.execution.scheduler, threads)
     forked = FORKED if lacks_threads() else ""
@@ -174,7 +199,17 @@ def lay_out(prepared: Prepared, config: RunConfig, domain: StatisticsDomain | No
         None if roi is None or asked.only is not None else roi_of(roi),
         executor,
         (*prepared.notices, *(notice for notice in (told, settled.notice, forked) if notice)),
+        objects,
     )
+
+
+def _region(prepared: Prepared, objects: ObjectPlan | None, asked: Region | None) -> Region:
+    """What is asked for, in output pixels; of objects the cells of the pixels of their labels."""
+    if objects is None:
+        return output_region(prepared, asked)
+    if asked is not None:
+        check_region(prepared, asked)
+    return objects.cells_of(objects.region_of(asked))
 
 
 def _chunks(store: Store, layout: Layout) -> NDArray[np.bool_]:

@@ -105,6 +105,11 @@ class DiskStore(LocalStore):
             self.root = path
         shutil.rmtree(earlier, ignore_errors=True)  # which takes long, and nobody waits for
 
+    def moved(self, path: Path) -> None:
+        """The folder lies elsewhere, since one around it was moved, while others go on reading."""
+        with self._moving:
+            self.root = path
+
     def end_fence(self) -> None:
         """Let nobody write any more who was handed the fence."""
         if self.fence is not None:

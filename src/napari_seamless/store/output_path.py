@@ -19,7 +19,7 @@ from napari_seamless.store.disk_store import METADATA
 from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.several_images import SERIES, XML, images_in
-from napari_seamless.store.spec import StoreSpec
+from napari_seamless.store.spec import CANDIDATES, StoreSpec
 
 TRACES_OF_OTHERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -61,8 +61,9 @@ def is_ours(path: Path) -> bool:
     if spec.kind == "image":
         return _others(path, levels) == set()
     name = Path(spec.folder).name
-    inside = ((path, {"labels"}), (path / "labels", {name}), (path / "labels" / name, levels))
-    return all(_others(folder, ours) == set() for folder, ours in inside)
+    inside = ((path, {"labels", CANDIDATES}), (path / "labels", {name}), (path / "labels" / name, levels))
+    is_plain = all(_others(folder, ours) == set() for folder, ours in inside)
+    return is_plain and (not (path / CANDIDATES).exists() or is_ours(path / CANDIDATES))
 
 
 def _others(folder: Path, ours: set[str]) -> set[str]:

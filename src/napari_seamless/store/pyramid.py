@@ -37,7 +37,7 @@ class Pyramid:
 
     `finished` says which level-0 chunks are there; the coarse levels on disk belong to it if it `is_current`, else they
     may be anything until `rebuild` was called.
-    `cache_bytes` bounds the memory, the last level (at most 64 MiB) aside.
+    `cache_bytes` bounds the memory, the `last` level (at most 64 MiB) aside, which is None in a flat result.
     """
 
     def __init__(
@@ -56,12 +56,19 @@ class Pyramid:
         self._clean = CleanChunks(cache_bytes * 2 // 3)
         self._dirty = DirtyChunks(cache_bytes // 3, self._save)
         self._end = len(self._shapes) - 1
-        self.last = self._last_on_disk(is_current)  # (c, [z,] y, x)
+        self.last = None if spec.flat else self._last_on_disk(is_current)  # (c, [z,] y, x)
 
     @property
     def finished(self) -> NDArray[np.bool_]:
         """Level-0 chunks that are there; the array itself, which goes on changing."""
         return self._present[0]
+
+    @property
+    def held(self) -> list[Array]:
+        """The last level as an array without an axis of channels that is none; nothing in a flat result."""
+        if self.last is None:
+            return []
+        return [self.last if self.spec.channels is not None else self.last[0]]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -71,8 +78,8 @@ class Pyramid:
 
     def read(self, level: int, region: Region, channels: slice = slice(None)) -> Array:
         """(c, *region.shape), an array of its own; the region lies inside the level. No I/O for what is not there."""
-        if level == self._end:
-            return self.last[(channels, *region.slices())].copy()
+        if self.last is not None and level == self._end:
+            return np.asarray(self.last[(channels, *region.slices())]).copy()
         grid = self._grids[level]
         count = len(range(*channels.indices(self.spec.channels or 1)))
         pixels = np.zeros((count, *region.shape), self.spec.dtype)
@@ -116,6 +123,8 @@ class Pyramid:
 
     def rebuild(self) -> None:
         """Make all coarse levels anew from the finished chunks of level 0, in memory and on disk."""
+        if self.last is None:
+            return
         for present in self._present[1:]:
             present[...] = False
         self.last[...] = 0
@@ -128,7 +137,7 @@ class Pyramid:
     def flush(self) -> None:
         """Put every level on disk."""
         self._dirty.empty()
-        if self._end:
+        if self._end and self.last is not None:
             self._arrays.write(self._end, Region.from_shape(self._shapes[-1]), self.last)
 
     def _last_on_disk(self, is_current: bool) -> Array:
@@ -165,13 +174,13 @@ class Pyramid:
         for cell in cells_of(box):
             inner = grid.region(cell)
             self._clean.put((0, cell), np.ascontiguousarray(pixels[(slice(None), *inner.slices(region.start))]))
-        if not self._end:
+        if not self._end and self.last is not None:
             self.last[(slice(None), *region.slices())] = pixels
         self._present[0][box.slices()] = True
 
     def _place(self, level: int, region: Region, pixels: Array) -> None:
         box = self._grids[level].covering(region)
-        if level == self._end:
+        if level == self._end and self.last is not None:
             self.last[(slice(None), *region.slices())] = pixels
         else:
             for cell in cells_of(box):

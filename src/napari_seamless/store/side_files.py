@@ -1,4 +1,4 @@
-"""Small files that belong to a result and are no part of OME-Zarr: moments, and what was asked for."""
+"""Small files that belong to a result and are no part of OME-Zarr: moments, what was asked for, tables of objects."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from napari_seamless.durable_files import write_durably
 from napari_seamless.store.journal import FOLDER
 from napari_seamless.store.zarr_arrays import ZarrArrays
 
-COPIED = ("*.safetensors", "roi*.geojson", "roi*.npz")
-"""Files that a copy of a result gets, too: moments, and what was asked for."""
+COPIED = ("*.safetensors", "roi*.geojson", "roi*.npz", "objects*.npz")
+"""Files that a copy of a result gets, too: moments, what was asked for, and tables of objects."""
 
 
 class SideFiles:

@@ -19,6 +19,8 @@ LAST_LEVEL_EDGE = 1024
 LAST_LEVEL_BYTES = 64 * 2**20
 CHUNK_DEPTH = 16
 JOINT_CHANNELS = 4
+CANDIDATES = "candidates"
+"""The name, and the folder inside a result of labels, of what its objects were made of."""
 
 Kind = Literal["labels", "image"]
 
@@ -37,7 +39,8 @@ class StoreSpec:
 
     `provenance` and `settings` must be JSON-able. `source_identity`, `program_hash` and the
     `settings` of the program, compared as values, decide whether a later run may continue this result. `exact` says
-    that the pixels are those of the whole-image program, and not blended of overlapping tiles.
+    that the pixels are those of the whole-image program, and not blended of overlapping tiles. One that is `flat` has
+    level 0 alone, and all channels of a chunk in one file: programs read it again, and nobody looks at it.
 
     Raises BadRequest for what cannot be stored.
     """
@@ -59,6 +62,7 @@ class StoreSpec:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     shard: int | None = None
     exact: bool = True
+    flat: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,7 +81,10 @@ class StoreSpec:
 
     @property
     def level_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Spatial shapes, finest first; y and x halve (rounding up), z stays, until the last fits in memory."""
+        """Spatial shapes, finest first; y and x halve (rounding up), z stays, until the last fits in memory. Of a flat
+        one there is the first."""
+        if self.flat:
+            return (self.shape,)
         edge = LAST_LEVEL_EDGE
         shapes = halved(self.shape, edge)
         while prod(shapes[-1]) * self.pixel_bytes > LAST_LEVEL_BYTES and edge > 64:
@@ -115,7 +122,7 @@ class StoreSpec:
 
     @property
     def _joint(self) -> tuple[int, ...]:
-        return tuple(c if c <= JOINT_CHANNELS else 1 for c in self.channel_axis)
+        return tuple(c if c <= JOINT_CHANNELS or self.flat else 1 for c in self.channel_axis)
 
     @property
     def folder(self) -> str:
@@ -147,6 +154,7 @@ class StoreSpec:
             "channel_colours": list(self.channel_colours),
             "shard": self.shard,
             "exact": self.exact,
+            "flat": self.flat,
             "settings": dict(self.settings),
         }
 
@@ -171,6 +179,7 @@ class StoreSpec:
             provenance=provenance,
             shard=saved.get("shard"),
             exact=saved.get("exact", True),
+            flat=saved.get("flat", False),
             settings=saved.get("settings", {}),
         )
 

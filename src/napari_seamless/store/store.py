@@ -157,9 +157,10 @@ class Store:
 
     @property
     def levels(self) -> Sequence[object]:
-        """Array-likes, finest first, ([c,] [z,] y, x); the last one a numpy array that changes in place."""
-        last = self._pyramid.last if self.spec.channels is not None else self._pyramid.last[0]
-        return [*(LevelArray(self._pyramid, k) for k in range(len(self.spec.level_shapes) - 1)), last]
+        """Array-likes, finest first, ([c,] [z,] y, x); the last one, if not `flat`, an array that changes in place."""
+        held = self._pyramid.held
+        read = len(self.spec.level_shapes) - len(held)
+        return [*(LevelArray(self._pyramid, level) for level in range(read)), *held]
 
     # -- Source
 

@@ -24,18 +24,26 @@ class AtResolution(nn.Module):
 
     The output gets the image's size. Scores and pixel values are interpolated linearly, with a low-pass filter when
     shrinking a plane; class numbers are taken from the nearest pixel. With `multiple_of` the resampled image is padded
-    by reflection at its far edges to a multiple, and the output is cropped.
+    by reflection at its far edges to a multiple, and the output is cropped. Without `back` the output stays as the
+    network gives it.
     """
 
-    def __init__(self, network: nn.Module, ratio: Sequence[float], multiple_of: Multiples = 1) -> None:
+    def __init__(
+        self, network: nn.Module, ratio: Sequence[float], multiple_of: Multiples = 1, *, back: bool = True
+    ) -> None:
         super().__init__()
-        self.network, self.ratio, self.multiple_of = network, tuple(ratio), multiple_of
+        self.network, self.ratio, self.multiple_of, self.back = network, tuple(ratio), multiple_of, back
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(1, c, [z,] y, x) -> (1, [k,] [z,] y, x) of the same size."""
+        """(1, c, [z,] y, x) -> (1, [k,] [z,] y, x) of the same size, or of the network's."""
         sizes = x.shape[2:]
-        inner = [max(round(n * r), 1) for n, r in zip(sizes, self.ratio, strict=True)]
-        return resized(padded(self.network, resized(x, inner), self.multiple_of), list(sizes))
+        output = padded(self.network, resized(x, inner_sizes(sizes, self.ratio)), self.multiple_of)
+        return resized(output, list(sizes)) if self.back else output
+
+
+def inner_sizes(sizes: Sequence[int], ratio: Sequence[float]) -> list[int]:
+    """The size of an image as the network sees it."""
+    return [max(round(n * r), 1) for n, r in zip(sizes, ratio, strict=True)]
 
 
 class PadToMultiple(nn.Module):

@@ -30,6 +30,11 @@ class OpenObjects:
             self._numbers, self._open, self._sums = saved["numbers"], saved["open"], ComponentSums.of(saved)
             self._base, self._parent, self._id = int(saved["base"][0]), saved["parent"], saved["id"]
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._numbers)
+
     def add(self, sums: ComponentSums) -> Ints:
         """Take components; give their numbers."""
         numbers = np.arange(self.next, self.next + len(sums))

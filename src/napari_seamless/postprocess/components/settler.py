@@ -41,6 +41,10 @@ class ComponentSettler:
     def state_bytes(self) -> int:
         return sum(array.nbytes for array in self.save().values())
 
+    @property
+    def undecided(self) -> int:
+        return self._objects.count
+
     def settle(self, candidates: Candidates) -> Settled:
         tile, columns = candidates.tile, dict(candidates.columns)
         around, complete = self._unread.add(tile)

@@ -24,14 +24,15 @@ def stars_of(given: TileOutput, settings: PolygonSettings) -> Stars:
         )
     cells, read = _inner_cells(given, settings), cells_in(given.tile.read, grid)
     output = pixels[(slice(None), *cells.slices(read.start))]
-    found = output[0] > settings.probability
+    likely = output[0].astype(np.float32, copy=False)
+    found = likely > settings.probability
     if given.mask is not None:
         corner = given.tile.read.start
         y, x = (np.arange(i.lo, i.hi) * grid - at for i, at in zip(cells.intervals, corner, strict=True))
         found &= given.mask[np.ix_(y, x)]
     y, x = np.nonzero(found)
     values = output[:, y, x].astype(np.float32)
-    if not np.isfinite(values).all() or np.isnan(output[0]).any():
+    if not np.isfinite(values).all() or np.isnan(likely).any():
         raise BadRequest("a network for polygons gives numbers; got NaN or infinity; check its weights and its input")
     rays, largest = values[1 : 1 + settings.rays], np.float32(settings.largest_radius)
     across = -(-given.domain.shape[1] // grid)

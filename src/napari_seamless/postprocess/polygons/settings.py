@@ -18,7 +18,8 @@ class PolygonSettings:
     `grid` pixels between centres; `classes` scores of classes, if any, after the rays. `probability`: a cell is a
     candidate above it. `overlap`: a candidate loses against a better one if they share more than this part of the
     smaller one's area. `largest_radius` (pixels): rays are cut there, so that it is known how far a polygon can reach.
-    `border`: so many cells along the image's border are no candidates. Raises BadRequest.
+    `border`: so many cells along the image's border are no candidates. `floor`: what is less likely is not kept of an
+    output, so that `probability` can be lowered to it later. Raises BadRequest.
     """
 
     rays: int = 32
@@ -28,6 +29,7 @@ class PolygonSettings:
     overlap: float = 0.4
     largest_radius: int = 96
     border: int = 2
+    floor: float = 0.1
 
     def __post_init__(self) -> None:
         if not 3 <= self.rays <= MOST_RAYS:
@@ -39,6 +41,8 @@ class PolygonSettings:
             )
         if not 0 <= self.probability < 1:
             raise BadRequest(f"the probability of an object is at least 0 and less than 1; got {self.probability:g}")
+        if not 0 <= self.floor < 1:
+            raise BadRequest(f"the floor of a probability is at least 0 and less than 1; got {self.floor:g}")
         if not 0 <= self.overlap < 1:
             raise BadRequest(f"objects may overlap by a part of at least 0 and less than 1; got {self.overlap:g}")
         if not 1 <= self.largest_radius <= LARGEST_RADIUS:

@@ -49,6 +49,10 @@ class PolygonSettler:
     def state_bytes(self) -> int:
         return sum(array.nbytes for array in self.save().values())
 
+    @property
+    def undecided(self) -> int:
+        return sum(len(tile.stars) for tile in self._tiles)
+
     def settle(self, candidates: Candidates) -> Settled:
         tile, box = candidates.tile, box_of(candidates.tile)
         _, complete = self._unread.add(tile)

@@ -37,8 +37,9 @@ class RunEvents:
 
     `on_start()` before the first pass. `on_commit(region)` after a tile of the output was written, committed and
     counted. `on_idle(stop)` whenever all that is asked for is done, before the state says so; `stop` tells it that
-    something else is wanted. `on_end()` once, whatever the end, after the state has become final for a run that does
-    not follow; what it raises makes the run fail. `on_result(write, result)` before the commit of a tile of any pass.
+    something else is wanted, and it may ask the queue for more. `on_end()` once, whatever the end, after the state has
+    become final for a run that does not follow; what it raises makes the run fail. `on_result(write, result)` before
+    the commit of a tile of any pass.
 
     While `should_wait()` says True, asked about twenty times a second, no new tile of the passes that measure is begun.
     """
@@ -222,7 +223,7 @@ class Driver:
             if is_finished:
                 self._be_idle(revision)
             with self._lock:
-                if is_finished and not self._follow:
+                if is_finished and not self._follow and self._queue.revision == revision:
                     return "finished"
                 if is_finished and not self.is_cancelled:
                     self._control.enter("finished")

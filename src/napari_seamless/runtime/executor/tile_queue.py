@@ -21,7 +21,7 @@ only leaves a request, which the next `take` applies: it returns at once even wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Lock
 
@@ -201,6 +201,19 @@ class ViewFirstQueue:
             return False
         with self._lock:
             return bool(self._todo[seen.slices()].any())
+
+    def add(self, more: Chunks) -> None:
+        """Ask for more chunks, of shape `chunks.counts`, inside of what is wanted."""
+        with self._lock:
+            wanted = np.zeros_like(self._only)
+            wanted[self._box.slices()] = True
+            fresh = more & wanted & ~self._only
+            self._only = self._only | fresh
+            self._todo |= fresh & ~self._done
+            self._counts = self._count(self._box) if self._whole else None
+            self._rewind()
+        with self._requesting:
+            self._request = replace(self._request, revision=self._request.revision + 1)
 
     def retarget(self, view: Region | None) -> None:
         """Make what `view` (output pixels) shows before everything else."""

@@ -1,0 +1,127 @@
+"""The objects of a result: its table as it is kept, or made again with other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_seamless.errors import BadRequest
+from napari_seamless.geometry import Region, cells_of
+from napari_seamless.postprocess.object_table import ObjectTable, in_order
+from napari_seamless.postprocess.step import CandidateStep
+from napari_seamless.postprocess.steps import STEPS
+from napari_seamless.runs.asked_roi import place_of
+from napari_seamless.runs.objects.again import RegionObjects, changed, settled_again
+from napari_seamless.runs.objects.plan import ObjectPlan
+from napari_seamless.runs.objects.stores import OBJECTS
+from napari_seamless.runs.objects.tables import kept_table
+from napari_seamless.runs.result_at import result_at
+from napari_seamless.store import Store, open_store
+from napari_seamless.store.spec import CANDIDATES
+
+if TYPE_CHECKING:
+    from napari_seamless.runs.result import Result
+
+
+class ResultObjects:
+    """Objects of a result, of which `labels` is the image, and `candidates` what they were made of. Any thread."""
+
+    def __init__(self, labels: Store, candidates: Store) -> None:
+        self.labels, self.candidates = labels, candidates
+        self.plan = _plan_of(labels)
+
+    @classmethod
+    def at(cls, what: Result | Store | str | Path) -> ResultObjects:
+        """Of a result that a run gave, that was opened, or that lies at a path. Raises BadRequest where it has none,
+        and as `open_store` does."""
+        labels = result_at(what)[0] if isinstance(what, str | Path) else what if isinstance(what, Store) else what.store
+        if OBJECTS not in labels.spec.provenance:
+            raise BadRequest(
+                f"only a model with post-processing makes objects; '{labels.spec.name}' was made by another; measure "
+                "it to find connected ones"
+            )
+        kept = None if isinstance(what, Store | str | Path) else what.candidates
+        if kept is None:
+            if labels.path is None or not (labels.path / CANDIDATES).exists():
+                raise BadRequest(
+                    f"objects are read with what they were made of; '{labels.spec.name}' has no folder {CANDIDATES}, "
+                    "as a copy has none; open the result of the run"
+                )
+            kept = open_store(labels.path / CANDIDATES, repairs=False)
+        return cls(labels, kept)
+
+    def tables(self) -> Iterator[ObjectTable]:
+        """The objects that are painted, chunk by chunk, those of each by rising id: with little memory, of any size.
+
+        Raises InputDamaged.
+        """
+        chunks = self.candidates.grid
+        finished = self.labels.finished
+        for cell in cells_of(Region.from_shape(chunks.counts)):
+            box = self.labels.grid.covering(self.plan.labels_of(chunks.region(cell)))
+            table = kept_table(self.labels, cell) if finished[box.slices()].all() else None
+            if table is not None and len(table):
+                yield table
+
+    def table(self) -> ObjectTable:
+        """All of them, by rising id."""
+        return in_order(list(self.tables()), 2)
+
+    def again(
+        self,
+        region: Region | None = None,
+        *,
+        probability: float | None = None,
+        overlap: float | None = None,
+        min_area: float = 0,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> RegionObjects:
+        """As they are with other settings, in a region of labels (None: all); the network is not run. About 0.1 s a
+        megapixel. Raises BadRequest, RunCancelled."""
+        kept = self.plan.step.kept.above
+        plan = changed(self.plan, kept, probability, overlap)
+        whole = Region.from_shape(self.plan.shape)
+        if region is not None and (region.ndim != whole.ndim or region.is_empty or not whole.contains(region)):
+            raise BadRequest(
+                f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}"
+            )
+        return settled_again(plan, self.candidates, region or whole, min_area=min_area, cancelled=cancelled)
+
+
+def objects_of(
+    what: Result | Store | str | Path,
+    *,
+    region: Region | None = None,
+    probability: float | None = None,
+    overlap: float | None = None,
+    min_area: float = 0,
+) -> ObjectTable:
+    """The objects of a result, by rising id, in pixels of its labels.
+
+    `what` is a Result, an opened result or its path. With another `probability` or `overlap` they are made again of
+    what was kept of the network's output, which is not run; the result stays as it is. Those smaller than `min_area`
+    pixels, or with a centroid outside of `region` (pixels of the labels), are left out. Any thread.
+
+    Raises BadRequest, InputDamaged, and what opening raises.
+    """
+    found = ResultObjects.at(what)
+    if probability is not None or overlap is not None:
+        return found.again(region, probability=probability, overlap=overlap, min_area=min_area).table
+    table = found.table()
+    kept = table.area >= min_area
+    if region is not None:
+        centroid = table.centroid + 0.5
+        kept &= ((centroid >= region.start) & (centroid < region.stop)).all(axis=1)
+    return table.take(np.asarray(kept))
+
+
+def _plan_of(labels: Store) -> ObjectPlan:
+    settings: dict[str, Any] = dict(labels.spec.provenance[OBJECTS])
+    method = settings.pop("method")
+    make = {kind.name: kind.make for kind in STEPS}[method]
+    step = make(**settings)
+    assert isinstance(step, CandidateStep)
+    return ObjectPlan(step, labels.spec.shape, place_of(labels.spec.provenance, len(labels.spec.shape)))
