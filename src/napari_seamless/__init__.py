@@ -1,4 +1,4 @@
-"""Run convolutional networks on images of any size, exactly as if the whole image fitted in memory.
+"""Run convolutional networks on images of any size, with the result of the whole image in memory.
 
 >>> import napari_seamless as ns
 >>> ns.Region.of((0, 512), (256, 768))

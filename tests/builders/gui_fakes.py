@@ -236,6 +236,10 @@ class FakeFound:
     continues: bool = True
     notices: tuple[str, ...] = ()
 
+    @property
+    def images(self) -> dict[str, FakeLive]:
+        return {"": self.store}
+
 
 @dataclass(frozen=True)
 class FakeChoice:

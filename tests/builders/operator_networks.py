@@ -293,6 +293,8 @@ LOSSES_AND_LISTS = (
     Case("products-of-linalg", lambda x: torch.linalg.matmul(x.movedim(1, -1), torch.ones(4, 3, dtype=x.dtype))
          .movedim(-1, 1) + torch.linalg.vecdot(x, x.flip(1), dim=1)[:, None]),
     Case("rows-by-list", lambda x: x[:, :, [3, 1, 28, -2]].index_select(3, torch.arange(40, 3, -3)), exact=True),
+    Case("grid-by-lists", lambda x: x[:, :, torch.arange(3, 60)[:, None] // 2 % 30, torch.arange(0, -44, -1)],
+         exact=True),
     Case("distances-to-points", lambda x: torch.cdist(x.flatten(2).transpose(1, 2), torch.eye(4, dtype=x.dtype)[:3])
          .transpose(1, 2).unflatten(2, SHAPE)),
     Case("searched", lambda x: torch.searchsorted(torch.arange(-1, 2, dtype=x.dtype), x.contiguous()).to(x.dtype),
@@ -302,4 +304,40 @@ LOSSES_AND_LISTS = (
          has_gradient=False),
 )  # fmt: skip
 
-CASES = (*ROWS, *CHANNELS, *WRITES, *NEIGHBOURS, *ALONG_ROWS, *MOVED, *LOSSES_AND_LISTS)
+
+def ranks_of_all(x: Tensor) -> Tensor:
+    """Of channels and positions in one dimension."""
+    rows = x.flatten(1)
+    low, high = rows.amin(1).view(-1, 1, 1, 1), rows.max(1, keepdim=True)[0][..., None, None]
+    middle, upper = rows.median(1)[0], torch.quantile(rows, 0.9, dim=1, keepdim=True)
+    return (x - low) / (high - low) + middle.view(1, 1, 1, 1) * upper[..., None, None]
+
+
+def norms_of_any_order(x: Tensor) -> Tensor:
+    """Over the plane, over rows, and over the plane and channels."""
+    largest = torch.linalg.vector_norm(x, torch.inf, (1, 2, 3), keepdim=True)
+    least = torch.linalg.vector_norm(x, -torch.inf, (2, 3), keepdim=True)
+    return F.normalize(x.flatten(2), 1, 2).view_as(x) * 100 + x.norm(3, 3, keepdim=True) + least + x / largest
+
+
+def under_other_names(x: Tensor) -> Tensor:
+    """As files have them in which torch has taken networks apart."""
+    aten = torch.ops.aten
+    y = aten.reflection_pad2d(x, [1, 2, 0, 1]) + aten.replication_pad2d(x, [1, 2, 1, 0])
+    y = aten.upsample_bilinear2d(y, [60, 88], False, None, None) + aten.upsample_nearest2d(y, [60, 88])
+    y = y + aten.upsample_bicubic2d(x, [60, 88], True)
+    return F.avg_pool2d(aten.native_channel_shuffle(y, 2), 2)
+
+
+FLATTENED = (
+    Case("ranks-of-all", ranks_of_all, has_gradient=False),
+    Case("length-of-all", lambda x: F.normalize(x.flatten(1), dim=1).view_as(x) * 100
+         + x / x.reshape(-1).abs().sum()),
+    Case("places-in-all", lambda x: x + x.flatten(1).argmax(1).view(1, 1, 1, 1) / 1000, has_gradient=False),
+    Case("layer-norm-of-all", lambda x: F.layer_norm(x.flatten(1), (x[0].numel(),)).unflatten(1, x.shape[1:])),
+    Case("norms-of-any-order", norms_of_any_order),
+    Case("under-other-names", under_other_names),
+    Case("spread-of-means", lambda x: x / x.mean((2, 3)).std()),
+)  # fmt: skip
+
+CASES = (*ROWS, *CHANNELS, *WRITES, *NEIGHBOURS, *ALONG_ROWS, *MOVED, *LOSSES_AND_LISTS, *FLATTENED)

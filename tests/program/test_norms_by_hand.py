@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_seamless.program.passes import barriers_of, count_passes
@@ -47,6 +48,39 @@ def grouped(x: Tensor) -> Tensor:
     return ((groups - mean) * (variance + 1e-5).rsqrt()).flatten(1, 2)
 
 
+def groups_in_a_row(x: Tensor) -> Tensor:
+    """Channels of a group and positions in one dimension, as a group norm is usually written."""
+    n, c, h, w = x.shape
+    rows = x.view(n, 2, -1)
+    mean, variance = rows.mean(-1, keepdim=True), rows.var(-1, keepdim=True, unbiased=False)
+    scaled = (rows - mean) / (variance + 1e-5).sqrt() * torch.tensor([1.5, 2.0]).to(x).view(1, 2, 1)
+    return scaled.view(n, c, h, w) + torch.arange(4).to(x).view(1, 4, 1, 1)
+
+
+def groups_as_images(x: Tensor) -> Tensor:
+    n, c, _, _ = x.shape
+    rows = x.reshape(n * 2, c // 2, -1).flatten(1)
+    deviation, mean = torch.std_mean(rows, dim=1)
+    return ((rows - mean[:, None]) / (deviation[:, None] + 1e-5)).view_as(x)
+
+
+def groups_by_instance_norm(x: Tensor) -> Tensor:
+    factor = torch.tensor([1.5, 2.0]).to(x)
+    return F.instance_norm(x.reshape(x.shape[0], 2, -1), weight=factor, bias=factor).reshape(x.shape)
+
+
+def groups_expanded(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    groups = x.reshape(n, 2, c // 2, h, w)
+    variance = groups.var((2, 3, 4), keepdim=True).expand_as(groups)
+    return x * x.sigmoid() / (variance + 1e-5).sqrt().reshape(n, c, h, w)
+
+
+def everything_in_a_row(x: Tensor) -> Tensor:
+    rows = x.flatten()
+    return ((rows - rows.mean()) / rows.std()).reshape(x.shape)
+
+
 def centred_first(x: Tensor) -> Tensor:
     centred = x - x.mean(PLANE, keepdim=True)
     return centred / (centred.std(PLANE, keepdim=True) + 1e-5)
@@ -63,7 +97,20 @@ def beside_another_mean(x: Tensor) -> Tensor:
     return x / (x - 0.5 * top).pow(2).mean(PLANE, keepdim=True)
 
 
-NORMS = (two_steps, product, turned_round, flattened, grouped, centred_first, to_length_one)
+NORMS = (
+    two_steps,
+    product,
+    turned_round,
+    flattened,
+    grouped,
+    centred_first,
+    to_length_one,
+    groups_in_a_row,
+    groups_as_images,
+    groups_by_instance_norm,
+    groups_expanded,
+    everything_in_a_row,
+)
 
 
 class Norms(nn.Module):

@@ -14,6 +14,8 @@ import zarr
 import napari_seamless as ns
 from napari_seamless.errors import BadRequest, InputMismatch
 from napari_seamless.models import Model
+from napari_seamless.program.trace import trace
+from napari_seamless.program.whole_numbers import fits_32_bits
 from napari_seamless.store.downsample import halve
 
 EMPTY = np.zeros((1, 64, 64), np.float32)
@@ -98,3 +100,15 @@ def test_values_beyond_float32_are_refused() -> None:
     image[0, 3, 4] = 1e39
     with pytest.raises(InputMismatch, match=r"float32, up to 3\.4e\+38; got 1e\+39 of float64"):
         ns.run(torch.nn.Conv2d(1, 1, 3, padding=1), image, scheduler="serial")
+
+
+class PlacesOfMaxima(torch.nn.Module):
+    """Where in the plane each channel is largest, at every pixel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(2).argmax(2)[..., None, None].expand(-1, -1, *x.shape[2:])
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(2**15, True), (2**15 + 1, False)])
+def test_places_in_a_plane_fit_32_bits_only_where_the_last_one_does(rows: int, fits: bool) -> None:
+    assert fits_32_bits(trace(PlacesOfMaxima(), (1, 1, rows, 2**16))) == fits

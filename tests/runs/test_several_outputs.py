@@ -117,6 +117,23 @@ def test_some_outputs_in_their_order_in_memory(
     assert_close(found, expected)
 
 
+class KeptAxis(nn.Module):
+    """Scores, classes that keep their axis of channels, and a grey picture."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        scores = torch.cat([x, -x], 1)
+        return [scores, scores.argmax(1, keepdim=True), (x * 10).to(torch.uint8)]
+
+
+def test_what_would_be_labels_alone_is_labels_among_several(image: np.ndarray) -> None:
+    together = run(KeptAxis(), image, None).images
+    for name in together:
+        alone = run(KeptAxis(), image, None, name)
+        assert (together[name].store.kind, together[name].shape) == (alone.store.kind, alone.shape)
+        np.testing.assert_array_equal(np.asarray(together[name]), np.asarray(alone))
+    assert [result.store.kind for result in together.values()] == ["image", "labels", "image"]
+
+
 def test_workers_elsewhere_write_every_output(network: nn.Module, image: np.ndarray, tmp_path: Path) -> None:
     store = run(network, image, tmp_path / "o.ome.zarr", region=HALF).store
     there = pickle.loads(pickle.dumps(store))

@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError, UnknownModel
+from napari_seamless.models._compat import first_line
 from napari_seamless.models.confinement import Bounded, confined
 from napari_seamless.models.fetching_arguments import FETCHING, check_arguments, offline_defaults
 from napari_seamless.models.networks.classifier import Classifier
@@ -113,7 +114,7 @@ def build(
         raise
     except ImportError as error:
         raise ModelError(
-            f"a network's code needs the packages that it imports; {architecture} says: {str(error).splitlines()[0]}; "
+            f"a network's code needs the packages that it imports; {architecture} says: {first_line(error)}; "
             "install what is missing"
         ) from error
     except (

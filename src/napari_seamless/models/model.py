@@ -55,14 +55,30 @@ class Resolution:
         return None if all(abs(r - 1) <= self.tolerance for r in ratio) else ratio
 
 
+INDICES = (torch.int64, torch.bool)
+"""The types of an argmax and of a comparison; other whole numbers of one channel may be a grey picture."""
+
+
+def are_labels(dtype: torch.dtype, channels: int | None) -> bool:
+    """Whether a network's output is labels, as after argmax or a comparison: whole numbers (or bool) without an axis of
+    channels (None), or one channel of those types that these two give."""
+    is_whole = not dtype.is_floating_point and not dtype.is_complex
+    return is_whole and (channels is None or (channels == 1 and dtype in INDICES))
+
+
 @dataclass(frozen=True)
 class OutputPart:
     """One of several outputs that a network gives in one, one after the other: its name, how many channels it has
-    (None: it has no axis of them) and their type as torch names it."""
+    (None: it has no axis of them) and their type as torch names it. That axis is left out of labels."""
 
     name: str
     channels: int | None
     dtype: str
+
+    @classmethod
+    def of(cls, name: str, channels: int | None, dtype: str) -> OutputPart:
+        """What an output of a network becomes."""
+        return cls(name, None if are_labels(getattr(torch, dtype), channels) else channels, dtype)
 
     @property
     def width(self) -> int:
@@ -71,8 +87,7 @@ class OutputPart:
 
     @property
     def kind(self) -> Literal["labels", "image"]:
-        """Whole numbers without an axis of channels are labels."""
-        return "labels" if self.channels is None and "float" not in self.dtype else "image"
+        return "labels" if are_labels(getattr(torch, self.dtype), self.channels) else "image"
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from napari_seamless.errors import ModelError
-from napari_seamless.models._compat import compiled_function, compiled_module
+from napari_seamless.models._compat import compiled_function, compiled_module, first_line
 from napari_seamless.models.loaders.pt2 import Graph
 from napari_seamless.models.loaders.torchscript import script_of
 from napari_seamless.program.own_attributes import NEEDED, require_methods, submodules
@@ -53,7 +53,7 @@ def as_run(given: object) -> tuple[nn.Module, tuple[str, ...]]:
     except (TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
         raise ModelError(
             "a network is run in eval mode, in float32 and without wrappers, on a copy that leaves yours alone; "
-            f"{type(given).__name__} cannot be copied ({str(error).splitlines()[0][:160]}); hand over the plain module "
+            f"{type(given).__name__} cannot be copied ({first_line(error)}); hand over the plain module "
             "after module.eval()"
         ) from error
     return made, notices

@@ -7,12 +7,10 @@ and the walk goes on where it can, so that the user hears of all of them at once
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from operator import getitem
-from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -21,7 +19,14 @@ from torch.fx import Node as Traced
 
 from napari_seamless.errors import TraceFailed
 from napari_seamless.program._compat import is_fake
-from napari_seamless.program.derived_constants import DerivedConstant, RunningStatistics, TrainingConstants, is_random
+from napari_seamless.program.derived_constants import (
+    DerivedConstant,
+    RunningStatistics,
+    TrainingConstants,
+    draws,
+    is_random,
+)
+from napari_seamless.program.flattened import Flattened, Place, flattened_view, is_view, place_flattened
 from napari_seamless.program.graph import Node, Program, Refusal
 from napari_seamless.program.ops.barrier import Barrier
 from napari_seamless.program.ops.constant_image import ConstantImage
@@ -39,17 +44,20 @@ from napari_seamless.program.ops.request import (
 )
 from napari_seamless.program.ops.table import build as build_operation
 from napari_seamless.program.ops.table import operator as operator_of
+from napari_seamless.program.source_lines import code_line, layer_path
 from napari_seamless.program.spans import Dims
 from napari_seamless.program.value import Value
-
-FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)')
-"""One entry of a stack trace: file, line, code."""
 
 LARGEST_CONSTANT = 1 << 28
 """Bytes above which something computed from weights alone is refused instead of stored."""
 
 LARGEST_SETTLED = 1 << 20
 """Bytes up to which what follows from barriers alone is taken for known."""
+
+RANDOM = (
+    "it draws random numbers, so that no two runs of the network give the same; switch it off in eval mode, or draw "
+    "them once and keep them as a buffer"
+)
 
 IGNORED = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_size.int"})
 """Checks of torch's tracer, which make no tensor."""
@@ -127,6 +135,11 @@ class Builder:
         args = self._broadcast(request, operator, request.args)
         request = replace(request, args=args, layer=self._layer(request.target))
         try:
+            if not self.training and draws(request.target, request.args, request.kwargs):
+                raise Unsupported(RANDOM)
+            if any(isinstance(i, Flattened) for i in request.items):
+                self.known[result] = self._flattened(request, operator, result)
+                return
             if not request.images or (operator is not None and operator.fill is not None):
                 self.constant(result, result.name, self._fold(node, request, operator, fake))
                 self._note_derived(result.name, request, operator)
@@ -134,14 +147,40 @@ class Builder:
             if operator is not None and operator.momentum_at is not None and part not in (None, 0):
                 self.known[result] = StoredConstant()
                 return
-            self.known[result] = self._add(self._with_constant_images(request, operator), operator, result)
+            self.known[result] = self._placed(request, operator, result)
             self._note_statistics(request, operator, layer_path(result))
         except Unplaced as reason:
             refusal = Refusal(request.target, layer_path(node), str(reason), code_line(node))
             self.known[result] = Stretched(request.image(), request.shape, refusal)
         except Unsupported as reason:
-            self.refusals.append(Refusal(request.target, layer_path(node), str(reason), code_line(node)))
-            self.known[result] = self._stand_in(request)
+            refusal = Refusal(request.target, layer_path(node), str(reason), code_line(node))
+            mixed = flattened_view(request, refusal, self._place(result)) if is_view(operator) else None
+            if mixed is None:
+                self.refusals.append(refusal)
+            self.known[result] = mixed or self._stand_in(request)
+
+    def _flattened(self, request: Request, operator: Operator | None, node: Traced) -> ImageArgument | Flattened:
+        """What an operator makes of values into which channels and positions were flattened together."""
+
+        def reshaped(constant: Constant, shape: tuple[int, ...]) -> Constant:
+            name = f"{constant.name}.{'x'.join(map(str, shape))}"
+            given = Request("aten.reshape.default", (constant, shape), {}, shape, constant.tensor.dtype, self.ndim)
+            self.constants[name] = constant.tensor.reshape(shape)
+            self._note_derived(name, given, None)
+            return Constant(name, self.constants[name])
+
+        made = place_flattened(request, operator, self._place(node), reshaped)
+        if made is not None:
+            return made
+        mixed = [i for i in request.items if isinstance(i, Flattened)]
+        self.refusals += [i.refusal for i in mixed]
+        return self._stand_in(replace(request, args=tuple(i.image for i in mixed)))
+
+    def _place(self, node: Traced) -> Place:
+        return lambda request: self._placed(request, operator_of(request.target), node)
+
+    def _placed(self, request: Request, operator: Operator | None, node: Traced) -> ImageArgument:
+        return self._add(self._with_constant_images(request, operator), operator, node)
 
     def _layer(self, target: str) -> int | None:
         """The number of a layer that draws random numbers."""
@@ -186,7 +225,7 @@ class Builder:
         if not isinstance(item, Stretched):
             return item
         broadcasts = operator is not None and operator.broadcasts
-        if broadcasts and any(i.value.shape == request.shape for i in request.images):
+        if broadcasts and any(_shape_of(i) == request.shape for i in request.items):
             return item.image
         self.refusals.append(item.refusal)
         return self._stand_in(replace(request, args=(item.image,), shape=item.shape))
@@ -269,7 +308,8 @@ class Builder:
         if isinstance(built.operation, Barrier):
             self.barriers.add(index)
         is_settled = isinstance(built.operation, Barrier) and not built.operation.keeps_positions
-        follows = bool(inputs) and all(i.is_settled for i in inputs) and value.nbytes <= LARGEST_SETTLED
+        is_small = value.nbytes <= LARGEST_SETTLED and all(n in (None, 1) for n in value.domain)
+        follows = bool(inputs) and all(i.is_settled for i in inputs) and is_small
         return ImageArgument(index, value, is_settled or follows, built.operation)
 
     def _stand_in(self, request: Request) -> ImageArgument:
@@ -293,21 +333,11 @@ def _common_domain(request: Request) -> tuple[int | None, ...]:
     return tuple(max((n for n in sizes if n is not None), default=None) for sizes in axes)
 
 
-def layer_path(node: Traced) -> str:
-    """The user's name of the layer that a traced node belongs to, "" for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    names = [path for path, _ in stack.values()]
-    return names[-1] if names else ""
-
-
-def code_line(node: Traced) -> str:
-    """Where the user's own code calls what a traced node stands for; the innermost line outside torch itself."""
-    found = FRAME.findall(node.meta.get("stack_trace") or "")
-    own = [frame for frame in found if not {"torch", "napari_seamless"} & set(PurePath(frame[0]).parts)] or found[:1]
-    if not own:
-        return ""
-    path, line, code = own[-1]
-    return f"line {line} of {PurePath(path).name}, `{code.strip()}`"
+def _shape_of(item: Any) -> tuple[int, ...] | None:
+    """The shape of an argument that depends on the image."""
+    if isinstance(item, Flattened):
+        return item.shape
+    return item.value.shape if isinstance(item, ImageArgument) else None
 
 
 def program_of(exported: torch.export.ExportedProgram, ndim: int, *, training: bool = False) -> Program:
@@ -361,7 +391,7 @@ def _output(builder: Builder, node: Traced, names: Sequence[Any]) -> int:
     """The program's result: the first tensor of what the network returns."""
     results = [builder.known[r] for r in flatten(node.args) if isinstance(r, Traced) and r.name in names]
     images = [r for r in results if isinstance(r, ImageArgument)]
-    stretched = [r.refusal for r in results if isinstance(r, Stretched)]
+    stretched = [r.refusal for r in results if isinstance(r, Stretched | Flattened)]
     if not images and stretched:
         builder.refusals += stretched
         return 0

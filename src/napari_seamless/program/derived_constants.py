@@ -93,6 +93,17 @@ def _filled(item: Any, known: Mapping[str, Tensor]) -> Any:
     return [_filled(i, known) for i in item] if isinstance(item, tuple) else item
 
 
+def draws(target: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call draws random numbers: not dropout of probability 0 or in eval mode, for example."""
+    if not is_random(target):
+        return False
+    schema = resolve(target)._schema.arguments
+    given = {a.name: a.default_value for a in schema} | dict(zip((a.name for a in schema), args, strict=False))
+    given |= kwargs
+    is_off = [given[name] is False for name in ("train", "training") if name in given]
+    return not any(is_off) and not any(given[name] == 0 for name in ("p", "dropout_p") if name in given)
+
+
 def is_random(target: str) -> bool:
     """Whether torch says that an operator draws random numbers."""
     try:

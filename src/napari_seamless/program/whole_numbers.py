@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 
 from napari_seamless.program.graph import Node, Program
+from napari_seamless.program.ops.barrier import Barrier
 
 INDICES = frozenset(
     f"aten.{name}"
     for name in ("argmax", "argmin", "max", "min", "topk", "sort", "argsort", "median", "kthvalue", "mode")
 )
-"""Operators that give the number of a channel or a place, where their input is no whole number itself."""
+"""Operators that give the number of a channel or a place, where their input is no whole number itself. Barriers count
+places in the whole plane."""
 
 ARRANGING = frozenset(
     f"aten.{name}"
@@ -42,7 +46,7 @@ def _fits(program: Program, makers: dict[int, Node], value: int) -> bool:
         return False
     name = node.operator.rpartition(".")[0]
     if name in INDICES and not any(_is_wide(program.values[i].dtype) for i in node.inputs):
-        return True
+        return not isinstance(node.operation, Barrier) or prod(program.values[node.inputs[0]].shape) <= 2**31
     return name in ARRANGING and bool(node.inputs) and all(_fits(program, makers, i) for i in node.inputs)
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_seamless.fingerprints import source_identity
 from napari_seamless.runs.origin import notices_of
 from napari_seamless.runs.prepared import Prepared
-from napari_seamless.store import Store, open_store
+from napari_seamless.store import Store, images_at, open_store
 from napari_seamless.store.output_path import is_ours
 
 
 @dataclass(frozen=True)
 class ExistingOutput:
-    """A result: itself, opened to be read, the share of it that is done, whether a run of what was prepared would go on
-    with it, and what those that made it told."""
+    """A result: its images, opened to be read, by the names of the outputs ("" where there is one), the share of them
+    that is done, whether a run of what was prepared would go on with it, and what those that made it told."""
 
     path: Path
-    store: Store
+    images: Mapping[str, Store]
     fraction: float
     continues: bool
     notices: tuple[str, ...] = ()
+
+    @property
+    def store(self) -> Store:
+        """The first of the images."""
+        return next(iter(self.images.values()))
 
 
 def existing_output_at(path: str | Path, prepared: Prepared) -> ExistingOutput | None:
@@ -32,8 +38,10 @@ def existing_output_at(path: str | Path, prepared: Prepared) -> ExistingOutput |
     path = Path(path)
     if not is_ours(path):
         return None
-    store = open_store(path)
+    names = images_at(path)
+    images = {name: open_store(path, image=name) for name in names} or {"": open_store(path)}
+    store = next(iter(images.values()))
     is_same = store.spec.shape == prepared.output_shape
     is_same = is_same and store.spec.source_identity == source_identity(prepared.source, prepared.level)
     continues = is_same and store.spec.program_hash == prepared.program_hash
-    return ExistingOutput(path, store, float(store.finished.mean()), continues, notices_of(store))
+    return ExistingOutput(path, images, float(store.finished.mean()), continues, notices_of(store))

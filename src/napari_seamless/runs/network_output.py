@@ -71,7 +71,7 @@ def with_outputs(model: Model, several: SeveralOutputs, wanted: Wanted, ndim: in
             "(network_output=[...], --network-output A,B), and make another run for the others"
         )
     parts = tuple(
-        OutputPart(name, shape[1] if len(shape) == ndim + 2 else None, several.dtypes[name])
+        OutputPart.of(name, shape[1] if len(shape) == ndim + 2 else None, several.dtypes[name])
         for name, shape in chosen.items()
     )
     dtypes = [getattr(torch, part.dtype) for part in parts]

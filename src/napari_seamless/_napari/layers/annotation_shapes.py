@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless._napari.layers.drawn_shapes import Corners, Plane, outline_layer, polygons_over
+from napari_seamless._napari.layers.drawn_shapes import Corners, PlaneAxes, outline_layer, polygons_over
 from napari_seamless._napari.layers.planes import spatial_axes_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def file_layer(viewer: napari.Viewer, image: Image, drawn: Sequence[Annotation],
 
 
 def annotation_layer(
-    viewer: napari.Viewer, over: Image | Labels, drawn: Sequence[Annotation], name: str, axes: Plane
+    viewer: napari.Viewer, over: Image | Labels, drawn: Sequence[Annotation], name: str, axes: PlaneAxes
 ) -> Shapes:
     """A new layer with a polygon for each of the annotations, which are in pixels of a layer of which `axes` are rows
     and columns. GUI thread.

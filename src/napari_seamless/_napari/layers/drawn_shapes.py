@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 Corners = NDArray[np.float64]
-Plane = tuple[int, ...]
+PlaneAxes = tuple[int, ...]
 """Two axes of a layer, counted from its last one: (-2, -1) of a plain picture."""
 AROUND = 64
 CORNERS_OF_ELLIPSE = 360
@@ -46,7 +46,7 @@ def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
     return layer
 
 
-def outline_layer(viewer: napari.Viewer, image: Image | Labels, name: str, rows_and_columns: Plane) -> Shapes:
+def outline_layer(viewer: napari.Viewer, image: Image | Labels, name: str, rows_and_columns: PlaneAxes) -> Shapes:
     """A new layer of shapes over an image of which these axes are rows and columns, without any shape. GUI thread.
 
     Shapes say which rows and columns are run, and are seen on every plane, time point and channel.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.badge import Badge
 from napari_seamless._napari.layers.live_layers import PREVIEW, ResultLayers, is_colour
+from napari_seamless._napari.layers.outputs import images_of
 from napari_seamless._napari.layers.uncovered_preview import UncoveredPreview
 from napari_seamless._napari.layers.view import result_on_screen
 from napari_seamless.interfaces import LiveImage
@@ -28,29 +30,27 @@ GIVEN_UP = frozenset(("cancelled", "failed"))
 class Preview:
     """Layers directly below those of the result, from the first estimated pixels on, until exact ones cover them all.
 
-    `keep` is called with them, to keep them where their source is. `look` is called now and then, `tick` with every
-    tick of the GUI timer. GUI thread.
+    `results` are the layers of each output of the network, by its name. `keep` is called with those of the preview, to
+    keep them where their source is. `look` is called now and then, `tick` with every tick of the GUI timer. GUI thread.
     """
 
     def __init__(
         self,
         viewer: napari.Viewer,
         run: Run,
-        result: ResultLayers,
-        name: str,
+        results: Mapping[str, ResultLayers],
         placed: dict[str, Any],
         keep: Callable[[Sequence[Layer]], object],
     ) -> None:
-        self._viewer, self._run, self._result = viewer, run, result
-        self._name, self._placed, self._keep = f"{name}{PREVIEW}", placed, keep
-        self._shown: ResultLayers | None = None
-        self._uncovered: UncoveredPreview | None = None
+        self._viewer, self._run, self._results = viewer, run, results
+        self._placed, self._keep = placed, keep
+        self._outputs: list[PreviewedOutput] = []
         self._badge: Badge | None = None
         self._is_over = False
 
     @property
     def layers(self) -> list[Any]:
-        return [] if self._shown is None else self._shown.layers
+        return [layer for output in self._outputs for layer in output.shown.layers]
 
     @property
     def is_on_screen(self) -> bool:
@@ -59,11 +59,10 @@ class Preview:
 
     def tick(self) -> None:
         """Shows pixels that have arrived."""
-        if self._shown is None:
-            return
-        if self._uncovered is not None and not self._uncovered.pump():
-            self._shown.finish()
-        self._shown.tick()
+        for output in self._outputs:
+            if output.uncovered is not None and not output.uncovered.pump():
+                output.shown.finish()
+            output.shown.tick()
 
     def look(self) -> None:
         """Comes, goes, and puts the sign up or takes it down. Cheap."""
@@ -72,7 +71,7 @@ class Preview:
             return
         if self._run.progress().state in ENDED:
             self.close()
-        elif self._shown is not None:
+        elif self._outputs:
             self._watch(first)
         elif first.store.finished.any() and first.progress().state not in GIVEN_UP:
             self._appear(first.store)
@@ -87,7 +86,7 @@ class Preview:
 
     def close(self) -> None:
         """Takes layers and sign away. May be called twice."""
-        layers, self._shown, self._uncovered, self._is_over = self.layers, None, None, True
+        layers, self._outputs, self._is_over = self.layers, [], True
         if self._badge is not None:
             self._badge.close()
             self._badge = None
@@ -96,33 +95,51 @@ class Preview:
                 self._viewer.layers.remove(layer)
 
     def _appear(self, first: LiveImage) -> None:
-        below = self._result.layers[0]
-        if below not in self._viewer.layers:
-            return
-        image = first
-        if not is_colour(first):
-            image = self._uncovered = UncoveredPreview(first, self._run.store)
         chosen = set(self._viewer.layers.selection)
         facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
-        name, placed, axes = self._name, self._placed, self._result.axes
-        self._shown = ResultLayers(self._viewer, image, name, placed, facts=facts, below=below, axes=axes)
-        self._keep(self._shown.layers)
-        self._viewer.layers.selection = chosen
-        self._badge = Badge(self._viewer, SIGN)
+        exact, estimated = images_of(self._run.store), images_of(first)
+        for name, result in self._results.items():
+            below = result.layers[0]
+            if below not in self._viewer.layers:
+                continue
+            covered = None if is_colour(estimated[name]) else UncoveredPreview(estimated[name], exact[name])
+            shown = ResultLayers(
+                self._viewer,
+                estimated[name] if covered is None else covered,
+                f"{result.name}{PREVIEW}",
+                self._placed,
+                facts=facts,
+                below=below,
+                axes=result.axes,
+            )
+            self._outputs.append(PreviewedOutput(shown, covered))
+        if self._outputs:
+            self._keep(self.layers)
+            self._viewer.layers.selection = chosen
+            self._badge = Badge(self._viewer, SIGN)
 
     def _watch(self, first: Run) -> None:
-        if self._shown is None or self._badge is None:
+        if not self._outputs or self._badge is None:
             return
         still = uncovered(first.store, self._run.store)
-        if first.progress().state in GIVEN_UP and self._result.is_up_to_date and not still.any():
+        are_shown = all(result.is_up_to_date for result in self._results.values())
+        if first.progress().state in GIVEN_UP and are_shown and not still.any():
             self.close()
             return
-        view = result_on_screen(self._viewer, self._shown)
+        view = result_on_screen(self._viewer, self._outputs[0].shown)
         if view is not None:
             still = still[first.store.grid.covering(view).slices()]
         elif self._viewer.dims.ndisplay == 2:
             still = still[:0]
-        self._badge.show(any(layer.visible for layer in self._shown.layers) and bool(still.any()))
+        self._badge.show(any(layer.visible for layer in self.layers) and bool(still.any()))
+
+
+@dataclass
+class PreviewedOutput:
+    """The layers of a preview of one output, and what empties them wherever exact pixels are."""
+
+    shown: ResultLayers
+    uncovered: UncoveredPreview | None
 
 
 def uncovered(preview: LiveImage, exact: LiveImage) -> NDArray[np.bool_]:

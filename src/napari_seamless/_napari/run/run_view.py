@@ -10,6 +10,7 @@ from napari_seamless._napari.layers.asked_outlines import show_asked
 from napari_seamless._napari.layers.axes import StackPlane
 from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import ResultLayers, layers_of, placed_over
+from napari_seamless._napari.layers.outputs import images_of, output_layers, place_of_output
 from napari_seamless._napari.layers.preview_layers import Preview
 from napari_seamless._napari.layers.view import result_on_screen
 from napari_seamless._napari.run.activity_bar import ActivityBar
@@ -29,47 +30,42 @@ QUIET_SECONDS = 1.0
 
 
 class RunView:
-    """One run at a time. Layers of earlier runs stay in the viewer, and are taken up again by their place on disk."""
+    """One run at a time, with layers of each output of its network. Layers of earlier runs stay in the viewer, and are
+    taken up again by their place on disk."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
-        self._shown: ResultLayers | None = None
+        self._outputs: dict[str, ResultLayers] = {}
         self._preview: Preview | None = None
         self._activity: ActivityBar | None = None
         self._activity_name: str | None = None
 
     @property
     def shown(self) -> ResultLayers | None:
-        """The layers of the run."""
-        return self._shown
+        """The layers of the run's first output that is shown."""
+        return next(iter(self._outputs.values()), None)
 
     @property
     def layers(self) -> list[Any]:
-        return [] if self._shown is None else self._shown.layers
+        return [layer for output in self._outputs.values() for layer in output.layers]
 
     @property
     def view(self) -> Region | None:
         """The pixels of the result that are on screen."""
-        return None if self._shown is None else result_on_screen(self._viewer, self._shown)
+        shown = self.shown
+        return None if shown is None else result_on_screen(self._viewer, shown)
 
     def begin(self, started: Started, source: Image, name: str) -> None:
         """Puts the empty result over its source."""
         prepared, plane = started.prepared, started.plane
         placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
         self.end_preview()
-        self._shown = ResultLayers(
-            self._viewer,
-            started.run.store,
-            name,
-            placed,
-            started.folder,
-            started.output,
-            onto=layers_of(self._viewer, started.output),
-            axes=plane.axes,
+        self._outputs = output_layers(
+            self._viewer, images_of(started.run.store), name, placed, started.output, started.folder, plane.axes
         )
         keep = partial(follow, source, scale=prepared.scale, offset=prepared.offset, axes=plane.axes)
-        keep(self._shown.layers)
-        self._preview = Preview(self._viewer, started.run, self._shown, self._shown.name, placed, keep)
+        keep(self.layers)
+        self._preview = Preview(self._viewer, started.run, self._outputs, placed, keep)
         self.end_activity()
         self._activity_name = name
 
@@ -77,16 +73,18 @@ class RunView:
         self, found: ExistingOutput, prepared: Prepared, source: Image, name: str, plane: StackPlane
     ) -> None:
         """Puts the result of an earlier run over its source, unless it is there."""
-        if found.continues and not layers_of(self._viewer, found.path):
+        places = [place_of_output(found.path, found.images, output) for output in found.images]
+        if found.continues and not any(layers_of(self._viewer, place) for place in places):
             placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
-            shown = ResultLayers(self._viewer, found.store, name, placed, place=found.path, axes=plane.axes)
-            follow(source, shown.layers, prepared.scale, prepared.offset, plane.axes)
-            show_asked(self._viewer, found.store, shown.layers[0])
+            outputs = output_layers(self._viewer, found.images, name, placed, found.path, axes=plane.axes)
+            layers = [layer for output in outputs.values() for layer in output.layers]
+            follow(source, layers, prepared.scale, prepared.offset, plane.axes)
+            show_asked(self._viewer, found.store, layers[0])
 
     def tick(self) -> None:
         """Shows pixels that have arrived."""
-        if self._shown is not None:
-            self._shown.tick()
+        for output in self._outputs.values():
+            output.tick()
         if self._preview is not None:
             self._preview.tick()
 
@@ -98,8 +96,8 @@ class RunView:
 
     def update_metadata(self, facts: Mapping[str, Any]) -> None:
         """Adds these to the metadata of the layers."""
-        if self._shown is not None:
-            self._shown.update_metadata(facts)
+        for output in self._outputs.values():
+            output.update_metadata(facts)
 
     def follow(self, progress: Progress | None) -> bool:
         """Moves the bar in the activity dock. Says whether the run was cancelled there."""
@@ -114,20 +112,22 @@ class RunView:
         return activity.is_cancelled
 
     def drop(self, layer: Layer) -> bool:
-        """A layer is gone from the viewer. Says whether it was one of the run's."""
+        """A layer is gone from the viewer. Says whether nothing of the run is shown any more because of it."""
         if self._preview is not None and layer in self._preview.layers:
             self._preview.give_up()
         if layer not in self.layers:
             return False
-        self._shown = None
+        self._outputs = {name: shown for name, shown in self._outputs.items() if layer not in shown.layers}
+        if self._outputs:
+            return False
         self.end_preview()
         return True
 
     def finish(self) -> None:
         """Shows the last pixels."""
         self.end_activity()
-        if self._shown is not None:
-            self._shown.finish()
+        for output in self._outputs.values():
+            output.finish()
 
     def end_preview(self) -> None:
         """Takes the first look away."""
@@ -145,4 +145,4 @@ class RunView:
     def close(self) -> None:
         """Lets go of the run; its layers stay. May be called twice, and when the window is gone."""
         self.end_activity()
-        self._shown = self._preview = None
+        self._outputs, self._preview = {}, None

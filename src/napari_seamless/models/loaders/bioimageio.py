@@ -21,7 +21,7 @@ from napari_seamless.errors import InputNotFound, ModelError, WeightsMismatch
 from napari_seamless.models.architecture import LIBRARIES, build
 from napari_seamless.models.confinement import confined
 from napari_seamless.models.description_files import DEEPEST, check_values, read_text
-from napari_seamless.models.loaders.bioimageio_arrays import check_arrays, is_name
+from napari_seamless.models.loaders.bioimageio_arrays import check_arrays, path_in
 from napari_seamless.models.loaders.bioimageio_axes import Reordered, spatial
 from napari_seamless.models.loaders.bioimageio_example import write_example
 from napari_seamless.models.loaders.bioimageio_steps import steps_for
@@ -95,8 +95,8 @@ def load(folder: Path, *, trust: bool = False) -> Model:
 def inside(folder: Path, source: object, digest: object = None) -> Path:
     """A file of the package. Raises ModelError where it lies elsewhere or is another than described, InputNotFound."""
     name = str(getattr(source, "path", source))
-    path = (folder / name).resolve() if is_name(name) else folder.parent
-    if not path.is_relative_to(folder.resolve()):
+    path = path_in(folder, name)
+    if path is None:
         raise ModelError(
             f"a package is read offline and from its own folder only; {folder.name} names {name}; unpack it all"
         )

@@ -53,20 +53,19 @@ def _made(
         return torch.cat([module(one.unsqueeze(0)) for one in x]).double(), y
 
 
-def is_name(source: str) -> bool:
-    """Whether it can be that of a file in a folder, and no address."""
-    return 0 < len(source.encode()) <= LONGEST_NAME and "://" not in source and "\0" not in source
+def path_in(folder: Path, name: str) -> Path | None:
+    """Where a package's folder has a file of this name; None for what is no name, or leads out of the folder."""
+    if not 0 < len(name.encode()) <= LONGEST_NAME or "://" in name or "\0" in name:
+        return None
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) else None
 
 
 def _array(folder: Path, tensor: Any) -> NDArray[Any] | None:
     described = tensor.test_tensor
     name = "" if described is None else str(getattr(described.source, "path", described.source))
-    if not is_name(name):
-        return None
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return None
-    if path.stat().st_size > LIMIT:
+    path = path_in(folder, name)
+    if path is None or not path.is_file() or path.stat().st_size > LIMIT:
         return None
     try:
         found: NDArray[Any] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_seamless.errors import BadRequest
+from napari_seamless.models._compat import first_line
 
 POINTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.PReLU, nn.Hardswish,
@@ -94,7 +95,7 @@ def _require_shape(classifier: nn.Module, layers: list[nn.Module], size: tuple[i
         with torch.no_grad():
             answer = classifier.eval()(torch.zeros(1, first.in_channels, *size, dtype=first.weight.dtype))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise BadRequest(
             f"a classifier takes a crop of the size it was trained on; given {size[0]} x {size[1]} it says: {reason}; "
             "give that size"

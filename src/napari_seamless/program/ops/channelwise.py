@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,7 +46,7 @@ def along_channels(*positions: int, keepdim_at: int | None = None) -> Builder:
         given = request.kwargs.get("dim", request.arg(positions[0], None))
         chosen = list(range(rank)) if given is None or given == [] else given
         along = [wrap(d, rank) for d in (chosen if isinstance(chosen, list | tuple) else [chosen])]
-        keep = request.kwargs.get("keepdim", request.arg(keepdim_at, False) if keepdim_at is not None else True)
+        keep = len(request.shape) == rank
         if len(along) == 1 and image.value.dims[along[0]]:
             return along_whole_axis(request, along[0], keeps=keepdim_at is None)
         require_channels(image.value, along, "reduces")
@@ -58,22 +59,35 @@ def along_channels(*positions: int, keepdim_at: int | None = None) -> Builder:
 
 
 def channel_index(request: Request) -> Built:
-    """Picking channels by a constant list of numbers."""
+    """Picking channels, or rows and columns, by constant lists of numbers."""
     image, index = request.image(), request.arg(1)
     if not all(i is None or isinstance(i, Constant) for i in index):
         raise Unsupported("its index is computed from the image")
     used = [d for d, i in enumerate(index) if i is not None]
+    if _is_grid(image, index, used):
+        return listed(image, [(d, index[d].tensor.flatten()) for d in used])
     if len(used) != 1 or index[used[0]].tensor.dim() != 1 or index[used[0]].tensor.dtype == torch.bool:
         raise Unsupported("it gathers pixels by a table")
     if image.value.dims[used[0]]:
-        return listed(image, used[0], index[used[0]].tensor)
+        return listed(image, [(used[0], index[used[0]].tensor)])
     return stored(request, image.value.dims, ChannelIndex)
 
 
-def listed(image: ImageArgument, dim: int, where: Tensor) -> Built:
-    """Positions along a spatial axis, by a constant list of their numbers."""
-    size = image.value.shape[dim]
-    return copy_along(image, [(dim, Listed(size, tuple(n % size for n in where.tolist())))])
+def _is_grid(image: ImageArgument, index: Sequence[Constant | None], used: Sequence[int]) -> bool:
+    """Whether each of several spatial axes has a list of its own, as in x[:, :, rows[:, None], columns]."""
+    if len(used) < 2 or any(not image.value.dims[d] for d in used) or used[-1] - used[0] != len(used) - 1:
+        return False
+    shapes = [one.tensor.shape for one in index if one is not None and one.tensor.dtype != torch.bool]
+    return len(shapes) == len(used) and all(
+        len(shape) <= len(used) and shape[0] == shape.numel() and len(shape) == len(used) - k
+        for k, shape in enumerate(shapes)
+    )
+
+
+def listed(image: ImageArgument, lists: Sequence[tuple[int, Tensor]]) -> Built:
+    """Positions along spatial axes, by a constant list of their numbers for each."""
+    sizes = image.value.shape
+    return copy_along(image, [(d, Listed(sizes[d], tuple(n % sizes[d] for n in where.tolist()))) for d, where in lists])
 
 
 def ordering(dim_at: int, default: int | None = None, *, keepdim_at: int | None = None) -> Builder:
@@ -100,7 +114,7 @@ def pick(request: Request) -> Built:
     image, dim = request.image(), wrap(request.arg(1), len(request.image().value.shape))
     request.constant(2, "index")
     if request.target == "aten.index_select.default" and image.value.dims[dim]:
-        return listed(image, dim, request.arg(2).tensor)
+        return listed(image, [(dim, request.arg(2).tensor)])
     require_channels(image.value, [dim], "picks")
     _require_alike(request)
     return stored(request, image.value.dims, ChannelIndex)
@@ -163,6 +177,12 @@ def one_hot(request: Request) -> Built:
     return stored(request, (*request.image().value.dims, ()))
 
 
+def shuffle(request: Request) -> Built:
+    """aten.native_channel_shuffle(input, groups)."""
+    require_channels(request.image().value, [1], "shuffles")
+    return stored(request, request.image().value.dims, ChannelIndex)
+
+
 def cross(request: Request) -> Built:
     """aten.linalg_cross(input, other, *, dim), between channels."""
     _require_one_grid(request)
@@ -192,6 +212,8 @@ OPERATORS: Operators = {
     "aten.embedding.default": Operator(table_lookup),
     "aten.one_hot.default": Operator(one_hot),
     "aten.linalg_cross.default": Operator(cross),
+    "aten.native_channel_shuffle.default": Operator(shuffle),
     "aten.prod.dim_int": Operator(along_channels(1, keepdim_at=2)),
     "aten.index.Tensor": Operator(channel_index),
+    "aten._unsafe_index.Tensor": Operator(channel_index),
 }

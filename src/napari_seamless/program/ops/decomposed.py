@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DECOMPOSED = frozenset({
-    "aten.glu.default", "aten.channel_shuffle.default", "aten.native_channel_shuffle.default", "aten.rot90.default",
+    "aten.glu.default", "aten.channel_shuffle.default", "aten.rot90.default",
     "aten.fliplr.default", "aten.flipud.default", "aten.tile.default", "aten.concat.default",
     "aten.concatenate.default", "aten.rms_norm.default", "aten._fused_rms_norm.default",
     "aten.cosine_similarity.default", "aten.t.default", "aten.std_mean.dim", "aten.var_mean.dim",

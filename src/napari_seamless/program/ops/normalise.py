@@ -59,11 +59,18 @@ class ScaleShift(MomentsBarrier):
         number, centre, spread = pooled(grouped, (1,))
         scale = (spread / number + self.eps).rsqrt().expand_as(grouped[1]).reshape(-1)
         if self.weight is not None:
-            scale = scale * small(constants[self.weight])
+            scale = scale * self._each(constants[self.weight], scale)
         exact = centre.expand_as(grouped[1]).reshape(-1)
         rounded = exact.to(self.dtype).double()
         shift = (rounded - exact) * scale
-        return torch.stack([rounded, scale, shift if self.bias is None else shift + small(constants[self.bias])])
+        return torch.stack(
+            [rounded, scale, shift if self.bias is None else shift + self._each(constants[self.bias], scale)]
+        )
+
+    @staticmethod
+    def _each(numbers: Tensor, channels: Tensor) -> Tensor:
+        """One number for each channel, where each of the given ones may be that of several, one after the other."""
+        return small(numbers).repeat_interleave(len(channels) // len(numbers))
 
 
 @dataclass(frozen=True)

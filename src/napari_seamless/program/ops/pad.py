@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from torch import Tensor
@@ -18,6 +18,7 @@ from napari_seamless.program.ops.operation import (
     Operation,
 )
 from napari_seamless.program.ops.request import (
+    Builder,
     Built,
     ImageArgument,
     Operator,
@@ -109,6 +110,16 @@ def pad(request: Request) -> Built:
     return copy_along(image, [(d, Bordered(image.value.shape[d], before, mode)) for _, d, before in axes])
 
 
+def bordering(mode: str) -> Builder:
+    """aten.reflection_pad2d(input, pads) and the like: `pad` in a mode, under a name of its own."""
+
+    def build(request: Request) -> Built:
+        args = (request.arg(0), request.arg(1), mode)
+        return pad(replace(request, target="aten.pad.default", args=args, kwargs={}))
+
+    return build
+
+
 def _channel_pad(request: Request, image: ImageArgument, mode: str, dims: list[int]) -> Built:
     if mode != "constant" or any(image.value.dims[d] for d in dims):
         raise Unsupported("it pads channels and positions at once")
@@ -118,4 +129,6 @@ def _channel_pad(request: Request, image: ImageArgument, mode: str, dims: list[i
 OPERATORS: Operators = {
     "aten.pad.default": Operator(pad),
     "aten.constant_pad_nd.default": Operator(pad),
+    **{f"aten.reflection_pad{n}d.default": Operator(bordering("reflect")) for n in (1, 2, 3)},
+    **{f"aten.replication_pad{n}d.default": Operator(bordering("replicate")) for n in (1, 2, 3)},
 }

@@ -189,19 +189,11 @@ def spread_and_mean(*, root: bool) -> Make:
     return lambda request, image, also: (mean if request.part else first)(request, image, also)
 
 
-def length(request: Request, image: ImageArgument, also: tuple[int, ...]) -> Barrier:
-    """aten.linalg_vector_norm(input, ord, dim, keepdim)."""
-    if float(request.arg(1, 2)) != 2.0:
-        raise Unsupported(f"its norm of order {request.arg(1)} over the plane is not measured; order 2 is")
-    return Length(**common(request, image), also=also)
-
-
 VERDICT = "barrier"
 
 OPERATORS: Operators = {
     "aten.sum.dim_IntList": Operator(reducing(total)),
     "aten.mean.dim": Operator(reducing(mean)),
-    "aten.linalg_vector_norm.default": Operator(reducing(length, dim_at=2, keepdim_at=3)),
     **{f"aten.{name}.dim": Operator(reducing(spread(root=root, correction_at=2), keepdim_at=3))
        for name, root in (("var", False), ("std", True))},
     **{f"aten.{name}.correction": Operator(reducing(spread(root=root), keepdim_at=None))

@@ -80,8 +80,13 @@ class Request:
         return found.name
 
     @property
+    def items(self) -> list[Any]:
+        """All arguments, those in lists one by one."""
+        return list(flatten((self.args, tuple(self.kwargs.values()))))
+
+    @property
     def images(self) -> list[ImageArgument]:
-        return [i for i in flatten((self.args, tuple(self.kwargs.values()))) if isinstance(i, ImageArgument)]
+        return [i for i in self.items if isinstance(i, ImageArgument)]
 
 
 @dataclass(frozen=True)

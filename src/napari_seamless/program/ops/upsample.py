@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -160,6 +160,21 @@ def upsample(rank: int, mode: str, *, antialias: bool = False) -> Builder:
     return build
 
 
+def upsample_to(rank: int, mode: str, *, antialias: bool = False) -> Builder:
+    """aten.upsample_*.default(input, output_size, [align_corners,] scales...), with a factor for each axis, or None."""
+    build = upsample(rank, mode, antialias=antialias)
+
+    def build_listed(request: Request) -> Built:
+        given = ("self", "output_size", *(() if mode.startswith("nearest") else ("align_corners",)))
+        names = (*given, *(("scales",) if rank == 1 else ("scales_d", "scales_h", "scales_w")[-rank:]))
+        named = dict(zip(names, request.args, strict=False)) | request.kwargs
+        factors = tuple(named.get(name) for name in names[len(given) :])
+        args = (*(named.get(name) for name in given), None if None in factors else factors)
+        return build(replace(request, target=request.target.replace(".default", ".vec"), args=args, kwargs={}))
+
+    return build_listed
+
+
 def _whole_factor(size: int, out: int, factor: float | None) -> int | None:
     whole = out // size
     return whole if whole * size == out and (factor is None or factor == whole) else None
@@ -189,13 +204,18 @@ def _torch_mode(mode: str, rank: int) -> str:
     return "nearest" if mode == "nearest" else {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]
 
 
+KINDS = {
+    **{f"upsample_nearest{n}d": (n, "nearest") for n in (1, 2, 3)},
+    **{f"_upsample_nearest_exact{n}d": (n, "nearest-exact") for n in (1, 2, 3)},
+    **{f"upsample_{kind}{n}d": (n, "linear") for n, kind in ((1, "linear"), (2, "bilinear"), (3, "trilinear"))},
+    "upsample_bicubic2d": (2, "cubic"),
+    "_upsample_bilinear2d_aa": (2, "linear"),
+    "_upsample_bicubic2d_aa": (2, "cubic"),
+}
+"""How many axes each of them resizes, and how."""
+
 OPERATORS: Operators = {
-    **{f"aten.upsample_nearest{n}d.vec": Operator(upsample(n, "nearest")) for n in (1, 2, 3)},
-    **{f"aten._upsample_nearest_exact{n}d.vec": Operator(upsample(n, "nearest-exact")) for n in (1, 2, 3)},
-    "aten.upsample_linear1d.vec": Operator(upsample(1, "linear")),
-    "aten.upsample_bilinear2d.vec": Operator(upsample(2, "linear")),
-    "aten.upsample_trilinear3d.vec": Operator(upsample(3, "linear")),
-    "aten.upsample_bicubic2d.vec": Operator(upsample(2, "cubic")),
-    "aten._upsample_bilinear2d_aa.vec": Operator(upsample(2, "linear", antialias=True)),
-    "aten._upsample_bicubic2d_aa.vec": Operator(upsample(2, "cubic", antialias=True)),
+    f"aten.{name}.{overload}": Operator(make(rank, mode, antialias=name.endswith("_aa")))
+    for name, (rank, mode) in KINDS.items()
+    for overload, make in (("vec", upsample), ("default", upsample_to))
 }
