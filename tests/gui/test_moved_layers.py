@@ -15,9 +15,14 @@ import napari_seamless as ns
 from docks import docked
 from gui_fakes import FakePipeline
 from napari_seamless._napari.contributions import read_slide
+from napari_seamless._napari.layers.annotation_shapes import annotation_layer
+from napari_seamless._napari.layers.drawn_shapes import polygons_over
 from napari_seamless._napari.measure.dock import MeasureDock
+from napari_seamless._napari.measure.object_layers import centroids
 from napari_seamless._napari.writer import write_labels
+from napari_seamless.runs.annotations import Annotation
 
+SQUARE = np.array([[10.0, 10.0], [10.0, 20.0], [30.0, 20.0], [30.0, 10.0]])
 MOVES: dict[str, Callable[[Any], None]] = {
     "translate": lambda layer: setattr(layer, "translate", (-70, 300)),
     "scale": lambda layer: setattr(layer, "scale", (0.25, 3)),
@@ -115,3 +120,17 @@ def test_a_result_that_is_opened_again_lies_over_its_moved_image_and_follows_it(
 def save(layer: Any, path: Path) -> None:
     data, settings, _ = layer.as_layer_data_tuple()
     write_labels(str(path), data, settings)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_shapes_and_centroids_stay_on_their_pixels(make_napari_viewer: Callable[..., Any], move: str) -> None:
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.zeros((60, 80), np.uint8), scale=(0.5, 0.5), translate=(7, 9))
+    labels = viewer.add_labels(np.zeros((60, 80), np.uint8), scale=(0.5, 0.5))
+    shapes = annotation_layer(viewer, image, [Annotation(((SQUARE,),))], "drawn", (-2, -1))
+    points = viewer.add_layer(centroids(labels, {"y": np.array([5.0]), "x": np.array([9.0])}, [], 3))
+    MOVES[move](image)
+    MOVES[move](labels)
+    same_place(shapes, image)
+    same_place(points, labels)
+    assert np.allclose(polygons_over(shapes, image)[0][:4], SQUARE)

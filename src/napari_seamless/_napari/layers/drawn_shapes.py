@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.axes import one_step
+from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import axes_of, placed_over
 from napari_seamless._napari.layers.planes import spatial_axes_of
 
@@ -49,7 +50,8 @@ def drawing_layer(viewer: napari.Viewer, image: Image) -> Shapes:
 def outline_layer(viewer: napari.Viewer, image: Image | Labels, name: str, rows_and_columns: PlaneAxes) -> Shapes:
     """A new layer of shapes over an image of which these axes are rows and columns, without any shape. GUI thread.
 
-    Shapes say which rows and columns are run, and are seen on every plane, time point and channel.
+    Shapes say which rows and columns are run, and are seen on every plane, time point and channel. They stay on their
+    pixels where the image is moved.
     """
     ndim = 2 if rows_and_columns == (-2, -1) else image.ndim
     scale, offset = one_step(image.level_shapes[0][: image.ndim][-ndim:], rows_and_columns)
@@ -61,6 +63,7 @@ def outline_layer(viewer: napari.Viewer, image: Image | Labels, name: str, rows_
         edge_width=_screen_pixels(viewer, float(np.asarray(image.scale)[rows_and_columns[-1]]), 2),
         **placed_over(image, scale.tolist(), offset.tolist()),
     )
+    follow(image, [layer], scale.tolist(), offset.tolist())
     return layer
 
 

@@ -13,7 +13,7 @@ from napari_seamless._napari.layers.axes import Axes
 from napari_seamless._napari.layers.live_layers import placed_over
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels, Layer
 
 FOLLOWS = "napari-seamless follows"
 """In a layer's metadata: what keeps it over the layer that it was made of."""
@@ -24,7 +24,12 @@ class Following:
     """Moves layers as their `source` moves. It lives in the metadata of the layers, and ends with them."""
 
     def __init__(
-        self, source: Image, layers: Sequence[Layer], scale: Sequence[float], offset: Sequence[float], axes: Axes
+        self,
+        source: Image | Labels,
+        layers: Sequence[Layer],
+        scale: Sequence[float],
+        offset: Sequence[float],
+        axes: Axes,
     ) -> None:
         self._source, self._layers = ref(source), [ref(layer) for layer in layers]
         self._scale, self._offset, self._axes = tuple(scale), tuple(offset), axes
@@ -53,7 +58,7 @@ class Following:
 
 
 def follow(
-    source: Image, layers: Sequence[Layer], scale: Sequence[float], offset: Sequence[float], axes: Axes = ()
+    source: Image | Labels, layers: Sequence[Layer], scale: Sequence[float], offset: Sequence[float], axes: Axes = ()
 ) -> None:
     """Keeps layers over a source from now on, as `placed_over` puts them there."""
     Following(source, layers, scale, offset, axes)

@@ -72,7 +72,9 @@ def key_of(layer: Layer) -> str:
     return str(layer.unique_id)
 
 
-def placed_over(source: Image, scale: Sequence[float], offset: Sequence[float], axes: Axes = ()) -> dict[str, Any]:
+def placed_over(
+    source: Image | Labels, scale: Sequence[float], offset: Sequence[float], axes: Axes = ()
+) -> dict[str, Any]:
     """Settings that put a result over its source, whatever transform the source has.
 
     Result pixel o lies at source pixel `o * scale + offset` (spatial axes; the source may have others before them).

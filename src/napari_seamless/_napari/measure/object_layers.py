@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless._napari.layers.axes import one_step
+from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import axes_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def look_at(viewer: napari.Viewer, labels: Labels, row: Mapping[str, float]) -> 
 def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequence[str], size: float) -> Points:
     """A point for each object, `size` columns wide, at its centroid, in the colour of its class, its row as features.
 
-    It is seen wherever its object is: on its own plane, and at every channel.
+    It is seen wherever its object is, on its own plane and at every channel, also where the labels are moved.
     """
     from napari.layers import Points
 
@@ -58,7 +59,7 @@ def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequ
     places[:, list(axes)] = np.stack(own, 1)
     steps = np.asarray(labels.scale) * scale
     placed = {name: getattr(labels, name) for name in TRANSFORM} | {"scale": steps}
-    return Points(
+    points = Points(
         places,
         name=f"{labels.name}: centroids",
         features={name: column for name, column in objects.items() if name != "object"},
@@ -68,3 +69,5 @@ def centroids(labels: Labels, objects: Mapping[str, NDArray[Any]], colours: Sequ
         size=size * abs(steps[axes[-1]] / steps[-1]),  # napari takes it along the last axis, whatever that is
         **placed,
     )
+    follow(labels, [points], scale.tolist(), [0.0] * labels.ndim)
+    return points
