@@ -119,3 +119,16 @@ def test_a_second_run_in_the_window_is_of_the_pixels_that_were_edited_after_the_
             expected = network(torch.from_numpy(layer.data.astype(np.float32))[None, None])[0, 0]
         np.testing.assert_allclose(np.asarray(result.data), expected, rtol=1e-4, atol=1e-3)
     assert any("were edited since the file was opened" in notice for notice in dock.snapshot.notices)
+
+
+def test_no_level_of_a_pyramid_can_be_edited_since_a_run_reads_the_file(
+    tmp_path: Path, make_napari_viewer: Callable[..., Any]
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "pyramid.ome.tif") as file:
+        file.write(np.full((512, 512), 7, np.uint8), subifds=1, tile=(128, 128))
+        file.write(np.full((256, 256), 7, np.uint8), subfiletype=1, tile=(128, 128))
+    layer = opened(make_napari_viewer(), tmp_path / "pyramid.ome.tif")
+    assert layer.multiscale
+    for level in layer.data:
+        with pytest.raises((ValueError, TypeError)):
+            level[:10, :10] = 0

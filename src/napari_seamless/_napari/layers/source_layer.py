@@ -25,7 +25,8 @@ LARGEST_COARSEST = 128_000_000
 def source_layer(source: Source) -> LayerTuple:
     """A source as the data, settings and type of an image layer. Reads the coarsest level; any thread.
 
-    Where even that one is large (a scan without a pyramid), a small one is made of every n-th pixel.
+    Where even that one is large (a scan without a pyramid), a small one is made of every n-th pixel. Of a pyramid it is
+    read-only: a run reads the file, and would not see what was painted into a level of it.
     """
     info = source.info
     lazy = [SourceLevel(source, level) for level in range(len(info.levels))]
@@ -35,6 +36,9 @@ def source_layer(source: Source) -> LayerTuple:
         levels = [*lazy[:-1], lazy[-1][...]] if is_small else [*lazy, overview(lazy[-1])]
     if len(levels) == 1 and isinstance(levels[0], np.ndarray):
         source = OnScreen(source, levels[0])
+    if len(levels) > 1 and isinstance(levels[-1], np.ndarray):
+        levels[-1] = levels[-1].view()
+        levels[-1].flags.writeable = False
     axes = "zyx"[-info.ndim :] if info.rgb or info.channels == 1 else "czyx"[:1] + "zyx"[-info.ndim :]
     settings: dict[str, Any] = {
         "name": info.title,
