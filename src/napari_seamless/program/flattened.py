@@ -110,7 +110,7 @@ def place_flattened(
         if name in NORMS and given[0].parts[:2] == (1, 1) and request.shape == given[0].shape:
             apart = given[0].image
             made = place(replace(request, args=(apart, *request.args[1:]), shape=apart.value.shape))
-            return replace(given[0], image=made)
+            return Flattened(made, request.shape, given[0].parts, given[0].refusal)
     return None
 
 

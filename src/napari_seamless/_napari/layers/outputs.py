@@ -35,11 +35,11 @@ def output_layers(
     Those that are there already from an earlier run are used again.
     """
     found = {}
-    for output, image in reversed(images.items()):
+    for output, image in reversed(list(images.items())):
         at = place_of_output(place, images, output)
         title = f"{name}, {output}" if output else name
         found[output] = ResultLayers(viewer, image, title, placed, keeps, at, onto=layers_of(viewer, at), axes=axes)
-    return dict(reversed(found.items()))
+    return {output: found[output] for output in images}
 
 
 def place_of_output(place: Path, images: Mapping[str, LiveImage], output: str) -> Path:
