@@ -48,20 +48,42 @@ def cells_in(region: Region, grid: int) -> Region:
     return Region(tuple(Interval(-(-i.lo // grid), -(-i.hi // grid)) for i in region.intervals))
 
 
+class DerivedMap(Protocol):
+    """Numbers that a step makes of its output before anything else, and of which it wants to know a statistic of the
+    whole domain. Frozen, picklable; any thread or process.
+
+    It wants `halo` pixels around a tile, and gives (c, n): the numbers of all pixels of the tile itself that count. The
+    `numbers` of what it is given are empty.
+    """
+
+    @property
+    def halo(self) -> int: ...
+
+    def __call__(self, given: TileOutput) -> Pixels: ...
+
+
 @dataclass(frozen=True)
 class StepBarrier:
-    """A number of the whole domain that a step must know before its first tile; `percent` belongs to percentiles."""
+    """A number of the whole domain that a step must know before its first tile; `percent` belongs to percentiles.
+
+    It is of a channel of the output, or of what is `derived` from it. It is 0 where there are no numbers.
+    """
 
     statistic: Literal["minimum", "maximum", "percentile"]
     channel: int = 0
     percent: float = 50.0
+    derived: DerivedMap | None = None
 
-    def of(self, output: Pixels) -> float:
-        """The number itself, of an output (c, ...) that fits into memory."""
-        plane = output[self.channel]
+    def of(self, output: Pixels, domain: Domain) -> float:
+        """The number itself, of an output (c, *cells of the domain) that fits into memory."""
+        if self.derived is not None:
+            output = self.derived(TileOutput(domain, domain.tile(domain.region, 0), output))
+        values = output[self.channel]
+        if not values.size:
+            return 0.0
         if self.statistic == "percentile":
-            return float(np.percentile(plane, self.percent))
-        return float(plane.min() if self.statistic == "minimum" else plane.max())
+            return float(np.percentile(values, self.percent))
+        return float(values.min() if self.statistic == "minimum" else values.max())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 from napari_seamless.interfaces import Pixels
 from napari_seamless.postprocess.components import definition as components
 from napari_seamless.postprocess.components.step import Components
+from napari_seamless.postprocess.flood import definition as flood
+from napari_seamless.postprocess.flood.step import DistanceFlood, HoverFlood
 from napari_seamless.postprocess.object_table import Ints
 from napari_seamless.postprocess.polygons import definition as polygons
 from napari_seamless.postprocess.polygons.step import StarPolygons
@@ -51,6 +53,23 @@ STEPS = (
             {"largest_radius": 12},
             {"rays": 11, "grid": 3, "classes": 2, "overlap": 0.1, "border": 0, "largest_radius": 9},
         ),
+    ),
+    StepKind(
+        "distances",
+        DistanceFlood,
+        flood.whole_image_labels,
+        flood.example_distances,
+        (
+            {"boundary": 0.7, "center": 0.8, "smoothing": 0.8},
+            {"center": None, "boundary": 0.3, "smoothing": 0, "highest_inside": True, "connectivity": 2, "classes": 2},
+        ),
+    ),
+    StepKind(
+        "hover",
+        HoverFlood,
+        flood.whole_image_labels,
+        flood.example_hover,
+        ({"largest_hole": 4}, {"slopes": (-0.12, 0.12), "smallest": 4, "largest_hole": 3, "types": 3}),
     ),
 )
 """In the order in which they are offered."""

@@ -42,7 +42,7 @@ class StepRun:
         self.step, self.domain = step, Domain(tuple(shape), whole if region is None else region)
         self._output = output
         inside = output[(slice(None), *cells_in(self.domain.region, step.grid).slices())]
-        self._numbers = tuple(barrier.of(inside) for barrier in step.barriers)
+        self._numbers = tuple(barrier.of(inside, self.domain) for barrier in step.barriers)
         self._settler = step.begin(self.domain)
         self._labels = np.full(self.domain.region.shape, -1, np.int64)
         self._settled: list[ObjectTable] = []

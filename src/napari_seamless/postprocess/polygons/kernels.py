@@ -7,32 +7,21 @@ Vertices are counted from the centre, a whole pixel, so a polygon has the same b
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.postprocess.compiled import compiled
 from napari_seamless.postprocess.polygons.masks import Masks
 from napari_seamless.postprocess.polygons.stars import PARTS
 
 Array = NDArray[Any]
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 UNDECIDED, WON, LOST = 0, 1, 2
 BUCKET = 32
 """Side, in pixels, of the squares by which neighbours are looked up."""
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-
-def compiled(function: Kernel) -> Kernel:
-    """Compile a function when it is first called, and keep the machine code for later processes if some folder can be
-    written to."""
-    try:
-        return cast(Kernel, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # numba found no folder to keep it in
-        return cast(Kernel, numba.njit(nogil=True)(function))
 
 
 @compiled
