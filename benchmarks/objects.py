@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Callable
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -58,20 +60,16 @@ def main() -> None:
 
 
 def mosaic(files: list[Path], size: int) -> Array:
-    """Label images (y, x), in rows of about equal height, numbered anew."""
-    parts = sorted((np.asarray(Image.open(file)).astype(np.int64) for file in files), key=lambda part: -len(part))
-    canvas, top, left, count = np.zeros((size, size), np.int64), 0, 0, 0
-    for part in parts:
-        if left >= size:
-            top, left = top + height, 0
-        if top >= size:
-            break
-        height = len(part) if left == 0 else height
-        part = part[: min(height, size - top), : size - left]
-        canvas[top : top + part.shape[0], left : left + part.shape[1]] = np.where(part, part + count, 0)
-        count += int(part.max(initial=0))
-        left += part.shape[1]
-    return np.asarray(label(canvas, background=0, connectivity=1), np.int64)
+    """Label images (y, x) of the commonest shape beside each other, again from the first if there are too few."""
+    parts = [np.asarray(Image.open(file)).astype(np.int64) for file in files]
+    ((height, width), _), *_ = Counter(part.shape for part in parts).most_common(1)
+    same = cycle(part for part in parts if part.shape == (height, width))
+    canvas, count = np.zeros((size + height, size + width), np.int64), 0
+    for top, left in product(range(0, size, height), range(0, size, width)):
+        part = next(same)
+        canvas[top : top + height, left : left + width] = np.where(part, part + count, 0)
+        count += int(part.max())
+    return np.asarray(label(canvas[:size, :size], background=0, connectivity=1), np.int64)
 
 
 def distances_of(labels: Array) -> Array:

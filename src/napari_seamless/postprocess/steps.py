@@ -69,7 +69,7 @@ STEPS = (
         HoverFlood,
         flood.whole_image_labels,
         flood.example_hover,
-        ({"largest_hole": 4}, {"slopes": (-0.12, 0.12), "smallest": 4, "largest_hole": 3, "types": 3}),
+        ({"smallest": 4, "largest_hole": 4, "types": 3},),
     ),
 )
 """In the order in which they are offered."""

@@ -1,4 +1,4 @@
-"""Compiled filters, which give the same bits wherever a pixel lies in its array."""
+"""Compiled filters of maps and masks, which give the same bits wherever a pixel lies in its array."""
 
 # mypy: allow-untyped-calls
 
@@ -35,3 +35,30 @@ def correlate(plane: Array, along_y: Array, along_x: Array, result: Array) -> No
             weight, taken = along_x[k], padded[k : k + columns]
             for x in range(columns):
                 out[x] += weight * taken[x]
+
+
+@compiled
+def drop_small(mask: Array, smallest: int, diagonal: bool) -> None:
+    """Clear components of less than `smallest` pixels; pixels touch by sides, or also by corners (`diagonal`)."""
+    rows, columns = mask.shape
+    seen = np.zeros(mask.shape, np.bool_)
+    found = np.empty(mask.size, np.int64)
+    for top in range(rows):
+        for left in range(columns):
+            if not mask[top, left] or seen[top, left]:
+                continue
+            found[0], seen[top, left] = top * columns + left, True
+            count, at = 1, 0
+            while at < count:
+                y, x = found[at] // columns, found[at] % columns
+                at += 1
+                for other_y in range(max(y - 1, 0), min(y + 2, rows)):
+                    for other_x in range(max(x - 1, 0), min(x + 2, columns)):
+                        beside = diagonal or other_y == y or other_x == x
+                        if beside and mask[other_y, other_x] and not seen[other_y, other_x]:
+                            seen[other_y, other_x] = True
+                            found[count] = other_y * columns + other_x
+                            count += 1
+            if count < smallest:
+                for at in range(count):
+                    mask[found[at] // columns, found[at] % columns] = False

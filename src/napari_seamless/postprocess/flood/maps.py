@@ -80,12 +80,13 @@ def likeliest(scores: Floats) -> NDArray[np.uint8]:
 def without_small(mask: Bools, smallest: int, connectivity: int = 1) -> Bools:
     """Pixels in components of at least `smallest` pixels. What is decided depends on pixels less than `smallest` away:
     a component that goes on there is large enough."""
+    from napari_seamless.postprocess.flood import filters
+
     if smallest < 2:
         return mask
-    numbers, _ = label(mask, connectivity)
-    large = np.bincount(numbers.ravel()) >= smallest
-    large[0] = False
-    return np.asarray(large[numbers])
+    kept = mask.copy()
+    filters.drop_small(kept, smallest, connectivity > 1)
+    return kept
 
 
 def label(mask: Bools, connectivity: int) -> tuple[NDArray[np.int32], int]:
