@@ -48,9 +48,9 @@ def flooded(maps: FloodMaps, touch: int) -> Ints:
 def example_distances(settings: DistanceSettings, shape: Sequence[int], seed: int) -> Pixels:
     """Probability and distances such as a network gives: blobs that touch, with noise, and equal values."""
     random = np.random.default_rng(seed)
-    blobs = _blobs(random, shape)
+    blobs = _blobs(random, shape, 5)
     depth = ndimage.distance_transform_edt(blobs > 0)
-    far = 1 - depth / max(depth.max(), 1) + 0.1 * ndimage.gaussian_filter(random.normal(size=shape), 1)
+    far = 1 - depth / 5 + 0.1 * ndimage.gaussian_filter(random.normal(size=shape), 1)
     far = np.where(random.random(shape) < 0.5, far.round(1), far).clip(0, 1)
     probability = 1 / (1 + np.exp(-ndimage.gaussian_filter(random.normal(size=shape), 2) * 4 - 3 * (blobs > 0) + 2))
     distances = [far] if settings.center is None else [np.sqrt(far), far]
@@ -62,22 +62,22 @@ def example_distances(settings: DistanceSettings, shape: Sequence[int], seed: in
 def example_hover(settings: HoverSettings, shape: Sequence[int], seed: int) -> Pixels:
     """Probability and places such as a network gives: blobs that touch, with noise."""
     random = np.random.default_rng(seed)
-    blobs = _blobs(random, shape)
+    blobs = _blobs(random, shape, 8)
     places = np.zeros((2, *shape))
     for number, box in enumerate(ndimage.find_objects(blobs), 1):
         if box is not None:
             y, x = np.nonzero(blobs[box] == number)
             for channel, at in enumerate((x, y)):
                 places[channel][box][y, x] = (at - at.mean()) / max(np.abs(at - at.mean()).max(), 1)
-    places += 0.3 * ndimage.gaussian_filter(random.normal(size=places.shape), (0, 1, 1))
-    probability = ((blobs > 0) * 0.8 + 0.5 * ndimage.gaussian_filter(random.normal(size=shape), 1)).clip(0, 1)
+    places += 0.2 * ndimage.gaussian_filter(random.normal(size=places.shape), (0, 1, 1))
+    probability = ((blobs > 0) * 0.8 + 0.3 * ndimage.gaussian_filter(random.normal(size=shape), 1)).clip(0, 1)
     return np.stack([probability, *places, *random.random((settings.types, *shape))]).astype(np.float32)
 
 
-def _blobs(random: np.random.Generator, shape: Sequence[int]) -> Ints:
-    """Numbers of blobs that touch, 0 between them."""
-    count = max(1, shape[0] * shape[1] // 120)
+def _blobs(random: np.random.Generator, shape: Sequence[int], radius: int) -> Ints:
+    """Numbers of discs of this radius, many of which touch, 0 between them."""
+    count = max(1, shape[0] * shape[1] // (5 * radius**2))
     seeds = np.zeros(shape, np.int64)
     seeds[tuple(random.integers(0, n, count) for n in shape)] = np.arange(1, count + 1)
     far, nearest = ndimage.distance_transform_edt(seeds == 0, return_indices=True)
-    return np.where(far < 5, seeds[tuple(nearest)], 0)
+    return np.where(far < radius, seeds[tuple(nearest)], 0)
