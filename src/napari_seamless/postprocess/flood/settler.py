@@ -52,6 +52,10 @@ class FloodSettler:
     def state_bytes(self) -> int:
         return sum(array.nbytes for array in self.save().values())
 
+    @property
+    def undecided(self) -> int:
+        return self._objects.count
+
     def settle(self, candidates: Candidates) -> Settled:
         tile, columns = candidates.tile, candidates.columns
         around, complete = self._unread.add(tile)
