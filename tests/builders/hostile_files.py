@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def subjects() -> list[Subject]:
         with suppress(SeamlessError):
             reader_of(image_format)
             readers.append(_reader(image_format.title))
-    return [*readers, *(_loader(one.title) for one in MODEL_FORMATS if one.loader)]
+    there = [one for one in MODEL_FORMATS if one.loader and (one.title != "StarDist" or find_spec("h5py"))]
+    return [*readers, *(_loader(one.title) for one in there)]
 
 
 def _reader(title: str) -> Subject:

@@ -29,6 +29,7 @@ from napari_seamless.errors import ModelError, UnknownModel
 from napari_seamless.models._compat import first_line
 from napari_seamless.models.confinement import Bounded, confined
 from napari_seamless.models.fetching_arguments import FETCHING, check_arguments, offline_defaults
+from napari_seamless.models.networks.cellpose import CellposeNetwork
 from napari_seamless.models.networks.classifier import Classifier
 from napari_seamless.models.networks.filtered_unet import FilteredUNet
 from napari_seamless.models.networks.nuclei import NucleiNetwork
@@ -45,6 +46,7 @@ OURS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "nuclei": NucleiNetwork,
         "stars": StarNetwork,
         "stardist": StarDistNetwork,
+        "cellpose": CellposeNetwork,
         "style": StyleNetwork,
         "sw-net": sw_net,
         "sk-net": SKNet,

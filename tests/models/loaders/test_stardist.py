@@ -12,6 +12,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from napari_seamless.testing.step_run import run_step
 h5py = pytest.importorskip("h5py")
 
 PUBLISHED = Path(__file__).parent / "published"
+SERIAL = {"tile": 64, "scheduler": "serial", "device": "cpu"}
 KEPT = np.s_[:, ::4, ::4]
 """The cells of the trained network's output that are stored."""
 
@@ -50,12 +52,14 @@ def as_published(output: np.ndarray, rays: int) -> np.ndarray:
     return found
 
 
-def tiled(model: object, pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(ns.run(model, pixels, axes="cyx", tile=64, scheduler="serial", device="cpu"))
+def tiled(folder: str, pixels: np.ndarray) -> np.ndarray:
+    """What the network of a published folder gives, (c, y, x), without what is made of it."""
+    network = replace(load_model(PUBLISHED / folder), postprocess=None)
+    return np.asarray(ns.run(network, pixels, axes="cyx", **SERIAL))
 
 
 def test_a_trained_network_gives_in_tiles_what_stardist_gives_whole(stored: Mapping[str, np.ndarray]) -> None:
-    found = as_published(tiled(load_model(PUBLISHED / "stardist"), stored["pixels"][None])[KEPT], 16)
+    found = as_published(tiled("stardist", stored["pixels"][None])[KEPT], 16)
     without_background = np.delete(stored["output"], 17, axis=2)
     np.testing.assert_allclose(found, without_background, atol=1e-4)
 
@@ -63,7 +67,7 @@ def test_a_trained_network_gives_in_tiles_what_stardist_gives_whole(stored: Mapp
 def test_norms_even_kernels_channels_and_a_size_that_is_no_multiple_are_stardists(
     stored: Mapping[str, np.ndarray],
 ) -> None:
-    found = tiled(load_model(PUBLISHED / "stardist-random"), stored["channels"].transpose(2, 0, 1))
+    found = tiled("stardist-random", stored["channels"].transpose(2, 0, 1))
     np.testing.assert_allclose(as_published(found, 5), stored["channels_output"], atol=1e-4)
 
 
@@ -81,6 +85,14 @@ def test_objects_and_their_classes_are_those_of_stardist(stored: Mapping[str, np
     # StarDist numbers objects by score; and an edge that passes the middle of a pixel may leave it on either side
     place = np.concatenate([[0], 1 + np.argsort(order)])
     assert (found.labels != place[stored["labels"]]).sum() <= 3
+
+
+def test_a_run_gives_the_objects_of_stardist(stored: Mapping[str, np.ndarray]) -> None:
+    """Their outlines are rounded to float16 on the way."""
+    found = ns.objects_of(ns.run(PUBLISHED / "stardist", stored["pixels"], axes="yx", **SERIAL))
+    order = np.lexsort(stored["points"].T[::-1])
+    np.testing.assert_array_equal(found.extra["center"], stored["points"][order])
+    np.testing.assert_array_equal(found.label, stored["classes"][order])
 
 
 def test_a_folder_says_what_polygons_are_made_of_its_output_and_a_notice_how_pixels_are_scaled() -> None:

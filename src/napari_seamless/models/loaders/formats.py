@@ -65,6 +65,7 @@ FORMATS: tuple[ModelFormat, ...] = (
     ),
     ModelFormat("torch.export", "pt2", (".pt2",)),
     ModelFormat("TorchScript", "torchscript"),
+    ModelFormat("Cellpose", "cellpose"),
     ModelFormat("zip file", "zip_file", (".zip",)),
     WEIGHTS,
 )
