@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_seamless.io.readers.selection import select
     from napari_seamless.measurement.measure import measure
     from napari_seamless.measurement.measurements import Measurements
+    from napari_seamless.measurement.objects.measure_objects import measure_objects
     from napari_seamless.models import Model
     from napari_seamless.models import describe as describe_model
     from napari_seamless.models import names as model_names
@@ -69,6 +70,7 @@ _HOMES = {
     "export": "runs.export",
     "load_model": "models.load",
     "measure": "measurement.measure",
+    "measure_objects": "measurement.objects.measure_objects",
     "model_names": "models:names",
     "objects_of": "runs.objects.reading",
     "open_image": "io.readers",
@@ -108,6 +110,7 @@ __all__ = [
     "export",
     "load_model",
     "measure",
+    "measure_objects",
     "model_names",
     "objects_of",
     "open_image",

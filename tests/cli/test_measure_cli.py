@@ -39,7 +39,7 @@ def test_it_prints_areas_and_objects(path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_it_saves_a_row_for_each_object(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--objects", "nucleus", "--min-area", "30um2", "--region", "10:190,20:280", "--csv", tmp_path / "o.csv")
+    options = ("--class", "nucleus", "--min-area", "30um2", "--region", "10:190,20:280", "--csv", tmp_path / "o.csv")
     out = said(capsys, path, *options, "--areas-csv", tmp_path / "a.csv")
     found = ns.measure(path, classes="nucleus", min_area="30um2", region=ns.Region.of((10, 190), (20, 280)))
     with (tmp_path / "o.csv").open(newline="") as text:
@@ -50,7 +50,7 @@ def test_it_saves_a_row_for_each_object(path: Path, tmp_path: Path, capsys: pyte
 
 
 def test_areas_only(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = said(capsys, path, "--objects", "none", "--csv", tmp_path / "o.csv")
+    out = said(capsys, path, "--class", "none", "--csv", tmp_path / "o.csv")
     assert "objects" not in out.replace(str(tmp_path), "")
     assert (tmp_path / "o.csv").read_text().startswith("label,class,pixels")
 
@@ -76,7 +76,7 @@ def test_classes_without_names_are_told_by_their_numbers(tmp_path: Path, capsys:
 
 def test_bad_input_is_one_sentence(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "a class is one of 0 background, 1 nucleus, 2 boundary; got 'x'" in said(
-        capsys, path, "--objects", "x", code=2
+        capsys, path, "--class", "x", code=2
     )
     assert "there is none at" in said(capsys, path, "--roi", tmp_path / "no.geojson", code=3)
     spec = StoreSpec((20, 30), None, np.dtype(np.uint8), "image", "s", "p")

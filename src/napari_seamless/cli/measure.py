@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from napari_seamless.cli import objects as of_objects
 from napari_seamless.cli import options as given
 from napari_seamless.cli.progress import display
 from napari_seamless.cli.run_options import with_run_options
@@ -33,10 +34,10 @@ def measure(
             show_default="what was asked of the run",
         ),
     ] = None,
-    objects: Annotated[
+    classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--objects",
+            "--class",
             metavar="CLASS",
             help="A class whose objects are counted, by name or number; may be given again; none: areas only.",
             show_default="all but the boundary",
@@ -73,7 +74,13 @@ def measure(
         ),
     ] = None,
     output_image: given.OutputImage = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the CSV files.")] = False,
+    objects: of_objects.ObjectFiles = None,
+    positive: of_objects.Positive = None,
+    histogram_csv: of_objects.Histogram = None,
+    stains: of_objects.Stains = "auto",
+    density: of_objects.Density = None,
+    density_cell: of_objects.DensityCell = 250.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files.")] = False,
 ) -> None:
     """Measure a result: areas of its classes, and its objects, whatever its size."""
     import napari_seamless as ns
@@ -82,27 +89,39 @@ def measure(
     for path in (csv, areas_csv, rois_csv):
         if path is not None:
             check_table_path(path, overwrite=overwrite)
+    asked = of_objects.ObjectRequest(tuple(objects or ()), positive, histogram_csv, density, density_cell)
+    asked.check(overwrite=overwrite)
+    options: dict[str, Any] = {
+        "region": config.part.region,
+        "roi": roi,
+        "classes": None if classes is None else [name for name in classes if name != "none"],
+        "boundary": None if boundary == "none" else boundary,
+        "reach": reach,
+        "connectivity": connectivity,
+        "min_area": min_area,
+        "pixel_size": pixel_size,
+        "output_image": output_image,
+    }
+    shares = None
     with display() as shown:
-        found = ns.measure(
-            result,
-            image,
-            region=config.part.region,
-            roi=roi,
-            classes=None if objects is None else [name for name in objects if name != "none"],
-            boundary=None if boundary == "none" else boundary,
-            reach=reach,
-            connectivity=connectivity,
-            min_area=min_area,
-            pixel_size=pixel_size,
-            output_image=output_image,
-            on_progress=shown.step,
-        )
+        found = ns.measure(result, image, on_progress=shown.step, **options)
+        if asked.is_anything:
+            single = ns.measure_objects(
+                result, image, stains=None if stains == "none" else stains, on_progress=shown.step, **options
+            )
+            shares = single.save(*asked.files, positive=positive, overwrite=overwrite, on_progress=shown.step)
+            if density is not None:
+                single.density_map(density_cell).save(density, overwrite=overwrite)
     console = Console()
     console.print(_areas(found))
     if found.objects:
         console.print(_objects(found))
     if found.parts:
         console.print(_parts(found))
+    if shares is not None:
+        console.print(of_objects.positive_table(found.name, shares))
+        if histogram_csv is not None:
+            shares.save_histogram(histogram_csv, overwrite=overwrite)
     for note in found.notes:
         console.print(Text(f"{note[:1].upper()}{note[1:]}."), soft_wrap=True)
     if csv is not None:
@@ -111,6 +130,9 @@ def measure(
         typer.echo(found.save_csv(areas_csv, "areas", overwrite=overwrite))
     if rois_csv is not None:
         typer.echo(found.save_csv(rois_csv, "rois", overwrite=overwrite))
+    for path in (*asked.files, histogram_csv, density):
+        if path is not None:
+            typer.echo(path)
 
 
 def _areas(found: Measurements) -> Table:

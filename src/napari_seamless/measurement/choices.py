@@ -22,9 +22,14 @@ def components_to_count(
     labels: LabelImage, classes: Names, boundary: Name | None, reach: float, connectivity: int
 ) -> Components | None:
     """Which objects are counted; None: none. Raises BadRequest."""
-    chosen = None if classes is None else frozenset(_label(labels, name) for name in _listed(classes))
+    chosen = class_labels(labels, classes)
     around = _boundary(labels, boundary, chosen or frozenset())
     return None if chosen is not None and not chosen else Components(chosen, connectivity, around, reach)
+
+
+def class_labels(labels: LabelImage, classes: Names) -> frozenset[int] | None:
+    """The labels of classes by name or number; None for all. Raises BadRequest."""
+    return None if classes is None else frozenset(_label(labels, name) for name in _listed(classes))
 
 
 def smallest_area(min_area: float | str, labels: LabelImage) -> int:

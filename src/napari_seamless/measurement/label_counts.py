@@ -76,7 +76,7 @@ def count_labels(
         if cancelled is not None and cancelled():
             raise RunCancelled("measuring was stopped; nothing of it is kept")
         write = grid.region(cell).shift(domain.region.start)
-        given = _read_tile(read, domain, write, 0 if components is None else components.halo, mask, image)
+        given = read_tile(read, domain, write, 0 if components is None else components.halo, mask, image)
         if parts:
             missing += _count_parts(counts, by_part, parts, given)
         else:
@@ -113,7 +113,7 @@ def _along_shorter_axes(grid: Grid) -> Iterator[Cell]:
         yield tuple(by_axis[axis] for axis in range(len(axes)))
 
 
-def _read_tile(
+def read_tile(
     read: Read, domain: Domain, write: Region, halo: int, mask: Callable[[Region], Mask] | None, image: Read | None
 ) -> TileOutput:
     """Labels of a tile and around it; nothing is read where the mask leaves nothing of it."""

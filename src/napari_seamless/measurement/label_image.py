@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from napari_seamless.errors import BadRequest, InputUnreadable, SetPixelSize
 from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 from napari_seamless.io.readers import open_image
+from napari_seamless.io.writers.output_file import export_provenance
 from napari_seamless.measurement.measurements import Remark
+from napari_seamless.postprocess.object_table import ObjectTable
 from napari_seamless.runs.origin import Origin, origin_of
 from napari_seamless.runs.result_at import result_at
 from napari_seamless.store import Store
@@ -27,8 +29,9 @@ channels, and pictures are of smaller or of unsigned types."""
 @dataclass(frozen=True)
 class LabelImage:
     """A label image, and what is known of it: its classes, where pixel o lies on its slide (o * scale + offset), which
-    chunks of it are finished (None: all of it is), micrometres a pixel and of pixel 0, and which plane ("z") and time
-    point ("t") of a stack or series it was made of."""
+    chunks of it are finished (None: all of it is), micrometres a pixel and of pixel 0, which plane ("z") and time
+    point ("t") of a stack or series it was made of, and its provenance (`facts`, JSON values). Where its labels are
+    objects and not classes, `objects` has a row for each."""
 
     source: Source
     name: str
@@ -41,6 +44,8 @@ class LabelImage:
     finished: NDArray[np.bool_] | None = None
     plane: Mapping[str, int] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    objects: ObjectTable | None = None
 
     @property
     def place(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -92,6 +97,7 @@ def open_label_image(
         origin=_origin(info),
         chunk=what.grid.cell if isinstance(what, Store) else None,
         plane=origin.plane,
+        facts=export_provenance(what) if isinstance(what, Store) else {"image": info.name},
         finished=what.finished.copy() if isinstance(what, Store) and not what.finished.all() else None,
     )
     if note is not None:

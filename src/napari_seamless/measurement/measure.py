@@ -9,11 +9,13 @@ from numpy.typing import ArrayLike
 
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import LabelClass
-from napari_seamless.measurement.choices import AUTO, Name, Names, components_to_count, smallest_area
+from napari_seamless.measurement.choices import AUTO, Name, Names, class_labels, components_to_count, smallest_area
 from napari_seamless.measurement.intensity_image import image_under, intensity_image_over
 from napari_seamless.measurement.label_counts import count_labels, tile_shape_over
 from napari_seamless.measurement.label_image import open_label_image
 from napari_seamless.measurement.measurements import Measurements
+from napari_seamless.measurement.objects.measure_objects import objects_of
+from napari_seamless.measurement.objects.report import measurements_of_objects
 from napari_seamless.measurement.report import measurements_of
 from napari_seamless.measurement.roi import RoiMargins, mask_of, parts_of
 from napari_seamless.runs.polygons import Polygons
@@ -63,6 +65,13 @@ def measure(
     """
     labels = open_label_image(what, tuple(names), pixel_size, output_image)
     parts = parts_of(labels, region, roi)
+    is_asked = bool(parts) and roi is None and region is None
+    if labels.objects is not None:
+        objects = None
+        if classes is None or class_labels(labels, classes):
+            progress: dict[str, Any] = {"on_progress": on_progress, "cancelled": cancelled}
+            objects = objects_of(labels, parts, image, classes=classes, min_area=min_area, **progress)
+        return measurements_of_objects(labels, parts, objects, is_asked, cancelled)
     components = components_to_count(labels, classes, boundary, reach, connectivity)
     smallest = smallest_area(min_area, labels)
     under = None if image is None or components is None else intensity_image_over(image_under(image, labels), labels)
@@ -83,7 +92,6 @@ def measure(
         if around is None or not around.cuts(found.objects):
             break
         around.grow(4 * around.margin)
-    is_asked = bool(parts) and roi is None and region is None
     channels = () if under is None else under.names
     return measurements_of(labels, found, components, smallest, channels, parts, is_asked=is_asked)
 

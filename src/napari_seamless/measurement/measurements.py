@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import BadRequest, OutputExists, Remedy
 from napari_seamless.io.writers.output_file import put_in_place
+from napari_seamless.io.writers.table_cells import cell_of
 
 Column = NDArray[Any]
 Table = Literal["objects", "areas", "rois"]
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that spreadsheets compute when they open a table."""
 MANY = 256
 """More than a one-byte image has are not classes but single objects, and nobody wants to read a line for each."""
 
@@ -195,8 +194,8 @@ class Measurements:
         names, rows = self.table(chosen)
         with put_in_place(path, overwrite=overwrite) as file, file.open("w", newline="", encoding="utf-8") as text:
             writer = csv.writer(text)
-            writer.writerow(map(_written, names))
-            writer.writerows([_written(value) for value in row] for row in rows)
+            writer.writerow(map(cell_of, names))
+            writer.writerows([cell_of(value) for value in row] for row in rows)
         return path
 
     def summary(self) -> str:
@@ -245,10 +244,3 @@ def check_table_path(path: Path, *, overwrite: bool = False) -> None:
     """Raise OutputExists where a table could not be saved later: before the work, not after it."""
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputExists(f"a table needs a free path; {path} exists; choose another path or overwrite it")
-
-
-def _written(value: Any) -> Any:
-    """Floats without digits that mean nothing; names that a spreadsheet would compute with a ' before them."""
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -35,34 +35,38 @@ def measurements_of(
     parts: Sequence[RoiPart] = (),
     *,
     is_asked: bool = False,
+    rows: Mapping[str, Column] | None = None,
 ) -> Measurements:
     """What is told of labels; objects of fewer than `smallest` pixels, and those whose centroid lies in none of the
     `parts`, are left out. `channels` are those whose means objects have; the parts were asked of the run (`is_asked`),
-    or of the measurement."""
+    or of the measurement. `rows` are the columns of objects that are such in the labels already."""
     if parts:
         found = replace(found, objects=found.objects.take(any_holds(parts, found.objects.centroid)))
     objects = found.objects.take(found.objects.area >= smallest)
     pixels = sum(found.counts.values())
-    remarks = [] if components is None else _remarks(labels, found, components, smallest, objects)
+    has_objects = components is not None or rows is not None
+    remarks = _remarks(labels, found, components, smallest, objects) if has_objects else []
     columns = {} if components is None else _columns(labels, objects, channels)
-    rows, inside = _parts(labels, found, objects, parts)
-    if columns and len(parts) > 1:
-        columns["roi"] = _first_names(rows, inside)
+    if rows is not None:
+        columns = {"object": rows["id"], **{name: column for name, column in rows.items() if name != "id"}}
+    told, inside = _parts(labels, found, objects, parts)
+    if components is not None and len(parts) > 1:
+        columns["roi"] = _first_names(told, inside)
     return Measurements(
         name=labels.name,
         areas=_areas(labels, found.counts, pixels),
         objects=columns,
-        counted=_counted(labels, components, objects),
+        counted=_counted(labels, components, objects) if has_objects else (),
         pixels=pixels,
         ndim=len(labels.shape),
         pixel_size=labels.pixel_size,
         remarks=(
-            *_roi_remarks(parts, is_asked, components is not None),
+            *_roi_remarks(parts, is_asked, has_objects),
             *_finished_remarks(labels, found, pixels, bool(parts)),
             *labels.remarks,
             *remarks,
         ),
-        parts=rows if len(rows) > 1 or any(row.name for row in parts) else (),
+        parts=told if len(told) > 1 or any(row.name for row in parts) else (),
     )
 
 
@@ -106,18 +110,18 @@ def _first_names(rows: Sequence[PartMeasurements], inside: Sequence[Mask]) -> Co
 
 
 def _remarks(
-    labels: LabelImage, found: LabelCounts, components: Components, smallest: int, objects: ObjectTable
+    labels: LabelImage, found: LabelCounts, components: Components | None, smallest: int, objects: ObjectTable
 ) -> list[Remark]:
     remarks = []
     small = len(found.objects) - len(objects)
     if small:
         remarks.append(Remark(f"{small:,} objects of less than {smallest:,} pixels left out"))
-    if components.boundary is not None:
+    if components is not None and components.boundary is not None:
         name = labels.class_name(components.boundary)
         remarks.append(Remark(f"pixels of {name} count to the nearest object within {components.reach:g} pixels"))
         if found.unassigned:
             remarks.append(Remark(f"{found.unassigned:,} pixels of {name} lie near no object"))
-    cut = int(np.count_nonzero(objects.extra["at_edge"]))
+    cut = int(np.count_nonzero(objects.extra.get("at_edge", ())))
     if cut:
         remarks.append(Remark(f"{cut:,} objects touch the edge of the image, or of what is finished, and may be cut"))
     return remarks
@@ -138,10 +142,10 @@ def _areas(labels: LabelImage, counts: Mapping[int, int], pixels: int) -> tuple[
 
 
 def _counted(labels: LabelImage, components: Components | None, objects: ObjectTable) -> tuple[str, ...]:
-    if components is None:
-        return ()
-    occur = {*np.unique(objects.label).tolist(), *(c.value for c in labels.classes)} - {0, components.boundary}
-    values = occur if components.classes is None else components.classes
+    occur = {*np.unique(objects.label).tolist(), *(c.value for c in labels.classes)} - {0}
+    if components is not None:
+        occur -= {components.boundary}
+    values = occur if components is None or components.classes is None else components.classes
     return tuple(labels.class_name(value) for value in sorted(values)) if len(values) <= MANY else ()
 
 

@@ -8,12 +8,12 @@ run on the same output may name other shapes, and adds to it. What was asked for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import ceil, floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from napari_seamless.errors import BadRequest, NowhereToRun
@@ -59,7 +59,7 @@ class Roi:
             moved = _on_output(self.shapes, prepared)
             left, top, right, bottom = moved.bounds
             rows, columns = Interval(floor(top), ceil(bottom)), Interval(floor(left), ceil(right))
-            moved = _shapely().transform(moved, lambda corners: corners - np.array(wanted.start[-2:][::-1]))
+            moved = shapely.transform(moved, lambda corners: corners - np.array(wanted.start[-2:][::-1]))
             if not _touched_by(moved, plane).any():
                 rows = Interval(0, 0)
         box = wanted.intersect(Region((*wanted.intervals[:-2], rows, columns)))
@@ -149,7 +149,6 @@ def roi_of(given: AnyRoi | Roi) -> Roi:
 
 
 def _of_annotations(drawn: tuple[Annotation, ...]) -> Roi:
-    shapely = _shapely()
     polygons = [rings for one in drawn for rings in one.polygons]
     for ring in (ring for rings in polygons for ring in rings):
         _check_ring(ring)
@@ -194,13 +193,12 @@ def _on_output(shapes: BaseGeometry | None, prepared: Prepared) -> BaseGeometry:
         )
         return np.stack(list(columns), axis=1)
 
-    moved: BaseGeometry = _shapely().transform(shapes, mapped)
+    moved: BaseGeometry = shapely.transform(shapes, mapped)
     return moved
 
 
 def _touched_by(shapes: BaseGeometry, grid: Grid) -> NDArray[np.bool_]:
     """The cells of a grid's plane, (rows, columns), that have more in common with shapes than an edge."""
-    shapely = _shapely()
     (height, width), (rows, columns) = grid.shape[-2:], grid.counts[-2:]
     top = np.arange(rows)[:, None] * grid.cell[-2]
     left = np.arange(columns)[None, :] * grid.cell[-1]
@@ -208,14 +206,3 @@ def _touched_by(shapes: BaseGeometry, grid: Grid) -> NDArray[np.bool_]:
     shapely.prepare(shapes)
     found: NDArray[np.bool_] = shapely.intersects(shapes, boxes) & ~shapely.touches(shapes, boxes)
     return found
-
-
-def _shapely() -> Any:
-    if find_spec("shapely") is None:
-        raise BadRequest(
-            'shapes to run in need shapely, which is not installed; pip install "napari-seamless[geojson]", or give a '
-            "mask"
-        )
-    import shapely
-
-    return shapely

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,9 +59,7 @@ def _drawn(asked: Asked) -> Annotation:
 
 
 def _outlined(mask: NDArray[np.bool_], extent: tuple[float, float]) -> Iterator[tuple[NDArray[np.float64], ...]]:
-    """Outlines of a mask over an image of that height and width, each with its holes. Nothing without shapely."""
-    if find_spec("shapely") is None:
-        return
+    """Outlines of a mask over an image of that height and width, each with its holes."""
     from napari_seamless.io.writers.label_outlines import Outlines
 
     step, found = np.array(extent) / np.array(mask.shape), Outlines()

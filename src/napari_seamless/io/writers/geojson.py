@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from colorsys import hsv_to_rgb
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 from uuid import NAMESPACE_URL, uuid5
@@ -14,8 +12,8 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
-from napari_seamless.interfaces import LabelClass
 from napari_seamless.io.slide_position import slide_position
+from napari_seamless.io.writers.class_colours import named_and_coloured
 from napari_seamless.io.writers.formats import OnProgress
 from napari_seamless.io.writers.output_file import Exportable, export_provenance, put_in_place
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["annotation", "detection"]
 BAND_PIXELS = 8_000_000
-GOLDEN = 0.618034
 
 
 class Within(Protocol):
@@ -67,18 +64,12 @@ def save_geojson(
 
     Memory: a band of rows (8 million pixels), and the outlines that it cuts. Any thread.
 
-    Raises BadRequest for images and volumes, for another suffix and where shapely or scikit-image are not installed;
-    OutputExists, OutputUnwritable.
+    Raises BadRequest for images and volumes, and for another suffix; OutputExists, OutputUnwritable.
     """
     path = Path(path)
     if path.suffix.lower() != ".geojson":
         raise BadRequest(f"GeoJSON has a name that ends in .geojson; got {path.name!r}; try {path.stem}.geojson")
     check_outlines(result.kind, result.info.ndim)
-    missing = [name for name in ("shapely", "skimage") if find_spec(name) is None]
-    if missing:
-        raise BadRequest(
-            f'GeoJSON needs shapely and scikit-image; got none of {missing}; pip install "napari-seamless[geojson]"'
-        )
     with put_in_place(path, overwrite=overwrite) as file:
         while True:
             with file.open("w", encoding="utf-8") as text:
@@ -147,10 +138,7 @@ def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) ->
     have the same first corner.
     """
     value, polygon = outline
-    known = next((c for c in result.classes if c.value == value), None)
-    name, colour = (
-        (LabelClass.default_name(value), _made_up(value)) if known is None else (known.name, _rgb(known.colour))
-    )
+    name, colour = named_and_coloured(result.classes, value)
     rings = [np.asarray(ring.coords) for ring in (polygon.exterior, *polygon.interiors)]
     first = min((y, x) for x, y in rings[0].tolist())
     return {
@@ -171,15 +159,6 @@ def _on_slide(corners: np.ndarray[Any, np.dtype[np.float64]], result: Exportable
     whole = rounded.astype(np.int64)
     found: list[list[float]] = (whole if (whole == rounded).all() else rounded).tolist()
     return found
-
-
-def _rgb(colour: str) -> list[int]:
-    return list(bytes.fromhex(colour.removeprefix("#")))
-
-
-def _made_up(value: int) -> list[int]:
-    """A colour for a label that nobody named: another hue for every number, neighbours far apart."""
-    return [round(255 * part) for part in hsv_to_rgb(value * GOLDEN % 1, 0.8, 0.9)]
 
 
 def check_outlines(kind: str, ndim: int) -> None:
