@@ -189,6 +189,27 @@ def test_a_class_map_with_a_boundary_gives_whole_nuclei(tmp_path: Path) -> None:
     assert areas == found.objects["pixels"].tolist()
 
 
+@pytest.mark.parametrize("roi", [None, [[(10, 10), (10, 150), (120, 150), (120, 10)]]])
+def test_an_export_of_a_class_map_with_a_boundary_has_whole_nuclei_and_no_rims(tmp_path: Path, roi: Any) -> None:
+    store = store_of(cells())
+    ns.export(store, tmp_path / "o.geojson", roi=roi)
+    features, found = features_of(tmp_path / "o.geojson"), ns.measure(store, roi=roi)
+    assert {one["properties"]["classification"]["name"] for one in features} == {"nucleus"}
+    areas = [shapely.from_geojson(json.dumps(one["geometry"])).area for one in features]
+    assert sorted(areas) == sorted(found.objects["pixels"].tolist())
+    assert len({one["id"] for one in features}) == found.count("nucleus") > 10
+
+
+def test_an_object_in_several_parts_is_one_feature(tmp_path: Path) -> None:
+    """The boundary that belongs to a nucleus need not touch it."""
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:20, 10:20], labels[12:15, 22:24] = 1, 2
+    ns.export(store_of(labels), tmp_path / "o.geojson")
+    (one,) = features_of(tmp_path / "o.geojson")
+    assert one["geometry"]["type"] == "MultiPolygon"
+    assert shapely.from_geojson(json.dumps(one["geometry"])).area == 106
+
+
 def test_objects_of_a_roi_and_of_a_smallest_size_are_those_that_measure_counts() -> None:
     store = store_of(cells())
     outlines = [[(10, 10), (10, 150), (120, 150), (120, 10)], [(100, 100), (100, 290), (190, 290), (190, 100)]]

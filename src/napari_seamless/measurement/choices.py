@@ -11,11 +11,11 @@ import numpy as np
 from napari_seamless.errors import BadRequest
 from napari_seamless.measurement.label_image import LabelImage
 from napari_seamless.postprocess.components import Components
+from napari_seamless.runs.component_labels import boundary_label
 
 Name = str | int
 Names = Sequence[Name] | Name | None
 AUTO = "auto"
-BOUNDARY_NAME = "boundary"
 
 
 def components_to_count(
@@ -57,7 +57,7 @@ def _boundary(labels: LabelImage, boundary: Name | None, classes: frozenset[int]
         return None
     if boundary != AUTO:
         return _label(labels, boundary)
-    named = next((c.value for c in labels.classes if c.name.lower() == BOUNDARY_NAME and c.value), None)
+    named = boundary_label(labels.classes)
     return None if named in classes else named
 
 

@@ -14,7 +14,7 @@ from napari_seamless.measurement.intensity_image import image_under, intensity_i
 from napari_seamless.measurement.label_counts import count_labels, tile_shape_over
 from napari_seamless.measurement.label_image import open_label_image
 from napari_seamless.measurement.measurements import Measurements
-from napari_seamless.measurement.objects.measure_objects import objects_of
+from napari_seamless.measurement.objects.measure_objects import measured_objects
 from napari_seamless.measurement.objects.report import measurements_of_objects
 from napari_seamless.measurement.report import measurements_of
 from napari_seamless.measurement.roi import RoiMargins, mask_of, parts_of
@@ -70,7 +70,7 @@ def measure(
         objects = None
         if classes is None or class_labels(labels, classes):
             progress: dict[str, Any] = {"on_progress": on_progress, "cancelled": cancelled}
-            objects = objects_of(labels, parts, image, classes=classes, min_area=min_area, **progress)
+            objects = measured_objects(labels, parts, image, classes=classes, min_area=min_area, **progress)
         return measurements_of_objects(labels, parts, objects, is_asked, cancelled)
     components = components_to_count(labels, classes, boundary, reach, connectivity)
     smallest = smallest_area(min_area, labels)

@@ -23,6 +23,7 @@ from napari_seamless.io.slide_position import ON_SLIDE, TO_SLIDE, on_slide
 from napari_seamless.io.writers.formats import Kind, OnProgress, format_for, writer_of
 from napari_seamless.io.writers.geojson import check_outlines, save_geojson
 from napari_seamless.runs.asked_roi import Asked, add_asked, place_of, placed
+from napari_seamless.runs.component_labels import numbered_objects
 from napari_seamless.runs.exportable_source import ExportableSource
 from napari_seamless.runs.result_at import result_at
 from napari_seamless.runs.roi_choice import chosen_roi
@@ -170,10 +171,13 @@ def _export(
     write = writer_of(format_for(path))
     if is_outlined:
         check_outlines(spec.kind, source.info.ndim)
-    if wanted.parts and is_outlined and wanted.level == 0:
+    if is_outlined and wanted.level == 0:
         readable = ExportableSource(source, spec) if store is None else store
-        within = WholeObjects(wanted.parts, source.info.levels.shape(0))
-        return save_geojson(readable, path, overwrite=overwrite, on_progress=on_progress, within=within)
+        within = WholeObjects(wanted.parts, source.info.levels.shape(0)) if wanted.parts else None
+        numbered = numbered_objects(source, readable.classes)
+        return save_geojson(
+            readable, path, overwrite=overwrite, on_progress=on_progress, within=within, numbered=numbered
+        )
     if store is not None and not wanted.parts and wanted.level == 0 and store.is_current:
         return write(store, path, overwrite=overwrite, on_progress=on_progress)
     # of objects all is read, so that they are whole; and coarse levels that another process is making lag behind
@@ -192,7 +196,7 @@ def _export(
             add_asked(copy, left)
         again = _placed(wanted.asked, part) if is_outlined else ()
         still = Part(wanted.asked if again else (), again, wanted.level if read != wanted.level else 0)
-        if still.parts or still.level:
+        if still.parts or still.level or is_outlined:
             return _export(copy, copy.spec, path, still, overwrite, None, copy)
         return write(copy, path, overwrite=overwrite)
 

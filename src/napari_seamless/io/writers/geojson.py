@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
+from numpy.typing import NDArray
+from shapely import MultiPolygon, get_parts
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
@@ -46,6 +49,16 @@ class Within(Protocol):
     def holds(self, centroid: tuple[float, float]) -> bool: ...
 
 
+@dataclass(frozen=True, eq=False)
+class NumberedLabels:
+    """Labels (y, x) that are numbers of objects, by regions; the class of each, and how many pixels it has in all (0:
+    some of them lie elsewhere, and its parts are not put together)."""
+
+    read: Callable[[Region], NDArray[Any]]
+    classes: Mapping[int, int]
+    pixels: Mapping[int, int]
+
+
 def save_geojson(
     result: Exportable,
     path: str | Path,
@@ -54,13 +67,15 @@ def save_geojson(
     on_progress: OnProgress | None = None,
     kind: Kind = "detection",
     within: Within | None = None,
+    numbered: Callable[[Region], NumberedLabels] | None = None,
 ) -> Path:
     """Save labels, finished or not, as a GeoJSON FeatureCollection of polygons at `path`; returns the path.
 
     Coordinates are level-0 pixels of the slide, x first, along the edges of pixels; those of the labels themselves
     where nobody said how they lie on a slide. Label 0 is background. An object is a connected part of one label, whole
     wherever tiles were cut; of those `within` only some are saved, whole. `kind` is what QuPath makes of it.
-    `on_progress` gets (rows done, rows in all).
+    `numbered` tells objects of a region apart where parts of a class are none: then an object has all its pixels, and
+    is a MultiPolygon where these lie apart. `on_progress` gets (rows done, rows in all).
 
     Memory: a band of rows (8 million pixels), and the outlines that it cuts. Any thread.
 
@@ -73,13 +88,20 @@ def save_geojson(
     with put_in_place(path, overwrite=overwrite) as file:
         while True:
             with file.open("w", encoding="utf-8") as text:
-                is_whole = _write(text, result, kind, within, on_progress)
+                is_whole = _write(text, result, kind, within, numbered, on_progress)
             if is_whole or within is None:
                 return path
             within.grow()
 
 
-def _write(text: TextIO, result: Exportable, kind: Kind, within: Within | None, on_progress: OnProgress | None) -> bool:
+def _write(
+    text: TextIO,
+    result: Exportable,
+    kind: Kind,
+    within: Within | None,
+    numbered: Callable[[Region], NumberedLabels] | None,
+    on_progress: OnProgress | None,
+) -> bool:
     """Whether it was written to its end: not so where an object is cut by what was read."""
     facts = export_provenance(result)
     text.write('{"type": "FeatureCollection", "napari-seamless": ')
@@ -87,7 +109,7 @@ def _write(text: TextIO, result: Exportable, kind: Kind, within: Within | None, 
     text.write(', "features": [')
     before = "\n"
     identity = result.info.identity
-    for outline in _outlines(result, within, on_progress):
+    for outline in _outlines(result, within, numbered, on_progress):
         if within is not None:
             left, top, right, bottom = map(int, outline[1].bounds)
             if within.cuts(Region.of((top, bottom), (left, right))):
@@ -101,28 +123,50 @@ def _write(text: TextIO, result: Exportable, kind: Kind, within: Within | None, 
     return True
 
 
-def _outlines(result: Exportable, within: Within | None, on_progress: OnProgress | None) -> Iterator[Outline]:
+def _outlines(
+    result: Exportable,
+    within: Within | None,
+    numbered: Callable[[Region], NumberedLabels] | None,
+    on_progress: OnProgress | None,
+) -> Iterator[Outline]:
+    """Classes and outlines, as they are closed."""
+    labels = result.levels[0]
+    region = Region.from_shape(labels.shape) if within is None else within.region
+    if numbered is None:
+        yield from _parts(lambda at: np.asarray(labels[at.slices()]), region, on_progress)
+        return
+    objects = numbered(region)
+    left: dict[int, tuple[int, list[Polygon]]] = {}
+    for number, polygon in _parts(objects.read, region, on_progress):
+        pixels, pieces = left.pop(number, (objects.pixels[number], []))
+        pixels, pieces = pixels - round(polygon.area), [*pieces, polygon]
+        if pixels > 0:
+            left[number] = pixels, pieces
+        else:
+            yield objects.classes[number], pieces[0] if len(pieces) == 1 else MultiPolygon(pieces)
+
+
+def _parts(read: Callable[[Region], NDArray[Any]], region: Region, on_progress: OnProgress | None) -> Iterator[Outline]:
+    """Labels and outlines of their connected parts."""
     from napari_seamless.io.writers.label_outlines import Outlines
 
-    labels = result.levels[0]
-    read = Region.from_shape(labels.shape) if within is None else within.region
-    (top, bottom), (left, right) = ((i.lo, i.hi) for i in read.intervals)
+    (top, bottom), (left, right) = ((i.lo, i.hi) for i in region.intervals)
     rows = max(1, min(bottom - top, BAND_PIXELS // (right - left)))
     found = Outlines(corner=(top, left))
     for row in range(top, bottom, rows):
         end = min(row + rows, bottom)
-        yield from found.add(np.asarray(labels[row:end, left:right]))
+        yield from found.add(read(Region.of((row, end), (left, right))))
         if on_progress is not None:
             on_progress(end - top, bottom - top)
     yield from found.close()
 
 
-def centroid_of(polygon: Polygon) -> tuple[float, float]:
+def centroid_of(outline: Polygon | MultiPolygon) -> tuple[float, float]:
     """(y, x) of the pixels in an outline, whose centres lie at whole numbers; from whole numbers, so that a centroid on
     an edge lies on it."""
-    left, top = (int(corner) for corner in polygon.bounds[:2])
+    left, top = (int(corner) for corner in outline.bounds[:2])
     area = down = along = 0
-    for ring in (polygon.exterior, *polygon.interiors):
+    for ring in (ring for polygon in get_parts(outline) for ring in (polygon.exterior, *polygon.interiors)):
         x, y = (np.asarray(ring.coords).T - np.array([[left], [top]])).astype(np.int64)
         cross = x[:-1] * y[1:] - x[1:] * y[:-1]
         area += int(cross.sum())
@@ -137,14 +181,17 @@ def _feature(result: Exportable, identity: str, outline: Outline, kind: Kind) ->
     The id is a UUID that is the same whenever and however often the object is saved, since no two objects of a result
     have the same first corner.
     """
-    value, polygon = outline
+    value, shape = outline
     name, colour = named_and_coloured(result.classes, value)
-    rings = [np.asarray(ring.coords) for ring in (polygon.exterior, *polygon.interiors)]
-    first = min((y, x) for x, y in rings[0].tolist())
+    polygons = [
+        [np.asarray(ring.coords) for ring in (polygon.exterior, *polygon.interiors)] for polygon in get_parts(shape)
+    ]
+    first = min((y, x) for rings in polygons for x, y in rings[0].tolist())
+    placed = [[_on_slide(ring, result) for ring in rings] for rings in polygons]
     return {
         "type": "Feature",
         "id": str(uuid5(NAMESPACE_URL, f"{identity}/{first}")),
-        "geometry": {"type": "Polygon", "coordinates": [_on_slide(ring, result) for ring in rings]},
+        "geometry": {"type": shape.geom_type, "coordinates": placed if len(placed) > 1 else placed[0]},
         "properties": {"objectType": kind, "classification": {"name": name, "color": colour}},
     }
 

@@ -22,12 +22,12 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from shapely import Polygon
+from shapely import MultiPolygon, Polygon
 from shapely.geometry.polygon import orient
 from skimage.measure import label as parts_of
 
 Labels = NDArray[Any]
-Outline = tuple[int, Polygon]
+Outline = tuple[int, Polygon | MultiPolygon]
 """A label, and an outline in pixels: the pixel (0, 0) is the square from corner (0, 0) to corner (1, 1), x first."""
 
 

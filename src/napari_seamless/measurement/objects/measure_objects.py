@@ -149,7 +149,7 @@ def measure_objects(
     InputMismatch, RunCancelled.
     """
     labels = open_label_image(what, tuple(names), pixel_size, output_image)
-    return objects_of(
+    return measured_objects(
         labels,
         parts_of(labels, region, roi),
         image,
@@ -164,7 +164,7 @@ def measure_objects(
     )
 
 
-def objects_of(
+def measured_objects(
     labels: LabelImage,
     parts: tuple[RoiPart, ...],
     image: Any = None,
