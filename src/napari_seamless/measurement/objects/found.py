@@ -22,12 +22,14 @@ def find_objects(
     tiles: Iterable[Region],
     table: ObjectTable | None = None,
     *,
+    is_whole: bool = True,
     on_tile: Callable[[Region], None] | None = None,
 ) -> ObjectTable:
     """Every label but 0 in these tiles, which share no pixel, by rising id. `read` gives labels (y, x) of a region.
 
     `area`, `centroid`, `low` and `high` are of the pixels that a label has; class and `extra` are those of `table` (by
-    rising id), in which there may be others. Without one all have the class 1.
+    rising id), in which there may be others. Without one all have the class 1. Labels that are not in the table are
+    left out where it is not `is_whole`, since its objects are still being made.
 
     Memory: one tile, and 64 bytes for each object and each tile that it touches. Raises InputMismatch for a label that
     is not in the table, and what `read` raises.
@@ -48,12 +50,13 @@ def find_objects(
     if table is None:
         return ObjectTable(id=ids, label=np.ones(len(ids), np.int64), **boxes)
     known = np.isin(ids, table.id, assume_unique=True)
-    if not known.all():
+    if not known.all() and is_whole:
         raise InputMismatch(
             f"each label must have a row in the table of objects; {np.count_nonzero(~known):,} labels have none, the "
             f"first of them {ids[~known][0]}; give the table that was made with the labels"
         )
-    return replace(table.take(np.searchsorted(table.id, ids)), **boxes)
+    boxes = {name: column[known] for name, column in boxes.items()}
+    return replace(table.take(np.searchsorted(table.id, ids[known])), **boxes)
 
 
 def check_stopped(cancelled: Callable[[], bool] | None) -> None:

@@ -36,7 +36,7 @@ def measurements_of_objects(
     assert table is not None, "labels that are objects have a table"
     region = hull(parts) if parts else Region.from_shape(labels.shape)
     found = count_labels(
-        lambda at: classes_of(labels.source.read(at)[0], table),
+        lambda at: classes_of(labels.source.read(at)[0], table, labels.finished is None),
         labels.shape,
         region=region,
         tile=tile_shape_over(region.shape, labels.chunk),
@@ -50,16 +50,18 @@ def measurements_of_objects(
     return measurements_of(labels, told, None, 0, (), parts, is_asked=is_asked, rows=objects.table())
 
 
-def classes_of(ids: NDArray[Any], table: ObjectTable) -> NDArray[np.int64]:
-    """The class of the object that has each pixel, 0 for none. Raises InputMismatch for objects without a row."""
+def classes_of(ids: NDArray[Any], table: ObjectTable, is_whole: bool) -> NDArray[np.int64]:
+    """The class of the object that has each pixel, 0 for none, and for one that is still being made, where the table is
+    not `is_whole`. Raises InputMismatch for other objects without a row."""
     inside = ids != 0
     own = ids[inside]
     at = np.searchsorted(table.id, own)
-    if not (np.append(table.id, -1)[at] == own).all():
+    known = np.append(table.id, -1)[at] == own
+    if not known.all() and is_whole:
         raise InputMismatch(
             "each label must have a row in the table of objects; some have none; give the table that was made with the "
             "labels"
         )
     classes = np.zeros(ids.shape, np.int64)
-    classes[inside] = table.label[at]
+    classes[inside] = np.where(known, np.append(table.label, 0)[at], 0)
     return classes

@@ -47,7 +47,7 @@ def search(
         return np.asarray(labels.source.read(at)[0])
 
     if components is None:
-        return ObjectSource(labels, read, find_objects(read, tiles(), labels.objects))
+        return ObjectSource(labels, read, find_objects(read, tiles(), labels.objects, is_whole=labels.finished is None))
     domain, mask = Domain(labels.shape, region), mask_of(labels, around)
     painted = PaintedLabels(
         components, domain, tiles(), lambda at: read_tile(read, domain, at, components.halo, mask, None)
