@@ -15,7 +15,9 @@ from torch import nn
 
 import napari_seamless as ns
 from clusters import ClusterProcesses
+from napari_seamless.cli import main
 from napari_seamless.errors import BadRequest, ModelError, RunCancelled
+from napari_seamless.models.architecture import build
 from napari_seamless.models.model import Model, Resolution
 from napari_seamless.models.preprocessing.resolution import AtResolution
 from napari_seamless.postprocess.object_table import ObjectTable
@@ -309,3 +311,66 @@ def test_a_cancelled_run_raises_and_keeps_what_is_there(tmp_path: Path) -> None:
     with pytest.raises((KeyboardInterrupt, RunCancelled)):
         ns.run(written_model(), image(), tile=64, output=tmp_path / "c.ome.zarr", on_progress=stop, **SERIAL)
     assert_same_objects(ns.run(written_model(), image(), tile=64, output=tmp_path / "c.ome.zarr", **SERIAL))
+
+
+# --- recipes, and what is told ------------------------------------------------------------
+
+
+def star_recipe(folder: Path, **postprocess: object) -> Path:
+    arguments = {"inputs": 1, "rays": 8, "stem": 4, "widths": [4, 6], "features": 6}
+    fields = {
+        "name": "cells",
+        "network": {"architecture": "stars", "arguments": arguments},
+        "input": {"channels": ["one"], "multiple_of": 4},
+        "output": {"kind": "image"},
+        "postprocess": {"method": "polygons", "rays": 8, "largest_radius": 24, "probability": 0.4, **postprocess},
+    }
+    return ns.save_recipe(folder / "cells", build("stars", arguments), fields)
+
+
+def test_a_recipe_names_the_post_processing_and_its_settings(tmp_path: Path) -> None:
+    model = ns.load_model(star_recipe(tmp_path))
+    assert model.postprocess == replace(STEP, probability=0.4)
+    result = ns.run(model, np.zeros((1, 101, 130), np.float32), axes="cyx", tile=64, scheduler="serial")
+    assert result.shape == (101, 130)
+    assert result.dtype == np.uint32
+
+
+def test_a_recipe_with_settings_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"the probability of an object is at least 0 and less than 1; got 1\.5"):
+        star_recipe(tmp_path, probability=1.5)
+
+
+def test_the_report_and_info_say_how_objects_were_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cells.ome.zarr"
+    result = ns.run(written_model(), image(), tile=64, output=path, **SERIAL)
+    report = result.report.objects
+    assert report is not None
+    assert report.method == "polygons"
+    assert report.undecided > 100
+    assert report.state_bytes > 10_000
+    assert "probability 0.5, overlap 0.4, largest radius 24" in str(report)
+    assert "a share of 0 of what objects are made of differs beyond rounding over 5 checks" in str(
+        result.report.self_check
+    )
+    main(["info", str(path)])
+    assert "objects     method polygons, rays 8, grid 2, classes 0, probability 0.5" in capsys.readouterr().out
+
+
+def test_of_a_part_the_objects_with_their_centroid_in_it_are_given() -> None:
+    asked = ns.Region.of((100, 160), (101, 183))
+    found = ns.objects_of(ns.run(written_model(), image(), tile=64, region=asked, **SERIAL))
+    centroid = whole()[1].centroid + 0.5
+    inside = ((centroid >= asked.start) & (centroid < asked.stop)).all(axis=1)
+    assert found.id.tolist() == whole()[1].id[inside].tolist() != []
+
+
+def test_other_settings_on_the_same_output_make_labels_again_without_the_network(tmp_path: Path) -> None:
+    path, other = tmp_path / "cells.ome.zarr", replace(STEP, probability=0.7)
+    ns.run(written_model(other), image(), tile=64, output=path, **SERIAL)
+    again = ns.run(written_model(), image(), tile=64, output=path, **SERIAL)
+    assert again.report.tiles == 0
+    assert "objects are made again of what an earlier run kept, with probability 0.5 instead of 0.7" in again.notices
+    assert_same_objects(again)
+    assert_same_objects(path, np.asarray(ns.open_result(path).levels[0]))
+    assert not ns.run(written_model(), image(), tile=64, output=path, **SERIAL).notices[1:]

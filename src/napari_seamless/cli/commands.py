@@ -207,6 +207,8 @@ def _origin(origin: Origin | None) -> Iterator[str]:
     yield f"made by     {origin.model}, of {origin.image}; {CLAIMS.get(origin.scope, origin.scope)}"
     if origin.asked:
         yield f"asked for   {origin.asked}"
+    if origin.objects:
+        yield f"objects     {', '.join(f'{name} {value}' for name, value in origin.objects.items() if name != 'chunk')}"
     if origin.options:
         yield f"options     {', '.join(f'{name}={_value(value)}' for name, value in origin.options.items())}"
     yield from (f"notice      {notice}" for notice in origin.notices)

@@ -124,6 +124,8 @@ def follow(handle: Run, output: Path) -> None:
         say(f"{100 * report.skipped:.0f} % of it left out, being no tissue")
     if report.left_out:
         say(f"{100 * report.left_out:.0f} % of the image lies elsewhere, and was not asked for")
+    if report.objects is not None:
+        say(str(report.objects))
     if report.self_check is not None:
         say(str(report.self_check))
 

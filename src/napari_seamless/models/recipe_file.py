@@ -27,7 +27,18 @@
     licence = "CC-BY-4.0"
 
 Pixel values go through `scaling`, resampling to `pixel_size`, the network, resampling back, `activation` and
-`threshold`, in this order.
+`threshold`, in this order. A network whose output is to become objects says how instead:
+
+    [output]
+    kind = "image"
+
+    [postprocess]
+    method = "polygons"                         # a probability, and distances along rays (StarDist)
+    probability = 0.5
+    overlap = 0.4
+    largest_radius = 96                         # pixels of the network
+
+Its labels have pixels of `pixel_size`; nothing is resampled back.
 """
 
 from __future__ import annotations
@@ -39,8 +50,9 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from napari_seamless.errors import ModelError
+from napari_seamless.errors import BadRequest, ModelError
 from napari_seamless.models.toml_file import Table, checked, read_fields
+from napari_seamless.postprocess.polygons.step import StarPolygons
 
 FILE = "recipe.toml"
 LONGEST_NAME = 255
@@ -190,6 +202,31 @@ class OutputTable(Table):
         return self
 
 
+class PolygonsTable(Table):
+    """Star-convex polygons: as `postprocess.polygons.settings.PolygonSettings`, which checks them."""
+
+    method: Literal["polygons"]
+    rays: int = 32
+    grid: int = 2
+    classes: int = 0
+    probability: Finite = 0.5
+    overlap: Finite = 0.4
+    largest_radius: int = 96
+    border: int = 2
+    floor: Finite = 0.1
+
+    @model_validator(mode="after")
+    def _possible(self) -> PolygonsTable:
+        try:
+            self.step()
+        except BadRequest as error:
+            raise ValueError(error.message) from error
+        return self
+
+    def step(self) -> StarPolygons:
+        return StarPolygons(**self.model_dump(exclude={"method"}))
+
+
 class CardTable(Table):
     """For a person: where it comes from, what it may be used for, how good it is and what it is bad at."""
 
@@ -216,7 +253,18 @@ class Recipe(Table):
     input: InputTable
     resolution: ResolutionTable | None = None
     output: OutputTable
+    postprocess: PolygonsTable | None = None
     card: CardTable = CardTable()
+
+    @model_validator(mode="after")
+    def _objects(self) -> Recipe:
+        after = (self.output.kind, self.output.activation, self.output.dtype)
+        if self.postprocess is not None and (after != ("image", "none", "float32") or self.input.ndim != 2):
+            raise ValueError(
+                "objects are made of what a network of planes gives, as it is: output.kind is 'image', without an "
+                f"activation and in float32; got {', '.join(after)} of {self.input.ndim} dimensions"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sizes(self) -> Recipe:

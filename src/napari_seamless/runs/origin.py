@@ -16,6 +16,10 @@ from napari_seamless.store.metadata import spec_of
 from napari_seamless.store.output_path import attributes_at
 from napari_seamless.store.several_images import images_in
 
+OBJECTS = "objects"
+"""Under this name the provenance of labels says how objects were made: method, settings, and how many cells along each
+axis a `chunk` of their candidates has."""
+
 UNKNOWN, ALL = "not known", "all of it"
 NOTICES = "notices"
 
@@ -26,7 +30,8 @@ class Origin:
     point ("t") or plane ("z") of it, by numbers from 0, where there are several. `model` made it, with the claim
     `scope` ("exact", "rounded" or "approximate"), and the share `fraction` of it is done. `asked` says in words which
     part of it was asked for ("" where nobody wrote that down), `options` with which options of a run, as JSON values,
-    and `notices` are what its runs told of image, network and device."""
+    and `notices` are what its runs told of image, network and device. `objects` says how labels that number objects
+    were made of a network's output."""
 
     image: str
     plane: Mapping[str, int]
@@ -38,6 +43,7 @@ class Origin:
     asked: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    objects: Mapping[str, Any] = field(default_factory=dict)
 
 
 def origin_of(result: Store) -> Origin:
@@ -55,6 +61,7 @@ def origin_of(result: Store) -> Origin:
         asked=_asked(result),
         options=dict(said.get("options", {})),
         notices=notices_of(result),
+        objects=dict(said.get(OBJECTS, {})),
     )
 
 

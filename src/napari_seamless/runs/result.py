@@ -39,9 +39,9 @@ class SelfCheck:
     """A few output regions computed a second time, in another tile size and alignment, each straight from the image.
 
     `largest` and `mean` are absolute differences, in units of the output's standard deviation over the checked
-    regions for images, and shares of differing pixels for labels. It is not `exact` where values were rounded on the
-    way on purpose, in `precision` or between passes; then it is how far the result is from float32, with the moments
-    that were measured.
+    regions for images, and shares for labels (of differing pixels) and for candidates of objects (of numbers that
+    differ by more than rounding). It is not `exact` where values were rounded on the way on purpose, in `precision` or
+    between passes; then it is how far the result is from float32, with the moments that were measured.
     """
 
     regions: int
@@ -57,8 +57,9 @@ class SelfCheck:
         claim = SAME if self.exact else ROUNDED
         if self.precision != "float32":
             claim = f"{ROUNDED}, in {self.precision}, against float32"
-        if self.kind == "labels":
-            return f"{claim}: a share of {_amount(self.mean)} of the pixels differs over {self.regions} checks"
+        if self.kind != "image":
+            of = "the pixels differs" if self.kind == "labels" else "what objects are made of differs beyond rounding"
+            return f"{claim}: a share of {_amount(self.mean)} of {of} over {self.regions} checks"
         return f"{claim}: max difference {_amount(self.largest)} over {self.regions} checks"
 
 
@@ -84,7 +85,7 @@ class Report:
     was decided about image and network, and what was done for want of something that the device does not have. `peak`
     is the most bytes that torch held on a CUDA device meanwhile, in this process; None elsewhere, where nobody counts.
     `growth` is by how many bytes, at most, the memory of this process grew meanwhile on a CPU, whatever for (see
-    `Growth`); None elsewhere."""
+    `Growth`); None elsewhere. `objects` says how they were made of a network's output, where they were."""
 
     state: str
     tiles: int
@@ -111,6 +112,7 @@ class Report:
     notices: tuple[str, ...] = ()
     peak: int | None = None
     growth: int | None = None
+    objects: ObjectReport | None = None
 
     @property
     def memory(self) -> str:
@@ -126,6 +128,26 @@ class Report:
         """JSON-able; regions as (lo, hi) an axis."""
         failed = [[[i.lo, i.hi] for i in region.intervals] for region in self.failed]
         return {**asdict(self), "tile": list(self.tile), "failed": failed}
+
+
+@dataclass(frozen=True)
+class ObjectReport:
+    """How objects were made: `method` and its `settings`, as JSON values; how many of its candidates were undecided at
+    once, at most, and the bytes that took; and how many objects were shown and taken back."""
+
+    method: str
+    settings: Mapping[str, Any]
+    undecided: int
+    state_bytes: int
+    withdrawn: int
+
+    def __str__(self) -> str:
+        """As the user reads it."""
+        said = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.settings.items())
+        return (
+            f"objects by {self.method} ({said}); at most {self.undecided:,} candidates were undecided at once, in "
+            f"{readable(self.state_bytes)}"
+        )
 
 
 class Result:

@@ -345,4 +345,5 @@ class Run:
             utilization=now.utilization,
             precision=domain.precision,
             notices=self.notices,
+            objects=None if self.objects is None else self.objects.report,
         )

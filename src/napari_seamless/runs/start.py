@@ -138,7 +138,7 @@ def _begun(
         else asked_by(layout.prepared, objects.region, layout.roi, plan.domain.only, objects.plan.place),
         prepared.comparison(layout.settings, plan.choice) if is_compared else None,
         objects,
-        (*layout.notices, *([dropped] if dropped else [])),
+        (*layout.notices, *(told for told in (dropped, objects.told if objects else "") if told)),
     )
     device = layout.settings.device
 

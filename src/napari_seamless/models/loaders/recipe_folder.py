@@ -105,7 +105,7 @@ def model_of(recipe: Recipe, network: nn.Module, output: str | None = None) -> M
         title=recipe.title or recipe.name,
         channels=len(recipe.input.channels),
         ndim=recipe.input.ndim,
-        kind="labels" if recipe.output.kind == "labels" else "image",
+        kind="labels" if recipe.output.kind == "labels" or recipe.postprocess is not None else "image",
         classes=_classes(recipe),
         channel_names=recipe.output.channels,
         input_names=recipe.input.channels,
@@ -115,6 +115,7 @@ def model_of(recipe: Recipe, network: nn.Module, output: str | None = None) -> M
         resolution=resolution,
         output=recipe.network.output,
         select=partial(model_of, recipe, network),
+        postprocess=None if recipe.postprocess is None else recipe.postprocess.step(),
     )
 
 
@@ -124,7 +125,7 @@ def _assembled(recipe: Recipe, network: nn.Module, output: str | None, ratio: Se
         network = OneOutput(network, output)  # ours give one image each
     multiple = recipe.input.multiple_of
     if ratio is not None:
-        core: nn.Module = AtResolution(network, ratio, multiple)
+        core: nn.Module = AtResolution(network, ratio, multiple, back=recipe.postprocess is None)
     else:
         core = PadToMultiple(network, multiple) if multiple > 1 else network
     return nn.Sequential(*scaling_modules(recipe.input.scaling), core, *_after(recipe)).eval()

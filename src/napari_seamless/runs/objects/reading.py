@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_seamless.errors import BadRequest
-from napari_seamless.geometry import Region, cells_of
+from napari_seamless.geometry import Region
 from napari_seamless.postprocess.object_table import ObjectTable, in_order
 from napari_seamless.postprocess.step import CandidateStep
 from napari_seamless.postprocess.steps import STEPS
-from napari_seamless.runs.asked_roi import place_of
+from napari_seamless.runs.asked_roi import asked_parts, place_of
 from napari_seamless.runs.objects.again import RegionObjects, changed, settled_again
 from napari_seamless.runs.objects.plan import ObjectPlan
-from napari_seamless.runs.objects.stores import OBJECTS
-from napari_seamless.runs.objects.tables import kept_table
+from napari_seamless.runs.objects.tables import object_tables, require_objects
+from napari_seamless.runs.origin import OBJECTS
 from napari_seamless.runs.result_at import result_at
+from napari_seamless.runs.roi_parts import any_holds, hull
 from napari_seamless.store import Store, open_store
 from napari_seamless.store.spec import CANDIDATES
 
@@ -37,12 +38,8 @@ class ResultObjects:
     def at(cls, what: Result | Store | str | Path) -> ResultObjects:
         """Of a result that a run gave, that was opened, or that lies at a path. Raises BadRequest where it has none,
         and as `open_store` does."""
-        labels = result_at(what)[0] if isinstance(what, str | Path) else what if isinstance(what, Store) else what.store
-        if OBJECTS not in labels.spec.provenance:
-            raise BadRequest(
-                f"only a model with post-processing makes objects; '{labels.spec.name}' was made by another; measure "
-                "it to find connected ones"
-            )
+        labels = labels_of(what)
+        require_objects(labels)
         kept = None if isinstance(what, Store | str | Path) else what.candidates
         if kept is None:
             if labels.path is None or not (labels.path / CANDIDATES).exists():
@@ -52,23 +49,6 @@ class ResultObjects:
                 )
             kept = open_store(labels.path / CANDIDATES, repairs=False)
         return cls(labels, kept)
-
-    def tables(self) -> Iterator[ObjectTable]:
-        """The objects that are painted, chunk by chunk, those of each by rising id: with little memory, of any size.
-
-        Raises InputDamaged.
-        """
-        chunks = self.candidates.grid
-        finished = self.labels.finished
-        for cell in cells_of(Region.from_shape(chunks.counts)):
-            box = self.labels.grid.covering(self.plan.labels_of(chunks.region(cell)))
-            table = kept_table(self.labels, cell) if finished[box.slices()].all() else None
-            if table is not None and len(table):
-                yield table
-
-    def table(self) -> ObjectTable:
-        """All of them, by rising id."""
-        return in_order(list(self.tables()), 2)
 
     def again(
         self,
@@ -103,14 +83,18 @@ def objects_of(
 
     `what` is a Result, an opened result or its path. With another `probability` or `overlap` they are made again of
     what was kept of the network's output, which is not run; the result stays as it is. Those smaller than `min_area`
-    pixels, or with a centroid outside of `region` (pixels of the labels), are left out. Any thread.
+    pixels, or with a centroid outside of `region` (pixels of the labels), are left out; without a `region` those
+    outside of what was asked of its runs. Any thread.
 
     Raises BadRequest, InputDamaged, and what opening raises.
     """
-    found = ResultObjects.at(what)
     if probability is not None or overlap is not None:
-        return found.again(region, probability=probability, overlap=overlap, min_area=min_area).table
-    table = found.table()
+        found = ResultObjects.at(what)
+        asked = () if region is not None else asked_parts(found.labels, found.plan.place, found.plan.shape)
+        within = hull(asked) if asked else region
+        table = found.again(within, probability=probability, overlap=overlap, min_area=min_area).table
+        return table.take(any_holds(asked, table.centroid)) if asked else table
+    table = in_order(list(object_tables(labels_of(what))), 2)
     kept = table.area >= min_area
     if region is not None:
         centroid = table.centroid + 0.5
@@ -118,9 +102,16 @@ def objects_of(
     return table.take(np.asarray(kept))
 
 
+def labels_of(what: Result | Store | str | Path) -> Store:
+    """The labels of a result. Raises what opening raises."""
+    if isinstance(what, str | Path):
+        return result_at(what)[0]
+    return what if isinstance(what, Store) else what.store
+
+
 def _plan_of(labels: Store) -> ObjectPlan:
-    settings: dict[str, Any] = dict(labels.spec.provenance[OBJECTS])
-    method = settings.pop("method")
+    settings: dict[str, Any] = dict(labels.provenance[OBJECTS])
+    method, _ = settings.pop("method"), settings.pop("chunk")
     make = {kind.name: kind.make for kind in STEPS}[method]
     step = make(**settings)
     assert isinstance(step, CandidateStep)

@@ -9,14 +9,12 @@ import numpy as np
 
 from napari_seamless.io.slide_position import TO_SLIDE, on_slide
 from napari_seamless.runs.objects.plan import LABEL_TYPE, ObjectPlan
+from napari_seamless.runs.origin import OBJECTS
 from napari_seamless.runs.prepared import Prepared
 from napari_seamless.runs.provenance import pixel_size_of, translation_of
 from napari_seamless.store import Store, StoreSpec, create_store, resume_or_create
 from napari_seamless.store.candidate_store import CandidateStore
 from napari_seamless.store.spec import CANDIDATES
-
-OBJECTS = "objects"
-"""Under this name the provenance of labels says how they were made of candidates."""
 
 LARGEST_CHUNK = 256
 """Of candidates, in cells: rings around a part are made of whole chunks. That of labels is at most `LARGEST_LABELS`."""
@@ -25,10 +23,12 @@ LARGEST_LABELS = 512
 
 @dataclass(frozen=True)
 class ObjectStores:
-    """`candidates` is what a run's tiles are written to; `labels` is what somebody sees."""
+    """`candidates` is what a run's tiles are written to, `labels` what somebody sees; `told` a sentence about them, or
+    ""."""
 
     candidates: CandidateStore
     labels: Store
+    told: str = ""
 
     def close(self) -> None:
         """Both, also where one of them cannot be flushed. Raises OutputUnwritable."""
@@ -64,7 +64,8 @@ def object_specs(plan: ObjectPlan, prepared: Prepared, spec: StoreSpec) -> tuple
     scale, offset = plan.place
     info = prepared.source.info
     place = {"scale": list(scale), "offset": list(offset)}
-    facts = {**spec.provenance, TO_SLIDE: place, **on_slide(info.on_slide, place), OBJECTS: dict(plan.facts)}
+    said = {**plan.facts, "chunk": spec.shard or chunk}
+    facts = {**spec.provenance, TO_SLIDE: place, **on_slide(info.on_slide, place), OBJECTS: said}
     labels = replace(
         spec,
         shape=plan.shape,
@@ -76,7 +77,6 @@ def object_specs(plan: ObjectPlan, prepared: Prepared, spec: StoreSpec) -> tuple
         channel_names=(),
         pixel_size=pixel_size_of(info, scale),
         translation=translation_of(info, offset),
-        settings={**spec.settings, OBJECTS: dict(plan.facts)},
         provenance=facts,
     )
     return kept, labels
@@ -104,4 +104,18 @@ def object_stores(
     except BaseException:
         labels.let_go()
         raise
-    return ObjectStores(CandidateStore.of(candidates, prepared.output_dtype), labels)
+    told = _with_settings(labels, plan)
+    return ObjectStores(CandidateStore.of(candidates, prepared.output_dtype), labels, told)
+
+
+def _with_settings(labels: Store, plan: ObjectPlan) -> str:
+    """Forget labels that were made with other settings than these, and say so; "" where there are none."""
+    earlier, said = labels.provenance[OBJECTS], plan.facts
+    other = {name: value for name, value in said.items() if earlier.get(name) != value}
+    if not other:
+        return ""
+    is_begun = bool(labels.finished.any())
+    labels.forget(labels.finished.copy())
+    labels.report({OBJECTS: {**earlier, **said}})
+    listed = ", ".join(f"{name} {value} instead of {earlier.get(name)}" for name, value in other.items())
+    return f"objects are made again of what an earlier run kept, with {listed}" if is_begun else ""

@@ -20,6 +20,7 @@ from napari_seamless.runs.objects.plan import LABEL_TYPE, ObjectPlan
 from napari_seamless.runs.objects.settling import Chunks, Counts, PaintedTile, Settling, around, boxes_of_chunks
 from napari_seamless.runs.objects.stores import ObjectStores
 from napari_seamless.runs.objects.tables import keep_table, name_of
+from napari_seamless.runs.result import ObjectReport
 
 POLL_SECONDS = 0.1
 
@@ -30,6 +31,7 @@ class ObjectStream:
 
     def __init__(self, plan: ObjectPlan, stores: ObjectStores, region: Region) -> None:
         self.plan, self.region = plan, region
+        self.told = stores.told
         self._stores, self.labels, self.candidates = stores, stores.labels, stores.candidates
         self._grid = self.candidates.grid
         self._before = self.labels.finished.copy()
@@ -82,6 +84,11 @@ class ObjectStream:
     @property
     def counts(self) -> Counts:
         return self._settling.counts
+
+    @property
+    def report(self) -> ObjectReport:
+        step, counts = self.plan.step, self.counts
+        return ObjectReport(step.method, step.settings, counts.undecided, counts.state_bytes, counts.withdrawn)
 
     @property
     def provisional(self) -> ObjectTable:

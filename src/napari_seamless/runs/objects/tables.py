@@ -11,10 +11,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from napari_seamless.errors import InputDamaged
-from napari_seamless.geometry import Cell
+from napari_seamless.errors import BadRequest, InputDamaged
+from napari_seamless.geometry import Cell, Grid, Region, cells_of
 from napari_seamless.postprocess.object_table import ObjectTable
-from napari_seamless.runs.asked_roi import KeepsFiles
+from napari_seamless.runs.asked_roi import KeepsFiles, asked_parts, place_of
+from napari_seamless.runs.origin import OBJECTS
+from napari_seamless.runs.roi_parts import any_holds
+from napari_seamless.store import Store
 
 
 def name_of(chunk: Cell) -> str:
@@ -43,9 +46,31 @@ def kept_table(result: KeepsFiles, chunk: Cell) -> ObjectTable | None:
         ) from error
 
 
-def kept_tables(result: KeepsFiles, chunks: Iterator[Cell]) -> Iterator[ObjectTable]:
-    """Those of several chunks that have any object."""
-    for chunk in chunks:
-        table = kept_table(result, chunk)
+def object_tables(labels: Store, *, computed: bool = False) -> Iterator[ObjectTable]:
+    """The objects of a result that are painted and were asked for, or all that were `computed`: chunk by chunk in
+    raster order, those of each by rising id. So with little memory, of any size. Any thread.
+
+    An object counts, whole, where its centroid lies inside of what was asked for. Raises InputDamaged, and BadRequest
+    for a result of other labels.
+    """
+    require_objects(labels)
+    said, shape, finished = labels.provenance[OBJECTS], labels.spec.shape, labels.finished
+    chunks = Grid(shape, (said["chunk"] * said["grid"],) * len(shape))
+    parts = () if computed else asked_parts(labels, place_of(labels.spec.provenance, len(shape)), shape)
+    for chunk in cells_of(Region.from_shape(chunks.counts)):
+        if not finished[labels.grid.covering(chunks.region(chunk)).slices()].all():
+            continue
+        table = kept_table(labels, chunk)
+        if table is not None and parts:
+            table = table.take(any_holds(parts, table.centroid))
         if table is not None and len(table):
             yield table
+
+
+def require_objects(labels: Store) -> None:
+    """Raise BadRequest for labels that are no objects of a post-processing."""
+    if OBJECTS not in labels.spec.provenance:
+        raise BadRequest(
+            f"only a model with post-processing makes objects; '{labels.spec.name}' was made by another; measure it to "
+            "find connected ones"
+        )
