@@ -43,8 +43,8 @@ LIBRARIES = {
     "fingerprints": "numpy xxhash",
     "program": "torch networkx numpy cachetools",
     "runtime": "torch numpy psutil dask distributed psygnal",
-    "io": "numpy xxhash dask zarr yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base aicsimageio"
-    " aiohttp skimage shapely scipy pyarrow anndata pandas geopandas spatialdata",
+    "io": "numpy xxhash dask zarr numcodecs yaozarrs tifffile imagecodecs PIL imageio openslide bioio bioio_base"
+    " aicsimageio aiohttp skimage shapely scipy pyarrow anndata pandas geopandas spatialdata",
     "models": "torch safetensors numpy pydantic platformdirs tomli_w bioimageio ruyaml filelock h5py",
     "store": "numpy xxhash zarr yaozarrs filelock",
     "postprocess": "numba numpy scipy skimage",

@@ -20,6 +20,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from napari_seamless.durable_files import sync_files
 from napari_seamless.errors import OutputUnwritable, SeamlessError
 from napari_seamless.geometry import Cell, Region, cells_of
+from napari_seamless.io.blosc_frames import with_whole_frames
 from napari_seamless.store.disk_store import DiskStore
 from napari_seamless.store.fence import Fence
 from napari_seamless.store.journal import FOLDER
@@ -92,7 +93,7 @@ class ZarrArrays:
         self._spec = spec
         levels = range(len(spec.level_shapes))
         plain = [group[f"{spec.folder}{level}"] for level in levels]
-        arrays = [array for array in plain if isinstance(array, zarr.Array)]
+        arrays = [with_whole_frames(array) for array in plain if isinstance(array, zarr.Array)]
         # zarr compares every chunk with the fill value unless told not to, which costs more than the codec
         self._full = [array.with_config({"write_empty_chunks": True}) for array in arrays]
         self._empty = [array.with_config({"write_empty_chunks": False}) for array in arrays]

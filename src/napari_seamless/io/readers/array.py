@@ -152,7 +152,7 @@ def open_arrays(
         notices=notices,
         times=first.times,
     )
-    return ArraySource(info, tuple(arrays), layouts)
+    return ArraySource(info, tuple(map(_careful, arrays)), layouts)
 
 
 def dtype_of(array: Any) -> np.dtype:
@@ -174,6 +174,15 @@ def identity_of(arrays: Sequence[Any]) -> str:
     if not is_zarr(first):
         return described_by
     return f"{described_by}:{folder_of(first) or ''}:{metadata_digest(*filter(is_zarr, arrays))}"
+
+
+def _careful(array: Any) -> Any:
+    """An array whose damaged chunks raise errors."""
+    if not is_zarr(array):
+        return array
+    from napari_seamless.io.blosc_frames import with_whole_frames  # loads zarr, which such an array has done already
+
+    return with_whole_frames(array)
 
 
 def _is_in_memory(array: Any) -> bool:
