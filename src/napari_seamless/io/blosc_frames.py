@@ -48,11 +48,11 @@ class WholeBloscCodec(BloscCodec):
     """Blosc of zarr 3."""
 
     async def _decode_single(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        require_whole(memoryview(chunk_bytes.as_numpy_array()))
+        require_whole(chunk_bytes.as_numpy_array().data)
         return await super()._decode_single(chunk_bytes, chunk_spec)
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        require_whole(memoryview(chunk_bytes.as_numpy_array()))
+        require_whole(chunk_bytes.as_numpy_array().data)
         return super()._decode_sync(chunk_bytes, chunk_spec)
 
 
@@ -60,9 +60,10 @@ def with_whole_frames(array: AnyArray) -> AnyArray:
     """The same array, whose damaged chunks of blosc raise ValueError or RuntimeError, whatever is in them."""
     metadata = array.metadata
     if isinstance(metadata, ArrayV2Metadata):
-        if type(metadata.compressor) is not Blosc:
+        compressor: Any = metadata.compressor
+        if type(compressor) is not Blosc:
             return array
-        said = metadata.compressor.get_config()
+        said = compressor.get_config()
         careful: Any = replace(metadata, compressor=WholeBlosc(**{key: said[key] for key in said if key != "id"}))
     else:
         careful = _careful_metadata(metadata)
