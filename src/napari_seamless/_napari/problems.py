@@ -63,8 +63,8 @@ class Problem:
 
     field: Field
     notice: Notice
-    remedy: Remedy | None = None
-    error: BaseException | None = dataclasses.field(default=None, compare=False)
+    remedy: Remedy | None
+    error: BaseException = dataclasses.field(compare=False)
 
 
 def problem_of(error: BaseException) -> Problem:

@@ -50,5 +50,5 @@ def _pump(dock: SeamlessDock, waiting: Callable[[Snapshot], bool]) -> None:
     while waiting(now := dock.poll()) and now.problem is None:
         get_qapp().processEvents()
         sleep(0.02)
-    if now.problem is not None and now.problem.error is not None:
+    if now.problem is not None:
         raise now.problem.error

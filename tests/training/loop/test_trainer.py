@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from napari_seamless.errors import BadRequest, InputDamaged, InputMismatch, NotTileable
 from napari_seamless.geometry import Region
 from napari_seamless.models.networks.unet import UNet
+from napari_seamless.testing.disk_calls import count_calls, killed_at
 from napari_seamless.training.data.examples import IGNORED, AugmentationSample, AugmentedImage, Example, random_crop
 from napari_seamless.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from napari_seamless.training.loop.evaluation_weights import debiased_statistics
@@ -216,6 +219,22 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     (tmp_path / "checkpoint.previous.pt").write_bytes(b"")
     with pytest.raises(InputDamaged, match="start again with --restart"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that is forked")
+def test_a_checkpoint_whose_writing_is_killed_leaves_a_whole_one_and_no_more_files_than_before(tmp_path: Path) -> None:
+    def three() -> None:
+        for step in (1, 2, 3):
+            save_checkpoint(tmp_path / "live", {"step": step})
+
+    calls = count_calls(three)
+    for number in range(1, calls + 1):
+        shutil.rmtree(tmp_path / "live")
+        killed_at(number, three)
+        found = load_checkpoint(tmp_path / "live")
+        assert found in ({"step": 1}, {"step": 2}, {"step": 3}) or (found is None and number <= calls // 2)
+        three()
+        assert {path.name for path in (tmp_path / "live").iterdir()} == {"checkpoint.pt", "checkpoint.previous.pt"}
 
 
 # --- what a network is shown --------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from zipfile import is_zipfile
 
 import torch
 
+from napari_seamless.durable_files import beside, move, sync_open
 from napari_seamless.errors import InputDamaged, OutputUnwritable
 
 FILE, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
@@ -18,16 +18,17 @@ FILE, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
     """Write a checkpoint; the one before is kept beside it. Raises OutputUnwritable, and then both are as they were."""
-    target, scratch = folder / FILE, folder / f"{FILE}.{os.getpid()}"
+    target = folder / FILE
+    scratch = beside(target, "new")  # one name, so that what a kill leaves there is written over by the next one
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:
             torch.save(dict(state), file)
             file.flush()
-            os.fsync(file.fileno())
+            sync_open(file.fileno())
         if target.exists():
-            os.replace(target, folder / PREVIOUS)
-        os.replace(scratch, target)
+            move(target, folder / PREVIOUS)
+        move(scratch, target)
     except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError for a full disk
         scratch.unlink(missing_ok=True)
         raise OutputUnwritable(
