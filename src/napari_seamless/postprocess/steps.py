@@ -14,6 +14,8 @@ from napari_seamless.postprocess.components import definition as components
 from napari_seamless.postprocess.components.step import Components
 from napari_seamless.postprocess.flood import definition as flood
 from napari_seamless.postprocess.flood.step import DistanceFlood, HoverFlood
+from napari_seamless.postprocess.flows import definition as flows
+from napari_seamless.postprocess.flows.step import Flows
 from napari_seamless.postprocess.object_table import Ints
 from napari_seamless.postprocess.polygons import definition as polygons
 from napari_seamless.postprocess.polygons.step import StarPolygons
@@ -70,6 +72,16 @@ STEPS = (
         flood.whole_image_labels,
         flood.example_hover,
         ({"smallest": 4, "largest_hole": 4, "types": 3},),
+    ),
+    StepKind(
+        "flows",
+        Flows,
+        flows.whole_image_labels,
+        flows.example_output,
+        (
+            {"reach": 12, "steps": 40, "flow_error": None, "smallest": 8},
+            {"reach": 9, "steps": 25, "classes": 2, "threshold": 0.5, "largest_step": 1, "flow_error": 1.1},
+        ),
     ),
 )
 """In the order in which they are offered."""

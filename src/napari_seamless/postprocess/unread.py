@@ -58,6 +58,11 @@ class Unread:
         self._next += 1
         return self._next - 1
 
+    @property
+    def tiles(self) -> Ints:
+        """Tiles that were read, (n, 2, ndim): all within `margin` of the one added last, and others."""
+        return self._tiles
+
     def left_in(self, boxes: Ints) -> Ints:
         """How many pixels of boxes (n, 2, ndim) are unread, if each lies within `margin` of the tile added last."""
         whole = np.array([[self._region.start, self._region.stop]])
