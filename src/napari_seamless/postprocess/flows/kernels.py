@@ -259,21 +259,24 @@ def mask_of(start: Array, top: int, left: int, rows: int, columns: int) -> Array
 
 
 @compiled
-def flow_error(start: Array, step: Array, mask: Array, top: int, left: int) -> float:
-    """The mean squared difference of steps and of the flow to the middle of a shape: heat that is added at the pixel
-    nearest to the mean, and spreads, flows so."""
-    height, width = mask.shape
+def flow_to_middle(start: Array) -> Array:
+    """Steps (n, 2) of length 1 at the pixels of an object, as heat flows that is added at the pixel nearest to their
+    mean, and spreads among them."""
     size = len(start)
-    sum_y, sum_x = 0, 0
+    top, left, bottom, right = start[0, 0], start[0, 1], start[0, 0], start[0, 1]
+    total_y, total_x = 0, 0
     for pixel in start:
-        sum_y += pixel[0] - top
-        sum_x += pixel[1] - left
-    y = np.empty(size, np.int64)
-    x = np.empty(size, np.int64)
+        top, bottom = min(top, pixel[0]), max(bottom, pixel[0])
+        left, right = min(left, pixel[1]), max(right, pixel[1])
+    for pixel in start:
+        total_y += pixel[0] - top
+        total_x += pixel[1] - left
+    height, width = bottom - top + 3, right - left + 3
+    y, x = np.empty(size, np.int64), np.empty(size, np.int64)
     nearest, middle = np.inf, 0
     for n in range(size):
         y[n], x[n] = start[n, 0] - top + 1, start[n, 1] - left + 1
-        distance = (x[n] - 1 - sum_x / size) ** 2 + (y[n] - 1 - sum_y / size) ** 2
+        distance = (y[n] - 1 - total_y / size) ** 2 + (x[n] - 1 - total_x / size) ** 2
         if distance < nearest:
             nearest, middle = distance, n
     heat, spread = np.zeros((height, width)), np.zeros((height, width))
@@ -286,13 +289,32 @@ def flow_error(start: Array, step: Array, mask: Array, top: int, left: int) -> f
             below = heat[a + 1, b - 1] + heat[a + 1, b] + heat[a + 1, b + 1]
             spread[a, b] = (row + above + below) / 9
         heat, spread = spread, heat
-    total = 0.0
+    flow = np.empty((size, 2))
     for n in range(size):
         a, b = y[n], x[n]
         flow_y, flow_x = heat[a + 1, b] - heat[a - 1, b], heat[a, b + 1] - heat[a, b - 1]
         length = 1e-60 + np.sqrt(flow_y * flow_y + flow_x * flow_x)
-        total += (flow_y / length - step[n, 0]) ** 2 + (flow_x / length - step[n, 1]) ** 2
-    return float(total / size)
+        flow[n, 0], flow[n, 1] = flow_y / length, flow_x / length
+    return flow
+
+
+@compiled
+def flow_error(start: Array, step: Array) -> float:
+    """The mean squared difference of the steps of an object's pixels from those to its middle."""
+    expected, total = flow_to_middle(start), 0.0
+    for n in range(len(start)):
+        total += (expected[n, 0] - step[n, 0]) ** 2 + (expected[n, 1] - step[n, 1]) ** 2
+    return float(total / len(start))
+
+
+@compiled
+def perfect_flow(start: Array, begins: Array, output: Array) -> None:
+    """Steps of the pixels of objects, each of which has the rows from `begins` on, into `output` (2, y, x)."""
+    for k in range(len(begins) - 1):
+        flow = flow_to_middle(start[begins[k] : begins[k + 1]])
+        for n in range(len(flow)):
+            y, x = start[begins[k] + n]
+            output[0, y, x], output[1, y, x] = flow[n, 0], flow[n, 1]
 
 
 @compiled
@@ -319,7 +341,7 @@ def measure(
             left, right = min(left, pixel[1]), max(right, pixel[1])
         mask = mask_of(start, top, left, bottom - top + 1, right - left + 1)
         if largest_error < np.inf:
-            sums.error[k] = flow_error(start, particles.step[first:last], mask, top, left)
+            sums.error[k] = flow_error(start, particles.step[first:last])
             if not sums.error[k] <= largest_error:
                 continue
         sums.kept[k] = True

@@ -116,9 +116,11 @@ class FlowSettler:
             own_particles = slice(at_particle, at_particle + len(tile.particles))
             own_squares = slice(at_square, at_square + len(tile.squares))
             at_particle, at_square = own_particles.stop, own_squares.stop
-            rows = np.arange(own_particles.start, own_particles.stop)
-            tile.particles = result.particles.take(rows[~result.done[own_particles]])
-            tile.squares = tile.squares.take(is_open[own_squares])
+            done, still_open = result.done[own_particles], is_open[own_squares]
+            if done.any() or tile.particles.left.any():
+                tile.particles = result.particles.take(np.flatnonzero(~done) + own_particles.start)
+            if not still_open.all():
+                tile.squares = tile.squares.take(still_open)
         is_object = result.done & (result.peak >= 0)
         objects = self._shapes(result.particles, result.peak, is_object)
         self._keep(near, objects)
