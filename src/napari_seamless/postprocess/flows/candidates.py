@@ -43,7 +43,12 @@ class FlowCandidates:
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        columns = {"own": self.own, "holes": self.holes, "at": self.squares.at, "corner": self.squares.corner}
+        columns: dict[str, NDArray[Any]] = {
+            "own": self.own,
+            "holes": self.holes,
+            "at": self.squares.at,
+            "corner": self.squares.corner,
+        }
         return columns | named("objects", self.objects.columns) | named("particles", self.particles.columns)
 
 

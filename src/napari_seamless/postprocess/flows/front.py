@@ -57,8 +57,8 @@ def decided(
     from napari_seamless.postprocess.flows import kernels
 
     index, corner = PlaceIndex.of(*squares.at.T), squares.corner
-    place, part, left = (column.copy() for column in (particles.place, particles.part, particles.left))
-    moved = replace(particles, place=place, part=part, left=left)
+    copies = {name: getattr(particles, name).copy() for name in ("place", "part", "left")}
+    moved = replace(particles, **copies)
     kernels.move(moved.start, moved.place, moved.part, moved.left, corner, index, unread, shape, settings.reach)
     low, high = np.array([judged.start, judged.stop], np.int64)
     is_open = np.zeros(len(squares), bool)

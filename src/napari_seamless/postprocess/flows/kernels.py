@@ -30,7 +30,7 @@ def first_from(index: PlaceIndex, y: int, x: int) -> int:
             low = middle + 1
         else:
             high = middle
-    return low
+    return int(low)
 
 
 @compiled

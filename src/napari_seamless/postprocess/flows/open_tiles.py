@@ -47,7 +47,7 @@ class OpenFlows:
 
 def saved_tiles(tiles: Sequence[OpenFlows]) -> SavedState:
     """The tiles as arrays."""
-    state = {"regions": boxes_of([tile.region for tile in tiles], 2)}
+    state: SavedState = {"regions": boxes_of([tile.region for tile in tiles], 2)}
     state["painted"] = np.array([tile.is_painted for tile in tiles], bool)
     state |= packed("own", [tile.own for tile in tiles], 3) | packed("holes", [tile.holes for tile in tiles], 3)
     squares = FlowSquares.joined([tile.squares for tile in tiles])
