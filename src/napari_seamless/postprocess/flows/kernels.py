@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.postprocess.compiled import compiled
+from napari_seamless.postprocess.flows.measured import ShapeColumns, ShapeSums
 from napari_seamless.postprocess.flows.places import PlaceIndex, UnreadGrid
-from napari_seamless.postprocess.flows.shapes import ShapeColumns, ShapeSums
 
 Array = NDArray[Any]
 
