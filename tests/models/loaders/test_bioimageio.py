@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -48,6 +51,8 @@ AFTER = [
     {"id": "softmax", "kwargs": {"axis": "channel"}},
     {"id": "scale_linear", "kwargs": {"gain": 10.0, "offset": 1.0}},
 ]
+
+STARDIST = Path(__file__).parent / "published" / "stardist-random"
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -310,6 +315,14 @@ def alone(rdf: dict[str, Any]) -> None:
         rdf["weights"]["onnx"].pop(key)
 
 
+def objects(name: str, kwargs: dict[str, object]) -> Change:
+    return lambda rdf: rdf["outputs"][0].update(postprocessing=[{"id": name, "kwargs": kwargs}])
+
+
+STARS = {"prob_threshold": 0.5, "nms_threshold": 0.4, "n_rays": 32, "grid": [2, 2], "b": 2}
+FLOWS = {"cellprob_threshold": 0.0, "flow_threshold": 0.4, "do_3D": False}
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
@@ -326,14 +339,48 @@ def alone(rdf: dict[str, Any]) -> None:
         (entry(source="https://example.org/w.pt", sha256=None), ModelError, "offline and from its own folder only"),
         (entry(source="gone.pt", sha256=None), InputNotFound, r"has no gone\.pt"),
         (alone, ModelError, "has onnx only; ask for another format"),
+        (
+            objects("stardist_postprocessing", STARS),
+            ModelError,
+            "objects of it by stardist_postprocessing; bring",
+        ),
+        (objects("cellpose_flow_dynamics", FLOWS), ModelError, "objects of it by cellpose_flow_dynamics; bring"),
     ],
-    ids=["step", "axes", "unknown step", "schema", "digest", "outside", "remote", "missing", "onnx"],
+    ids=["step", "axes", "unknown step", "schema", "digest", "outside", "remote", "missing", "onnx", "stars", "flows"],
 )
 def test_a_package_that_cannot_be_run_is_refused_with_the_reason(
     tmp_path: Path, change: Change, kind: type, says: str
 ) -> None:
     with pytest.raises(kind, match=says):
         load_model(plain(tmp_path / "theirs", change), trust=True)
+
+
+def as_stardist_exports(folder: Path, rdf: dict[str, Any]) -> None:
+    """Weights for TensorFlow, and what StarDist says of them beside."""
+    said = json.loads((STARDIST / "config.json").read_text())
+    bundle = {**described(folder / "weights.pt"), "tensorflow_version": "2.13"}
+    rdf["weights"] = {"tensorflow_saved_model_bundle": bundle}
+    scale = {"min_percentile": 1.0, "max_percentile": 99.8, "axes": ["y", "x"]}
+    rdf["inputs"][0]["preprocessing"] = [{"id": "scale_range", "kwargs": scale}]
+    told = {"thresholds": {"prob": 0.3, "nms": 0.2}, "weights": "stardist_weights.h5", "config": said}
+    rdf["config"] = {"stardist": told}
+
+
+def test_a_package_that_stardist_wrote_for_tensorflow_is_read_from_the_weights_of_keras_in_it(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    folder = tmp_path / "theirs"
+    plain(folder, partial(as_stardist_exports, folder))
+    shutil.copy(STARDIST / "weights_best.h5", folder / "stardist_weights.h5")
+    model, same = load_model(folder), load_model(STARDIST)
+    assert model.postprocess == replace(same.postprocess, probability=0.3, overlap=0.2)
+    pixels = torch.from_numpy(image())[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(model.module(pixels), same.module(pixels), atol=1e-3, rtol=1e-3)
+    assert model.notices == ()
+    assert "not checked" in str(model.card["checked"])
+    (folder / "stardist_weights.h5").unlink()
+    with pytest.raises(InputNotFound, match=r"has no stardist_weights\.h5"):
+        load_model(folder)
 
 
 def test_which_weights_of_a_package_were_taken_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ mirroring them with the edge repeated, and cuts the result: pad the image so and
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from napari_seamless.models.loaders.bioimageio_example import write_example
 from napari_seamless.models.loaders.bioimageio_steps import steps_for
 from napari_seamless.models.loaders.formats import PACKAGE
 from napari_seamless.models.loaders.python_source import build_from_source
+from napari_seamless.models.loaders.stardist import load_described
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.loaders.torchscript import load_script
 from napari_seamless.models.model import Model
@@ -69,6 +71,11 @@ def load(folder: Path, *, trust: bool = False) -> Model:
             f"{len(model.outputs)} outputs; it cannot be used here"
         )
     image, result = model.inputs[0], model.outputs[0]
+    if (stardist := _stardist(model)) is not None:
+        weights, scale = inside(folder, stardist["weights"]), steps_for(image.preprocessing, spatial(image.axes))
+        found = load_described(_short(str(model.name)), stardist, weights, scale)
+        checked = "not checked: its test arrays are of TensorFlow's network, enlarged to the image's grid"
+        return replace(found, title=str(model.name), card=_card(model, "weights of Keras", checked, image.axes))
     axes, result_axes = [axis.id for axis in image.axes], [axis.id for axis in result.axes]
     network, source, notices = _network(model, folder, description, trust)
     core: nn.Module = Reordered.where_needed(network, [str(a) for a in axes], [str(a) for a in result_axes])
@@ -188,6 +195,13 @@ def _network(model: ModelDescr, folder: Path, description: Path, trust: bool) ->
         return made, "pytorch_state_dict", load_into(made, values, name)
     except WeightsMismatch as mismatch:
         raise WeightsMismatch(f"{weights.name}: {mismatch.message}", remedies=mismatch.remedies) from None
+
+
+def _stardist(model: ModelDescr) -> Mapping[str, Any] | None:
+    """What StarDist's export says of a network that is only there for TensorFlow."""
+    is_torch = model.weights.pytorch_state_dict is not None or model.weights.torchscript is not None
+    said = getattr(model.config, "stardist", None)
+    return said if not is_torch and isinstance(said, Mapping) and "weights" in said else None
 
 
 def _listed(architecture: Any) -> str | None:

@@ -62,6 +62,11 @@ def _modules(name: str, kwargs: Any, space: Sequence[str]) -> list[nn.Module]:
         case "scale_range" if kwargs.reference_tensor is None:
             each = _per_channel(name, kwargs.axes, space)
             return [PercentileScale(kwargs.min_percentile, kwargs.max_percentile, per_channel=each, eps=kwargs.eps)]
+        case "stardist_postprocessing" | "cellpose_flow_dynamics":
+            raise ModelError(
+                f"a package is run whose output is an image or classes; this one makes objects of it by {name}; bring "
+                "the folder that StarDist wrote, or the file that Cellpose wrote, for the same network"
+            )
     raise _unknown(name)
 
 

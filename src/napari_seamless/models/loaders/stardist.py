@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -132,8 +133,24 @@ def load(path: Path, *, trust: bool) -> Model:  # noqa: ARG001
     config = checked(StarDistConfig, _json(folder / CONFIG, WHAT), str(folder / CONFIG), WHAT, ModelError)
     weights = path if path.is_file() else _weights(folder)
     network = stardist_network(config, read_layers(weights), weights.name)
-    thresholds, notices = _thresholds(folder)
-    return stardist_model(folder.name, config, network, thresholds, notices)
+    said = _json(folder / THRESHOLDS, "StarDist's thresholds") if (folder / THRESHOLDS).is_file() else {}
+    scaling = f"percentiles {LOW:g} and {HIGH:g} of each channel of the whole image become 0 and 1"
+    model = stardist_model(folder.name, config, network, PercentileScale(LOW, HIGH), said)
+    told = f"StarDist's files do not say how pixel values are scaled: {scaling}"
+    card = {"format": "StarDist 2D, weights of Keras", "scaling": scaling}
+    return replace(model, card=card, notices=(told, *model.notices))
+
+
+def load_described(name: str, said: Mapping[str, Any], weights: Path, scale: nn.Module) -> Model:
+    """The model of which a bioimage.io package holds the weights, and says (`config.stardist`) all that a folder does.
+
+    Pixel values go through `scale` first. Raises ModelError, WeightsMismatch.
+    """
+    fields = said.get("config")
+    config = checked(StarDistConfig, fields if isinstance(fields, dict) else {}, name, WHAT, ModelError)
+    thresholds = said.get("thresholds")
+    network = stardist_network(config, read_layers(weights), weights.name)
+    return stardist_model(name, config, network, scale, thresholds if isinstance(thresholds, dict) else {})
 
 
 def stardist_network(config: StarDistConfig, layers: Layers, name: str) -> StarDistNetwork:
@@ -148,34 +165,25 @@ def stardist_network(config: StarDistConfig, layers: Layers, name: str) -> StarD
 
 
 def stardist_model(
-    name: str,
-    config: StarDistConfig,
-    network: StarDistNetwork,
-    thresholds: Mapping[str, float],
-    notices: tuple[str, ...] = (),
+    name: str, config: StarDistConfig, network: StarDistNetwork, scale: nn.Module, thresholds: Mapping[str, Any]
 ) -> Model:
-    """The model, scaled by percentiles of each channel of the whole image."""
-    module = nn.Sequential(PercentileScale(LOW, HIGH), PadToMultiple(network, network.stride)).eval()
-    scaling = f"percentiles {LOW:g} and {HIGH:g} of each channel of the whole image become 0 and 1"
+    """The model: `scale`, padded to what the network takes, and polygons by these thresholds."""
+    found, notices = _thresholds(thresholds)
     classes = [f"class {k}" for k in range(1, (config.n_classes or 0) + 1)]
     return Model(
         name=name,
-        module=module,
+        module=nn.Sequential(scale, PadToMultiple(network, network.stride)).eval(),
         title=f"StarDist network of {config.n_rays} rays, {name}",
         channels=config.n_channel_in,
         channel_names=("probability", *(f"ray {k}" for k in range(config.n_rays)), *classes),
-        card={
-            "format": "StarDist 2D, weights of Keras",
-            "scaling": f"percentiles {LOW:g} and {HIGH:g} of each channel",
-        },
         postprocess=StarPolygons(
             rays=config.n_rays,
             grid=config.grid[0],
             classes=config.n_classes or 0,
-            probability=thresholds["prob"],
-            overlap=thresholds["nms"],
+            probability=found["prob"],
+            overlap=found["nms"],
         ),
-        notices=(f"StarDist's files do not say how pixel values are scaled: {scaling}", *notices),
+        notices=notices,
     )
 
 
@@ -216,10 +224,9 @@ def _weights(folder: Path) -> Path:
     return folder / BEST if folder / BEST in files else files[0]
 
 
-def _thresholds(folder: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+def _thresholds(said: Mapping[str, Any]) -> tuple[dict[str, float], tuple[str, ...]]:
     """As StarDist reads them: its own where there are none, or none that can be."""
     own = {"prob": PROBABILITY, "nms": OVERLAP}
-    said = _json(folder / THRESHOLDS, "StarDist's thresholds") if (folder / THRESHOLDS).is_file() else {}
     found = {key: value for key, value in said.items() if key in own and type(value) is float and 0 < value < 1}
     missing = [f"{key} {value:g}" for key, value in own.items() if key not in found]
     notice = f"StarDist's own thresholds are taken where {THRESHOLDS} has none between 0 and 1: {', '.join(missing)}"
