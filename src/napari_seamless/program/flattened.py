@@ -35,6 +35,9 @@ REDUCTIONS = frozenset(
 )
 """They may go along several dimensions at once, whatever torch's own arguments are."""
 
+OF_TWO = frozenset(("aten.max.other", "aten.min.other"))
+"""They have the names of reductions."""
+
 NORMS = frozenset(
     f"aten.{name}"
     for name in (
@@ -105,7 +108,7 @@ def place_flattened(
     if len(given) == 1 and request.args[0] is given[0]:
         if request.target == "aten.layer_norm.default":
             return _layer_norm(request, given[0], place, reshape)
-        if name in REDUCTIONS:
+        if name in REDUCTIONS and request.target not in OF_TWO:
             return _reduced(request, given[0], place)
         if name in NORMS and given[0].parts[:2] == (1, 1) and request.shape == given[0].shape:
             apart = given[0].image
@@ -164,9 +167,13 @@ def _reduced(request: Request, given: Flattened, place: Place) -> ImageArgument 
     kwargs = dict(request.kwargs)
     if "dim" in arguments:
         dims = tuple(part for d in along for part in given.along(d))
-        kwargs["dim"] = dims[0] if len(dims) == 1 and not isinstance(chosen, tuple) else dims
-        if arguments.index("dim") < len(args):
-            args[arguments.index("dim")] = kwargs.pop("dim")
+        wanted = dims[0] if len(dims) == 1 and not isinstance(chosen, tuple) else dims
+        at = arguments.index("dim")
+        if at <= len(args):
+            args[at : at + 1] = [wanted]
+            kwargs.pop("dim", None)
+        else:
+            kwargs["dim"] = wanted
     made = place(replace(request, args=tuple(args), kwargs=kwargs, shape=_joined(left)))
     if all(prod(own) == 1 or len(own) == 1 for own in left):
         return made if made.value.shape == request.shape else place(_view(made, request.shape))
