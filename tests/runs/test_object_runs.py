@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
@@ -21,6 +23,7 @@ from napari_seamless.models.architecture import build
 from napari_seamless.models.model import Model, Resolution
 from napari_seamless.models.preprocessing.resolution import AtResolution
 from napari_seamless.postprocess.object_table import ObjectTable
+from napari_seamless.runs.objects.tables import object_tables
 from napari_seamless.runs.result import Result
 from napari_seamless.store import open_store
 from object_models import STEP, WrittenOutput, dense, whole_image_labels, written_image, written_model
@@ -374,3 +377,28 @@ def test_other_settings_on_the_same_output_make_labels_again_without_the_network
     assert_same_objects(again)
     assert_same_objects(path, np.asarray(ns.open_result(path).levels[0]))
     assert not ns.run(written_model(), image(), tile=64, output=path, **SERIAL).notices[1:]
+
+
+def test_every_label_of_a_part_has_a_row_wherever_its_centre_lies() -> None:
+    asked = ns.Region.of((100, 160), (101, 183))
+    result = ns.run(written_model(), image(), tile=64, region=asked, **SERIAL)
+    ids = np.unique(result.store.read(ns.Region.from_shape(SHAPE)))
+    rows = np.concatenate([table.id for table in object_tables(result.store, computed=True)])
+    assert set(ids[ids > 0].tolist()) <= set(rows.tolist())
+    assert len(np.unique(rows)) == len(rows)
+
+
+def test_the_shell_saves_the_objects_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe, output = star_recipe(tmp_path, probability=0.2, floor=0.1), tmp_path / "cells.ome.zarr"
+    grey = (np.random.default_rng(0).random((1, 101, 130)) * 255).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "grey.tif", grey[0])
+    run = ["run", str(tmp_path / "grey.tif"), "--model", str(recipe), "--output", str(output), "--tile", "64"]
+    files = [tmp_path / "cells.geojson", tmp_path / "cells.csv"]
+    assert main([*run, *(word for file in files for word in ("--objects", str(file)))]) == 0
+    features = json.loads(files[0].read_text())["features"]
+    found = ns.objects_of(output)
+    assert len(features) == len(files[1].read_text().splitlines()) - 1 == len(found) > 0
+    assert {feature["properties"]["objectType"] for feature in features} == {"detection"}
+    assert "objects saved" in capsys.readouterr().err
+    assert main([*run, "--objects", str(tmp_path / "cells.xls")]) != 0
+    assert "objects are saved as .csv, .geojson" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_seamless.cli import options as given
+from napari_seamless.cli.objects import ObjectFiles, ObjectRequest
 from napari_seamless.cli.progress import busy, display, follow, say, write_moments
 from napari_seamless.cli.run_options import with_export_options, with_run_options
 from napari_seamless.errors import OutputExists, OutputUnwritable, WindowMissing, one_line
@@ -38,12 +39,21 @@ def run(
     arguments: given.Arguments = None,
     trust: given.Trust = False,
     save_moments: given.SaveMoments = None,
+    objects: ObjectFiles = None,
 ) -> None:
     """Run a model on an image and write the result as OME-Zarr. The same command again goes on where it stopped."""
-    _run(image, config, lambda: given.loaded(model, architecture, arguments, trust), save_moments)
+    request = ObjectRequest(tuple(objects or ()))
+    request.check(overwrite=config.output.overwrite)
+    _run(image, config, lambda: given.loaded(model, architecture, arguments, trust), save_moments, request.files)
 
 
-def _run(image: str, config: RunConfig, load: Callable[[], Model], save_moments: Path | None = None) -> None:
+def _run(
+    image: str,
+    config: RunConfig,
+    load: Callable[[], Model],
+    save_moments: Path | None = None,
+    objects: tuple[Path, ...] = (),
+) -> None:
     import napari_seamless as ns
 
     output = config.output.output
@@ -66,7 +76,13 @@ def _run(image: str, config: RunConfig, load: Callable[[], Model], save_moments:
             write_moments(handle, save_moments)
         if (mismatch := handle.result().report.mismatch) is not None:
             say(f"{APPROXIMATE}: {mismatch}")
-    typer.echo(output)
+        if objects:
+            with display() as shown:
+                found = ns.measure_objects(handle.result(), source, on_progress=shown.step)
+                found.save(*objects, overwrite=config.output.overwrite, on_progress=shown.step)
+            say(f"{len(found):,} objects saved")
+    for path in (output, *objects):
+        typer.echo(path)
 
 
 @with_run_options(without={"output": "a temporary folder"})

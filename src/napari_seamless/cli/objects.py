@@ -71,10 +71,10 @@ class ObjectRequest:
     """What was asked of single objects on a command line."""
 
     files: tuple[Path, ...]
-    positive: str | None
-    histogram: Path | None
-    density: Path | None
-    cell: float
+    positive: str | None = None
+    histogram: Path | None = None
+    density: Path | None = None
+    cell: float = 250.0
 
     @property
     def is_anything(self) -> bool:

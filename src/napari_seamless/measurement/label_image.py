@@ -15,10 +15,9 @@ from napari_seamless.interfaces import ImageInfo, LabelClass, Source
 from napari_seamless.io.readers import open_image
 from napari_seamless.io.writers.output_file import export_provenance
 from napari_seamless.measurement.measurements import Remark
-from napari_seamless.postprocess.object_table import ObjectTable
-from napari_seamless.runs.objects.reading import ResultObjects
-from napari_seamless.runs.objects.stores import OBJECTS
-from napari_seamless.runs.origin import Origin, origin_of
+from napari_seamless.postprocess.object_table import ObjectTable, in_order
+from napari_seamless.runs.objects.tables import object_tables
+from napari_seamless.runs.origin import OBJECTS, Origin, origin_of
 from napari_seamless.runs.result_at import result_at
 from napari_seamless.store import Store
 from napari_seamless.units import micrometres_in
@@ -70,7 +69,7 @@ def open_label_image(
     output_image: str | None = None,
 ) -> LabelImage:
     """Whatever `measure` takes. Raises what opening raises, and BadRequest."""
-    taken, given = "", what
+    taken = ""
     if isinstance(getattr(what, "store", None), Store):  # a Result, whose module would load torch
         what = what.store
     if isinstance(what, str | Path):
@@ -100,7 +99,7 @@ def open_label_image(
         chunk=what.grid.cell if isinstance(what, Store) else None,
         plane=origin.plane,
         facts=export_provenance(what) if isinstance(what, Store) else {"image": info.name},
-        objects=_objects_of(what, given),
+        objects=_objects_of(what),
         finished=what.finished.copy() if isinstance(what, Store) and not what.finished.all() else None,
     )
     if note is not None:
@@ -112,12 +111,11 @@ def open_label_image(
     return labels
 
 
-def _objects_of(what: Any, given: Any) -> ObjectTable | None:
-    """The table of a result whose labels are objects; None of class maps. Only what was `given`, a run's result in
-    memory, may know what they were made of."""
+def _objects_of(what: Any) -> ObjectTable | None:
+    """The table of a result whose labels are objects; None of class maps."""
     if not isinstance(what, Store) or OBJECTS not in what.provenance:
         return None
-    return ResultObjects.at(what if isinstance(given, str | Path) else given).table()
+    return in_order(list(object_tables(what, computed=True)), what.info.ndim)
 
 
 def _origin(info: ImageInfo) -> tuple[float, ...]:

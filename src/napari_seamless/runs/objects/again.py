@@ -43,7 +43,8 @@ def settled_again(
         shared = place.intersect(region)
         labels[shared.slices(region.start)] = painted.labels[shared.slices(place.start)]
         tables += painted.tables.values()
-    table = in_order(tables, 2)
+    every = in_order(tables, 2)
+    table = every.take(np.unique(every.id, return_index=True)[1])
     small = table.id[table.area < min_area]
     labels[np.isin(labels, small)] = 0
     centroid = table.centroid + 0.5

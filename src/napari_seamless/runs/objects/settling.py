@@ -22,8 +22,8 @@ CELLS_AT_ONCE = 512
 
 @dataclass(frozen=True, eq=False)
 class PaintedTile:
-    """Chunks of candidates of which everything is decided: labels of their pixels, int64, and the objects with a centre
-    in each chunk, by rising id."""
+    """Chunks of candidates of which everything is decided: labels of their pixels, int64, and the objects that may
+    have a pixel of each chunk, by rising id."""
 
     chunks: Region
     labels: Ints
@@ -78,14 +78,21 @@ class Settling:
             self.painted[chunks.slices()] = True
             tables = {cell: self._objects_in(cell) for cell in cells_of(chunks)}
             yield PaintedTile(chunks, self._plan.step.paint(objects, None), tables)
+        self._waiting = self._waiting.take(self._waits(self._waiting))
 
     def _objects_in(self, chunk: Cell) -> ObjectTable:
-        """Those that wait for this chunk."""
+        """Those that may have a pixel of a chunk."""
         tile = self._plan.labels_of(self._grid.region(chunk))
-        centre = centres_of(self._waiting, self._plan)
-        inside = np.asarray(((centre >= tile.start) & (centre < tile.stop)).all(axis=1))
-        found, self._waiting = self._waiting.take(inside), self._waiting.take(~inside)
-        return found
+        touches = (self._waiting.low < tile.stop) & (self._waiting.high > tile.start)
+        return self._waiting.take(np.asarray(touches.all(axis=1)))
+
+    def _waits(self, objects: ObjectTable) -> NDArray[np.bool_]:
+        """Which of them may have a pixel of a chunk that is not painted."""
+        counts = np.pad((~self.painted).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+        side = np.array(self._grid.cell) * self._plan.step.grid
+        (top, left), (bottom, right) = (objects.low // side).T, (-(-objects.high // side)).T
+        inside = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
+        return np.asarray(inside > 0)
 
     def _count(self, settled: Settled) -> None:
         counts = self.counts
@@ -98,12 +105,6 @@ class Settling:
         gone = np.concatenate([settled.withdrawn, settled.objects.id, settled.provisional.id])
         still = self.provisional.take(~np.isin(self.provisional.id, gone))
         self.provisional = in_order([still, settled.provisional], len(self._plan.shape))
-
-
-def centres_of(objects: ObjectTable, plan: ObjectPlan) -> Ints:
-    """(n, 2) the pixels of labels in which objects have their cell, by their ids."""
-    across = -(-plan.shape[1] // plan.step.grid)
-    return np.stack(np.divmod(objects.id - 1, across), axis=1) * plan.step.grid
 
 
 def around(chunks: Chunks, ring: tuple[int, ...]) -> Chunks:

@@ -1,4 +1,4 @@
-"""The table of objects beside the labels: a file for each chunk of candidates, of the objects with a centre there.
+"""The table of objects beside the labels: a file for each chunk of candidates, of the objects that touch its pixels.
 
 It is written before the labels of the chunk are, so that what has labels has its rows.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Cell, Grid, Region, cells_of
-from napari_seamless.postprocess.object_table import ObjectTable
+from napari_seamless.postprocess.object_table import ObjectTable, in_order
 from napari_seamless.runs.asked_roi import KeepsFiles, asked_parts, place_of
 from napari_seamless.runs.origin import OBJECTS
 from napari_seamless.runs.roi_parts import any_holds
@@ -56,15 +56,25 @@ def object_tables(labels: Store, *, computed: bool = False) -> Iterator[ObjectTa
     require_objects(labels)
     said, shape, finished = labels.provenance[OBJECTS], labels.spec.shape, labels.finished
     chunks = Grid(shape, (said["chunk"] * said["grid"],) * len(shape))
+    across, seen = -(-shape[1] // said["grid"]), np.zeros(0, np.int64)
+    whole = np.zeros(chunks.counts, bool)
+    for chunk in cells_of(Region.from_shape(chunks.counts)):
+        whole[chunk] = finished[labels.grid.covering(chunks.region(chunk)).slices()].all()
     parts = () if computed else asked_parts(labels, place_of(labels.spec.provenance, len(shape)), shape)
     for chunk in cells_of(Region.from_shape(chunks.counts)):
-        if not finished[labels.grid.covering(chunks.region(chunk)).slices()].all():
+        table = kept_table(labels, chunk) if whole[chunk] else None
+        if table is None:
             continue
-        table = kept_table(labels, chunk)
-        if table is not None and parts:
+        # each has the chunk of its centre; where that is not painted, the first one that it touches
+        y, x = np.divmod(table.id - 1, across)
+        home = y // said["chunk"], x // said["chunk"]
+        is_stray = ~whole[home] & ~np.isin(table.id, seen)
+        seen = np.append(seen, table.id[is_stray])
+        table = table.take(((home[0] == chunk[0]) & (home[1] == chunk[1])) | is_stray)
+        if parts:
             table = table.take(any_holds(parts, table.centroid))
-        if table is not None and len(table):
-            yield table
+        if len(table):
+            yield in_order([table], len(shape))
 
 
 def require_objects(labels: Store) -> None:
