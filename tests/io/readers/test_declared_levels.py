@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 import napari_seamless as ns
 from napari_seamless.geometry import Levels, Region
+from napari_seamless.interfaces import Pixels
+from napari_seamless.io.readers.declared_levels import checked_levels
 
 Array = NDArray[Any]
 
@@ -145,3 +147,15 @@ def test_axes_in_two_units_are_given_in_one_and_an_axis_without_one_has_no_size(
 class Floats(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.float()
+
+
+def test_a_level_that_is_long_and_narrow_costs_no_more_pixels_to_check_than_others() -> None:
+    asked: list[Region] = []
+
+    def read(region: Region, level: int) -> Pixels:
+        asked.append(region)
+        return np.full((1, *region.shape), level, np.uint8)
+
+    shapes = ((1_000_000, 70), (30, 35))
+    checked_levels("a", shapes, ((1.0, 1.0), (2.0, 2.0)), (None, None), read)
+    assert max(size for region in asked for size in region.shape) <= 4096

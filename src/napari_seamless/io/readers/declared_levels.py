@@ -16,7 +16,8 @@ from napari_seamless.geometry import Interval, Levels, Region, fraction
 from napari_seamless.interfaces import Pixels
 
 SAMPLE_EDGE = 16
-LARGEST_SAMPLE = 1 << 22
+LARGEST_SAMPLE, LONGEST_SAMPLE = 1 << 22, 1 << 12
+"""Pixels of level 0 that are read for one, and along one of its axes: a strip lies in very many chunks."""
 AT = (0.2, 0.45, 0.7, 0.93)
 CLEARLY = 0.8
 """How much smaller the difference of the pixels must be for one of the two readings to be the right one."""
@@ -87,7 +88,7 @@ def _difference(levels: Levels, share: float, read: Read, level: int) -> float:
     scale, edge = levels.scale(1), levels.edge(1)
     reach = [min(m, int((n - e) / s)) for m, n, e, s in zip(shape, levels.shapes[0], edge, scale, strict=True)]
     most = max(1, int((LARGEST_SAMPLE / float(np.prod([float(s) for s in scale]))) ** (1 / len(shape))))
-    edges = [max(1, min(SAMPLE_EDGE, most, n)) for n in reach]
+    edges = [max(1, min(SAMPLE_EDGE, most, n, int(LONGEST_SAMPLE / s))) for n, s in zip(reach, scale, strict=True)]
     spans = [Interval(lo := int(share * max(0, n - size)), lo + size) for n, size in zip(reach, edges, strict=True)]
     at = [
         np.clip(np.floor((np.arange(i.lo, i.hi) + 0.5) * float(s) + float(e)).astype(np.int64), 0, n - 1)
