@@ -5,8 +5,8 @@
 Archives hold `images/`, `labels/` (uint16, one number a nucleus, 0 is background) and a table of what they are:
 `index.csv` (columns id, kind, height, width) or `manifest.csv` (columns file, source, stain, group, split). Images that
 the tables hold out, or all of the source that --leave-out names, are never trained on; half of them, by group, choose
-the thresholds, and the others are scored. Called again, a training goes on from its checkpoint. Writes
-`stars-KIND.safetensors` and `stars-KIND.json` (figures) beside `checkpoint.pt` and `log.csv`.
+the thresholds, and the others are scored. Called again, a training goes on from its checkpoint. Writes a recipe folder
+(`nuclei-he` or `nuclei-fluorescence`, with figures on its card) beside `checkpoint.pt` and `log.csv`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pathlib import Path
 
 import torch
 from images import INPUTS, Picture, read_pictures, sources, split
-from safetensors.torch import save_file
+from recipes import write_recipe
 from training import Training, best_settings, clock, figures, train
 from variation import Crops
+
+from napari_seamless.postprocess.polygons.step import StarPolygons
 
 KEEP_EVERY = 100
 """Steps between checkpoints."""
@@ -34,15 +36,17 @@ def halves(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
     return [p for p in pictures if p.group in chosen], [p for p in pictures if p.group in rest]
 
 
-def look(training: Training, held_out: Sequence[Picture]) -> dict[str, object]:
+def look(training: Training, held_out: Sequence[Picture]) -> tuple[StarPolygons, dict[str, dict[str, float | int]]]:
     """Choose the thresholds, and score."""
     choosing, scoring = halves(held_out)
     step = best_settings(training.averaged, choosing)
-    return {
-        "step": training.step,
-        "settings": {"probability": step.probability, "overlap": step.overlap, "border": step.border},
-        "scores": figures(training.averaged, scoring, step),
-    }
+    return step, figures(training.averaged, scoring, step)
+
+
+def how(given: argparse.Namespace) -> dict[str, str | int | float]:
+    """What a training was given, without where things lie."""
+    kept = {name: getattr(given, name) for name in ("kind", "leave_out", "batch", "rate", "seed")}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def options() -> argparse.Namespace:
@@ -86,12 +90,11 @@ def main() -> None:
         if training.step % KEEP_EVERY == 0 or is_last:
             training.save(checkpoint)
         if training.step % given.look_every == 0 or is_last:
-            report = look(training, held_out) | {"training": {k: str(v) for k, v in vars(given).items()}}
-            state = {name: value.contiguous() for name, value in training.averaged.state_dict().items()}
-            save_file(state, given.output / f"stars-{given.kind}.safetensors")
-            (given.output / f"stars-{given.kind}.json").write_text(json.dumps(report, indent=2) + "\n")
-            print(f"step {training.step}  entropy {entropy:.4f}  rays {rays:.3f}  {report['settings']}")
-            print(json.dumps(report["scores"]), flush=True)
+            step, scores = look(training, held_out)
+            report = {"step": training.step, "scores": scores, "training": how(given)}
+            write_recipe(given.output, given.kind, training.averaged, step, report)
+            print(f"step {training.step}  entropy {entropy:.4f}  rays {rays:.3f}  {step}")
+            print(json.dumps(scores), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from napari_seamless.models.loaders.formats import WEIGHTS
 
 TITLES = MappingProxyType(
     {
+        "nuclei-he": "Nuclei in stained tissue as single objects (H&E, RGB, 20x to 40x)",
+        "nuclei-fluorescence": "Nuclei in fluorescence as single objects (one channel, any bit depth)",
         "nuclei": "Cell nuclei and their boundaries, in stained histology and in fluorescence (RGB)",
         "stain": "Haematoxylin and eosin density, by fixed colour deconvolution, smoothed (RGB, no training)",
         "style-wave": "In the manner of The Great Wave off Kanagawa, Hokusai, c. 1831 (RGB)",
@@ -17,6 +19,9 @@ TITLES = MappingProxyType(
     }
 )
 """One line per model, in the order in which to offer them."""
+
+RECIPES = ("nuclei-he", "nuclei-fluorescence")
+"""The names of those that are recipes: folders beside the weights of the others."""
 
 STYLES = tuple(name for name in TITLES if name.startswith("style-"))
 """The names of those that paint."""
@@ -26,7 +31,7 @@ def names() -> tuple[str, ...]:
     """The names that `load_model` knows.
 
     >>> names()
-    ('nuclei', 'stain', 'style-wave', 'style-scream')
+    ('nuclei-he', 'nuclei-fluorescence', 'nuclei', 'stain', 'style-wave', 'style-scream')
     """
     return tuple(TITLES)
 

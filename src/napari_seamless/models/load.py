@@ -12,9 +12,10 @@ import torch
 
 from napari_seamless.errors import BadRequest, InputNotFound, ModelError, WeightsMismatch
 from napari_seamless.models.architecture import build
-from napari_seamless.models.bundled import STYLES, unknown
+from napari_seamless.models.bundled import RECIPES, STYLES, unknown
 from napari_seamless.models.library import added_path
 from napari_seamless.models.loaders.formats import FORMATS, SUFFIXES, loader_of
+from napari_seamless.models.loaders.recipe_folder import bundled_recipe
 from napari_seamless.models.loaders.state_dict import load_into, read_state
 from napari_seamless.models.model import ANY_NDIM, Model
 from napari_seamless.models.networks.nuclei import bundled_nuclei
@@ -25,6 +26,7 @@ from napari_seamless.models.recipe_file import FILE
 from napari_seamless.program.own_attributes import require_methods
 
 _BUILDERS: Mapping[str, Callable[[], Model]] = {
+    **{name: partial(bundled_recipe, name) for name in RECIPES},
     "nuclei": bundled_nuclei,
     "stain": bundled_stain,
     **{name: partial(bundled_style, name) for name in STYLES},

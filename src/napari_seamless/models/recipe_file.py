@@ -236,7 +236,7 @@ class CardTable(Table):
     citation: str | None = None
     authors: tuple[str, ...] = ()
     data: str | None = None
-    held_out: str | None = None
+    held_out: str | dict[str, Any] | None = None
     limits: tuple[str, ...] = ()
 
 

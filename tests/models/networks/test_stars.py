@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from scipy import ndimage
 from stardist.matching import matching_dataset
 
+from napari_seamless.models.load import load_model
 from napari_seamless.models.networks.stars import StarNetwork
 from napari_seamless.postprocess.polygons.step import StarPolygons
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-OWN = ("images", "variation", "scores", "training")
+OWN = ("images", "variation", "scores", "training", "recipes")
 """The modules of the script."""
 KINDS = ("histology-purple", "fluorescence")
 
@@ -169,7 +169,7 @@ def test_a_network_learns_a_crop_by_heart(archive: Path, script: Callable[[str],
     assert lost[-1][1] < 0.6 * lost[0][1]
 
 
-def test_the_script_writes_weights_and_figures_and_goes_on_when_called_again(
+def test_the_script_writes_a_recipe_with_figures_and_goes_on_when_called_again(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "weights"
@@ -179,12 +179,12 @@ def test_the_script_writes_weights_and_figures_and_goes_on_when_called_again(
         runpy.run_path(str(EXAMPLES / "train_stars"), run_name="__main__")
     assert "12 images to train on, 2 held out" in (said := capsys.readouterr().out)
     assert "goes on from step 1" in said
-    report = json.loads((weights / "stars-fluorescence.json").read_text())
-    assert report["step"] == 2
-    assert {"all", "DSB2018 fluorescence 96 x 97"} <= report["scores"].keys()
-    assert 0 <= report["scores"]["all"]["ap_0.5"] <= report["scores"]["all"]["f1"] <= 1
-    network = StarNetwork(inputs=1)
-    network.load_state_dict(load_file(weights / "stars-fluorescence.safetensors"))
+    model = load_model(weights / "nuclei-fluorescence")
+    scores = model.card["held_out"]
+    assert model.card["training"]["steps"] == 2
+    assert {"all", "DSB2018 fluorescence 96 x 97"} <= scores.keys()
+    assert 0 <= scores["all"]["ap_0.5_to_0.9"][0] <= scores["all"]["f1_at_0.5_iou"] <= 1
+    assert model.postprocess.rays == 32
 
 
 # --- scores -------------------------------------------------------------------------------

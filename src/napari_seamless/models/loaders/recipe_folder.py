@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ def load(folder: Path, *, trust: bool = False) -> Model:
     _check_digest(weights, recipe.network.sha256)
     network, notices = _network(recipe, folder, weights, trust)
     return replace(model_of(recipe, network), notices=notices)
+
+
+def bundled_recipe(name: str) -> Model:
+    """One that comes with the package."""
+    with as_file(files("napari_seamless.models") / "weights" / name) as folder:
+        return load(folder)
 
 
 def save_recipe(
