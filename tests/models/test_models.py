@@ -118,7 +118,7 @@ def test_stain_separation_puts_each_stain_in_its_own_channel() -> None:
 
 
 def test_every_bundled_model_is_listed_described_and_loads() -> None:
-    assert names()[:2] == ("nuclei", "stain")
+    assert names()[:4] == ("nuclei-he", "nuclei-fluorescence", "nuclei", "stain")
     for name in names():
         model = load_model(name)
         assert (model.name, model.title) == (name, describe(name))
