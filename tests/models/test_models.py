@@ -150,12 +150,12 @@ def test_a_module_is_wrapped_and_one_in_training_mode_is_copied_but_for_its_weig
 
 @pytest.mark.parametrize("ask", [load_model, describe])
 def test_an_unknown_name_is_answered_with_the_list_and_the_nearest(ask: object) -> None:
-    with pytest.raises(UnknownModel, match=r"one of nuclei, stain, .*got 'nuclie': did you mean 'nuclei'\?"):
+    with pytest.raises(UnknownModel, match=r"one of nuclei-he, .*, stain, .*got 'nuclie': did you mean 'nuclei'\?"):
         ask("nuclie")
 
 
 def test_a_name_like_no_other_gets_the_list_alone() -> None:
-    with pytest.raises(UnknownModel, match=r"nuclei, stain, .*got 'xyz': choose one of these"):
+    with pytest.raises(UnknownModel, match=r"nuclei-he, .*, stain, .*got 'xyz': choose one of these"):
         load_model("xyz")
 
 
