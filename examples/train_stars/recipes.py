@@ -24,7 +24,7 @@ STAINED: Mapping[str, Any] = {
         "scaling": {"kind": "range", "low": 0, "high": 255, "to": [1, 0]},
     },
     # 20x to 40x as they are: training made nuclei half to 1.8 times as large
-    "resolution": {"pixel_size": 0.35, "tolerance": 0.5},
+    "resolution": {"pixel_size": 0.35, "tolerance": 0.5, "required": False},
     "card": {
         "task": "single nuclei in tissue stained with haematoxylin, with or without eosin",
         "data": "2018 Data Science Bowl (stained images of both stages), TNBC, PUMA, CellBinDB: 140 images",

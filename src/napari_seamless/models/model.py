@@ -36,13 +36,15 @@ class ClassInfo:
 class Resolution:
     """The pixel size that a network was made for.
 
-    `pixel_size` is in micrometres, ((z,) y, x). An image within `tolerance` (a share) of it is taken as it is.
+    `pixel_size` is in micrometres, ((z,) y, x). An image within `tolerance` (a share) of it is taken as it is, and, if
+    the size need not be known (`required`), one that does not say it.
     """
 
     pixel_size: tuple[float, ...]
     tolerance: float
     resampled: Callable[[tuple[float, ...]], torch.nn.Module]
     """The module that takes an image with `ratio` model pixels per image pixel, one number an axis."""
+    required: bool = True
 
     def module_at(self, pixel_size: tuple[float, ...]) -> torch.nn.Module | None:
         """The module for an image of this pixel size; None where it can be taken as it is."""

@@ -162,10 +162,12 @@ class InputTable(Table):
 
 
 class ResolutionTable(Table):
-    """Micrometres per pixel, one number or ((z,) y, x), and how far off (as a share) an image is taken as it is."""
+    """Micrometres per pixel, one number or ((z,) y, x), and how far off (as a share) an image is taken as it is. One
+    that does not say its pixel size is refused if it is `required`, else taken as it is, which is told."""
 
     pixel_size: Positive | tuple[Positive, ...]
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    required: bool = True
 
 
 class RecipeClass(Table):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from napari_seamless.errors import BadRequest, PixelSizeUnknown
 from napari_seamless.interfaces import ImageInfo
 from napari_seamless.models import Model
+from napari_seamless.models.model import Resolution
 from napari_seamless.units import micrometres_in
 
 PixelSize = float | Sequence[float]
@@ -17,12 +18,14 @@ PixelSize = float | Sequence[float]
 def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSize | None) -> Model:
     """The model as it is run on a level of an image: with resampling, where it works at another pixel size.
 
-    Raises PixelSizeUnknown where it has to know and neither the image nor `pixel_size` says, and BadRequest.
+    Raises PixelSizeUnknown where the size must be known and neither the image nor `pixel_size` says, and BadRequest.
     """
     given = None if pixel_size is None else _checked(pixel_size, info.ndim)
     if model.resolution is None:
         return model
     size = given or in_micrometres(info)
+    if size is None and not model.resolution.required:
+        return replace(model, resolution=None, notices=(*model.notices, _taken_as_it_is(model.resolution, info)))
     if size is None:
         wanted = " x ".join(f"{s:g}" for s in model.resolution.pixel_size)
         raise PixelSizeUnknown(
@@ -43,6 +46,15 @@ def in_micrometres(info: ImageInfo) -> tuple[float, ...] | None:
     if info.pixel_size is None or factor is None or min(info.pixel_size) <= 0:
         return None
     return tuple(size * factor for size in info.pixel_size)
+
+
+def _taken_as_it_is(resolution: Resolution, info: ImageInfo) -> str:
+    sizes, share = resolution.pixel_size, resolution.tolerance
+    low, high = min(sizes) * (1 - share), max(sizes) * (1 + share)
+    return (
+        f"'{info.name}' does not say how large its pixels are, so it was taken as one of {low:.2g} to {high:.2g} um per "
+        "pixel; say it with pixel_size=0.25 (--pixel-size 0.25) where they are others"
+    )
 
 
 def _checked(pixel_size: PixelSize, ndim: int) -> tuple[float, ...]:

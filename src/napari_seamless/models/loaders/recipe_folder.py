@@ -105,7 +105,8 @@ def model_of(recipe: Recipe, network: nn.Module, output: str | None = None) -> M
     if recipe.resolution is not None:
         size = recipe.resolution.pixel_size
         sizes = size if isinstance(size, tuple) else (size,) * recipe.input.ndim
-        resolution = Resolution(sizes, recipe.resolution.tolerance, partial(_assembled, recipe, network, output))
+        resampled = partial(_assembled, recipe, network, output)
+        resolution = Resolution(sizes, recipe.resolution.tolerance, resampled, recipe.resolution.required)
     return Model(
         name=recipe.name,
         module=_assembled(recipe, network, output, None),
