@@ -52,8 +52,8 @@ def _taken_as_it_is(resolution: Resolution, info: ImageInfo) -> str:
     sizes, share = resolution.pixel_size, resolution.tolerance
     low, high = min(sizes) * (1 - share), max(sizes) * (1 + share)
     return (
-        f"'{info.name}' does not say how large its pixels are, so it was taken as one of {low:.2g} to {high:.2g} um per "
-        "pixel; say it with pixel_size=0.25 (--pixel-size 0.25) where they are others"
+        f"'{info.name}' does not say how large its pixels are, so it was taken as one of {low:.2g} to {high:.2g} um "
+        "per pixel; say it with pixel_size=0.25 (--pixel-size 0.25) where they are others"
     )
 
 
