@@ -91,6 +91,41 @@ def test_packed_tissue_is_the_same_for_whatever_is_flooded_around_a_tile(
         assert_same(in_tiles(PLAIN, packed(levels), 40, order), whole)
 
 
+def cut(region: Region, random: np.random.Generator, times: int) -> list[Region]:
+    """A region cut in two, and so on, at any place."""
+    rows, columns = region.intervals
+    if not times:
+        return [region]
+    if rows.size >= columns.size:
+        at = int(random.integers(rows.lo + 1, rows.hi))
+        halves = [
+            Region.of((rows.lo, at), (columns.lo, columns.hi)),
+            Region.of((at, rows.hi), (columns.lo, columns.hi)),
+        ]
+    else:
+        at = int(random.integers(columns.lo + 1, columns.hi))
+        halves = [Region.of((rows.lo, rows.hi), (columns.lo, at)), Region.of((rows.lo, rows.hi), (at, columns.hi))]
+    return [tile for half in halves for tile in cut(half, random, times - 1)]
+
+
+@pytest.mark.parametrize("seed", [20, 21])
+def test_a_large_tile_may_know_what_has_pixels_of_a_small_one_that_does_not(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in random.integers(30, 110, 2))
+    height = ndimage.gaussian_filter(random.random(shape), random.choice([0.7, 1.5, 4]))
+    height = (height - height.min()) / np.ptp(height)
+    if levels := random.choice([0, 2, 4, 10]):
+        height = np.round(height * levels) / levels
+    height = np.maximum(height, 0.5)
+    height[random.random(shape) < random.choice([0.0003, 0.002, 0.01])] = 0
+    output = plain(height, ndimage.gaussian_filter(random.random(shape), 2) > random.choice([0, 0.48, 0.5]))
+    monkeypatch.setattr(candidates, "FLOOD_HALO", 6)
+    tiles = in_order_of(cut(Region.from_shape(shape), random, 4), "random", seed)
+    assert_same(run_step(PLAIN, output, shape, tiles), all_at_once(PLAIN, output))
+
+
 @pytest.mark.parametrize("order", ["raster", "random", "view-first"])
 def test_a_plateau_over_many_tiles_is_divided_where_the_steps_to_both_markers_are_equal(order: str) -> None:
     height = np.ones((64, 200))
