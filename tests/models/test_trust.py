@@ -352,7 +352,9 @@ def test_a_file_that_was_cut_off_is_one_sentence(tmp_path: Path, kind: str, shar
 
 
 def test_a_folder_that_is_no_model_says_what_it_should_hold(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"holds recipe\.toml or a bioimage\.io description \(rdf\.yaml\)"):
+    with pytest.raises(
+        ModelError, match=r"holds recipe\.toml, .* \(rdf\.yaml\), or config\.json and weights of StarDist"
+    ):
         load_model(tmp_path)
 
 

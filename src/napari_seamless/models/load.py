@@ -49,7 +49,8 @@ def load_model(
     bundled model's, or that of one that was added. A file or folder may be:
 
     - a recipe folder, or a zip file of one;
-    - a bioimage.io package, a zip file or a folder;
+    - a bioimage.io package, or the folder of a StarDist model of planes, a zip file or a folder;
+    - weights of Cellpose 1 to 3, under any name;
     - `.pt2` of torch.export, or TorchScript;
     - weights (`.safetensors`, `.pt`, `.pth`, `.ckpt`) of the network `architecture` made with `arguments`: a name from
       a table, or `package.module:factory`. Without it they must be those of a style network or of the nuclei network,
@@ -133,7 +134,7 @@ def load_path(path: Path, *, trust: bool) -> Model:
             return loader_of(one).load(path, trust=trust)
     if path.is_dir():
         raise ModelError(
-            f"a folder with a model holds {FILE} or a bioimage.io description (rdf.yaml); {path} has neither; name the "
-            "file"
+            f"a folder with a model holds {FILE}, a bioimage.io description (rdf.yaml), or config.json and weights of "
+            f"StarDist; {path} has none of them; name the file"
         )
     raise unknown(str(path))
