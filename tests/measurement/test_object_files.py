@@ -222,3 +222,35 @@ def test_objects_of_a_roi_and_of_a_smallest_size_are_those_that_measure_counts()
 def test_a_volume_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"single objects are measured in planes \(y, x\); got 3 axes"):
         ns.measure_objects(store_of(np.zeros((4, 30, 30), np.uint8)))
+
+
+def test_a_density_map_counts_centroids_in_cells_of_the_image(tmp_path: Path) -> None:
+    labels = nuclei()
+    source = source_of(labels)  # half a micrometre a pixel
+    found = ObjectMeasurements(source).density_map(cell=32)
+    height, width = labels.shape
+    table = ObjectMeasurements(source).table()
+    expected = np.zeros((-(-height // 64), -(-width // 64)))
+    np.add.at(expected, (((table["y"] + 0.5) // 64).astype(int), ((table["x"] + 0.5) // 64).astype(int)), 1)
+    sides = [np.minimum(64, n - 64 * np.arange(-(-n // 64))) for n in (height, width)]
+    np.testing.assert_allclose(found.pixels, expected / (np.outer(*sides) * 0.25e-6), rtol=1e-6)
+    saved = ns.open_image(found.save(tmp_path / "d.ome.tif"))
+    np.testing.assert_array_equal(saved.read(ns.Region.from_shape(found.pixels.shape))[0], found.pixels)
+    assert saved.info.pixel_size == pytest.approx((32, 32))
+
+
+def test_a_density_map_needs_the_size_of_a_pixel() -> None:
+    with pytest.raises(BadRequest, match="told where the size of a pixel is known; it is not"):
+        ObjectMeasurements(source_of(nuclei(), pixel_size=None)).density_map()
+
+
+def test_a_share_is_told_for_each_outline() -> None:
+    store = store_of(cells())
+    outlines = [[(0, 0), (0, 150), (200, 150), (200, 0)], [(0, 100), (0, 300), (200, 300), (200, 100)]]
+    found = ns.measure_objects(store, roi=outlines)
+    table, shares = found.table(), found.save(positive="pixels>60")
+    assert shares is not None
+    for share, low, high in zip(shares.shares, (0, 0, 100), (300, 150, 300), strict=True):
+        within = (table["x"] >= low - 0.5) & (table["x"] < high - 0.5)
+        assert share.positive == np.count_nonzero(table["pixels"][within] > 60), share
+        assert share.count == np.count_nonzero(within), share
