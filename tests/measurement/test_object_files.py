@@ -254,3 +254,14 @@ def test_a_share_is_told_for_each_outline() -> None:
         within = (table["x"] >= low - 0.5) & (table["x"] < high - 0.5)
         assert share.positive == np.count_nonzero(table["pixels"][within] > 60), share
         assert share.count == np.count_nonzero(within), share
+
+
+def test_the_table_of_outlines_has_counts_and_objects_on_a_square_millimetre() -> None:
+    outlines = [[(0, 0), (0, 150), (200, 150), (200, 0)], [(0, 100), (0, 300), (200, 300), (200, 100)]]
+    found = ns.measure(store_of(cells()), roi=outlines)
+    names, rows = found.table("rois")
+    told = [dict(zip(names, row, strict=True)) for row in rows]
+    assert [row["roi"] for row in told] == ["outline 1", "outline 2", "total"]
+    for row, side in zip(told, (150, 200, 300), strict=True):
+        assert row["per_mm2_nucleus"] == pytest.approx(row["objects_nucleus"] / (200 * side * 0.25e-6))
+    assert told[-1]["per_mm2_nucleus"] == pytest.approx(found.density("nucleus"))

@@ -165,7 +165,17 @@ class Measurements:
     def _roi_names(self, real: Sequence[str]) -> tuple[str, ...]:
         kinds = [area.name for area in self.areas] if len(self.areas) <= MANY else []
         counts = [f"objects_{name}" for name in self.counted] or (["objects"] if self.objects else [])
-        return ("roi", "class", "pixels", *real, *(f"pixels_{name}" for name in kinds), *counts)
+        per = f"per_mm{self.ndim}"
+        densities = [f"{per}_{name}" for name in self.counted] or ([per] if self.objects else [])
+        return (
+            "roi",
+            "class",
+            "pixels",
+            *real,
+            *(f"pixels_{name}" for name in kinds),
+            *counts,
+            *(densities * bool(real)),
+        )
 
     def _roi_rows(self, has_size: bool) -> Iterator[Sequence[Any]]:
         """What several outlines cover is in the row of each, and in the total once."""
@@ -177,7 +187,9 @@ class Measurements:
             by_value = {area.value: area.pixels for area in areas}
             sizes = (pixels * each, pixels * each / MICRO[self.ndim]) if has_size else ()
             counts = [objects.get(kind, 0) for kind in self.counted] or [sum(objects.values())] * bool(self.objects)
-            yield [name, classification, pixels, *sizes, *(by_value.get(value, 0) for value in kinds), *counts]
+            densities = [count / sizes[1] if sizes[1] else 0.0 for count in counts] if sizes else []
+            by_class = (by_value.get(value, 0) for value in kinds)
+            yield [name, classification, pixels, *sizes, *by_class, *counts, *densities]
 
     def save_csv(self, path: str | Path, what: Table | None = None, *, overwrite: bool = False) -> Path:
         """Save the objects, or the areas where none were sought, or what is asked for ("rois": a row for each outline,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.postprocess.polygons.kernels import compiled
+from napari_seamless.postprocess.compiled import compiled
 
 Array = NDArray[Any]
 
