@@ -167,15 +167,8 @@ class Measurements:
         counts = [f"objects_{name}" for name in self.counted] or (["objects"] if self.objects else [])
         per = f"per_mm{self.ndim}"
         densities = [f"{per}_{name}" for name in self.counted] or ([per] if self.objects else [])
-        return (
-            "roi",
-            "class",
-            "pixels",
-            *real,
-            *(f"pixels_{name}" for name in kinds),
-            *counts,
-            *(densities * bool(real)),
-        )
+        by_class = (f"pixels_{name}" for name in kinds)
+        return ("roi", "class", "pixels", *real, *by_class, *counts, *(densities if real else ()))
 
     def _roi_rows(self, has_size: bool) -> Iterator[Sequence[Any]]:
         """What several outlines cover is in the row of each, and in the total once."""
