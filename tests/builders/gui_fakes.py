@@ -137,6 +137,7 @@ class FakeRun:
         self.saved: list[Path] = []
         self.preview: FakeRun | None = None
         self.in_work: tuple[Region, ...] = ()
+        self.objects = None
         self.report = FakeReport()
         self.notices: tuple[str, ...] = ()
 
@@ -235,6 +236,7 @@ class FakeFound:
     fraction: float = 0.43
     continues: bool = True
     notices: tuple[str, ...] = ()
+    place: Any = None
 
     @property
     def images(self) -> dict[str, FakeLive]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from napari.layers import Image, Labels
 
 from gui_fakes import FakeRun
 from napari_seamless._napari.layers.axes import StackPlane
+from napari_seamless._napari.run.object_trial import ObjectTrial
 from napari_seamless._napari.run.run_view import RunView
 from napari_seamless._napari.run.state import Started
 from napari_seamless.geometry import Region
@@ -49,12 +51,13 @@ def joint(path: Path | None = None) -> JointStore:
 
 
 def prepared(**more: Any) -> Any:
-    return SimpleNamespace(scale=(1.0, 1.0), offset=(0.0, 0.0), **more)
+    model = SimpleNamespace(postprocess=None)
+    return SimpleNamespace(scale=(1.0, 1.0), offset=(0.0, 0.0), model=model, **more)
 
 
 def begun(viewer: Any, source: Image, store: JointStore, path: Path) -> tuple[RunView, FakeRun]:
     run: Any = FakeRun(store)
-    view = RunView(viewer)
+    view = RunView(viewer, Mock(spec=ObjectTrial))
     view.begin(Started(run, prepared(), path, None, plane=StackPlane()), source, "tissue: two")
     return view, run
 
@@ -118,7 +121,7 @@ def test_all_outputs_of_an_earlier_run_are_shown(viewer: Any, source: Image, tmp
     asked = prepared(output_shape=SHAPE, program_hash="program", level=0, source=SOURCE)
     found = existing_output_at(path, asked)
     assert found is not None
-    view = RunView(viewer)
+    view = RunView(viewer, Mock(spec=ObjectTrial))
     view.show_found(found, asked, source, "tissue: two", StackPlane())
     kinds = {layer.name.partition(", ")[2]: type(layer) for layer in viewer.layers if "two" in layer.name}
     assert kinds == {"seg": Labels, "scores: channel 0": Image, "scores: channel 1": Image}

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.geometry import Region
+
 Ints = NDArray[np.int64]
 
 
@@ -68,6 +70,12 @@ def in_order(tables: Sequence[ObjectTable], ndim: int) -> ObjectTable:
         return next(iter(tables), ObjectTable.empty(ndim))
     everything = ObjectTable.of({name: np.concatenate([columns[name] for columns in filled]) for name in filled[0]})
     return everything.take(np.argsort(everything.id, kind="stable"))
+
+
+def inside(table: ObjectTable, region: Region) -> NDArray[np.bool_]:
+    """(n,) which rows have their centroid in a region."""
+    centroid = table.centroid + 0.5
+    return np.asarray(((centroid >= region.start) & (centroid < region.stop)).all(axis=1))
 
 
 def with_dense_ids(labels: Ints, ids: Ints) -> Ints:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless._napari.layers.asked_pixels import asked_pixels
+from napari_seamless._napari.layers.asked_pixels import AskedPixels, asked_pixels
 from napari_seamless._napari.layers.axes import Axes, own_axes, starts_along, steps_along
+from napari_seamless._napari.layers.object_hover import ObjectHover
+from napari_seamless._napari.layers.object_keys import KeyedObjects, key_colours, keyed_objects
 from napari_seamless._napari.layers.pixels import (
     OWN_LOADER,
     ArrayLike,
@@ -138,7 +140,8 @@ class ResultLayers:
         onto: Sequence[Layer] = (),
         axes: Axes = (),
     ) -> None:
-        self._asked = asked_pixels(image)
+        self._keyed = keyed_objects(image)
+        self._asked = asked_pixels(image if self._keyed is None else self._keyed)
         self._image, self._below, self._onto = image, below, list(onto)
         self.axes = axes
         self._pieces = image.watch()
@@ -169,8 +172,14 @@ class ResultLayers:
 
     @property
     def _seen(self) -> LiveImage:
-        """The image without pixels beyond what was asked for."""
-        return self._image if self._asked is None else self._asked
+        """The image without pixels beyond what was asked for, objects with their colour keys."""
+        keyed = self._image if self._keyed is None else self._keyed
+        return keyed if self._asked is None else self._asked
+
+    @property
+    def _filters(self) -> list[KeyedObjects | AskedPixels]:
+        """What pieces go through before they are shown."""
+        return [one for one in (self._keyed, self._asked) if one is not None]
 
     def update_metadata(self, facts: Mapping[str, Any]) -> None:
         """Adds these to the metadata of every layer."""
@@ -184,14 +193,16 @@ class ResultLayers:
             self._each(ThrottledRefresh.soon)
         while self._pieces and perf_counter() - start < self.PATIENCE:
             piece = self._pieces.popleft()
-            self._show(piece if self._asked is None else self._asked.take(piece))
+            for filtered in self._filters:
+                piece = filtered.take(piece)
+            self._show(piece)
         self._each(ThrottledRefresh.tick)
 
     def finish(self) -> None:
         """Shows the final state of everything; called once when the run has ended."""
         self._pieces.clear()
-        if self._asked is not None:
-            self._asked.finish()
+        for filtered in self._filters:
+            filtered.finish()
         for plane in self.planes:
             if plane.coarsest is not None:
                 plane.coarsest[...] = _coarsest(self._seen)
@@ -218,16 +229,22 @@ class ResultLayers:
         from napari.utils.colormaps import DirectLabelColormap
 
         colours: dict[Any, Any] = {c.value: c.colour for c in self._image.classes if c.value}
-        named = DirectLabelColormap(color_dict={None: TRANSPARENT, 0: TRANSPARENT, **colours}) if colours else None
+        named: Any = DirectLabelColormap(color_dict={None: TRANSPARENT, 0: TRANSPARENT, **colours}) if colours else None
+        if self._keyed is not None:
+            named = key_colours()
         layer = Labels(
             self._data(_live(self._seen.levels)),
             multiscale=len(self._image.levels) > 1,
             colormap=named,  # napari's own colours where nothing is named
-            features=_class_names(self._image.classes),
+            features=_class_names(self._image.classes) if self._keyed is None else None,
             opacity=0.6,
             **self._settings,
         )
-        return [self._plane(viewer, layer, lambda pixels: pixels[0])]
+        plane = self._plane(viewer, layer, lambda pixels: pixels[0])
+        result: Any = self._image
+        if self._keyed is not None and hasattr(result, "kept"):
+            ObjectHover(plane.layer, result, self.axes)
+        return [plane]
 
     def _images(self, viewer: napari.Viewer) -> list[ChannelLayer]:
         info, levels = self._image.info, self._seen.levels

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_seamless._napari.layers.badge import Badge
 from napari_seamless._napari.layers.live_layers import PREVIEW, ResultLayers, is_colour
 from napari_seamless._napari.layers.outputs import images_of
+from napari_seamless._napari.layers.run_pixels import seen_of
 from napari_seamless._napari.layers.uncovered_preview import UncoveredPreview
 from napari_seamless._napari.layers.view import result_on_screen
 from napari_seamless.interfaces import LiveImage
@@ -73,8 +74,8 @@ class Preview:
             self.close()
         elif self._outputs:
             self._watch(first)
-        elif first.store.finished.any() and first.progress().state not in GIVEN_UP:
-            self._appear(first.store)
+        elif seen_of(first).finished.any() and first.progress().state not in GIVEN_UP:
+            self._appear(seen_of(first))
             self._watch(first)
 
     def give_up(self) -> None:
@@ -97,7 +98,7 @@ class Preview:
     def _appear(self, first: LiveImage) -> None:
         chosen = set(self._viewer.layers.selection)
         facts = {"preview": True, "exact": False, "statistics": "estimated from a sample"}
-        exact, estimated = images_of(self._run.store), images_of(first)
+        exact, estimated = images_of(seen_of(self._run)), images_of(first)
         for name, result in self._results.items():
             below = result.layers[0]
             if below not in self._viewer.layers:
@@ -121,14 +122,14 @@ class Preview:
     def _watch(self, first: Run) -> None:
         if not self._outputs or self._badge is None:
             return
-        still = uncovered(first.store, self._run.store)
+        still = uncovered(seen_of(first), seen_of(self._run))
         are_shown = all(result.is_up_to_date for result in self._results.values())
         if first.progress().state in GIVEN_UP and are_shown and not still.any():
             self.close()
             return
         view = result_on_screen(self._viewer, self._outputs[0].shown)
         if view is not None:
-            still = still[first.store.grid.covering(view).slices()]
+            still = still[seen_of(first).grid.covering(view).slices()]
         elif self._viewer.dims.ndisplay == 2:
             still = still[:0]
         self._badge.show(any(layer.visible for layer in self.layers) and bool(still.any()))

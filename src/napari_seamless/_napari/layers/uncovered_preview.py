@@ -7,7 +7,7 @@ Colours that lie above hide what is below. Labels (which are partly transparent,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class UncoveredPreview:
     @property
     def classes(self) -> Sequence[LabelClass]:
         return self._preview.classes
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """That of the preview."""
+        return getattr(self._preview, "provenance", {})
 
     @property
     def grid(self) -> Grid:

@@ -26,6 +26,7 @@ from cachetools import LRUCache
 from napari_seamless._napari.backend import Backend
 from napari_seamless._napari.background import BackgroundJob, BackgroundJobs, ignore, is_open
 from napari_seamless._napari.layers.axes import StackPlane
+from napari_seamless._napari.layers.run_pixels import made_region, objects_made, seen_regions
 from napari_seamless._napari.problems import Problem, problem_of
 from napari_seamless._napari.run.closing import LAST_TILE_SECONDS, release
 from napari_seamless._napari.run.lookups import LookupHandlers, Lookups
@@ -174,7 +175,7 @@ class Controller:
         """Names the output region on screen."""
         run = self._active_run()
         if run is not None:
-            run.retarget(view)
+            run.retarget(made_region(run, view))
 
     def export(self, wish: ExportWish) -> None:
         """Saves the result of the last run, in the background."""
@@ -204,7 +205,7 @@ class Controller:
         if self._shows_run and progress is not None and progress.state == "failed" and self._problem is None:
             self._problem = problem_of(progress.error or RuntimeError("the run failed without saying why"))
         self._judge(progress)
-        report = self._report if self._shows_run else None
+        run, report = (self._run, self._report) if self._shows_run else (None, None)
         return Snapshot(
             phase=self._phase(progress),
             queued=self._request is not None,
@@ -212,14 +213,15 @@ class Controller:
             prepared=self._ready.prepared if self._ready else None,
             choice=self._lookups.choice,
             tile=self._shown_tile,
-            failed=() if report is None else tuple(report.failed),
+            failed=() if run is None or report is None else seen_regions(run, report.failed),
             peak=None if report is None else report.peak,
             growth=None if report is None else report.growth,
             found=self._lookups.found,
             cost=self._lookups.cost,
             memory=self._lookups.memory,
-            in_work=tuple(self._run.in_work) if self._run is not None and self._shows_run else (),
+            in_work=() if run is None else seen_regions(run, run.in_work),
             progress=progress if self._shows_run else None,
+            objects="" if run is None else objects_made(run),
             follows=self._follows,
             plane=self._run_plane,
             approximate=self._ready is not None and self._ready.is_approximate,

@@ -24,6 +24,7 @@ from napari_seamless._napari.notifications import notify
 from napari_seamless._napari.run.controller import Controller
 from napari_seamless._napari.run.copy_as import Settings, as_command, as_python
 from napari_seamless._napari.run.inputs import DockActions, Inputs
+from napari_seamless._napari.run.object_trial import ObjectTrial
 from napari_seamless._napari.run.open_layer import ImageOpener
 from napari_seamless._napari.run.overview import Overview
 from napari_seamless._napari.run.panel import Panel
@@ -77,7 +78,7 @@ class SeamlessDock(Dock):
         )
         self._controller = Controller(self._inputs.backend, self._jobs, self._show_run)
         self._view_watch = ViewWatch(self._viewer, self._retarget, self)
-        self._run_view = RunView(self._viewer)
+        self._run_view = RunView(self._viewer, ObjectTrial(self._viewer, self.panel.objects, self._jobs))
         self._selection = RunSelection(self._viewer, self.panel, self._inputs)
         self._overview = Overview(self._viewer, self.panel)
         self._data_watch = DataWatch(self._exchanged, self._choose)

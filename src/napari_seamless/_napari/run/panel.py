@@ -12,6 +12,7 @@ from napari_seamless._napari.run.sections.advanced import AdvancedSection
 from napari_seamless._napari.run.sections.budget import BudgetSection
 from napari_seamless._napari.run.sections.image import ImageSection
 from napari_seamless._napari.run.sections.model import ModelSection
+from napari_seamless._napari.run.sections.objects import ObjectsSection
 from napari_seamless._napari.run.sections.progress import ProgressSection
 from napari_seamless._napari.run.sections.roi import RoiSection
 from napari_seamless._napari.run.sections.section import Section
@@ -38,12 +39,14 @@ class Panel(QWidget):
         super().__init__(parent)
         self.image_section, self.model_section, self.roi = ImageSection(), ModelSection(), RoiSection()
         self.budget_section, self.advanced, self.progress = BudgetSection(), AdvancedSection(), ProgressSection()
+        self.objects = ObjectsSection()
         self.sections: tuple[Section, ...] = (
             self.image_section,
             self.model_section,
             self.roi,
             self.budget_section,
             self.advanced,
+            self.objects,
             self.progress,
         )
         self.source, self.model = self.image_section.picker, self.model_section.picker

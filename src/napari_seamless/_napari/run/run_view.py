@@ -12,8 +12,10 @@ from napari_seamless._napari.layers.following import follow
 from napari_seamless._napari.layers.live_layers import ResultLayers, layers_of, placed_over
 from napari_seamless._napari.layers.outputs import images_of, output_layers, place_of_output
 from napari_seamless._napari.layers.preview_layers import Preview
+from napari_seamless._napari.layers.run_pixels import place_of_seen, seen_of
 from napari_seamless._napari.layers.view import result_on_screen
 from napari_seamless._napari.run.activity_bar import ActivityBar
+from napari_seamless._napari.run.object_trial import ObjectTrial
 from napari_seamless._napari.run.state import Started
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import Progress
@@ -33,8 +35,8 @@ class RunView:
     """One run at a time, with layers of each output of its network. Layers of earlier runs stay in the viewer, and are
     taken up again by their place on disk."""
 
-    def __init__(self, viewer: napari.Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: napari.Viewer, trial: ObjectTrial) -> None:
+        self._viewer, self._trial = viewer, trial
         self._outputs: dict[str, ResultLayers] = {}
         self._preview: Preview | None = None
         self._activity: ActivityBar | None = None
@@ -58,13 +60,15 @@ class RunView:
     def begin(self, started: Started, source: Image, name: str) -> None:
         """Puts the empty result over its source."""
         prepared, plane = started.prepared, started.plane
-        placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
+        scale, offset = place_of_seen(started.run, prepared)
+        placed = placed_over(source, scale, offset, plane.axes)
         self.end_preview()
         self._outputs = output_layers(
-            self._viewer, images_of(started.run.store), name, placed, started.output, started.folder, plane.axes
+            self._viewer, images_of(seen_of(started.run)), name, placed, started.output, started.folder, plane.axes
         )
-        keep = partial(follow, source, scale=prepared.scale, offset=prepared.offset, axes=plane.axes)
+        keep = partial(follow, source, scale=scale, offset=offset, axes=plane.axes)
         keep(self.layers)
+        self._trial.begin(started.run, next(iter(self._outputs.values())))
         self._preview = Preview(self._viewer, started.run, self._outputs, placed, keep)
         self.end_activity()
         self._activity_name = name
@@ -75,10 +79,11 @@ class RunView:
         """Puts the result of an earlier run over its source, unless it is there."""
         places = [place_of_output(found.path, found.images, output) for output in found.images]
         if found.continues and not any(layers_of(self._viewer, place) for place in places):
-            placed = placed_over(source, prepared.scale, prepared.offset, plane.axes)
+            scale, offset = found.place or (prepared.scale, prepared.offset)
+            placed = placed_over(source, scale, offset, plane.axes)
             outputs = output_layers(self._viewer, found.images, name, placed, found.path, axes=plane.axes)
             layers = [layer for output in outputs.values() for layer in output.layers]
-            follow(source, layers, prepared.scale, prepared.offset, plane.axes)
+            follow(source, layers, scale, offset, plane.axes)
             show_asked(self._viewer, found.store, layers[0])
 
     def tick(self) -> None:
@@ -87,6 +92,7 @@ class RunView:
             output.tick()
         if self._preview is not None:
             self._preview.tick()
+        self._trial.tick()
 
     def look_at_preview(self) -> bool:
         """Lets the first look come and go. Says whether something on screen is estimated."""
@@ -115,11 +121,13 @@ class RunView:
         """A layer is gone from the viewer. Says whether nothing of the run is shown any more because of it."""
         if self._preview is not None and layer in self._preview.layers:
             self._preview.give_up()
+        self._trial.drop(layer)
         if layer not in self.layers:
             return False
         self._outputs = {name: shown for name, shown in self._outputs.items() if layer not in shown.layers}
         if self._outputs:
             return False
+        self._trial.end()
         self.end_preview()
         return True
 
@@ -145,4 +153,5 @@ class RunView:
     def close(self) -> None:
         """Lets go of the run; its layers stay. May be called twice, and when the window is gone."""
         self.end_activity()
+        self._trial.close()
         self._outputs, self._preview = {}, None

@@ -87,7 +87,7 @@ class Snapshot:
 
     `notices` are of image and network, and of the run that is shown, or the result that is there already; `first_look`
     is there while a preview is being made. `plane` is the one that the run is of; one that `follows`
-    makes what is looked at.
+    makes what is looked at. `objects` says how many of them the run has made; "" where it makes none.
     """
 
     phase: Phase = "empty"
@@ -104,6 +104,7 @@ class Snapshot:
     growth: int | None = None
     found: ExistingOutput | None = None
     progress: Progress | None = None
+    objects: str = ""
     follows: bool = False
     plane: StackPlane = WHOLE
     problem: Problem | None = None

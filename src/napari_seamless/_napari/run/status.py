@@ -15,7 +15,7 @@ def caption(now: Snapshot) -> str:
         return ""
     if now.first_look is not None and now.phase == "running":
         return first_look(now.first_look, now.progress)
-    return advance(now.progress)
+    return " · ".join(part for part in (advance(now.progress), now.objects) if part)
 
 
 def verdict_message(now: Snapshot) -> StatusMessage | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest, RunCancelled
 from napari_seamless.geometry import Grid, Region
-from napari_seamless.postprocess.object_table import Ints, ObjectTable, in_order
+from napari_seamless.postprocess.object_table import Ints, ObjectTable, in_order, inside
 from napari_seamless.runs.objects.plan import ObjectPlan
 from napari_seamless.runs.objects.settling import Chunks, PaintedTile, Settling, around, boxes_of_chunks
 from napari_seamless.store import Store
@@ -34,12 +34,15 @@ def settled_again(
     region: Region,
     *,
     min_area: float = 0,
+    rings: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RegionObjects:
     """The objects of a region of labels as a run with the settings of `plan` gives them, where their candidates are
-    there; those smaller than `min_area` pixels are left out. Any thread. Raises RunCancelled, BadRequest."""
+    there; those smaller than `min_area` pixels are left out. With `rings`, what lies further out than an object reaches
+    so many times counts as not there: quick, and a few objects near the edge of the region may be other ones. Any
+    thread. Raises RunCancelled, BadRequest."""
     labels, tables = np.zeros(region.shape, np.int64), [ObjectTable.empty(2)]
-    for painted, place in painted_again(plan, candidates, region, cancelled):
+    for painted, place in painted_again(plan, candidates, region, cancelled, rings):
         shared = place.intersect(region)
         labels[shared.slices(region.start)] = painted.labels[shared.slices(place.start)]
         tables += painted.tables.values()
@@ -47,15 +50,18 @@ def settled_again(
     table = every.take(np.unique(every.id, return_index=True)[1])
     small = table.id[table.area < min_area]
     labels[np.isin(labels, small)] = 0
-    centroid = table.centroid + 0.5
-    inside = ((centroid >= region.start) & (centroid < region.stop)).all(axis=1) & (table.area >= min_area)
-    return RegionObjects(region, labels, table.take(inside))
+    return RegionObjects(region, labels, table.take(inside(table, region) & (table.area >= min_area)))
 
 
 def painted_again(
-    plan: ObjectPlan, candidates: Store, region: Region, cancelled: Callable[[], bool] = lambda: False
+    plan: ObjectPlan,
+    candidates: Store,
+    region: Region,
+    cancelled: Callable[[], bool] = lambda: False,
+    rings: int | None = None,
 ) -> Iterator[tuple[PaintedTile, Region]]:
-    """Tiles that hold the region, and others around it, with their pixels of labels, as they are decided."""
+    """Tiles that hold the region, and others around it, with their pixels of labels, as they are decided. After so many
+    `rings` all the rest is decided."""
     shape = candidates.spec.shape
     grid = Grid(shape, tuple(min(CELLS, size) for size in candidates.grid.cell))
     there = _there(candidates, grid)
@@ -70,7 +76,7 @@ def painted_again(
                 raise RunCancelled("making objects again was cancelled; what was there stays")
             for painted in settling.feed(box):
                 yield painted, plan.labels_of(grid.pixels(painted.chunks))
-        if wide.all():
+        if wide.all() or reach - 1 == rings:
             for painted in settling.flush():
                 yield painted, plan.labels_of(grid.pixels(painted.chunks))
             return

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_seamless.errors import BadRequest
 from napari_seamless.geometry import Region
-from napari_seamless.postprocess.object_table import ObjectTable, in_order
+from napari_seamless.postprocess.object_table import ObjectTable, in_order, inside
 from napari_seamless.postprocess.step import CandidateStep
 from napari_seamless.postprocess.steps import STEPS
 from napari_seamless.runs.asked_roi import asked_parts, place_of
@@ -57,10 +57,11 @@ class ResultObjects:
         probability: float | None = None,
         overlap: float | None = None,
         min_area: float = 0,
+        rings: int | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> RegionObjects:
         """As they are with other settings, in a region of labels (None: all); the network is not run. About 0.1 s a
-        megapixel. Raises BadRequest, RunCancelled."""
+        megapixel. `rings` as in `settled_again`. Raises BadRequest, RunCancelled."""
         kept = self.plan.step.kept.above
         plan = changed(self.plan, kept, probability, overlap)
         whole = Region.from_shape(self.plan.shape)
@@ -68,7 +69,9 @@ class ResultObjects:
             raise BadRequest(
                 f"a region must lie inside the image and hold a pixel; the image is {whole!r}, got {region!r}"
             )
-        return settled_again(plan, self.candidates, region or whole, min_area=min_area, cancelled=cancelled)
+        return settled_again(
+            plan, self.candidates, region or whole, min_area=min_area, rings=rings, cancelled=cancelled
+        )
 
 
 def objects_of(
@@ -97,8 +100,7 @@ def objects_of(
     table = in_order(list(object_tables(labels_of(what))), 2)
     kept = table.area >= min_area
     if region is not None:
-        centroid = table.centroid + 0.5
-        kept &= ((centroid >= region.start) & (centroid < region.stop)).all(axis=1)
+        kept &= inside(table, region)
     return table.take(np.asarray(kept))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_seamless.geometry import Region
 from napari_seamless.interfaces import StopFlag, TileResult
-from napari_seamless.postprocess.object_table import ObjectTable
+from napari_seamless.postprocess.object_table import ObjectTable, inside
 from napari_seamless.runs.objects.plan import LABEL_TYPE, ObjectPlan
 from napari_seamless.runs.objects.settling import Chunks, Counts, PaintedTile, Settling, around, boxes_of_chunks
 from napari_seamless.runs.objects.stores import ObjectStores
@@ -40,6 +40,8 @@ class ObjectStream:
         self._lock = Condition()
         self._boxes: deque[Region] = deque()
         self._is_busy = self._is_over = self._is_open = False
+        self.painted_objects = 0
+        """With a centroid in `region`, in what this run has painted."""
         self._error: BaseException | None = None
         self._thread = Thread(target=self._work, name="napari-seamless objects", daemon=True)
 
@@ -80,6 +82,11 @@ class ObjectStream:
     def is_complete(self) -> bool:
         """Whether all that is asked for is painted."""
         return not (self._wanted & ~self._decided).any()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier run has painted some of the labels."""
+        return bool(self._before.any())
 
     @property
     def counts(self) -> Counts:
@@ -202,6 +209,7 @@ class ObjectStream:
         for chunk, table in painted.tables.items():
             if len(table) or self.labels.kept(name_of(chunk)) is not None:
                 keep_table(self.labels, chunk, table)
+            self.painted_objects += int(inside(table, self.region).sum())
         region = self.plan.labels_of(self._grid.pixels(painted.chunks))
         self.labels.write(region, painted.labels[None].astype(LABEL_TYPE))
         if self._touches_partial(painted.chunks):
