@@ -137,7 +137,7 @@ def is_runnable(network: Drawn) -> bool:
     pixels = image(network)
     try:
         result, other = (whole(Chain(network.names), p) for p in (pixels, pixels * (1 + 2**-50)))
-    except (RuntimeError, IndexError, ValueError, TypeError, AssertionError):
+    except (RuntimeError, IndexError, ValueError, TypeError, AssertionError, UserWarning):
         return False
     is_image = result.dim() == 4 and result.shape[0] == 1 and 0 < result.numel() < LARGEST
     largest = float(result.double().abs().max()) if is_image else 0
