@@ -69,7 +69,7 @@ def write_recipe(folder: Path, kind: str, network: StarNetwork, step: StarPolygo
         **about,
         "network": {"architecture": "stars", "arguments": {"inputs": len(about["input"]["channels"])}},
         "input": {**about["input"], "multiple_of": network.stride},
-        "output": {"kind": "image"},
+        "output": {"kind": "image", "classes": [{"value": 1, "name": "nucleus", "colour": "#1fd160"}]},
         "postprocess": {
             "method": "polygons",
             "probability": step.probability,

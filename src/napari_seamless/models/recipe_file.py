@@ -31,6 +31,7 @@ Pixel values go through `scaling`, resampling to `pixel_size`, the network, resa
 
     [output]
     kind = "image"
+    classes = [{ value = 1, name = "nucleus" }]
 
     [postprocess]
     method = "polygons"                         # a probability, and distances along rays (StarDist)
@@ -181,6 +182,8 @@ class RecipeClass(Table):
 class OutputTable(Table):
     """Classes are in the order of the network's output channels; one channel of scores means two classes.
 
+    Of objects they are what the objects can be, from 1.
+
     `threshold` is what a score must exceed (one channel) or reach (several; else it is the first class).
     """
 
@@ -197,8 +200,6 @@ class OutputTable(Table):
             raise ValueError(f"labels need at least two classes; got {len(self.classes)}")
         if len({one.value for one in self.classes}) < len(self.classes):
             raise ValueError("every class needs a value of its own; two are the same")
-        if self.kind != "labels" and (self.classes or self.threshold is not None):
-            raise ValueError(f"classes and a threshold belong to labels; got them for {self.kind}")
         if self.kind == "probabilities" and (self.activation == "none" or self.dtype != "float32"):
             raise ValueError("probabilities are made by sigmoid or softmax, in float32; say which")
         return self
@@ -260,6 +261,9 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _objects(self) -> Recipe:
+        is_classed = self.output.classes and self.postprocess is None
+        if self.output.kind != "labels" and (is_classed or self.output.threshold is not None):
+            raise ValueError(f"classes and a threshold belong to labels; got them for {self.output.kind}")
         after = (self.output.kind, self.output.activation, self.output.dtype)
         if self.postprocess is not None and (after != ("image", "none", "float32") or self.input.ndim != 2):
             raise ValueError(

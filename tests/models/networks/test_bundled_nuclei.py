@@ -41,6 +41,7 @@ def fluorescent() -> NDArray[np.uint16]:
 def test_every_nucleus_is_one_object_also_where_two_touch(name: str, image: np.ndarray) -> None:
     result = ns.run(name, image, device="cpu", scheduler="serial")
     found, real = np.asarray(result), discs()
+    assert {one for rows in ns.measure_objects(result).rows() for one in rows.columns["class"]} == {"nucleus"}
     ids = [np.bincount(found[real == number]).argmax() for number in range(1, len(CENTERS) + 1)]
     if name == "nuclei-he":
         assert "taken as one of 0.17 to 0.52 um per pixel" in " ".join(result.report.notices)
