@@ -71,6 +71,13 @@ def test_ids_follow_from_the_place_of_the_centre() -> None:
     assert (np.diff(table.id) > 0).all()
 
 
+def test_a_run_counts_every_object_once_as_its_table_does() -> None:
+    run = ns.start(ns.prepare(written_model(), image(), axes="cyx"), tile=64, scheduler="serial")
+    run.wait()
+    assert run.objects is not None
+    assert run.objects.painted_objects == len(whole()[1])
+
+
 @pytest.mark.parametrize("tile", [64, 96])
 def test_tiles_of_another_size_give_the_same_objects(tile: int) -> None:
     assert_same_objects(ns.run(written_model(), image(), tile=tile, **SERIAL))

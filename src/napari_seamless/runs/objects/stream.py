@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from threading import Condition, Thread
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_seamless.geometry import Region
+from napari_seamless.geometry import Cell, Region
 from napari_seamless.interfaces import StopFlag, TileResult
 from napari_seamless.postprocess.object_table import ObjectTable, inside
 from napari_seamless.runs.objects.plan import LABEL_TYPE, ObjectPlan
@@ -41,7 +42,7 @@ class ObjectStream:
         self._boxes: deque[Region] = deque()
         self._is_busy = self._is_over = self._is_open = False
         self.painted_objects = 0
-        """With a centroid in `region`, in what this run has painted."""
+        """With a centroid in `region`, in what this run has painted; each once."""
         self._error: BaseException | None = None
         self._thread = Thread(target=self._work, name="napari-seamless objects", daemon=True)
 
@@ -209,12 +210,17 @@ class ObjectStream:
         for chunk, table in painted.tables.items():
             if len(table) or self.labels.kept(name_of(chunk)) is not None:
                 keep_table(self.labels, chunk, table)
-            self.painted_objects += int(inside(table, self.region).sum())
+            self.painted_objects += int((inside(table, self.region) & self._has_centers(chunk, table)).sum())
         region = self.plan.labels_of(self._grid.pixels(painted.chunks))
         self.labels.write(region, painted.labels[None].astype(LABEL_TYPE))
         if self._touches_partial(painted.chunks):
             self.labels.note(region, TileResult(None, is_partial=True))
         self.labels.commit(region)
+
+    def _has_centers(self, chunk: Cell, table: ObjectTable) -> NDArray[np.bool_]:
+        """Which objects have the cell of their id in this chunk: a table has all that touch it."""
+        cells = np.stack(np.divmod(table.id - 1, self._grid.shape[1]), axis=1)
+        return np.asarray((cells // self._grid.cell == chunk).all(axis=1))
 
     def _touches_partial(self, chunks: Region) -> bool:
         """Whether objects there may depend on candidates that were made in part only."""
