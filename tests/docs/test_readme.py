@@ -50,6 +50,21 @@ def test_the_shell_lines_run(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     measured = ns.measure("region.ome.zarr")
     assert measured.pixels == 300 * 300
     assert measured.count() == len((here / "nuclei.csv").read_text().splitlines()) - 1
+    assert len(ns.objects_of("cells.ome.zarr")) == (here / "cells.geojson").read_text().count('"detection"')
+
+
+def test_the_page_on_cells_runs_from_top_to_bottom(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "cells.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    (here / "slide.svs").unlink()
+    for language, code in re.findall(r"```(python|shell)\n(.*?)```", page, flags=re.DOTALL):
+        if language == "python":
+            exec(compile(code, "cells.md", "exec"), names)
+            continue
+        for line in code.splitlines():
+            assert main(shlex.split(line)[1:]) == 0, (line, capsys.readouterr().err)
+    cells, fewer = names["cells"], names["fewer"]
+    assert len(fewer) < len(cells) == len((here / "cells.csv").read_text().splitlines()) - 1  # type: ignore[arg-type]
 
 
 def test_the_page_on_networks_of_ones_own_runs_from_top_to_bottom(
