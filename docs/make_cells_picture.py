@@ -1,6 +1,6 @@
 """Makes the picture of docs/cells.md from a real run on the sample slide: docs/images/nuclei-he.png.
 
-    python docs/make_cells_picture.py
+python docs/make_cells_picture.py
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ def main() -> None:
     large[0][find_boundaries(large[1], mode="inner")] = OUTLINE
     path = Path(__file__).parent / "images" / "nuclei-he.png"
     Image.fromarray(large[0]).quantize(256).save(path, optimize=True)
-    print(f"{len(np.unique(labels)) - 1} objects, {path}")
 
 
 if __name__ == "__main__":

@@ -71,6 +71,14 @@ def test_ids_follow_from_the_place_of_the_centre() -> None:
     assert (np.diff(table.id) > 0).all()
 
 
+def test_an_image_without_objects_gives_an_empty_table_and_a_notice() -> None:
+    result = ns.run(written_model(), np.zeros_like(image()), tile=64, **SERIAL)
+    assert len(ns.objects_of(result)) == 0
+    assert not np.asarray(result).any()
+    assert any("no object was found" in notice for notice in result.report.notices)
+    assert not any("no object" in notice for notice in ns.run(written_model(), image(), **SERIAL).report.notices)
+
+
 def test_a_run_counts_every_object_once_as_its_table_does() -> None:
     run = ns.start(ns.prepare(written_model(), image(), axes="cyx"), tile=64, scheduler="serial")
     run.wait()

@@ -110,6 +110,8 @@ class ObjectStream:
         told = [words.format(count=noticed[name]) for name, words in step.notices.items() if noticed[name]]
         if self._is_over and not self.is_complete:
             told.append("some objects are not decided yet: where labels are empty the same command goes on")
+        elif self._is_over and not (self.painted_objects or self.goes_on):
+            told.append("no object was found: the model's card says what pictures it was made for")
         return tuple(told)
 
     def forget(self) -> None:
