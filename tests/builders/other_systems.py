@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import dask.array  # noqa: F401
 import distributed  # noqa: F401
 import filelock  # noqa: F401
+import numba  # noqa: F401
 import numpy as np
 import psutil  # noqa: F401
 import rich.progress  # noqa: F401
@@ -38,7 +39,7 @@ import napari_seamless as ns
 FULL_SYNC = 51
 """What `fcntl.F_FULLFSYNC` is on macOS."""
 LINUX_ONLY = ("copy_file_range", "fdatasync", "memfd_create", "posix_fadvise", "posix_fallocate", "sched_getaffinity",
-              "sched_setaffinity", "O_TMPFILE", "O_DIRECT")  # fmt: skip
+              "sched_setaffinity", "O_DIRECT")  # fmt: skip
 POSIX_ONLY = ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "WNOHANG", "chown", "chroot", "fchmod", "fchown",
               "fork", "forkpty", "getegid", "geteuid", "getgid", "getgroups", "getloadavg", "getpgid", "getuid",
               "killpg", "lchown", "mkfifo", "nice", "openpty", "pread", "preadv", "pwrite", "pwritev",
