@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,66 @@ def test_the_command_line_says_what_was_left_out_with_an_exit_code_of_its_own(
     assert code == 9
     assert "0.02 MP of the result were left out" in said
     assert "0.07 MP are finished and kept" in said
+
+
+class DisturbedSource(GradientSource):
+    """While its last rows are read, something else happens."""
+
+    def __init__(self, disturb: Callable[[], None]) -> None:
+        super().__init__((300, 300), channels=3)
+        self._disturb = disturb
+
+    def read(self, region: Region, level: int = 0) -> np.ndarray:
+        if region.stop[0] == 300:
+            self._disturb()
+        return super().read(region, level)
+
+
+def test_the_command_line_does_not_call_kept_what_was_deleted_while_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "a.ome.zarr"
+    source = DisturbedSource(lambda: shutil.rmtree(output, ignore_errors=True))
+    monkeypatch.setattr(ns, "open_image", lambda *_, **__: source, raising=False)
+    monkeypatch.setattr(ns, "load_model", lambda *_, **__: Blur(), raising=False)
+    code = cli.main(["run", "slide", "-o", str(output), "--tile", "128", "--device", "cpu", "--scheduler", "serial"])
+    said = capsys.readouterr().err
+    assert (code, output.exists()) == (7, False)
+    assert f"nothing of it is left: {output} was removed" in said
+    assert "kept" not in said
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [lambda path: path.unlink(missing_ok=True), lambda path: os.truncate(path, 2000)],
+    ids=["gone", "cut off"],
+)
+def test_the_command_line_does_not_call_kept_what_was_made_of_a_file_that_changed_meanwhile(
+    disturb: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = tmp_path / "i.tif"
+    tifffile.imwrite(image, np.full((300, 300, 3), 9, "uint8"), photometric="rgb", tile=(64, 64))
+    source = ns.open_image(image)
+    read = source.read
+
+    def then_disturb(region: Region, level: int = 0) -> np.ndarray:
+        pixels = read(region, level)
+        if region.stop[0] == 300 and region.stop[1] == 300:
+            disturb(image)
+        return pixels
+
+    monkeypatch.setattr(source, "read", then_disturb)
+    monkeypatch.setattr(ns, "open_image", lambda *_, **__: source, raising=False)
+    monkeypatch.setattr(ns, "load_model", lambda *_, **__: Blur(), raising=False)
+    output = tmp_path / "a.ome.zarr"
+    code = cli.main(["run", "i", "-o", str(output), "--tile", "128", "--device", "cpu", "--scheduler", "serial"])
+    said = capsys.readouterr().err
+    assert code == 3
+    assert "was written to meanwhile, or is gone" in said
+    assert "kept" not in said
 
 
 @pytest.fixture

@@ -12,7 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from napari_seamless.errors import BadRequest, OutputUnwritable, RegionsFailed, RunCancelled, SeamlessError
+from napari_seamless.errors import (
+    BadRequest,
+    ImageChanged,
+    OutputUnwritable,
+    RegionsFailed,
+    RunCancelled,
+    SeamlessError,
+)
 
 if TYPE_CHECKING:
     from napari_seamless import interfaces
@@ -102,6 +109,8 @@ def follow(handle: Run, output: Path) -> None:
     except KeyboardInterrupt:
         _cancel(handle)
         raise RunCancelled(f"stopped; {_kept(handle, output)}") from None
+    except ImageChanged:
+        raise  # what was made of it is not kept
     except SeamlessError:
         if handle.progress().done:
             say(_kept(handle, output))
@@ -153,6 +162,9 @@ def _cancel(handle: Run) -> None:
 
 def _kept(handle: Run, output: Path) -> str:
     """What a run that ended early leaves."""
+    journal = handle.store.side_folder
+    if journal is not None and not journal.is_dir():
+        return f"nothing of it is left: {output} was removed"
     now = handle.progress()
     if now.pass_number < now.passes:
         done = f"{now.pass_number - 1} of {now.passes} passes are"

@@ -175,7 +175,7 @@ class SourceWatch:
     def _changed(self) -> ImageChanged:
         return ImageChanged(
             f"an image must stay as it is while a run goes on; the image changed: '{self.prepared.source.info.name}' "
-            "was written to meanwhile, so that the result is of neither; run again"
+            "was written to meanwhile, or is gone, so that the result is of neither; run again"
         )
 
 
