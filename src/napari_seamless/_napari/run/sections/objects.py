@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QFormLayout, QSlider, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_seamless._napari.run.sections.section import Section, hint, set_text
@@ -46,7 +46,8 @@ class ObjectsSection(Section):
             ("Overlap", self.overlap),
             ("Smallest area", self.smallest),
         ):
-            editor.setAccessibleName(name)
+            for named in (editor, *editor.findChildren(QSlider)):  # a labelled slider has the real one inside
+                named.setAccessibleName(name)
             form.addRow(name, editor)
             editor.valueChanged.connect(self._tell)
         self.add(rows, self.words, self.notice)
