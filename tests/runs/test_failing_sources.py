@@ -114,11 +114,18 @@ def test_ctrl_c_ends_the_command_while_its_server_hangs(server: Any, tmp_path: P
     output = tmp_path / "a.ome.zarr"
     command = [sys.executable, "-m", "napari_seamless", "run", server.url, "--model", "stain", "--tile", "64"]
     process = subprocess.Popen(
-        [*command, "--device", "cpu", "--pixel-size", "0.5", "-o", str(output)], stderr=subprocess.PIPE, text=True
+        [*command, "--device", "cpu", "--pixel-size", "0.5", "-o", str(output)],
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert server.is_asked.wait(100), process.communicate()[1]
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]  # the server hangs for ever
+    try:
+        said = process.communicate(timeout=200)[1]  # the server hangs for ever
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # says where its threads are
+        said = process.communicate()[1]
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert "the same command goes on from there" in said
