@@ -24,6 +24,17 @@ def show(slide: str | Path, network: LoadRequest, config: RunConfig, screenshot:
     opening the slide and (with a screenshot) the run raise, and what `show_config` raises.
     """
     viewer = napari.Viewer(title=f"{NAME}: {Path(slide).name}")
+    try:
+        _run_in(viewer, slide, network, config, screenshot)
+    except BaseException:
+        viewer.close()  # a window that is left to the end of Python takes Python down with it
+        get_qapp().processEvents()
+        raise
+
+
+def _run_in(
+    viewer: napari.Viewer, slide: str | Path, network: LoadRequest, config: RunConfig, screenshot: Path | None
+) -> None:
     viewer.window.resize(1600, 1000)
     _, dock = viewer.window.add_plugin_dock_widget(NAME)
     if network.architecture:
