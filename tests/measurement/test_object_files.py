@@ -265,3 +265,14 @@ def test_the_table_of_outlines_has_counts_and_objects_on_a_square_millimetre() -
     for row, side in zip(told, (150, 200, 300), strict=True):
         assert row["per_mm2_nucleus"] == pytest.approx(row["objects_nucleus"] / (200 * side * 0.25e-6))
     assert told[-1]["per_mm2_nucleus"] == pytest.approx(found.density("nucleus"))
+
+
+def test_a_folder_that_is_there_is_not_replaced_even_by_overwrite(
+    measured: ObjectMeasurements, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_formats, "find_spec", lambda name: name)
+    store_of(cells(), tmp_path / "result.ome.zarr").close()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputExists, match="choose another path"):
+        measured.save(tmp_path / "result.ome.zarr", overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -23,7 +23,6 @@ from napari_seamless.io.readers.scenes import Scene, single
 
 LARGEST = 2_000_000_000
 LARGE = 200_000_000
-"""Bytes, from which on a picture may not have so many times more of them than its file; blank ones have that."""
 FORMATS = (
     "PNG",
     "JPEG",

@@ -29,7 +29,6 @@ END_OF_JPEG = b"\xff\xd9"
 # libjpeg paints what is missing in grey and only warns, so that a hole has to be seen in the bytes
 HOLE = bytes(16)
 HEADER = 8
-"""Bytes, from which on a decoded piece may not have so many times more of them than the file holds for it."""
 # what tifffile's decoders and the codecs under them raise for wrong bytes
 DAMAGE = (ValueError, RuntimeError, OSError, TypeError, IndexError, KeyError, struct.error, zlib.error)
 

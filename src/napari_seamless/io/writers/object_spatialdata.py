@@ -28,10 +28,11 @@ def spatialdata_folder(
     """An `ObjectWriter` of .zarr folders: shapes "objects" in the coordinate systems "global" (level-0 pixels of the
     slide) and, where their size is known, "micrometers", and the table "measurements" of them.
 
-    The format is written at once: rows are kept until the end.
+    The format is written at once: rows are kept until the end. A folder that is there is never replaced.
     """
-    if path.exists() and not overwrite:
-        raise OutputExists(f"an export needs a free path; {path} exists; choose another path or overwrite it")
+    if path.is_dir() or (path.exists() and not overwrite):
+        # a result or an image is a folder of this kind, too
+        raise OutputExists(f"an export needs a free path; {path} exists; choose another path")
     path.parent.mkdir(parents=True, exist_ok=True)
     with PlaceLock(path).held(OutputExists):
         kept: list[ObjectRows] = []
@@ -40,7 +41,7 @@ def spatialdata_folder(
         shutil.rmtree(partial, ignore_errors=True)  # what a kill left
         try:
             _spatial_data(kept, file).write(partial)
-            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
             partial.rename(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -110,7 +110,10 @@ class PositiveShares:
         Raises OutputExists, OutputUnwritable.
         """
         counts, edges = self.histogram(bins)
-        with put_in_place(Path(path), overwrite=overwrite) as file, file.open("w", newline="") as text:
+        with (
+            put_in_place(Path(path), overwrite=overwrite) as file,
+            file.open("w", newline="", encoding="utf-8") as text,
+        ):
             table = csv.writer(text)
             table.writerow((f"{self.threshold.column}_from", f"{self.threshold.column}_to", "objects"))
             rows = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
