@@ -32,7 +32,8 @@ class PowerLength(Total):
     def pull(self, inputs: Sequence[Tensor], own: Box, state: State, cotangent: State) -> tuple[Tensor | None, ...]:
         x = inputs[0]
         (given,) = super().pull([self._powers(x)], own, state, cotangent)
-        slope = self.order * x.abs().double().pow(self.order - 1) * x.sign()
+        size = torch.where(x == 0, 1.0, x.abs().double())  # below order 1 the slope at 0 would be infinite, times 0
+        slope = self.order * size.pow(self.order - 1) * x.sign()
         return (None if given is None else (given * slope).to(x.dtype),)
 
     def _powers(self, x: Tensor) -> Tensor:
