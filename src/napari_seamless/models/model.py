@@ -46,11 +46,6 @@ class Resolution:
     """The module that takes an image with `ratio` model pixels per image pixel, one number an axis."""
     required: bool = True
 
-    def module_at(self, pixel_size: tuple[float, ...]) -> torch.nn.Module | None:
-        """The module for an image of this pixel size; None where it can be taken as it is."""
-        ratio = self.ratio_at(pixel_size)
-        return None if ratio is None else self.resampled(ratio)
-
     def ratio_at(self, pixel_size: tuple[float, ...]) -> tuple[float, ...] | None:
         """Model pixels per image pixel, one number an axis; None where the image can be taken as it is."""
         ratio = tuple(own / wanted for own, wanted in zip(pixel_size, self.pixel_size, strict=True))

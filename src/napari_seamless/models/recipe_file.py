@@ -53,6 +53,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from napari_seamless.errors import BadRequest, ModelError
 from napari_seamless.models.toml_file import Table, checked, read_fields
+from napari_seamless.postprocess.polygons.settings import PolygonSettings
 from napari_seamless.postprocess.polygons.step import StarPolygons
 
 FILE = "recipe.toml"
@@ -209,14 +210,14 @@ class PolygonsTable(Table):
     """Star-convex polygons: as `postprocess.polygons.settings.PolygonSettings`, which checks them."""
 
     method: Literal["polygons"]
-    rays: int = 32
-    grid: int = 2
-    classes: int = 0
-    probability: Finite = 0.5
-    overlap: Finite = 0.4
-    largest_radius: int = 96
-    border: int = 2
-    floor: Finite = 0.1
+    rays: int = PolygonSettings.rays
+    grid: int = PolygonSettings.grid
+    classes: int = PolygonSettings.classes
+    probability: Finite = PolygonSettings.probability
+    overlap: Finite = PolygonSettings.overlap
+    largest_radius: int = PolygonSettings.largest_radius
+    border: int = PolygonSettings.border
+    floor: Finite = PolygonSettings.floor
 
     @model_validator(mode="after")
     def _possible(self) -> PolygonsTable:

@@ -36,8 +36,9 @@ def at_resolution(model: Model, info: ImageInfo, level: int, pixel_size: PixelSi
             works_at=tuple(model.resolution.pixel_size),
         )
     here = tuple(s * float(scale) for s, scale in zip(size, info.levels.scale(level), strict=True))
-    ratio, module = model.resolution.ratio_at(here), model.resolution.module_at(here)
-    return replace(model, resolution=None, ratio=ratio, module=model.module if module is None else module)
+    ratio = model.resolution.ratio_at(here)
+    module = model.module if ratio is None else model.resolution.resampled(ratio)
+    return replace(model, resolution=None, ratio=ratio, module=module)
 
 
 def in_micrometres(info: ImageInfo) -> tuple[float, ...] | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from napari_seamless.geometry import Cell
+from napari_seamless.postprocess.object_table import Ints
 from napari_seamless.runs.origin import OBJECTS
+
+Number = TypeVar("Number", int, Ints)
 
 
 def has_objects(result: Any) -> bool:
@@ -19,7 +21,9 @@ def id_columns(provenance: Mapping[str, Any], shape: Sequence[int]) -> int:
     return -(-int(shape[1]) // int(provenance[OBJECTS]["grid"]))
 
 
-def chunk_of(number: int, provenance: Mapping[str, Any], shape: Sequence[int]) -> Cell:
-    """The chunk in whose table the object with this id is."""
-    cell = divmod(number - 1, id_columns(provenance, shape))
-    return tuple(at // int(provenance[OBJECTS]["chunk"]) for at in cell)
+def chunk_of(ids: Number, provenance: Mapping[str, Any], shape: Sequence[int]) -> tuple[Number, Number]:
+    """The chunk, along y and x, that has the centre of the object with this id, and its row in its table; an array of
+    ids gives arrays."""
+    y, x = divmod(ids - 1, id_columns(provenance, shape))
+    chunk = int(provenance[OBJECTS]["chunk"])
+    return y // chunk, x // chunk

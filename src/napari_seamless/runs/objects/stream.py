@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_seamless.geometry import Cell, Region
 from napari_seamless.interfaces import StopFlag, TileResult
 from napari_seamless.postprocess.object_table import ObjectTable, inside
+from napari_seamless.runs.objects.facts import chunk_of
 from napari_seamless.runs.objects.plan import LABEL_TYPE, ObjectPlan
 from napari_seamless.runs.objects.settling import Chunks, Counts, PaintedTile, Settling, around, boxes_of_chunks
 from napari_seamless.runs.objects.stores import ObjectStores
@@ -221,8 +222,8 @@ class ObjectStream:
 
     def _has_centers(self, chunk: Cell, table: ObjectTable) -> NDArray[np.bool_]:
         """Which objects have the cell of their id in this chunk: a table has all that touch it."""
-        cells = np.stack(np.divmod(table.id - 1, self._grid.shape[1]), axis=1)
-        return np.asarray((cells // self._grid.cell == chunk).all(axis=1))
+        y, x = chunk_of(table.id, self.labels.provenance, self.plan.shape)
+        return np.asarray((y == chunk[0]) & (x == chunk[1]))
 
     def _touches_partial(self, chunks: Region) -> bool:
         """Whether objects there may depend on candidates that were made in part only."""

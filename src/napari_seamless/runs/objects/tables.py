@@ -15,6 +15,7 @@ from napari_seamless.errors import BadRequest, InputDamaged
 from napari_seamless.geometry import Cell, Grid, Region, cells_of
 from napari_seamless.postprocess.object_table import ObjectTable, in_order
 from napari_seamless.runs.asked_roi import KeepsFiles, asked_parts, place_of
+from napari_seamless.runs.objects.facts import chunk_of
 from napari_seamless.runs.origin import OBJECTS
 from napari_seamless.runs.roi_parts import any_holds
 from napari_seamless.store import Store
@@ -56,7 +57,7 @@ def object_tables(labels: Store, *, computed: bool = False) -> Iterator[ObjectTa
     require_objects(labels)
     said, shape, finished = labels.provenance[OBJECTS], labels.spec.shape, labels.finished
     chunks = Grid(shape, (said["chunk"] * said["grid"],) * len(shape))
-    across, seen = -(-shape[1] // said["grid"]), np.zeros(0, np.int64)
+    seen = np.zeros(0, np.int64)
     whole = np.zeros(chunks.counts, bool)
     for chunk in cells_of(Region.from_shape(chunks.counts)):
         whole[chunk] = finished[labels.grid.covering(chunks.region(chunk)).slices()].all()
@@ -66,8 +67,7 @@ def object_tables(labels: Store, *, computed: bool = False) -> Iterator[ObjectTa
         if table is None:
             continue
         # each has the chunk of its centre; where that is not painted, the first one that it touches
-        y, x = np.divmod(table.id - 1, across)
-        home = y // said["chunk"], x // said["chunk"]
+        home = chunk_of(table.id, labels.provenance, shape)
         is_stray = ~whole[home] & ~np.isin(table.id, seen)
         seen = np.append(seen, table.id[is_stray])
         table = table.take(((home[0] == chunk[0]) & (home[1] == chunk[1])) | is_stray)
